@@ -1,3 +1,9 @@
 //! herd: a herd of small servers that know where moving clients are.
+#![forbid(unsafe_code)]
 
+pub mod config;
+pub mod limits;
+pub mod node;
 pub mod places;
+pub mod protocol;
+pub mod store;

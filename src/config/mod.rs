@@ -1,0 +1,203 @@
+//! herd.conf, valid in every part, or an error with its file, line and remedy. `main` loads it;
+//! nothing is opened before it is valid.
+
+mod raw;
+mod validate;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::places;
+
+/// Where herd.conf is looked for when none is named.
+pub const DEFAULT_PATHS: [&str; 2] = ["herd.conf", "/etc/herd/herd.conf"];
+
+/// A whole herd.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// In the order of the file.
+    pub servers: Vec<Server>,
+    pub settings: Settings,
+    pub places: places::Settings,
+    pub log_dir: PathBuf,
+    pub log_level: LevelFilter,
+}
+
+/// One server's table.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub name: String,
+    /// What it binds.
+    pub listen: HostPort,
+    /// What its neighbours dial: `listen` unless `address` says otherwise.
+    pub address: HostPort,
+    /// Of another make: knows only AT lines, one a connection.
+    pub plain: bool,
+    /// Indices into `Config::servers`, ascending; mutual.
+    pub neighbours: Vec<usize>,
+}
+
+/// The limits and modes of a server, valid and with their defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub workers: usize,
+    pub max_connections: usize,
+    /// Bytes, without the newline.
+    pub max_line: usize,
+    /// Nothing is never.
+    pub idle_timeout: Option<Duration>,
+    pub write_timeout: Duration,
+    /// Bytes.
+    pub max_unsent: usize,
+    pub stop_timeout: Duration,
+    pub max_ahead_ns: Option<u64>,
+    /// Close after the first reply, as the original servers did.
+    pub one_shot: bool,
+}
+
+/// A host's name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+/// Why a herd.conf cannot be used: `herd.conf:12: why`.
+#[derive(Debug)]
+pub struct ConfigError {
+    path: PathBuf,
+    /// From 1; nothing when the whole file is meant.
+    line: Option<usize>,
+    why: String,
+}
+
+impl Config {
+    /// Reads and validates a file.
+    ///
+    /// # Errors
+    /// The file cannot be read or is not valid; the message says where and what to do.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let error = |why| ConfigError { path: path.to_owned(), line: None, why };
+        let text = std::fs::read(path).map_err(|why| error(format!("cannot read it: {why}")))?;
+        let text = String::from_utf8(text).map_err(|why| {
+            let valid = why.utf8_error().valid_up_to();
+            let line = 1 + why.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
+            ConfigError { path: path.to_owned(), line: Some(line), why: "not UTF-8".into() }
+        })?;
+        Config::parse(path, &text)
+    }
+
+    /// Validates the text of a file; `path` stands in the errors, and relative paths in the text
+    /// begin at its folder.
+    pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+        let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
+        validate::validate(path, raw).map_err(|problem| problem.in_file(path, text))
+    }
+
+    /// The index of a server.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.servers.iter().position(|server| server.name == name)
+    }
+
+    /// The names there are, for an error: `Goloman, Hands, Holiday`.
+    pub fn names(&self) -> String {
+        join(self.servers.iter().map(|server| server.name.as_str()))
+    }
+
+    /// The names of a server's neighbours.
+    pub fn neighbour_names(&self, server: &Server) -> String {
+        join(server.neighbours.iter().map(|&index| self.servers[index].name.as_str()))
+    }
+
+    /// A server's own log file.
+    pub fn log_path(&self, server: &Server) -> PathBuf {
+        self.log_dir.join(format!("{}.log", server.name))
+    }
+}
+
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The herd as `--check` prints it: who listens where and who talks with whom.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let listens: Vec<_> = self.servers.iter().map(|server| server.listen.to_string()).collect();
+        let name_width = self.servers.iter().map(|server| server.name.len()).max().unwrap_or(0).max(6);
+        let listen_width = listens.iter().map(String::len).max().unwrap_or(0).max(10);
+        writeln!(f, "{:name_width$}  {:listen_width$}  talks with", "server", "listens on")?;
+        for (server, listen) in self.servers.iter().zip(&listens) {
+            let make = if server.plain { " (plain)" } else { "" };
+            let neighbours = self.neighbour_names(server);
+            let neighbours = if neighbours.is_empty() { "nobody" } else { &neighbours };
+            writeln!(f, "{:name_width$}  {listen:listen_width$}  {neighbours}{make}", server.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl HostPort {
+    /// `host:port`, with an IPv6 address in brackets.
+    pub fn parse(text: &str) -> Option<HostPort> {
+        let (host, port) = text.rsplit_once(':')?;
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        if bare.is_none() && host.contains(':') {
+            return None;
+        }
+        let host = bare.unwrap_or(host);
+        let sane = !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic() && c != '[' && c != ']');
+        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| sane && digits)?;
+        Some(HostPort { host: host.to_ascii_lowercase(), port })
+    }
+
+    /// Every address the host has, in the resolver's order.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
+        if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
+    }
+
+    /// Whether it stands for every address of the machine, which nobody can dial.
+    pub fn is_wildcard(&self) -> bool {
+        self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_unspecified())
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HostPort { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
+impl ConfigError {
+    /// None of the default files exists.
+    pub fn nowhere() -> ConfigError {
+        let [here, etc] = DEFAULT_PATHS;
+        let why = format!("no such file, nor {etc}; name one with --config PATH");
+        ConfigError { path: here.into(), line: None, why }
+    }
+
+    /// An error about a file as a whole.
+    pub fn of(path: &Path, why: impl fmt::Display) -> ConfigError {
+        ConfigError { path: path.to_owned(), line: None, why: why.to_string() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path.display(), self.why),
+            None => write!(f, "{}: {}", self.path.display(), self.why),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,330 @@
+//! From what herd.conf says to what it means: ranges, names, addresses and the graph.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::Spanned;
+
+use super::raw::{Problem, Raw, RawPlaces, RawServer};
+use super::{Config, HostPort, Server, Settings};
+use crate::limits::{self, Limit};
+use crate::places::{self, Provider};
+
+pub fn validate(path: &Path, raw: Raw) -> Result<Config, Problem> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    Ok(Config {
+        path: path.to_owned(),
+        settings: settings(&raw)?,
+        log_dir: folder.join(raw.log_dir.as_deref().unwrap_or("log")),
+        log_level: log_level(raw.log_level.as_ref())?,
+        places: places(raw.places, folder)?,
+        servers: servers(raw.servers)?,
+    })
+}
+
+fn settings(raw: &Raw) -> Result<Settings, Problem> {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let seconds = |value: &Option<_>, limit, key| number(value, limit, key).map(Duration::from_secs);
+    let workers = number(&raw.workers, &limits::WORKERS, "workers")? as usize;
+    let idle_timeout = seconds(&raw.idle_timeout_s, &limits::IDLE_TIMEOUT_S, "idle_timeout_s")?;
+    Ok(Settings {
+        workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
+        max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
+        max_line: number(&raw.max_line, &limits::MAX_LINE, "max_line")? as usize,
+        idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
+        write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,
+        max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
+        stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
+        max_ahead_ns: raw.max_ahead.as_ref().map(duration_ns).transpose()?,
+        one_shot: one_shot(raw.connections.as_ref())?,
+    })
+}
+
+/// The value of a key, or its default; out of its range is an error that names the range.
+fn number(value: &Option<Spanned<i64>>, limit: &Limit, key: &str) -> Result<u64, Problem> {
+    let Some(place) = value else { return Ok(limit.default) };
+    let number = u64::try_from(*place.get_ref()).ok().filter(|number| limit.range.contains(number));
+    number.ok_or_else(|| {
+        let (min, max) = (limit.range.start(), limit.range.end());
+        Problem::at(place, format!("{key} is {}, but must be from {min} to {max}", place.get_ref()))
+    })
+}
+
+/// `90s`, `15m`, `24h` or `7d` in ns, up to 36500 days.
+fn duration_ns(place: &Spanned<String>) -> Result<u64, Problem> {
+    let text = place.get_ref();
+    let seconds = || {
+        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+        let unit_s = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_s)?;
+        (seconds <= 36_500 * 86_400).then_some(seconds)
+    };
+    let why = || format!("max_ahead is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
+    seconds().map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
+}
+
+fn one_shot(value: Option<&Spanned<String>>) -> Result<bool, Problem> {
+    let Some(place) = value else { return Ok(false) };
+    match place.get_ref().as_str() {
+        "persistent" => Ok(false),
+        "one-shot" => Ok(true),
+        other => {
+            let why = format!("connections is {other:?}, but must be \"persistent\" or \"one-shot\"");
+            Err(Problem::at(place, why))
+        }
+    }
+}
+
+fn log_level(value: Option<&Spanned<String>>) -> Result<LevelFilter, Problem> {
+    let Some(place) = value else { return Ok(LevelFilter::Info) };
+    let why = "log_level must be \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+    place.get_ref().parse().map_err(|_| Problem::at(place, why))
+}
+
+fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
+    let threads = number(&raw.threads, &limits::PLACES_THREADS, "places.threads")? as usize;
+    let provider = match &raw.provider {
+        None => Provider::Gazetteer,
+        Some(place) => place.get_ref().parse().map_err(|_| {
+            let known = "\"gazetteer\", \"google\", \"google-legacy\", \"overpass\" or \"file\"";
+            Problem::at(place, format!("places.provider is {:?}, but must be {known}", place.get_ref()))
+        })?,
+    };
+    if let Some(url) = &raw.url
+        && !(url.get_ref().starts_with("http://") || url.get_ref().starts_with("https://"))
+    {
+        return Err(Problem::at(url, "places.url must begin with http:// or https://"));
+    }
+    let needs = |key: &str, why: &str| {
+        let why = format!("places.provider needs places.{key}: {why}");
+        match &raw.provider {
+            Some(place) => Problem::at(place, why),
+            None => Problem { span: None, why },
+        }
+    };
+    if provider == Provider::Overpass && raw.url.is_none() {
+        return Err(needs("url", "the Overpass server to ask, as public ones forbid being a backend"));
+    }
+    if provider == Provider::File && raw.path.is_none() {
+        return Err(needs("path", "the CSV, TSV or GeoJSON file with your places"));
+    }
+    Ok(places::Settings {
+        provider,
+        url: raw.url.map(Spanned::into_inner),
+        key_file: raw.key_file.map(|file| folder.join(file)),
+        field_mask: raw.field_mask,
+        path: raw.path.map(|path| folder.join(path.into_inner())),
+        threads: Some(threads).filter(|&threads| threads > 0),
+        queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
+        ..places::Settings::default()
+    })
+}
+
+fn servers(raw: BTreeMap<Spanned<String>, RawServer>) -> Result<Vec<Server>, Problem> {
+    if raw.is_empty() {
+        let why = "no servers: add a table like [servers.Goloman] with listen = \"127.0.0.1:16675\"";
+        return Err(Problem { span: None, why: why.into() });
+    }
+    let mut tables: Vec<_> = raw.into_iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
+    let mut servers = Vec::with_capacity(tables.len());
+    for (name, table) in &tables {
+        servers.push(server(name, table)?);
+    }
+    connect(&tables, &mut servers)?;
+    distinct(&tables, &servers)?;
+    dialable(&tables, &servers)?;
+    Ok(servers)
+}
+
+fn server(name: &Spanned<String>, table: &RawServer) -> Result<Server, Problem> {
+    let text = name.get_ref();
+    let plain_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if !starts_well || !text.bytes().all(plain_byte) || text.len() > limits::NAME_MAX {
+        let why = format!(
+            "server name {text:?} must be 1 to {} letters, digits, '-', '_' or '.', first a letter or digit",
+            limits::NAME_MAX
+        );
+        return Err(Problem::at(name, why));
+    }
+    let listen = host_port(&table.listen, "listen")?;
+    let address = match &table.address {
+        Some(place) => host_port(place, "address")?,
+        None => listen.clone(),
+    };
+    Ok(Server { name: text.clone(), listen, address, plain: table.plain, neighbours: Vec::new() })
+}
+
+fn host_port(place: &Spanned<String>, key: &str) -> Result<HostPort, Problem> {
+    HostPort::parse(place.get_ref()).ok_or_else(|| {
+        let examples = "\"127.0.0.1:16675\", \"[::1]:16675\" or \"host.example:16675\"";
+        Problem::at(place, format!("{key} is {:?}, but must be like {examples}", place.get_ref()))
+    })
+}
+
+/// Fills in the neighbours, both ways.
+fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> Result<(), Problem> {
+    for (index, (name, table)) in tables.iter().enumerate() {
+        for neighbour in &table.neighbours {
+            let other = tables.iter().position(|(name, _)| name.get_ref() == neighbour.get_ref());
+            let why = match other {
+                Some(other) if other != index => {
+                    servers[index].neighbours.push(other);
+                    servers[other].neighbours.push(index);
+                    continue;
+                }
+                Some(_) => format!("{} names itself as a neighbour; take it out", name.get_ref()),
+                None => {
+                    let names: Vec<_> = tables.iter().map(|(name, _)| name.get_ref().as_str()).collect();
+                    format!("no server {:?}; there are {}", neighbour.get_ref(), names.join(", "))
+                }
+            };
+            return Err(Problem::at(neighbour, why));
+        }
+    }
+    for server in servers {
+        server.neighbours.sort_unstable();
+        server.neighbours.dedup();
+    }
+    Ok(())
+}
+
+/// No two servers on one address.
+fn distinct(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Result<(), Problem> {
+    let mut seen = BTreeMap::new();
+    for ((_, table), server) in tables.iter().zip(servers) {
+        if server.listen.port == 0 || (server.listen.is_wildcard() && server.address != server.listen) {
+            continue;
+        }
+        if let Some(first) = seen.insert(&server.listen, &server.name) {
+            let why = format!("{} listens on {} already; choose another port", first, server.listen);
+            return Err(Problem::at(&table.listen, why));
+        }
+    }
+    Ok(())
+}
+
+/// A server with neighbours has an address that they can dial.
+fn dialable(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Result<(), Problem> {
+    for ((_, table), server) in tables.iter().zip(servers) {
+        if server.neighbours.is_empty() {
+            continue;
+        }
+        let place = table.address.as_ref().unwrap_or(&table.listen);
+        if server.address.port == 0 {
+            return Err(Problem::at(place, "port 0 cannot be dialled by its neighbours; choose a port"));
+        }
+        if server.address.is_wildcard() {
+            let why = format!(
+                "{} cannot be dialled by its neighbours; add address = \"HOST:{}\" to its table",
+                server.address, server.address.port
+            );
+            return Err(Problem::at(place, why));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("etc/herd.conf"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_herd_is_the_original_one() {
+        let config = parse(include_str!("../../herd.conf")).expect("valid");
+        let graph: Vec<_> = config
+            .servers
+            .iter()
+            .map(|server| (server.name.as_str(), server.listen.to_string(), config.neighbour_names(server)))
+            .collect();
+        let expected = [
+            ("Goloman", "127.0.0.1:16675", "Hands, Holiday, Wilkes"),
+            ("Hands", "127.0.0.1:16676", "Goloman, Wilkes"),
+            ("Holiday", "127.0.0.1:16677", "Goloman, Welsh, Wilkes"),
+            ("Welsh", "127.0.0.1:16678", "Holiday"),
+            ("Wilkes", "127.0.0.1:16679", "Goloman, Hands, Holiday"),
+        ];
+        assert_eq!(graph, expected.map(|(name, at, with)| (name, at.to_owned(), with.to_owned())));
+    }
+
+    #[test]
+    fn settings_and_paths_are_read() {
+        let config = parse(
+            "workers = 3\nmax_line = 200\nidle_timeout_s = 0\nmax_ahead = \"24h\"\nconnections = \"one-shot\"\n\
+             log_dir = \"/var/log/herd\"\nlog_level = \"warn\"\nplaces.provider = \"google\"\nplaces.key_file = \"key\"\n\
+             places.threads = 7\n[servers.A]\nlisten = \"[::1]:0\"\n",
+        )
+        .expect("valid");
+        assert_eq!((config.settings.workers, config.settings.max_line), (3, 200));
+        assert_eq!(config.settings.idle_timeout, None);
+        assert_eq!(config.settings.max_ahead_ns, Some(86_400_000_000_000));
+        assert!(config.settings.one_shot);
+        assert_eq!(config.log_path(&config.servers[0]), Path::new("/var/log/herd/A.log"));
+        assert_eq!(config.places.key_file.as_deref(), Some(Path::new("etc/key")));
+        assert_eq!((config.places.provider, config.places.threads), (Provider::Google, Some(7)));
+        assert_eq!(config.servers[0].listen.to_string(), "[::1]:0");
+    }
+
+    #[test]
+    fn errors_name_the_line_and_the_remedy() {
+        let check = |text: &str, line: usize, hint: &str| {
+            let error = parse(text).map(|_| ()).expect_err(text);
+            assert!(error.starts_with(&format!("etc/herd.conf:{line}: ")), "{error}");
+            assert!(error.contains(hint), "{error}");
+        };
+        let server = |rest: &str| format!("[servers.A]\nlisten = \"127.0.0.1:1\"\n{rest}");
+        check("workers = 0\n", 1, "from 1 to 256");
+        check("\nmax_line = -5\n", 2, "from 128 to 16384");
+        check("max_lines = 5\n", 1, "max_line");
+        check("workers = \"two\"\n", 1, "invalid type");
+        check("workers = 2\nworkers = 3\n", 2, "duplicate");
+        check("max_ahead = \"soon\"\n", 1, "24h");
+        check("connections = \"once\"\n", 1, "one-shot");
+        check("log_level = \"loud\"\n", 1, "debug");
+        check("places.provider = \"bing\"\n", 1, "overpass");
+        check("[places]\nprovider = \"overpass\"\n", 2, "places.url");
+        check("[places]\nprovider = \"file\"\n", 2, "places.path");
+        check("places.url = \"ftp://x\"\n", 1, "http://");
+        check(&server("neighbours = [\"B\"]\n"), 3, "there are A");
+        check(&server("neighbours = [\"A\"]\n"), 3, "itself");
+        check(&server("[servers.B]\nlisten = \"127.0.0.1:1\"\n"), 4, "another port");
+        check(&server("[servers.B]\nneighbours = []\n"), 3, "listen");
+        check("[servers.\"a/b\"]\nlisten = \"127.0.0.1:1\"\n", 1, "letters");
+        check("[servers.A]\nlisten = \"127.0.0.1\"\n", 2, "127.0.0.1:16675");
+        check("[servers.A]\nlisten = \"::1:80\"\n", 2, "[::1]:16675");
+        check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"127.0.0.1:0\"\n"), 5, "port");
+        check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"0.0.0.0:7\"\n"), 5, "address =");
+        check("[servers.A\n", 1, "");
+        assert!(parse("").expect_err("empty").contains("no servers"));
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses() {
+        let check = |text: &str, expected: Option<(&str, u16)>| {
+            let parsed = HostPort::parse(text);
+            assert_eq!(parsed.as_ref().map(|at| (at.host.as_str(), at.port)), expected, "{text}");
+        };
+        check("127.0.0.1:16675", Some(("127.0.0.1", 16675)));
+        check("[fe80::1]:80", Some(("fe80::1", 80)));
+        check("Hands.example:1", Some(("hands.example", 1)));
+        for bad in ["", ":1", "host", "host:", "host:65536", "host:+1", "::1:80", "[::1]", "a b:1", "[::1:80"]
+        {
+            check(bad, None);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Every bound of the program with the reason for its value. Those with a range can be set in
+//! herd.conf, where `config` checks the range.
+
+use std::ops::RangeInclusive;
+
+/// A setting of herd.conf: its default and the values it may take.
+pub struct Limit {
+    pub default: u64,
+    pub range: RangeInclusive<u64>,
+}
+
+const fn limit(default: u64, min: u64, max: u64) -> Limit {
+    Limit { default, range: min..=max }
+}
+
+/// Worker threads. The default 0 stands for one a core, at least two, so that one stays free
+/// while another is busy; more than 256 only adds switches.
+pub const WORKERS: Limit = limit(0, 1, 256);
+pub const WORKERS_MIN: usize = 2;
+
+/// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
+pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
+
+/// Bytes in a client's line, without its newline. 4,096 holds any sane ID; the largest value
+/// keeps every offset in an AT line within 16 bits.
+pub const MAX_LINE: Limit = limit(4_096, 128, 16_384);
+
+/// Seconds without a byte before a connection is closed; 0 is never. An hour outlasts a phone's
+/// naps and still frees what vanished without a FIN.
+pub const IDLE_TIMEOUT_S: Limit = limit(3_600, 0, 31_536_000);
+
+/// Seconds a peer may take nothing of what waits for it before it is closed.
+pub const WRITE_TIMEOUT_S: Limit = limit(10, 1, 3_600);
+
+/// Unsent bytes of one connection at which no further command of it is answered.
+pub const MAX_UNSENT: Limit = limit(262_144, 4_096, 67_108_864);
+
+/// Seconds from SIGTERM to the exit, whatever still hangs.
+pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
+
+/// Places threads. The default 0 stands for what suits the provider.
+pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
+
+/// Lookups that may wait for a places thread; the next one is answered as overload.
+pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
+
+/// Bytes of a server's name, which stands in every AT line it originates.
+pub const NAME_MAX: usize = 64;
+
+/// An AT line is the client's three fields, a name and a difference, whose digits are at most
+/// those of the time and ten more.
+pub const fn at_line_max(max_line: usize) -> usize {
+    2 * max_line + NAME_MAX + 32
+}
+
+/// The longest AT line any setting allows.
+pub const AT_LINE_MAX: usize = at_line_max(16_384);
+const _: () = assert!(AT_LINE_MAX < u16::MAX as usize, "an offset in an AT line fits in 16 bits");
+
+/// Bytes read from one connection a turn: some 200 commands, after which the others have theirs.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes read in one turn before its news and replies go out, so that a turn's memory and the
+/// wait of its first reply are bounded.
+pub const TURN_BYTES_MAX: usize = 128 * 1024;
+const _: () = assert!(READ_BYTES <= TURN_BYTES_MAX, "a turn has room for one read");
+
+/// Ready connections fetched from the poller at once.
+pub const EVENTS_MAX: usize = 256;
+
+/// Connections accepted a turn: an unbounded accept loop starves the reads.
+pub const ACCEPTS_PER_TURN: usize = 8;
+
+/// Connections the kernel completes and keeps while no worker accepts; a burst of dials fits.
+pub const LISTEN_BACKLOG: i32 = 1_024;
+
+/// Rest after the process ran out of descriptors, so that accepting does not spin.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Descriptors kept free of clients: logs, pollers, links, lookups, files.
+pub const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// How long a closed connection's last bytes are read and dropped, so that the peer can read the
+/// reply before a reset takes it away.
+pub const LINGER_S: u64 = 2;
+
+/// Batches the workers may be ahead of the flooder. Full, every link is marked behind.
+pub const FLOOD_BATCHES: usize = 256;
+
+/// Bytes of news the flooder joins before it offers them to the links.
+pub const FLOOD_DRAIN_BYTES: usize = 256 * 1024;
+
+/// Chunks of AT lines a link may be behind the flooder, shared between the links. Full, the link
+/// is marked behind and reads what it missed from the store.
+pub const LINK_CHUNKS: usize = 64;
+
+/// Seconds until the next try of a link that is down: doubling from the first to the second.
+pub const RECONNECT_MIN_S: f64 = 0.1;
+pub const RECONNECT_MAX_S: f64 = 5.0;
+
+/// Seconds a neighbour has to accept a link.
+pub const LINK_CONNECT_TIMEOUT_S: u64 = 5;
+
+/// Idle seconds after which the kernel asks whether a link's other end still lives, the seconds
+/// between its questions, and how many go unanswered before the link is down.
+pub const KEEPALIVE_IDLE_S: u64 = 15;
+pub const KEEPALIVE_INTERVAL_S: u64 = 5;
+pub const KEEPALIVE_RETRIES: u32 = 3;
+
+/// Parts the store is walked in when a link catches up: the lock is held for one of them.
+pub const STORE_BUCKETS: usize = 1_024;
+
+/// Bytes of log waiting for the disk; beyond, records are dropped and counted.
+pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of log that wake the log thread before its timer does.
+pub const LOG_BUFFER_WAKE: usize = 256 * 1024;
+
+/// The longest a log record waits before it is written.
+pub const LOG_FLUSH_MS: u64 = 200;
+
+/// Stack of a worker or link thread: their frames are small, a Pi's memory too.
+pub const STACK_BYTES: usize = 256 * 1024;

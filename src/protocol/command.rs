@@ -1,0 +1,214 @@
+//! One line to one command, valid in every part, or the reason why not. `node` answers it.
+
+use super::decimal::{self, Decimal};
+use super::line::Fields;
+use super::record::Parts;
+use super::{Location, Timestamp};
+
+/// The largest radius a client may ask for, in km: that of Google Places.
+pub const RADIUS_MAX_KM: u32 = 50;
+/// The most places a client may ask for: what one Google Places answer holds.
+pub const BOUND_MAX: u8 = 20;
+
+/// What a line asks for.
+pub enum Command<'a> {
+    /// White space only: no command and no reply.
+    Blank,
+    /// A client says where it is.
+    Iamat(Report<'a>),
+    /// A client asks what is near a client.
+    Whatsat(Query<'a>),
+    /// A neighbour passes on what it learned.
+    At(Parts<'a>),
+}
+
+/// The three fields of an IAMAT, as the client wrote them.
+pub struct Report<'a> {
+    pub client: &'a [u8],
+    pub location: Location<'a>,
+    pub time: Timestamp<'a>,
+}
+
+/// The three fields of a WHATSAT.
+pub struct Query<'a> {
+    pub client: &'a [u8],
+    /// 0 to 50,000.
+    pub radius_m: f64,
+    /// The most places the client wants: 0 to 20.
+    pub bound: u8,
+}
+
+/// Why a line is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    Keyword,
+    FieldCount,
+    Location,
+    Time,
+    Radius,
+    Bound,
+    Difference,
+    /// A time further ahead than `max_ahead` allows.
+    TooFarAhead,
+}
+
+impl<'a> Command<'a> {
+    /// Parses a line without its newline.
+    ///
+    /// # Errors
+    /// The first thing wrong with it. Whether an AT may come from this peer is not asked here.
+    pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Malformed> {
+        let mut fields = Fields::of(line);
+        match fields.next() {
+            None => Ok(Command::Blank),
+            Some(b"IAMAT") => parse_iamat(fields).map(Command::Iamat),
+            Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
+            Some(b"AT") => parse_at(fields).map(Command::At),
+            Some(_) => Err(Malformed::Keyword),
+        }
+    }
+}
+
+impl Malformed {
+    /// For the log: what is wrong and what would be right.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Malformed::Keyword => "no such command",
+            Malformed::FieldCount => "wrong number of fields",
+            Malformed::Location => "location is not like +34.068930-118.445127",
+            Malformed::Time => "time is not POSIX seconds with up to nine decimals",
+            Malformed::Radius => "radius is not a number of km from 0 to 50",
+            Malformed::Bound => "bound is not an integer from 0 to 20",
+            Malformed::Difference => "difference is not a signed decimal number",
+            Malformed::TooFarAhead => "time is further ahead than max_ahead",
+        }
+    }
+}
+
+fn parse_iamat(fields: Fields<'_>) -> Result<Report<'_>, Malformed> {
+    let [client, location, time] = fields.exactly().ok_or(Malformed::FieldCount)?;
+    let location = Location::parse(location).ok_or(Malformed::Location)?;
+    let time = Timestamp::parse(time).ok_or(Malformed::Time)?;
+    Ok(Report { client, location, time })
+}
+
+fn parse_whatsat(fields: Fields<'_>) -> Result<Query<'_>, Malformed> {
+    let [client, radius, bound] = fields.exactly().ok_or(Malformed::FieldCount)?;
+    let radius_m = parse_radius_m(radius).ok_or(Malformed::Radius)?;
+    let bound = parse_bound(bound).ok_or(Malformed::Bound)?;
+    Ok(Query { client, radius_m, bound })
+}
+
+fn parse_at(fields: Fields<'_>) -> Result<Parts<'_>, Malformed> {
+    let [origin, difference, client, location, time] = fields.exactly().ok_or(Malformed::FieldCount)?;
+    let location = Location::parse(location).ok_or(Malformed::Location)?;
+    let time = Timestamp::parse(time).ok_or(Malformed::Time)?;
+    if !is_difference(difference) {
+        return Err(Malformed::Difference);
+    }
+    Ok(Parts { origin, difference, client, location, time })
+}
+
+/// A sign and a decimal number with any number of decimals.
+fn is_difference(text: &[u8]) -> bool {
+    matches!(text, [b'+' | b'-', number @ ..] if decimal::is_decimal(number))
+}
+
+fn parse_radius_m(text: &[u8]) -> Option<f64> {
+    let in_range = decimal::is_decimal(text) && Decimal::new(text).at_most(RADIUS_MAX_KM);
+    let km: f64 = std::str::from_utf8(text).ok().filter(|_| in_range)?.parse().ok()?;
+    Some(km * 1000.0)
+}
+
+fn parse_bound(text: &[u8]) -> Option<u8> {
+    if !decimal::is_digits(text) || !Decimal::new(text).at_most(u32::from(BOUND_MAX)) {
+        return None;
+    }
+    Some(text.iter().fold(0, |bound, digit| bound * 10 + (digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The outcome of a line in a word.
+    fn outcome(line: &[u8]) -> String {
+        match Command::parse(line) {
+            Ok(Command::Blank) => "blank".into(),
+            Ok(Command::Iamat(_)) => "iamat".into(),
+            Ok(Command::Whatsat(query)) => format!("whatsat {} {}", query.radius_m, query.bound),
+            Ok(Command::At(_)) => "at".into(),
+            Err(why) => format!("{why:?}"),
+        }
+    }
+
+    #[test]
+    fn lines_become_commands_or_reasons() {
+        fn check(line: &[u8], expected: &str) {
+            assert_eq!(outcome(line), expected, "{}", line.escape_ascii());
+        }
+        check(b"", "blank");
+        check(b" \t\r", "blank");
+        check(b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", "iamat");
+        check(b"\tIAMAT  \xff\xfe\x0b+34-118\x0c1\r", "iamat");
+        check(b"iamat kiwi +34-118 1", "Keyword");
+        check(b"IAMAT", "FieldCount");
+        check(b"IAMAT kiwi +34-118", "FieldCount");
+        check(b"IAMAT kiwi +34-118 1 2", "FieldCount");
+        check(b"IAMAT kiwi 34.0-118.0 1", "Location");
+        check(b"IAMAT kiwi +34-118 nan", "Time");
+        check(b"IAMAT kiwi +34-118 -1", "Time");
+        check(b"WHATSAT kiwi 10 5", "whatsat 10000 5");
+        check(b"WHATSAT kiwi 0.5 20", "whatsat 500 20");
+        check(b"WHATSAT kiwi 050.000 007", "whatsat 50000 7");
+        check(b"WHATSAT kiwi 0 0", "whatsat 0 0");
+        check(b"WHATSAT kiwi 10", "FieldCount");
+        check(b"WHATSAT kiwi 10 5 5", "FieldCount");
+        for radius in ["50.0000000000000000000001", "51", "-1", "+1", "1e1", "nan", "inf", ".5", "5.", "x"] {
+            check(format!("WHATSAT kiwi {radius} 5").as_bytes(), "Radius");
+        }
+        for bound in ["21", "276", "-1", "+1", "1.0", "x", "99999999999999999999999"] {
+            check(format!("WHATSAT kiwi 5 {bound}").as_bytes(), "Bound");
+        }
+        check(b"AT Goloman +0.263873386 kiwi +34-118 1", "at");
+        check(b"AT Goloman -12 kiwi +34-118 1", "at");
+        check(b"AT Goloman +0.12345678901234567890 kiwi +34-118 1", "at");
+        check(b"AT Goloman 0.2 kiwi +34-118 1", "Difference");
+        check(b"AT Goloman +nan kiwi +34-118 1", "Difference");
+        check(b"AT Goloman +0.1 kiwi +34-118 1.", "Time");
+        check(b"AT Goloman +0.1 kiwi +34-118", "FieldCount");
+        check(b"ATGoloman +0.1 kiwi +34-118 1", "Keyword");
+    }
+
+    #[test]
+    fn no_bytes_make_the_parser_panic() {
+        let words: [&[u8]; 12] = [
+            b"IAMAT",
+            b"WHATSAT",
+            b"AT",
+            b" ",
+            b"+34.068930-118.445127",
+            b"1520023934.9",
+            b"+0.1",
+            b"10",
+            b"5",
+            b"\r",
+            b"\0",
+            b".",
+        ];
+        let seed = fastrand::u64(..);
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..200_000 {
+            let mut line = Vec::new();
+            for _ in 0..random.usize(..9) {
+                match random.u8(..3) {
+                    0 => line.push(random.u8(..)),
+                    1 => line.extend_from_slice(b" "),
+                    _ => line.extend_from_slice(words[random.usize(..words.len())]),
+                }
+            }
+            let result = std::panic::catch_unwind(|| outcome(&line));
+            assert!(result.is_ok(), "seed {seed}: {}", line.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! A location as a client writes it: ISO 6709 decimal degrees, such as `+34.068930-118.445127`.
+//! `command` parses it; the places lookup reads its degrees.
+
+use super::decimal::{self, Decimal};
+
+/// A valid location, in the client's own bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Location<'a> {
+    text: &'a [u8],
+    /// Where the longitude's sign stands.
+    longitude_at: usize,
+}
+
+impl<'a> Location<'a> {
+    /// Sign, 1–2 digits, optional `.` and digits; sign, 1–3 digits, optional `.` and digits;
+    /// |latitude| ≤ 90 and |longitude| ≤ 180 exactly. Nothing before, between or behind.
+    pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
+        let longitude_at = 1 + text.iter().skip(1).position(|&b| is_sign(b))?;
+        let (latitude, longitude) = text.split_at(longitude_at);
+        let valid = is_angle(latitude, 2, 90) && is_angle(longitude, 3, 180);
+        valid.then_some(Location { text, longitude_at })
+    }
+
+    /// The client's bytes.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Degrees north of the equator, −90 to 90.
+    pub fn latitude_deg(&self) -> f64 {
+        degrees(&self.text[..self.longitude_at])
+    }
+
+    /// Degrees east of Greenwich, −180 to 180.
+    pub fn longitude_deg(&self) -> f64 {
+        degrees(&self.text[self.longitude_at..])
+    }
+}
+
+fn is_sign(byte: u8) -> bool {
+    byte == b'+' || byte == b'-'
+}
+
+fn is_angle(text: &[u8], digits_max: usize, limit: u32) -> bool {
+    let [sign, number @ ..] = text else { return false };
+    let (whole, _) = decimal::split(number);
+    is_sign(*sign)
+        && whole.len() <= digits_max
+        && decimal::is_decimal(number)
+        && Decimal::new(number).at_most(limit)
+}
+
+/// `text` is a sign and a decimal number, which always parses as a float.
+fn degrees(text: &[u8]) -> f64 {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn valid_locations_give_their_degrees() {
+        fn check(text: &str, latitude: f64, longitude: f64) {
+            let location = Location::parse(text.as_bytes()).expect(text);
+            assert_eq!((location.latitude_deg(), location.longitude_deg()), (latitude, longitude));
+            assert_eq!(location.text(), text.as_bytes());
+        }
+        check("+34.068930-118.445127", 34.06893, -118.445127);
+        check("+34-118", 34.0, -118.0);
+        check("+27.5916+086.5640", 27.5916, 86.564);
+        check("-0+0", 0.0, 0.0);
+        check("+90+180", 90.0, 180.0);
+        check("-90.000-180.000", -90.0, -180.0);
+        check("+5.5-7.25", 5.5, -7.25);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let long = format!("+90.{}1+0", "0".repeat(40));
+        let bad = [
+            "",
+            "+",
+            "+34",
+            "34.0-118.0",
+            "+34.-118.",
+            "+34-118/",
+            "+34.068930-118.445127/",
+            "+.5-1",
+            "+34-118.",
+            "+91+0",
+            "+90.1+0",
+            "+0+181",
+            "+0-180.0001",
+            "+034-118",
+            "+34+0118",
+            "+1e1+1",
+            "+34 -118",
+            "+34--118",
+            "+34-118-5",
+            "++1+1",
+            "+nan+1",
+            "+inf+1",
+            "+1+1\0",
+            "+\u{0661}+1",
+            &long,
+        ];
+        for text in bad {
+            assert_eq!(Location::parse(text.as_bytes()), None, "{text}");
+        }
+    }
+}

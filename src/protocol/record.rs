@@ -1,0 +1,192 @@
+//! A record is its AT line. It knows where its fields lie and which of two records is newer.
+//! `command` and `node` make records, `store` keeps them, the flood carries them.
+
+use std::cmp::Ordering;
+
+use super::{Location, Timestamp, timestamp};
+
+/// Where the fields of an AT line lie. Between any two of them is exactly one space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    client: u16,
+    location: u16,
+    time: u16,
+}
+
+/// An AT line without its newline: `AT origin difference client location time`.
+/// 24 bytes beside the line itself when boxed.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<L> {
+    line: L,
+    offsets: Offsets,
+}
+
+/// A record as the store keeps it.
+pub type StoredRecord = Record<Box<[u8]>>;
+
+/// The five fields behind `AT`.
+pub struct Parts<'a> {
+    pub origin: &'a [u8],
+    pub difference: &'a [u8],
+    pub client: &'a [u8],
+    pub location: Location<'a>,
+    pub time: Timestamp<'a>,
+}
+
+impl Offsets {
+    /// Appends the AT line of `parts` to `out` and returns where its fields lie.
+    /// No line is longer than `limits::AT_LINE_MAX`, so that an offset fits in 16 bits.
+    pub fn write(parts: &Parts<'_>, out: &mut Vec<u8>) -> Offsets {
+        out.extend_from_slice(b"AT ");
+        let client = 3 + parts.origin.len() + 1 + parts.difference.len() + 1;
+        let location = client + parts.client.len() + 1;
+        let time = location + parts.location.text().len() + 1;
+        for field in [parts.origin, parts.difference, parts.client, parts.location.text()] {
+            out.extend_from_slice(field);
+            out.push(b' ');
+        }
+        out.extend_from_slice(parts.time.text());
+        Offsets { client: client as u16, location: location as u16, time: time as u16 }
+    }
+}
+
+impl<L: AsRef<[u8]>> Record<L> {
+    /// `line` must be what [`Offsets::write`] appended when it returned `offsets`.
+    pub fn new(line: L, offsets: Offsets) -> Record<L> {
+        Record { line, offsets }
+    }
+
+    /// The AT line, without a newline: the same bytes on every server.
+    pub fn line(&self) -> &[u8] {
+        self.line.as_ref()
+    }
+
+    pub fn offsets(&self) -> Offsets {
+        self.offsets
+    }
+
+    /// The client's ID.
+    pub fn client(&self) -> &[u8] {
+        &self.line()[self.offsets.client as usize..self.offsets.location as usize - 1]
+    }
+
+    /// The client's location, as the client wrote it.
+    pub fn location(&self) -> &[u8] {
+        &self.line()[self.offsets.location as usize..self.offsets.time as usize - 1]
+    }
+
+    fn time(&self) -> &[u8] {
+        &self.line()[self.offsets.time as usize..]
+    }
+
+    /// The origin server's name and the difference it took.
+    fn origin_and_difference(&self) -> (&[u8], &[u8]) {
+        let both = &self.line()[3..self.offsets.client as usize - 1];
+        let space = both.iter().position(|&b| b == b' ').unwrap_or(both.len());
+        (&both[..space], both.get(space + 1..).unwrap_or_default())
+    }
+
+    /// The total order by which every server settles on the same record of a client: time as an
+    /// exact number, location, origin, difference, and, so that no two lines are ever equal, the
+    /// time's digits.
+    pub fn cmp_age<M: AsRef<[u8]>>(&self, other: &Record<M>) -> Ordering {
+        self.cmp_report(other)
+            .then_with(|| self.origin_and_difference().1.cmp(other.origin_and_difference().1))
+            .then_with(|| self.time().cmp(other.time()))
+    }
+
+    /// The same order down to the origin. A client that repeats its report to the same server
+    /// says nothing new, though the repetition's difference is greater.
+    pub fn cmp_report<M: AsRef<[u8]>>(&self, other: &Record<M>) -> Ordering {
+        timestamp::cmp_exact(self.time(), other.time())
+            .then_with(|| self.location().cmp(other.location()))
+            .then_with(|| self.origin_and_difference().0.cmp(other.origin_and_difference().0))
+    }
+
+    /// The same record, borrowed.
+    pub fn borrow(&self) -> Record<&[u8]> {
+        Record { line: self.line(), offsets: self.offsets }
+    }
+}
+
+impl StoredRecord {
+    /// Takes over a newer record of the same client, in place when the lengths allow it.
+    pub fn replace(&mut self, newer: &Record<&[u8]>) {
+        if self.line.len() == newer.line.len() {
+            self.line.copy_from_slice(newer.line);
+        } else {
+            self.line = newer.line.into();
+        }
+        self.offsets = newer.offsets;
+    }
+}
+
+impl From<&Record<&[u8]>> for StoredRecord {
+    fn from(record: &Record<&[u8]>) -> StoredRecord {
+        Record { line: record.line.into(), offsets: record.offsets }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Command;
+    use super::*;
+
+    fn record(line: &str) -> StoredRecord {
+        let mut out = Vec::new();
+        let Ok(Command::At(parts)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        let offsets = Offsets::write(&parts, &mut out);
+        Record::new(out.into(), offsets)
+    }
+
+    #[test]
+    fn fields_are_found_again() {
+        let record = record("AT  Goloman\t+0.263873386 kiwi +34-118 1520023934.9 ");
+        assert_eq!(record.line(), b"AT Goloman +0.263873386 kiwi +34-118 1520023934.9");
+        assert_eq!(record.client(), b"kiwi");
+        assert_eq!(record.location(), b"+34-118");
+        assert_eq!(record.time(), b"1520023934.9");
+        assert_eq!(record.origin_and_difference(), (&b"Goloman"[..], &b"+0.263873386"[..]));
+    }
+
+    #[test]
+    fn newer_is_time_then_location_then_origin_then_difference() {
+        let ascending = [
+            "AT Wilkes +9.9 c +9+9 1",
+            "AT Goloman +0.1 c +1+1 1.5",
+            "AT Goloman +0.1 c +1+1 1.50",
+            "AT Goloman +0.2 c +1+1 1.5",
+            "AT Hands +0.1 c +1+1 1.5",
+            "AT Goloman +0.1 c +1+2 1.5",
+            "AT Goloman +0.1 c -1+1 1.5",
+            "AT Goloman +0.1 c +1+1 2",
+            "AT Goloman +0.1 c +1+1 10",
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                assert_eq!(record(a).cmp_age(&record(b)), i.cmp(&j), "{a} | {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_repeated_report_is_equal_whatever_its_difference() {
+        let (first, again) = (record("AT G +0.1 c +1+1 1.5"), record("AT G +7.5 c +1+1 1.5"));
+        assert_eq!(first.cmp_report(&again), Ordering::Equal);
+        assert_eq!(first.cmp_report(&record("AT H +0.1 c +1+1 1.5")), Ordering::Less);
+    }
+
+    #[test]
+    fn replacing_takes_over_lines_of_any_length() {
+        let mut stored = record("AT G +0.1 c +1+1 1.5");
+        for line in ["AT G +0.1 c +2+2 2.5", "AT G +0.123 c +2+2 3", "AT G +0.1 c +2+2 40"] {
+            stored.replace(&record(line).borrow());
+            assert_eq!((stored.line(), stored.client()), (line.as_bytes(), &b"c"[..]));
+        }
+    }
+
+    #[test]
+    fn a_stored_record_is_24_bytes_beside_its_line() {
+        assert_eq!(size_of::<StoredRecord>(), 24);
+    }
+}

@@ -1,0 +1,234 @@
+//! A client's time: POSIX seconds with up to nine decimals, kept in its digits and exact.
+//! `command` parses it, `record` orders by it, `node` takes the difference.
+
+use std::cmp::Ordering;
+
+use super::decimal::{self, Decimal};
+
+const NANOS: u64 = 1_000_000_000;
+
+/// Whole seconds below this fit in an `i64` of nanoseconds with room for a difference.
+const SHORT_DIGITS_MAX: usize = 9 + 1;
+const SHORT_SECONDS_MAX: u64 = 4_000_000_000;
+
+/// A valid time, in the client's own bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timestamp<'a> {
+    text: &'a [u8],
+}
+
+impl<'a> Timestamp<'a> {
+    /// Digits with an optional fraction of 1–9 digits; no sign, no exponent, any size.
+    pub fn parse(text: &'a [u8]) -> Option<Timestamp<'a>> {
+        let (whole, fraction) = decimal::split(text);
+        let fraction_fits = fraction.is_none_or(|digits| digits.len() <= 9 && decimal::is_digits(digits));
+        (decimal::is_digits(whole) && fraction_fits).then_some(Timestamp { text })
+    }
+
+    /// The client's bytes.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Whether the time is more than `ahead_ns` later than `now_ns` (both in ns, POSIX time).
+    pub fn is_ahead(&self, now_ns: u64, ahead_ns: u64) -> bool {
+        let limit = now_ns.saturating_add(ahead_ns);
+        match self.short_ns() {
+            Some(ns) => ns > limit,
+            None => cmp_digits(&nanos_digits(self.text), &number_digits(limit)) == Ordering::Greater,
+        }
+    }
+
+    /// Appends `receipt_ns` minus this time in seconds: signed, nine decimals, exact.
+    pub fn write_difference(&self, receipt_ns: u64, out: &mut Vec<u8>) {
+        let Some(time_ns) = self.short_ns() else {
+            return write_long_difference(receipt_ns, self.text, out);
+        };
+        out.push(if receipt_ns >= time_ns { b'+' } else { b'-' });
+        let difference = receipt_ns.abs_diff(time_ns);
+        write_number(difference / NANOS, 1, out);
+        out.push(b'.');
+        write_number(difference % NANOS, 9, out);
+    }
+
+    /// Nanoseconds, when the seconds are few enough to fit: all times until 2096.
+    fn short_ns(&self) -> Option<u64> {
+        let (whole, fraction) = decimal::split(self.text);
+        if whole.len() > SHORT_DIGITS_MAX {
+            return None;
+        }
+        let seconds = whole.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
+        let mut nanos = 0;
+        for index in 0..9 {
+            let digit = fraction.and_then(|digits| digits.get(index)).copied().unwrap_or(b'0');
+            nanos = nanos * 10 + u64::from(digit - b'0');
+        }
+        (seconds < SHORT_SECONDS_MAX).then(|| seconds * NANOS + nanos)
+    }
+}
+
+/// Compares the texts of two valid times as exact numbers: `1.5` equals `01.50`.
+pub fn cmp_exact(a: &[u8], b: &[u8]) -> Ordering {
+    if a.len() == b.len() && point_of(a) == point_of(b) {
+        return a.cmp(b);
+    }
+    Decimal::new(a).cmp(&Decimal::new(b))
+}
+
+fn point_of(text: &[u8]) -> Option<usize> {
+    text.iter().position(|&b| b == b'.')
+}
+
+/// Appends `number` with at least `width` digits.
+fn write_number(mut number: u64, width: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    while number > 0 {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    start = start.min(digits.len() - width);
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// The difference on digits, for times of any size: slow, exact and rare.
+fn write_long_difference(receipt_ns: u64, time: &[u8], out: &mut Vec<u8>) {
+    let (receipt, time) = (number_digits(receipt_ns), nanos_digits(time));
+    let negative = cmp_digits(&receipt, &time) == Ordering::Less;
+    let (large, small) = if negative { (time, receipt) } else { (receipt, time) };
+    let mut difference = subtract_digits(&large, &small);
+    while difference.len() < 10 {
+        difference.insert(0, b'0');
+    }
+    let point = difference.len() - 9;
+    out.push(if negative { b'-' } else { b'+' });
+    out.extend_from_slice(&difference[..point]);
+    out.push(b'.');
+    out.extend_from_slice(&difference[point..]);
+}
+
+/// The time in ns as digits without leading zeros.
+fn nanos_digits(time: &[u8]) -> Vec<u8> {
+    let (whole, fraction) = decimal::split(time);
+    let fraction = fraction.unwrap_or_default();
+    let mut digits = whole.to_vec();
+    digits.extend_from_slice(fraction);
+    digits.resize(whole.len() + 9, b'0');
+    without_leading_zeros(digits)
+}
+
+fn number_digits(number: u64) -> Vec<u8> {
+    let mut digits = Vec::new();
+    write_number(number, 1, &mut digits);
+    without_leading_zeros(digits)
+}
+
+fn without_leading_zeros(mut digits: Vec<u8>) -> Vec<u8> {
+    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
+    digits.drain(..zeros);
+    digits
+}
+
+/// Compares numbers given as digits without leading zeros.
+fn cmp_digits(a: &[u8], b: &[u8]) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// `large` − `small` on digits; the result has no leading zeros.
+fn subtract_digits(large: &[u8], small: &[u8]) -> Vec<u8> {
+    let mut result = large.to_vec();
+    let mut borrow = 0;
+    for (index, digit) in result.iter_mut().rev().enumerate() {
+        let minus = small.len().checked_sub(index + 1).map_or(0, |at| small[at] - b'0') + borrow;
+        let value = *digit - b'0';
+        borrow = u8::from(value < minus);
+        *digit = b'0' + value + 10 * borrow - minus;
+    }
+    without_leading_zeros(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> Timestamp<'_> {
+        Timestamp::parse(text.as_bytes()).expect(text)
+    }
+
+    #[test]
+    fn differences_are_exact_to_the_nanosecond() {
+        fn check(receipt_ns: u64, text: &str, expected: &str) {
+            let mut out = Vec::new();
+            time(text).write_difference(receipt_ns, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected, "{receipt_ns} - {text}");
+            let mut long = Vec::new();
+            write_long_difference(receipt_ns, text.as_bytes(), &mut long);
+            assert_eq!(long, out, "both ways agree on {receipt_ns} - {text}");
+        }
+        check(1_520_023_934_918_963_997, "1520023934.918963997", "+0.000000000");
+        check(1_520_023_935_182_837_383, "1520023934.918963997", "+0.263873386");
+        check(1_520_023_934_918_963_996, "1520023934.918963997", "-0.000000001");
+        check(1_520_023_934_000_000_000, "1520023934", "+0.000000000");
+        check(1_520_023_934_500_000_000, "1520023934.5", "+0.000000000");
+        check(1_621_464_827_959_498_503, "0", "+1621464827.959498503");
+        check(1_000_000_000, "000000000000000000000000000001.5", "-0.500000000");
+        check(0, "0.000000001", "-0.000000001");
+        check(1, "4000000000", "-3999999999.999999999");
+        check(1, "99999999999999999999", "-99999999999999999998.999999999");
+        let huge = format!("1{}", "0".repeat(60));
+        check(1, &huge, &format!("-{}.999999999", "9".repeat(60)));
+    }
+
+    #[test]
+    fn times_are_digits_with_up_to_nine_decimals() {
+        for good in ["0", "1520023934", "1520023934.9", "0.123456789", "00001", &"9".repeat(100)] {
+            assert!(Timestamp::parse(good.as_bytes()).is_some(), "{good}");
+        }
+        let bad = [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "+1",
+            "-1",
+            "nan",
+            "inf",
+            "1e9",
+            "1.0000000001",
+            "1,5",
+            "0x10",
+            "1_0",
+            "1.",
+        ];
+        for text in bad {
+            assert!(Timestamp::parse(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_compare_as_numbers() {
+        fn check(a: &str, b: &str, expected: Ordering) {
+            assert_eq!(cmp_exact(a.as_bytes(), b.as_bytes()), expected, "{a} {b}");
+            assert_eq!(cmp_exact(b.as_bytes(), a.as_bytes()), expected.reverse(), "{b} {a}");
+        }
+        check("1.5", "01.50", Ordering::Equal);
+        check("1.500", "1.5", Ordering::Equal);
+        check("2", "10", Ordering::Less);
+        check("1520023934.918963997", "1520023934.918963998", Ordering::Less);
+        check("1520023934.918963997", "1520023934.92", Ordering::Less);
+        check("1234.5", "123.45", Ordering::Greater);
+        check(&"9".repeat(30), &format!("1{}", "0".repeat(30)), Ordering::Less);
+    }
+
+    #[test]
+    fn ahead_is_strictly_more_than_the_limit() {
+        fn check(text: &str, expected: bool) {
+            assert_eq!(time(text).is_ahead(10_000_000_000, 5_000_000_000), expected, "{text}");
+        }
+        check("15", false);
+        check("15.000000001", true);
+        check("0000000000000000015.0", false);
+        check("99999999999999999999999999", true);
+    }
+}
