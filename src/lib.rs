@@ -3,7 +3,9 @@
 
 pub mod config;
 pub mod limits;
+pub mod logging;
 pub mod node;
 pub mod places;
 pub mod protocol;
 pub mod store;
+pub mod thread;

@@ -1,0 +1,57 @@
+//! Foreign bytes for a log: one line, printable, and never mistaken for a record of ours.
+
+use std::fmt;
+
+/// Prints bytes with all but printable ASCII escaped: `\n`, `\t`, `\\`, `\xff`.
+pub struct Escaped<'a>(pub &'a [u8]);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(self.0.len());
+        escape(self.0, &mut text);
+        f.write_str(&String::from_utf8_lossy(&text))
+    }
+}
+
+/// Appends `bytes` as `Escaped` prints them.
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    if bytes.iter().all(|&byte| is_plain(byte)) {
+        return out.extend_from_slice(bytes);
+    }
+    for &byte in bytes {
+        if is_plain(byte) {
+            out.push(byte);
+        } else {
+            out.extend(std::ascii::escape_default(byte));
+        }
+    }
+}
+
+/// Printable ASCII but for the escape sign itself.
+fn is_plain(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte) && byte != b'\\'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_printable_ascii_stays() {
+        let check = |bytes: &[u8], expected: &str| assert_eq!(Escaped(bytes).to_string(), expected);
+        check(b"IAMAT kiwi \"+34-118\" ~", "IAMAT kiwi \"+34-118\" ~");
+        check(b"a\n2026 [WARN] forged", "a\\n2026 [WARN] forged");
+        check(b"\\n\r\t\0\x1b[31m\x7f\xff", "\\\\n\\r\\t\\x00\\x1b[31m\\x7f\\xff");
+        check("ü".as_bytes(), "\\xc3\\xbc");
+    }
+
+    #[test]
+    fn every_byte_is_told_from_every_other() {
+        let mut seen = std::collections::BTreeSet::new();
+        for byte in 0..=255 {
+            let text = Escaped(&[byte]).to_string();
+            assert!(text.bytes().all(|b| (b' '..=b'~').contains(&b)), "{byte}");
+            assert!(seen.insert(text), "{byte}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Named threads with a small stack, and joining with a deadline. The only place that spawns.
+
+use std::io;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::limits::STACK_BYTES;
+
+/// Starts a thread; its name shows in `top -H` and in a panic's message.
+///
+/// # Errors
+/// The system has no room for another thread.
+pub fn spawn<T: Send + 'static>(
+    name: impl Into<String>,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let name = name.into();
+    Builder::new()
+        .name(name.clone())
+        .stack_size(STACK_BYTES)
+        .spawn(run)
+        .map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
+}
+
+/// Joins the thread if it ends before the deadline, and says whether it did.
+pub fn join_by<T>(thread: JoinHandle<T>, deadline: Instant) -> bool {
+    while !thread.is_finished() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    thread.join().is_ok()
+}
