@@ -235,6 +235,11 @@ impl News {
         Record::new(&self.lines[item.start as usize..item.end as usize], item.offsets)
     }
 
+    /// The client that one of the items is about.
+    pub fn client(&self, item: &NewsItem) -> &[u8] {
+        item.offsets.client(&self.lines[item.start as usize..item.end as usize])
+    }
+
     /// The AT line of one of the items, with its newline.
     pub fn line(&self, item: &NewsItem) -> &[u8] {
         &self.lines[item.start as usize..=item.end as usize]

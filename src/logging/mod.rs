@@ -11,11 +11,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use simplelog::{Config, ConfigBuilder, LevelPadding, WriteLogger, format_description};
+use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
 pub use escape::Escaped;
 pub use sink::Sink;
 pub use wire::Wire;
+
+/// The target of records that `main` says on stderr itself, so that a terminal does not show twice.
+pub const SAID_ALREADY: &str = "herd::start";
 
 /// How long a dying process waits for its last words to reach the file.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -43,8 +46,14 @@ pub fn start(path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
     let sink = Sink::start(path, level >= LevelFilter::Info)?;
     let lines = Lines { pending: Vec::new(), sink: sink.clone() };
     let on_terminal = io::stderr().is_terminal();
-    let console = on_terminal.then(|| WriteLogger::new(LevelFilter::Warn, format(), io::stderr()));
-    let file = WriteLogger::new(level, format(), lines);
+    let console = on_terminal.then(|| {
+        WriteLogger::new(
+            LevelFilter::Warn,
+            format().add_filter_ignore_str(SAID_ALREADY).build(),
+            io::stderr(),
+        )
+    });
+    let file = WriteLogger::new(level, format().build(), lines);
     log::set_boxed_logger(Box::new(Loggers { file, console, sink: sink.clone() }))
         .map_err(io::Error::other)?;
     log::set_max_level(if on_terminal { level.max(LevelFilter::Warn) } else { level });
@@ -60,8 +69,9 @@ pub fn start(path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
 
 /// `2026-01-31T23:59:59.123Z [INFO] message`, of our own records only: what ureq logs may hold a
 /// URL with a key.
-fn format() -> Config {
-    ConfigBuilder::new()
+fn format() -> ConfigBuilder {
+    let mut format = ConfigBuilder::new();
+    format
         .set_time_format_custom(format_description!(
             "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
         ))
@@ -69,8 +79,8 @@ fn format() -> Config {
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .set_level_padding(LevelPadding::Off)
-        .add_filter_allow_str("herd")
-        .build()
+        .add_filter_allow_str("herd");
+    format
 }
 
 impl Log for Loggers {

@@ -36,7 +36,7 @@ impl<'a> Decimal<'a> {
     }
 
     /// Compares the numbers, not the texts: `1.5` equals `01.50`.
-    pub fn cmp(&self, other: &Decimal<'_>) -> Ordering {
+    pub fn cmp_value(&self, other: &Decimal<'_>) -> Ordering {
         let by_length = self.whole.len().cmp(&other.whole.len());
         by_length.then_with(|| self.whole.cmp(other.whole)).then_with(|| self.fraction.cmp(other.fraction))
     }
@@ -71,8 +71,8 @@ mod tests {
     fn numbers_compare_exactly() {
         fn check(a: &str, b: &str, expected: Ordering) {
             let (x, y) = (Decimal::new(a.as_bytes()), Decimal::new(b.as_bytes()));
-            assert_eq!(x.cmp(&y), expected, "{a} {b}");
-            assert_eq!(y.cmp(&x), expected.reverse(), "{b} {a}");
+            assert_eq!(x.cmp_value(&y), expected, "{a} {b}");
+            assert_eq!(y.cmp_value(&x), expected.reverse(), "{b} {a}");
         }
         check("1", "1", Ordering::Equal);
         check("1.5", "01.50", Ordering::Equal);

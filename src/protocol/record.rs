@@ -48,6 +48,11 @@ impl Offsets {
         out.extend_from_slice(parts.time.text());
         Offsets { client: client as u16, location: location as u16, time: time as u16 }
     }
+
+    /// The client's ID in the line these offsets belong to.
+    pub fn client(self, line: &[u8]) -> &[u8] {
+        &line[self.client as usize..self.location as usize - 1]
+    }
 }
 
 impl<L: AsRef<[u8]>> Record<L> {
@@ -67,7 +72,7 @@ impl<L: AsRef<[u8]>> Record<L> {
 
     /// The client's ID.
     pub fn client(&self) -> &[u8] {
-        &self.line()[self.offsets.client as usize..self.offsets.location as usize - 1]
+        self.offsets.client(self.line())
     }
 
     /// The client's location, as the client wrote it.

@@ -72,7 +72,7 @@ pub fn cmp_exact(a: &[u8], b: &[u8]) -> Ordering {
     if a.len() == b.len() && point_of(a) == point_of(b) {
         return a.cmp(b);
     }
-    Decimal::new(a).cmp(&Decimal::new(b))
+    Decimal::new(a).cmp_value(&Decimal::new(b))
 }
 
 fn point_of(text: &[u8]) -> Option<usize> {

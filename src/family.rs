@@ -1,0 +1,212 @@
+//! The whole herd at one command: a process per server of the same binary, started, announced,
+//! watched and stopped together. `main` calls it when no server is named.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Server};
+use crate::{exit, thread};
+
+/// Tells a child its parent, so that it does not outlive it.
+const PARENT: &str = "HERD_PARENT";
+
+/// Log lines shown of a server that died.
+const LAST_LINES: usize = 5;
+
+/// How much longer than `stop_timeout_s` a child has before it is killed.
+const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// A server of this herd in a process of its own.
+struct Member<'a> {
+    server: &'a Server,
+    child: Child,
+    /// Where it listens, once it said so.
+    address: Option<String>,
+    ended: bool,
+}
+
+enum Event {
+    /// A member said where it listens.
+    Ready(usize, String),
+    /// A member closed its stdout: it has ended or is about to.
+    Ended(usize),
+    /// SIGINT or SIGTERM.
+    Stop,
+}
+
+/// Starts every server of the config but those of another make, and waits until all have ended.
+pub fn run(config: &Config) -> ExitCode {
+    match try_run(config) {
+        Ok(status) => ExitCode::from(status),
+        Err(why) => {
+            let _ = writeln!(io::stderr(), "herd: cannot start the herd: {why}");
+            ExitCode::from(exit::OS)
+        }
+    }
+}
+
+/// In a child that `run` started: asks for SIGTERM when the parent dies, and says whether the
+/// parent still lives. Always true for a server that was started by itself.
+pub fn parent_lives() -> bool {
+    let Some(parent) = env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return true };
+    set_parent_process_death_signal(Some(Signal::TERM)).is_ok()
+        && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
+}
+
+fn try_run(config: &Config) -> io::Result<u8> {
+    let (sender, events) = bounded(64);
+    watch_signals(sender.clone())?;
+    let mut members = Vec::new();
+    for server in config.servers.iter().filter(|server| !server.plain) {
+        match start(config, server, members.len(), &sender) {
+            Ok(member) => members.push(member),
+            Err(why) => {
+                stop(config, &mut members);
+                return Err(why);
+            }
+        }
+    }
+    let mut status = exit::OK;
+    while members.iter().any(|member| !member.ended) {
+        match next(&events) {
+            Event::Ready(index, address) => {
+                members[index].address = Some(address);
+                if members.iter().all(|member| member.address.is_some()) {
+                    announce(config, &members);
+                }
+            }
+            Event::Ended(index) => {
+                let ended = bury(config, &mut members[index])?;
+                if members[index].address.is_none() {
+                    // The herd never stood: the newcomer is better served by the reason alone.
+                    stop(config, &mut members);
+                    return Ok(ended
+                        .code()
+                        .and_then(|code| u8::try_from(code).ok())
+                        .unwrap_or(exit::SERVER_DIED));
+                }
+                status = exit::SERVER_DIED;
+            }
+            Event::Stop => {
+                stop(config, &mut members);
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// The senders live as long as the process, so there is always a next event.
+fn next(events: &Receiver<Event>) -> Event {
+    events.recv().unwrap_or(Event::Stop)
+}
+
+fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    // Detached: it waits for signals until the process ends.
+    drop(thread::spawn("signals", move || {
+        for _ in signals.forever() {
+            // A full channel has a stop in it already, or will be read before long.
+            let _ = events.send(Event::Stop);
+        }
+    })?);
+    Ok(())
+}
+
+fn start<'a>(
+    config: &Config,
+    server: &'a Server,
+    index: usize,
+    events: &Sender<Event>,
+) -> io::Result<Member<'a>> {
+    let mut child = Command::new(env::current_exe()?)
+        .arg(&server.name)
+        .arg("--config")
+        .arg(&config.path)
+        .env(PARENT, std::process::id().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take();
+    let events = events.clone();
+    // Detached: it ends with the child's stdout.
+    drop(thread::spawn(format!("watch-{}", server.name), move || {
+        let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
+        for line in lines.map_while(Result::ok) {
+            if let Some((_, address)) = line.rsplit_once(" listens on ") {
+                let _ = events.send(Event::Ready(index, address.to_owned()));
+            }
+        }
+        let _ = events.send(Event::Ended(index));
+    })?);
+    Ok(Member { server, child, address: None, ended: false })
+}
+
+/// The table and two lines to try, once all are ready.
+fn announce(config: &Config, members: &[Member<'_>]) {
+    let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
+    text += &format!("All {} servers are ready; Ctrl-C stops them. Try:\n\n", members.len());
+    let ask = |member: Option<&Member<'_>>, line: &str| {
+        let address = member.and_then(|member| member.address.as_deref()).unwrap_or_default();
+        let (host, port) = address.rsplit_once(':').unwrap_or_default();
+        format!("  printf '{line}\\n' | nc -N {} {port}\n", host.trim_matches(['[', ']']))
+    };
+    text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
+    text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
+    // That nobody reads it is no reason to fail.
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+/// Reports a member that died on its own.
+fn bury(config: &Config, member: &mut Member<'_>) -> io::Result<ExitStatus> {
+    let status = member.child.wait()?;
+    member.ended = true;
+    let (name, path) = (&member.server.name, config.log_path(member.server));
+    let mut text = format!("herd: {name} died: {status}; the end of {}:\n", path.display());
+    for line in last_lines(&path).unwrap_or_else(|why| vec![format!("(cannot be read: {why})")]) {
+        text += &format!("    {line}\n");
+    }
+    let _ = io::stderr().write_all(text.as_bytes());
+    Ok(status)
+}
+
+fn last_lines(path: &Path) -> io::Result<Vec<String>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let text = String::from_utf8_lossy(&tail);
+    let lines: Vec<_> = text.lines().collect();
+    Ok(lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.to_string()).collect())
+}
+
+/// Has every member stop, and kills those that do not in time.
+fn stop(config: &Config, members: &mut [Member<'_>]) {
+    let alive = |member: &&mut Member<'_>| !member.ended;
+    for member in members.iter_mut().filter(alive) {
+        if let Some(pid) = i32::try_from(member.child.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended on its own; until it is waited for its id is nobody else's.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+    let deadline = Instant::now() + config.settings.stop_timeout + KILL_GRACE;
+    for member in members.iter_mut().filter(alive) {
+        while matches!(member.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if matches!(member.child.try_wait(), Ok(None)) {
+            let _ = writeln!(io::stderr(), "herd: {} did not stop in time and is killed", member.server.name);
+            let _ = member.child.kill().and_then(|()| member.child.wait());
+        }
+        member.ended = true;
+    }
+}

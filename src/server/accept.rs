@@ -1,0 +1,103 @@
+//! Taking new connections: a few a turn, none over `max_connections`, and a rest when the process
+//! is out of descriptors. Every worker at work has one of these for the shared listener.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+
+use super::Shared;
+use super::worker::LISTENER;
+use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN};
+
+/// Whether and when a worker watches the listener.
+#[derive(Default)]
+pub struct Acceptor {
+    watching: bool,
+    resumes_at: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Watches the listener from now on.
+    pub fn open(&mut self, shared: &Shared, worker: usize) {
+        if !self.watching && self.resumes_at.is_none() {
+            match shared.desks[worker].poller.add_shared(&shared.listener, LISTENER) {
+                Ok(()) => self.watching = true,
+                Err(why) => log::error!("worker {worker} cannot watch the listener: {why}"),
+            }
+        }
+    }
+
+    /// Watches it no more.
+    pub fn close(&mut self, shared: &Shared, worker: usize) {
+        self.resumes_at = None;
+        if std::mem::replace(&mut self.watching, false) {
+            // Removing fails only for a source that is not watched, which is what it is to be.
+            let _ = shared.desks[worker].poller.remove(&shared.listener);
+        }
+    }
+
+    /// When the rest is over, if there is one.
+    pub fn resumes_at(&self) -> Option<Instant> {
+        self.resumes_at
+    }
+
+    /// Ends a rest that is over.
+    pub fn resume(&mut self, shared: &Shared, worker: usize, now: Instant) {
+        if self.resumes_at.is_some_and(|at| at <= now) {
+            self.resumes_at = None;
+            self.open(shared, worker);
+        }
+    }
+
+    /// Takes a few of the connections that are due.
+    pub fn accept(&mut self, shared: &Shared, worker: usize, now: Instant) -> Vec<(TcpStream, SocketAddr)> {
+        let mut accepted = Vec::new();
+        for _ in 0..ACCEPTS_PER_TURN {
+            match shared.listener.accept() {
+                Ok((stream, address)) if has_room(shared) => accepted.push((stream, address)),
+                Ok((stream, address)) => refuse(shared, stream, address),
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                Err(why) if is_exhaustion(&why) => {
+                    shared
+                        .starved
+                        .count(|total| log::warn!("cannot accept: {why}; {total} times so far; {REMEDY}"));
+                    self.close(shared, worker);
+                    self.resumes_at = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS));
+                    break;
+                }
+                // The peer gave up before its turn came, or the network did.
+                Err(why) => log::debug!("a connection failed before it was accepted: {why}"),
+            }
+        }
+        accepted
+    }
+}
+
+const REMEDY: &str = "raise the file limit (ulimit -n) or lower max_connections";
+
+/// Counts a connection in, if there is room for it.
+fn has_room(shared: &Shared) -> bool {
+    let open = shared.open.fetch_add(1, Ordering::SeqCst);
+    if open >= shared.max_connections {
+        shared.open.fetch_sub(1, Ordering::SeqCst);
+    }
+    open < shared.max_connections
+}
+
+/// Closes a connection over the limit at once.
+fn refuse(shared: &Shared, stream: TcpStream, address: SocketAddr) {
+    drop(stream);
+    shared.refused.count(|total| {
+        let max = shared.max_connections;
+        log::warn!("closed {address} at once: {max} connections are open, as max_connections or the file limit allows; {total} so far");
+    });
+}
+
+/// Out of descriptors or memory: trying again at once would only spin.
+fn is_exhaustion(why: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    why.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}

@@ -1,0 +1,208 @@
+//! The bytes of one connection into replies: lines are cut, answered in order and logged. A worker
+//! calls it with what it read; everything it makes goes into the worker's `Turn`.
+
+use std::time::Instant;
+
+use memchr::memchr;
+
+use super::Shared;
+use super::connection::{Connection, Phase};
+use super::socket;
+use crate::limits;
+use crate::logging::Wire;
+use crate::node::{self, Line, News, PeerKind, Reply, Silence};
+use crate::places::Lookup;
+use crate::protocol::line;
+
+/// What one turn of a worker makes, for all its connections; reused by the next.
+pub struct Turn {
+    /// When the turn began.
+    pub now: Instant,
+    /// The replies, one connection's behind another's.
+    pub out: Vec<u8>,
+    pub news: News,
+    pub wire: Wire,
+    /// Bytes read so far.
+    pub read_bytes: usize,
+}
+
+/// Answers what a connection has read: first what it kept, then `bytes`. What cannot be answered
+/// yet is kept. Returns the lookup to ask when the conversation came to a WHATSAT.
+pub fn converse(
+    shared: &Shared,
+    turn: &mut Turn,
+    connection: &mut Connection,
+    bytes: &[u8],
+) -> Option<Lookup> {
+    turn.wire.with(&connection.address);
+    let begin = turn.out.len();
+    let now_ns = socket::posix_ns();
+    turn.wire.at(now_ns);
+    let mut talk = Talk { shared, turn, connection, begin, now_ns, lookup: None };
+    if talk.connection.input.is_empty() {
+        let answered = talk.answer(bytes);
+        // Once it is to close, what is left has no reader.
+        if matches!(talk.connection.phase, Phase::Open | Phase::Lookup(_)) {
+            talk.connection.keep(&bytes[answered..]);
+        }
+    } else {
+        let mut input = std::mem::take(&mut talk.connection.input);
+        input.extend_from_slice(bytes);
+        let answered = talk.answer(&input);
+        if matches!(talk.connection.phase, Phase::Open | Phase::Lookup(_)) && answered < input.len() {
+            input.drain(..answered);
+            talk.connection.input = input;
+        }
+    }
+    talk.lookup
+}
+
+/// One call of `converse`.
+struct Talk<'a> {
+    shared: &'a Shared,
+    turn: &'a mut Turn,
+    connection: &'a mut Connection,
+    /// Where this connection's replies begin in the turn's output.
+    begin: usize,
+    now_ns: u64,
+    lookup: Option<Lookup>,
+}
+
+impl Talk<'_> {
+    /// Answers whole lines from the front of `bytes` for as long as replies may be made, and at the
+    /// peer's half-close what it left unterminated. Returns how many bytes are done with.
+    fn answer(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while self.may_reply() {
+            let rest = &bytes[done..];
+            let (text, terminated) = match memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], true),
+                None => (rest, false),
+            };
+            if text.len() > self.line_max(text) {
+                self.refuse_long(text);
+                return bytes.len();
+            }
+            if !terminated && !self.connection.eof {
+                break;
+            }
+            done += text.len() + usize::from(terminated);
+            if terminated || !text.is_empty() {
+                self.answer_line(Line { text, terminated });
+            }
+            if !terminated {
+                if matches!(self.connection.phase, Phase::Open) {
+                    self.connection.close_after_replies("the peer closed it");
+                }
+                break;
+            }
+        }
+        done
+    }
+
+    fn may_reply(&self) -> bool {
+        let unsent = self.connection.unsent() + self.turn.out.len() - self.begin;
+        matches!(self.connection.phase, Phase::Open) && unsent < self.shared.settings.max_unsent
+    }
+
+    /// A neighbour's AT line carries a name and a difference more than the client's line it tells of.
+    fn line_max(&self, text: &[u8]) -> usize {
+        let max_line = self.shared.settings.max_line;
+        let head = &text[..text.len().min(max_line)];
+        let from_neighbour =
+            text.len() > max_line && node::is_at(head) && self.peer_kind() != PeerKind::Stranger;
+        if from_neighbour { limits::at_line_max(max_line) } else { max_line }
+    }
+
+    /// Asked anew of a stranger: a name may have been resolved since it connected.
+    fn peer_kind(&self) -> PeerKind {
+        match self.connection.peer.kind {
+            PeerKind::Stranger => self.shared.neighbours.peer(self.connection.peer.address).kind,
+            known @ PeerKind::Neighbour { .. } => known,
+        }
+    }
+
+    fn refuse_long(&mut self, text: &[u8]) {
+        let head = &text[..self.shared.settings.max_line];
+        let start = self.turn.out.len();
+        self.turn.wire.received(head);
+        self.turn.out.extend_from_slice(b"? ");
+        self.turn.out.extend_from_slice(head);
+        self.turn.out.push(b'\n');
+        self.log_reply(start);
+        self.connection.close_after_replies("its line is longer than max_line");
+    }
+
+    fn answer_line(&mut self, line: Line<'_>) {
+        self.turn.wire.received(line::without_cr(line.text));
+        if self.connection.peer.kind == PeerKind::Stranger && node::is_at(line.text) {
+            self.connection.peer.kind = self.peer_kind();
+        }
+        let (start, peer) = (self.turn.out.len(), self.connection.peer);
+        let reply = self.shared.node.answer(line, peer, self.now_ns, &mut self.turn.out, &mut self.turn.news);
+        match reply {
+            Reply::Located => self.replied(start),
+            Reply::Refused(why) => {
+                log::debug!("{}: refused: {}", self.connection.address, why.reason());
+                self.replied(start);
+            }
+            Reply::Nearby(nearby) => {
+                self.connection.phase = Phase::Lookup(nearby.line);
+                self.lookup = Some(nearby.lookup);
+            }
+            Reply::Silence(silence) => self.heard(silence),
+        }
+    }
+
+    fn replied(&mut self, start: usize) {
+        self.log_reply(start);
+        if self.shared.settings.one_shot {
+            self.connection.close_after_replies("one-shot");
+        }
+    }
+
+    fn heard(&mut self, silence: Silence) {
+        match silence {
+            Silence::Blank => {}
+            Silence::Learned => self.learned(),
+            Silence::Dropped(why) => self.shared.dropped.count(|total| {
+                log::warn!(
+                    "dropped an AT line of {}: {}; {total} so far",
+                    self.connection.address,
+                    why.reason()
+                );
+            }),
+            Silence::Unterminated => self.shared.dropped.count(|total| {
+                let address = self.connection.address;
+                log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
+            }),
+        }
+    }
+
+    /// The first AT line makes a connection a link: never idle, and watched for a dead other end.
+    fn learned(&mut self) {
+        if !std::mem::replace(&mut self.connection.is_link, true)
+            && let Err(why) = socket::keep_alive((&self.connection.stream).into())
+        {
+            log::warn!("cannot keep the link of {} alive: {why}", self.connection.address);
+        }
+    }
+
+    fn log_reply(&mut self, start: usize) {
+        let reply = &self.turn.out[start..];
+        self.turn.wire.sent(reply.strip_suffix(b"\n").unwrap_or(reply));
+    }
+}
+
+/// The reply to a WHATSAT, now that its second half is there. The log has its first line whole and
+/// the size of the rest, which would fill the disk of a small machine.
+pub fn reply_nearby(turn: &mut Turn, connection: &Connection, line: &[u8], json: &[u8]) {
+    turn.out.extend_from_slice(line);
+    turn.out.extend_from_slice(json);
+    turn.out.extend_from_slice(b"\n\n");
+    turn.wire.at(socket::posix_ns());
+    turn.wire.with(&connection.address);
+    let mut logged = line.strip_suffix(b"\n").unwrap_or(line).to_vec();
+    logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
+    turn.wire.sent(&logged);
+}

@@ -1,0 +1,154 @@
+//! The dedicated flooder thread: takes the workers' batches of news, keeps the newest record of
+//! each client, and offers them to every link but the one they came from.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::link::LinkQueue;
+use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES};
+use crate::node::News;
+use crate::thread;
+
+/// The workers' end of the flood.
+pub struct Flood {
+    /// Bounded: when it is full the batch is dropped and every link is marked behind, so that it
+    /// reads the store instead. A worker never waits here.
+    channel: Sender<Message>,
+    links: Vec<Arc<LinkQueue>>,
+}
+
+enum Message {
+    News(News),
+    Stop,
+}
+
+/// The newest of a client's records in a drain: which batch, which item in it.
+type Newest<'a> = HashMap<&'a [u8], (usize, usize)>;
+
+impl Flood {
+    /// Starts the flooder. It ends at the `Stop` message, after all that was sent before it.
+    pub fn start(links: Vec<Arc<LinkQueue>>) -> io::Result<(Flood, JoinHandle<()>)> {
+        let (channel, batches) = bounded(FLOOD_BATCHES);
+        let targets = links.clone();
+        let flooder = thread::spawn("flooder", move || run(&batches, &targets))?;
+        Ok((Flood { channel, links }, flooder))
+    }
+
+    /// Puts news on its way. Never blocks.
+    pub fn send(&self, news: News) {
+        if self.links.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(_)) = self.channel.try_send(Message::News(news)) {
+            self.links.iter().for_each(|link| link.mark_behind());
+        }
+    }
+
+    /// Ends the flooder after what is in the channel. Blocks while the channel is full.
+    pub fn stop(&self) {
+        // It fails only when the flooder has ended already.
+        let _ = self.channel.send(Message::Stop);
+    }
+}
+
+fn run(batches: &Receiver<Message>, links: &[Arc<LinkQueue>]) {
+    let mut stopping = false;
+    while !stopping {
+        let Ok(Message::News(first)) = batches.recv() else { return };
+        let mut bytes = first.lines.len();
+        let mut drained = vec![first];
+        while bytes < FLOOD_DRAIN_BYTES {
+            match batches.try_recv() {
+                Ok(Message::News(news)) => {
+                    bytes += news.lines.len();
+                    drained.push(news);
+                }
+                Ok(Message::Stop) => {
+                    stopping = true;
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        for (from, lines) in newest_by_source(&drained) {
+            let chunk: Arc<[u8]> = lines.into();
+            links.iter().filter(|link| from != Some(link.index())).for_each(|link| link.offer(&chunk));
+        }
+    }
+}
+
+/// The AT lines of each client's newest record, grouped by the neighbour they came from.
+fn newest_by_source(drained: &[News]) -> Vec<(Option<u16>, Vec<u8>)> {
+    let mut newest = Newest::new();
+    for (batch, news) in drained.iter().enumerate() {
+        for (index, item) in news.items.iter().enumerate() {
+            let record = news.record(item);
+            match newest.entry(news.client(item)) {
+                Entry::Vacant(place) => {
+                    place.insert((batch, index));
+                }
+                Entry::Occupied(mut place) => {
+                    let (other, at) = *place.get();
+                    let stored = drained[other].record(&drained[other].items[at]);
+                    if record.cmp_age(&stored).is_gt() {
+                        place.insert((batch, index));
+                    }
+                }
+            }
+        }
+    }
+    let mut groups: Vec<(Option<u16>, Vec<u8>)> = Vec::new();
+    for (batch, index) in newest.into_values() {
+        let news = &drained[batch];
+        let item = &news.items[index];
+        let group = match groups.iter().position(|(from, _)| *from == item.from) {
+            Some(group) => group,
+            None => {
+                groups.push((item.from, Vec::new()));
+                groups.len() - 1
+            }
+        };
+        groups[group].1.extend_from_slice(news.line(item));
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::{Line, Node, Peer, PeerKind};
+
+    /// The news that a fresh server makes of AT lines from a neighbour.
+    fn news(from: Option<u16>, lines: &[&str]) -> News {
+        let (node, mut news) = (Node::new("Goloman", None), News::default());
+        let kind = PeerKind::Neighbour { index: from, plain: false };
+        let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), kind };
+        for line in lines {
+            let line = Line { text: line.as_bytes(), terminated: true };
+            let _ = node.answer(line, peer, 0, &mut Vec::new(), &mut news);
+        }
+        news
+    }
+
+    #[test]
+    fn only_the_newest_of_a_client_goes_on_whatever_the_order() {
+        let drained = [
+            news(None, &["AT A +1 kiwi +1+1 5", "AT A +1 kiwi +1+1 7", "AT A +1 fig +1+1 1"]),
+            news(Some(2), &["AT A +1 kiwi +1+1 6"]),
+            news(Some(2), &["AT A +1 plum +1+1 1", "AT A +1 fig +1+1 2"]),
+        ];
+        let mut groups = newest_by_source(&drained);
+        groups.sort();
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[0], (None, b"AT A +1 kiwi +1+1 7\n".to_vec()));
+        let mut lines: Vec<_> = groups[1].1.split_inclusive(|&b| b == b'\n').collect();
+        lines.sort();
+        assert_eq!(groups[1].0, Some(2));
+        assert_eq!(lines, [b"AT A +1 fig +1+1 2\n", &b"AT A +1 plum +1+1 1\n"[..]]);
+    }
+}

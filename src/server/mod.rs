@@ -1,0 +1,238 @@
+//! One running server: workers, flooder, links and the places pool around a `Node`. `main` starts
+//! and stops it. Only the files of this folder name sockets.
+
+mod accept;
+mod balance;
+mod connection;
+mod conversation;
+mod flooder;
+mod link;
+mod neighbours;
+mod poller;
+mod retry;
+mod slots;
+mod socket;
+mod tally;
+mod worker;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub use socket::listen;
+
+use crate::config::{Config, Settings};
+use crate::limits::RESERVED_DESCRIPTORS;
+use crate::logging::Sink;
+use crate::node::Node;
+use crate::places::{Places, pool::Pool};
+use crate::thread;
+use balance::Load;
+use connection::Connection;
+use flooder::Flood;
+use link::{Link, LinkQueue, LinkSettings};
+use neighbours::Neighbours;
+use poller::Poller;
+use slots::Token;
+use tally::Tally;
+use worker::Worker;
+
+/// A running server. Dropping it does not stop it; `stop` does.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    /// End once `Shared::stopping` is set and their replies are flushed.
+    workers: Vec<JoinHandle<()>>,
+    /// Ends at its stop message.
+    flooder: JoinHandle<()>,
+    /// End at `LinkQueue::stop`, after what is queued.
+    links: Vec<(Arc<LinkQueue>, JoinHandle<()>)>,
+}
+
+/// What the threads of a server share.
+pub struct Shared {
+    node: Arc<Node>,
+    settings: Settings,
+    /// `settings.max_connections`, or what the file limit leaves of it.
+    max_connections: usize,
+    neighbours: Arc<Neighbours>,
+    listener: TcpListener,
+    flood: Flood,
+    places: Pool,
+    sink: Arc<Sink>,
+    /// One a worker.
+    desks: Vec<Desk>,
+    /// Connections open now.
+    open: AtomicUsize,
+    stopping: AtomicBool,
+    /// Connections closed for want of room.
+    refused: Tally,
+    /// Times that there was no descriptor for a new connection.
+    starved: Tally,
+    /// AT lines of neighbours that were none.
+    dropped: Tally,
+}
+
+/// Where a worker is reached.
+struct Desk {
+    poller: Poller,
+    /// Bounded by the connections: each is in at most one letter.
+    inbox: Mutex<Vec<Letter>>,
+    load: Load,
+}
+
+/// What other threads send a worker.
+enum Letter {
+    /// A connection that is the worker's from now on.
+    Connection(Box<Connection>),
+    /// The places for a connection that waits for them.
+    Places { token: Token, json: Arc<[u8]> },
+}
+
+impl Desk {
+    fn new() -> io::Result<Desk> {
+        Ok(Desk { poller: Poller::new()?, inbox: Mutex::default(), load: Load::default() })
+    }
+
+    fn post(&self, letter: Letter) {
+        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+        inbox.push(letter);
+        if inbox.len() == 1 {
+            drop(inbox);
+            self.poller.wake();
+        }
+    }
+
+    fn take_letters(&self) -> Vec<Letter> {
+        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Server {
+    /// Starts the server at `index` of the config on a listener of its own.
+    ///
+    /// # Errors
+    /// The system has no room for a thread or a poller.
+    pub fn start(
+        config: &Config,
+        index: usize,
+        listener: TcpListener,
+        places: Arc<dyn Places>,
+        sink: Arc<Sink>,
+    ) -> io::Result<Server> {
+        let own = &config.servers[index];
+        let settings = config.settings.clone();
+        let address = listener.local_addr()?;
+        let node = Arc::new(Node::new(&own.name, settings.max_ahead_ns));
+        let (neighbours, links) = links(config, index, &node, &sink)?;
+        let queues = links.iter().map(|(queue, _)| queue.clone()).collect();
+        let (flood, flooder) = Flood::start(queues)?;
+        let shared = Arc::new(Shared {
+            max_connections: room_for(settings.max_connections),
+            desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
+            places: Pool::start(
+                places,
+                config.places.threads(),
+                config.places.queue,
+                config.places.total_timeout,
+            )?,
+            node,
+            settings,
+            neighbours,
+            listener,
+            flood,
+            sink,
+            open: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+            refused: Tally::default(),
+            starved: Tally::default(),
+            dropped: Tally::default(),
+        });
+        shared.desks[0].load.set_at_work(true);
+        let links = links
+            .into_iter()
+            .map(|(queue, link)| Ok((queue, thread::spawn(link.thread_name(), move || link.run())?)))
+            .collect::<io::Result<_>>()?;
+        let worker = |index| {
+            let worker = Worker::new(shared.clone(), index);
+            thread::spawn(format!("worker-{index}"), move || worker.run())
+        };
+        let workers = (0..shared.desks.len()).map(worker).collect::<io::Result<_>>()?;
+        Ok(Server { shared, address, workers, flooder, links })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, finishes the turn in hand, flushes replies and floods. False when some of
+    /// that had to be given up at `stop_timeout_s`.
+    pub fn stop(self) -> bool {
+        let deadline = Instant::now() + self.shared.settings.stop_timeout;
+        // Some of the time is left to those who come later in the row.
+        let early = deadline - self.shared.settings.stop_timeout / 5;
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.desks.iter().for_each(|desk| desk.poller.wake());
+        let mut clean = true;
+        for worker in self.workers {
+            clean &= thread::join_by(worker, early);
+        }
+        self.shared.flood.stop();
+        clean &= thread::join_by(self.flooder, early + Duration::from_millis(100));
+        self.links.iter().for_each(|(queue, _)| queue.stop());
+        for (_, link) in self.links {
+            clean &= thread::join_by(link, deadline);
+        }
+        clean
+    }
+}
+
+/// The links of a server and what it knows of its neighbours' addresses. Names are left to the
+/// links, because asking for one can take seconds.
+#[expect(clippy::type_complexity, reason = "two lists that only `start` takes apart")]
+fn links(
+    config: &Config,
+    index: usize,
+    node: &Arc<Node>,
+    sink: &Arc<Sink>,
+) -> io::Result<(Arc<Neighbours>, Vec<(Arc<LinkQueue>, Link)>)> {
+    let own = &config.servers[index];
+    let others: Vec<_> = own.neighbours.iter().map(|&other| &config.servers[other]).collect();
+    let neighbours = Arc::new(Neighbours::new(others.iter().map(|other| other.plain).collect()));
+    let mut links = Vec::with_capacity(others.len());
+    for (number, other) in (0..).zip(&others) {
+        if let Ok(ip) = other.address.host.parse() {
+            neighbours.update(number, &[SocketAddr::new(ip, other.address.port)]);
+        }
+        let settings = LinkSettings {
+            name: other.name.clone(),
+            target: other.address.clone(),
+            source: Some(own.listen.clone()).filter(|listen| !listen.is_wildcard()),
+            plain: other.plain,
+            write_timeout: config.settings.write_timeout,
+        };
+        links.push(Link::new(number, settings, node.clone(), neighbours.clone(), sink.clone())?);
+    }
+    Ok((neighbours, links))
+}
+
+/// Raises the soft file limit as far as allowed and returns how many of `wanted` connections fit.
+fn room_for(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // If it may not be raised, what it is now counts.
+    let _ = setrlimit(Resource::Nofile, raised);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let room = files.saturating_sub(RESERVED_DESCRIPTORS).max(files / 2).max(1);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if room < wanted {
+        log::info!("holding at most {room} connections, as the file limit of {files} leaves (ulimit -n)");
+    }
+    wanted.min(room)
+}

@@ -1,0 +1,136 @@
+//! How a link behaves while it fails: how long it rests, and what it says of it. Down is logged
+//! once, up is logged once, however many tries lie between.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use crate::limits::{RECONNECT_MAX_S, RECONNECT_MIN_S};
+
+/// A link that never was up is given this long before its failure is worth a warning: servers that
+/// start together find each other a moment later.
+const START_GRACE: Duration = Duration::from_secs(3);
+
+/// How long a link holds before it is believed to be up again.
+const PROOF: Duration = Duration::from_secs(1);
+
+/// Pauses between tries, doubling from `RECONNECT_MIN_S` to `RECONNECT_MAX_S`, with jitter, so that
+/// a herd does not dial a restarted server in step.
+#[derive(Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+/// What was last said of the link.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Up,
+    Down,
+}
+
+/// What is known of a neighbour and what was said of it.
+pub struct Health {
+    name: String,
+    /// What a link that stalled must hold before it is believed again.
+    stall: Duration,
+    said: Said,
+    began: Instant,
+    connected_at: Option<Instant>,
+    /// How long the connection in hand must hold before it counts as up.
+    proof: Duration,
+}
+
+impl Backoff {
+    /// The pause before the next try, after a connection (or a try) that lasted `held`.
+    pub fn next(&mut self, held: Duration) -> Duration {
+        self.failures =
+            if held.as_secs_f64() > RECONNECT_MAX_S { 0 } else { self.failures.saturating_add(1) };
+        let doubled = RECONNECT_MIN_S * 2f64.powi(self.failures.min(16) as i32 - 1).max(1.0);
+        let longest = doubled.min(RECONNECT_MAX_S);
+        Duration::from_secs_f64(longest * (0.5 + 0.5 * fastrand::f64()))
+    }
+}
+
+impl Health {
+    pub fn new(name: &str, write_timeout: Duration) -> Health {
+        Health {
+            name: name.to_owned(),
+            stall: write_timeout + PROOF,
+            said: Said::Nothing,
+            began: Instant::now(),
+            connected_at: None,
+            proof: Duration::ZERO,
+        }
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.said == Said::Down
+    }
+
+    /// A connection stands.
+    pub fn connected(&mut self) {
+        self.connected_at.get_or_insert_with(Instant::now);
+    }
+
+    /// All that was due has been sent: says that the link is up once it has held long enough.
+    pub fn caught_up(&mut self) {
+        let held = self.connected_at.map(|since| since.elapsed());
+        if self.said != Said::Up && held.is_some_and(|held| held >= self.proof) {
+            log::info!("link to {} is up", self.name);
+            self.said = Said::Up;
+            self.proof = PROOF;
+        }
+    }
+
+    /// When to look again whether the link has held long enough; nothing when it is no question.
+    pub fn proven_in(&self) -> Option<Duration> {
+        let since = self.connected_at.filter(|_| self.said != Said::Up)?;
+        Some(self.proof.saturating_sub(since.elapsed()).max(Duration::from_millis(1)))
+    }
+
+    /// The connection failed, or there was none to be had.
+    pub fn failed(&mut self, why: &io::Error) {
+        self.connected_at = None;
+        let starting = self.said == Said::Nothing && self.began.elapsed() < START_GRACE;
+        if self.said != Said::Down && !starting {
+            log::warn!("link to {} is down: {why}; trying again until it is back", self.name);
+            self.said = Said::Down;
+        }
+        self.proof = if why.kind() == io::ErrorKind::TimedOut { self.stall } else { PROOF };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_longest_and_start_over_after_a_good_connection() {
+        let mut backoff = Backoff::default();
+        let mut longest = RECONNECT_MIN_S;
+        for _ in 0..20 {
+            let pause = backoff.next(Duration::ZERO).as_secs_f64();
+            assert!(pause >= longest / 2.0 && pause <= longest, "{pause} of {longest}");
+            longest = (2.0 * longest).min(RECONNECT_MAX_S);
+        }
+        assert!(backoff.next(Duration::from_secs(60)).as_secs_f64() <= RECONNECT_MIN_S);
+    }
+
+    #[test]
+    fn down_is_said_once_until_the_link_is_up_again() {
+        let mut health = Health::new("Hands", Duration::from_secs(10));
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        health.failed(&refused);
+        assert!(!health.is_down(), "a herd that is starting");
+        health.connected();
+        health.proof = Duration::ZERO;
+        health.caught_up();
+        assert!(health.said == Said::Up && health.proven_in().is_none());
+        health.failed(&refused);
+        assert!(health.is_down());
+        health.connected();
+        health.caught_up();
+        assert!(health.is_down(), "not believed before it held a while");
+        assert!(health.proven_in().is_some_and(|left| left <= PROOF));
+    }
+}

@@ -1,0 +1,53 @@
+//! Counts of what goes wrong often, logged at most once a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A counter with a log line that repeats at most once a second.
+pub struct Tally {
+    total: AtomicU64,
+    began: Instant,
+    /// When the next line may be logged, in ms after `began`.
+    next_ms: AtomicU64,
+}
+
+const REST: Duration = Duration::from_secs(1);
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally { total: AtomicU64::new(0), began: Instant::now(), next_ms: AtomicU64::new(0) }
+    }
+}
+
+impl Tally {
+    /// Counts one more and, unless that was done within the last second, calls `say` with the total.
+    pub fn count(&self, say: impl FnOnce(u64)) {
+        let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
+        let now_ms = self.began.elapsed().as_millis() as u64;
+        let next_ms = self.next_ms.load(Ordering::Relaxed);
+        let then_ms = now_ms + REST.as_millis() as u64;
+        let won = now_ms >= next_ms
+            && self.next_ms.compare_exchange(next_ms, then_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if won {
+            say(total);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_said_once_and_counted_whole() {
+        let (tally, mut said) = (Tally::default(), Vec::new());
+        for _ in 0..1_000 {
+            tally.count(|total| said.push(total));
+        }
+        assert_eq!(said[0], 1);
+        assert!(said.len() <= 2, "{said:?}");
+        tally.next_ms.store(0, Ordering::Relaxed);
+        tally.count(|total| said.push(total));
+        assert_eq!(said.last(), Some(&1_001));
+    }
+}

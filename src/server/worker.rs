@@ -1,0 +1,397 @@
+//! A worker thread: a poller, its connections and a loop of turns. One turn reads all that is
+//! ready, answers it, hands the news to the flooder as one batch, and only then sends the replies.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::accept::Acceptor;
+use super::balance::{Advice, Gauge, LOOK_EVERY};
+use super::connection::{Connection, Phase, is_retry};
+use super::conversation::{self, Turn};
+use super::poller::{Event, Events, WAKE};
+use super::slots::{Slots, Token};
+use super::{Letter, Shared};
+use crate::limits::{EVENTS_MAX, READ_BYTES, TURN_BYTES_MAX};
+use crate::logging::Wire;
+use crate::node::News;
+use crate::places::Lookup;
+
+/// The key of the listener among a poller's events.
+pub const LISTENER: u64 = u64::MAX - 1;
+
+/// Sweeps look at every connection, so there is a rest between them.
+const SWEEP_REST: Duration = Duration::from_millis(250);
+
+pub struct Worker {
+    shared: Arc<Shared>,
+    index: usize,
+    connections: Slots<Connection>,
+    acceptor: Acceptor,
+    gauge: Gauge,
+    turn: Turn,
+    /// What this turn has made for whom: a slot and its part of the turn's output.
+    sends: Vec<(u64, std::ops::Range<usize>)>,
+    buffer: Box<[u8]>,
+    /// No connection's time is up before this.
+    sweep_at: Option<Instant>,
+    swept_at: Instant,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, index: usize) -> Worker {
+        let now = Instant::now();
+        let wire = Wire::new(&shared.sink);
+        Worker {
+            index,
+            connections: Slots::default(),
+            acceptor: Acceptor::default(),
+            gauge: Gauge::new(now),
+            turn: Turn { now, out: Vec::new(), news: News::default(), wire, read_bytes: 0 },
+            sends: Vec::new(),
+            buffer: vec![0; READ_BYTES].into(),
+            sweep_at: None,
+            swept_at: now,
+            shared,
+        }
+    }
+
+    /// Runs until the server stops and every reply is flushed.
+    pub fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        if self.shared.desks[self.index].load.is_at_work() {
+            self.acceptor.open(&self.shared, self.index);
+        }
+        loop {
+            if let Err(why) = self.shared.desks[self.index].poller.wait(&mut events, self.timeout()) {
+                log::error!("worker {} cannot wait for its connections: {why}", self.index);
+                return;
+            }
+            self.turn.now = Instant::now();
+            let stopping = self.shared.stopping.load(Ordering::SeqCst);
+            for index in 0..events.len() {
+                self.take(events.get(index), stopping);
+                if self.turn.read_bytes >= TURN_BYTES_MAX {
+                    self.finish_turn();
+                }
+            }
+            self.finish_turn();
+            self.sweep();
+            if stopping {
+                if self.close_idle() {
+                    return;
+                }
+            } else {
+                self.acceptor.resume(&self.shared, self.index, self.turn.now);
+                self.balance();
+            }
+        }
+    }
+
+    /// Until when the wait may last: the next deadline, or the next look at the load.
+    fn timeout(&self) -> Option<Duration> {
+        let until = |at: Instant| at.saturating_duration_since(self.turn.now);
+        let desk = &self.shared.desks[self.index];
+        let look = (self.index > 0 && desk.load.is_at_work()).then_some(LOOK_EVERY);
+        [self.sweep_at.map(until), self.acceptor.resumes_at().map(until), look].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, event: Event, stopping: bool) {
+        match event.key {
+            WAKE => self.open_inbox(),
+            LISTENER if stopping => {}
+            LISTENER => self.accept(),
+            slot => self.ready(slot, event, stopping),
+        }
+    }
+
+    fn open_inbox(&mut self) {
+        self.shared.desks[self.index].poller.woken();
+        for letter in self.shared.desks[self.index].take_letters() {
+            match letter {
+                Letter::Connection(connection) => self.adopt(*connection),
+                Letter::Places { token, json } => self.looked_up(token, &json),
+            }
+        }
+        if self.shared.desks[self.index].load.is_at_work() {
+            self.acceptor.open(&self.shared, self.index);
+        }
+    }
+
+    fn accept(&mut self) {
+        let shared = self.shared.clone();
+        for (stream, address) in self.acceptor.accept(&shared, self.index, self.turn.now) {
+            let peer = shared.neighbours.peer(address.ip());
+            self.turn.wire.at(super::socket::posix_ns());
+            self.turn.wire.with(&address);
+            self.turn.wire.opened();
+            self.adopt(Connection::new(stream, address, peer, self.turn.now));
+        }
+    }
+
+    /// Makes a connection this worker's own.
+    fn adopt(&mut self, mut connection: Connection) {
+        connection.watched = connection.interest();
+        let (slot, connection) = self.connections.insert(connection);
+        let poller = &self.shared.desks[self.index].poller;
+        if let Err(why) = poller.add(&connection.stream, slot, connection.watched) {
+            log::warn!("cannot watch {}: {why}", connection.address);
+            self.close(slot, "it cannot be watched");
+            return;
+        }
+        self.note_deadline(slot);
+    }
+
+    fn ready(&mut self, slot: u64, event: Event, stopping: bool) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if connection.unsent() > 0 {
+            if !event.writable && !event.broken {
+                return;
+            }
+            return match connection.send_rest(self.turn.now) {
+                Ok(()) => self.resume(slot),
+                Err(why) => self.broken(slot, &why),
+            };
+        }
+        if event.readable && !stopping {
+            self.read(slot);
+        } else if event.broken {
+            self.close(slot, "the peer reset it");
+        }
+    }
+
+    fn read(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let lingering = matches!(connection.phase, Phase::Lingering { .. });
+        connection.active_in = self.gauge.window();
+        match connection.read(&mut self.buffer, self.turn.now) {
+            Ok(0) if lingering => self.close_lingering(slot),
+            Ok(_) if lingering => {}
+            Ok(count) => {
+                connection.eof = count == 0;
+                self.turn.read_bytes += count;
+                self.converse(slot, count);
+            }
+            Err(why) if is_retry(&why) => {}
+            Err(why) => self.broken(slot, &why),
+        }
+    }
+
+    /// Answers what was read into the buffer: `count` bytes of this connection, or what it kept.
+    fn converse(&mut self, slot: u64, count: usize) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let begin = self.turn.out.len();
+        let lookup = conversation::converse(&self.shared, &mut self.turn, connection, &self.buffer[..count]);
+        self.sends.push((slot, begin..self.turn.out.len()));
+        if let Some(lookup) = lookup {
+            self.look_up(slot, lookup);
+        }
+    }
+
+    /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
+    fn look_up(&mut self, slot: u64, lookup: Lookup) {
+        let token = self.connections.token(slot);
+        let (shared, index) = (self.shared.clone(), self.index);
+        self.shared
+            .places
+            .submit(lookup, move |json| shared.desks[index].post(Letter::Places { token, json }));
+    }
+
+    fn looked_up(&mut self, token: Token, json: &[u8]) {
+        let Some(connection) = self.connections.get_current(token) else { return };
+        let Phase::Lookup(line) = std::mem::replace(&mut connection.phase, Phase::Open) else { return };
+        if self.shared.settings.one_shot {
+            connection.close_after_replies("one-shot");
+        }
+        let begin = self.turn.out.len();
+        conversation::reply_nearby(&mut self.turn, connection, &line, json);
+        self.sends.push((token.slot(), begin..self.turn.out.len()));
+        self.converse_kept(token.slot());
+    }
+
+    /// Goes on with what the connection kept while it waited.
+    fn converse_kept(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let may_go_on = matches!(connection.phase, Phase::Open) && connection.unsent() == 0;
+        if may_go_on && (connection.eof || !connection.input.is_empty()) {
+            self.converse(slot, 0);
+        }
+    }
+
+    /// Everything the turn made leaves: news first, then the log, then the replies. Replies that
+    /// went out at once may free a connection to go on, which makes for another round.
+    fn finish_turn(&mut self) {
+        while !self.sends.is_empty() || !self.turn.news.is_empty() {
+            if !self.turn.news.is_empty() {
+                self.shared.flood.send(std::mem::take(&mut self.turn.news));
+            }
+            self.turn.wire.commit(&self.shared.sink);
+            let (mut sends, out) = (std::mem::take(&mut self.sends), std::mem::take(&mut self.turn.out));
+            for (slot, range) in sends.drain(..) {
+                self.send(slot, &out[range]);
+            }
+            if self.sends.is_empty() {
+                self.sends = sends;
+            }
+            if self.turn.out.is_empty() {
+                self.turn.out = out;
+                self.turn.out.clear();
+                self.turn.out.shrink_to(4 * TURN_BYTES_MAX);
+            }
+        }
+        self.turn.wire.commit(&self.shared.sink);
+        self.turn.read_bytes = 0;
+    }
+
+    fn send(&mut self, slot: u64, replies: &[u8]) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let sent = if replies.is_empty() { Ok(()) } else { connection.send(replies, self.turn.now) };
+        match sent {
+            Ok(()) => self.resume(slot),
+            Err(why) => self.broken(slot, &why),
+        }
+    }
+
+    /// After replies were sent: goes on with what is kept, or ends it, or watches for what is next.
+    fn resume(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if connection.unsent() == 0 {
+            match connection.phase {
+                Phase::Open if connection.eof || has_line(connection) => self.converse_kept(slot),
+                Phase::Closing(why) if connection.eof => return self.close(slot, why),
+                Phase::Closing(why) => connection.linger(why, self.turn.now),
+                Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
+            }
+        }
+        self.watch(slot);
+    }
+
+    /// Tells the poller what the connection waits for, if that has changed.
+    fn watch(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        let interest = connection.interest();
+        if interest != connection.watched {
+            connection.watched = interest;
+            let modified = self.shared.desks[self.index].poller.modify(&connection.stream, slot, interest);
+            if let Err(why) = modified {
+                return self.broken(slot, &why);
+            }
+            self.note_deadline(slot);
+        }
+    }
+
+    fn close_lingering(&mut self, slot: u64) {
+        let why = match self.connections.get(slot).map(|connection| &connection.phase) {
+            Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
+            Some(Phase::Open | Phase::Lookup(_)) | None => "the peer closed it",
+        };
+        self.close(slot, why);
+    }
+
+    fn broken(&mut self, slot: u64, why: &io::Error) {
+        self.close(slot, &why.to_string());
+    }
+
+    fn close(&mut self, slot: u64, why: &str) {
+        if let Some(connection) = self.connections.remove(slot) {
+            self.turn.wire.at(super::socket::posix_ns());
+            self.turn.wire.with(&connection.address);
+            self.turn.wire.closed(why);
+            self.shared.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    fn note_deadline(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if let Some((at, _)) = connection.deadline(&self.shared.settings) {
+            let at = at.max(self.swept_at + SWEEP_REST);
+            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
+        }
+    }
+
+    /// Closes connections whose time is up, and finds out when the next one's may be.
+    fn sweep(&mut self) {
+        if self.sweep_at.is_none_or(|at| at > self.turn.now) {
+            return;
+        }
+        self.sweep_at = None;
+        self.swept_at = self.turn.now;
+        for slot in self.connections.slots() {
+            let deadline =
+                self.connections.get(slot).and_then(|connection| connection.deadline(&self.shared.settings));
+            match deadline {
+                Some((at, why)) if at <= self.turn.now => self.close(slot, why),
+                Some(_) => self.note_deadline(slot),
+                None => {}
+            }
+        }
+        self.turn.wire.commit(&self.shared.sink);
+    }
+
+    /// Moves connections when the load asks for it.
+    fn balance(&mut self) {
+        let desks = &self.shared.desks;
+        let window = self.gauge.window();
+        let advice =
+            self.gauge.look(self.turn.now, self.index, |index| desks.get(index).map(|desk| &desk.load));
+        match advice {
+            Advice::Stay => {}
+            Advice::HandHalfTo(target) => {
+                let active = |connection: &Connection| connection.active_in == window;
+                let movable = self.movable(active);
+                self.hand(target, movable.into_iter().skip(1).step_by(2));
+            }
+            Advice::HandBack => {
+                let movable = self.movable(|_| true);
+                self.hand(0, movable.into_iter());
+                if self.connections.is_empty() {
+                    self.shared.desks[self.index].load.set_at_work(false);
+                    self.acceptor.close(&self.shared, self.index);
+                }
+            }
+        }
+    }
+
+    /// Connections that can change hands: all but those whose lookup will be answered here.
+    fn movable(&mut self, wanted: impl Fn(&Connection) -> bool) -> Vec<u64> {
+        let mut slots = self.connections.slots();
+        slots.retain(|&slot| {
+            let connection = self.connections.get(slot);
+            connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_)))
+        });
+        slots
+    }
+
+    fn hand(&mut self, target: usize, slots: impl Iterator<Item = u64>) {
+        for slot in slots {
+            let Some(connection) = self.connections.remove(slot) else { continue };
+            // Removing fails only for a source that is not watched, which is what it is to be.
+            let _ = self.shared.desks[self.index].poller.remove(&connection.stream);
+            self.shared.desks[target].load.set_at_work(true);
+            self.shared.desks[target].post(Letter::Connection(Box::new(connection)));
+        }
+    }
+
+    /// While stopping: closes what has nothing to flush; true once nothing is left.
+    fn close_idle(&mut self) -> bool {
+        self.acceptor.close(&self.shared, self.index);
+        for slot in self.connections.slots() {
+            let Some(connection) = self.connections.get(slot) else { continue };
+            if connection.unsent() == 0 && !matches!(connection.phase, Phase::Lookup(_)) {
+                // What the peer sent in the meantime would turn the close into a reset, and that
+                // might overtake replies; so it is read and dropped.
+                let _ = connection.stream.shutdown(std::net::Shutdown::Write);
+                while connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0) {}
+                self.close(slot, "the server stops");
+            }
+        }
+        self.turn.wire.commit(&self.shared.sink);
+        self.connections.is_empty()
+    }
+}
+
+/// Whether a whole line is kept, which may be answered now.
+fn has_line(connection: &Connection) -> bool {
+    memchr::memchr(b'\n', &connection.input).is_some()
+}
