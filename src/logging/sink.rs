@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use super::wire::stamp;
 use crate::limits::{LOG_BUFFER_MAX, LOG_BUFFER_WAKE, LOG_FLUSH_MS};
 use crate::thread;
 
@@ -159,8 +160,11 @@ impl Writer {
         };
         let mut preface = String::new();
         if self.lost > 0 {
+            // What failed may have left half a line.
             let newline = if self.failing { "\n" } else { "" };
-            preface = format!("{newline}[WARN] {} log records before this line were lost\n", self.lost);
+            let now_ms = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
+            let stamp = stamp(now_ms, "WARN");
+            preface = format!("{newline}{stamp}{} log records before this line were lost\n", self.lost);
         }
         let written = file.write_all(preface.as_bytes()).and_then(|()| file.write_all(lines));
         match written {

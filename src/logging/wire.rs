@@ -34,17 +34,7 @@ impl Wire {
             return;
         }
         self.now_ms = now_ms;
-        let (seconds, millis) = ((now_ms / 1_000) as i64, now_ms % 1_000);
-        let Ok(now) = OffsetDateTime::from_unix_timestamp(seconds) else { return };
-        let (year, month, day) = now.to_calendar_date();
-        let (hour, minute, second) = now.to_hms();
-        self.stamp.clear();
-        // Writing to memory does not fail.
-        let _ = write!(
-            self.stamp,
-            "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z [INFO] ",
-            u8::from(month)
-        );
+        self.stamp = stamp(now_ms, "INFO").into_bytes();
     }
 
     /// The lines from here on are about this peer.
@@ -104,6 +94,16 @@ impl Wire {
             self.records = 0;
         }
     }
+}
+
+/// `2026-01-31T23:59:59.123Z [LEVEL] ` for a time in ms since 1970.
+pub fn stamp(posix_ms: u64, level: &str) -> String {
+    let (seconds, millis) = ((posix_ms / 1_000) as i64, posix_ms % 1_000);
+    let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = now.to_calendar_date();
+    let (hour, minute, second) = now.to_hms();
+    let month = u8::from(month);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z [{level}] ")
 }
 
 #[cfg(test)]

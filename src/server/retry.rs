@@ -38,6 +38,8 @@ pub struct Health {
     connected_at: Option<Instant>,
     /// How long the connection in hand must hold before it counts as up.
     proof: Duration,
+    /// The neighbour closed the link in good order and may be back at the next try.
+    closed: bool,
 }
 
 impl Backoff {
@@ -60,6 +62,7 @@ impl Health {
             began: Instant::now(),
             connected_at: None,
             proof: Duration::ZERO,
+            closed: false,
         }
     }
 
@@ -80,6 +83,7 @@ impl Health {
             self.said = Said::Up;
             self.proof = PROOF;
         }
+        self.closed = false;
     }
 
     /// When to look again whether the link has held long enough; nothing when it is no question.
@@ -92,7 +96,12 @@ impl Health {
     pub fn failed(&mut self, why: &io::Error) {
         self.connected_at = None;
         let starting = self.said == Said::Nothing && self.began.elapsed() < START_GRACE;
-        if self.said != Said::Down && !starting {
+        let closing =
+            why.kind() == io::ErrorKind::UnexpectedEof && !std::mem::replace(&mut self.closed, true);
+        if self.said == Said::Up && closing {
+            // A restart, or the whole herd stops: the next try tells.
+            log::info!("{} closed the link; dialling it again", self.name);
+        } else if self.said != Said::Down && !starting {
             log::warn!("link to {} is down: {why}; trying again until it is back", self.name);
             self.said = Said::Down;
         }
@@ -126,6 +135,8 @@ mod tests {
         health.proof = Duration::ZERO;
         health.caught_up();
         assert!(health.said == Said::Up && health.proven_in().is_none());
+        health.failed(&io::ErrorKind::UnexpectedEof.into());
+        assert!(!health.is_down(), "it may be back at once");
         health.failed(&refused);
         assert!(health.is_down());
         health.connected();
