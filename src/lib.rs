@@ -1,15 +1,43 @@
 //! herd: a herd of small servers that know where moving clients are.
+//!
+//! A line's way through the program:
+//!
+//! ```text
+//! socket -> line -> Command -> Node -> Reply -> socket
+//!                               |-> Store (mutex, hash map) -> News -> Flooder -> Links
+//!                               '-> Places pool (WHATSAT)
+//! ```
+//!
+//! | thread | owns | ends when |
+//! |---|---|---|
+//! | main | signals, start and stop | a signal came and the others have ended |
+//! | `worker-N` | a poller and its connections | the server stops and its replies are flushed |
+//! | `places-N` | one lookup at a time | the process does |
+//! | `flooder` | the receiving end of the flood channel | its stop message comes, last in the channel |
+//! | `link-NAME` | the outgoing socket of a neighbour | told to, after what is queued |
+//! | `log` | the log file | the process does, after a flush |
+//!
+//! The lock rule: one private mutex a struct, held for one operation on what it guards, never
+//! across I/O, never two at once.
+//!
+//! Read on in this order:
 #![forbid(unsafe_code)]
 
-pub mod args;
+pub mod protocol;
+
+pub mod store;
+
+pub mod node;
+
+pub mod places;
+
+pub mod server;
+
 pub mod config;
-pub mod exit;
-pub mod family;
 pub mod limits;
 pub mod logging;
-pub mod node;
-pub mod places;
-pub mod protocol;
-pub mod server;
-pub mod store;
 pub mod thread;
+
+pub mod args;
+pub mod exit;
+pub mod family;
