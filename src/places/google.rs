@@ -7,7 +7,8 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::http::{Answer, Failed, Http, Question};
+use super::failure::Failed;
+use super::http::{Answer, Http, Question};
 use super::key::{Key, detail};
 use super::layout::{Place, Point, Viewport, results_json};
 use super::{Lookup, Places, PlacesError, Settings, Status, decimal};

@@ -1,6 +1,7 @@
 //! What is near a position: one trait, five providers, and the pool of threads that asks them.
 //! The server calls [`open`] once at start and then only [`pool::Pool::submit`].
 
+mod failure;
 mod file;
 #[cfg(feature = "gazetteer")]
 mod gazetteer;

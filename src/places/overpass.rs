@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::http::{Answer, Failed, Http, Question};
+use super::failure::Failed;
+use super::http::{Answer, Http, Question};
 use super::key::percent_encoded;
 use super::layout::{Place, Point, results_json};
 use super::near::distance_m;
