@@ -1,1 +1,4 @@
 //! Integration tests.
+
+mod providers;
+mod stand_in;

@@ -1,0 +1,122 @@
+//! How a failed lookup is worded: by ureq's error, by HTTP code, or with the provider's own words,
+//! always `provider: why: what to do`, and never with a key or a URL.
+
+use ureq::{Error, Timeout};
+
+use super::http::Http;
+use super::key::detail;
+use super::{PlacesError, Status};
+
+/// A failed try, and whether another may succeed.
+pub(super) struct Failed {
+    pub error: PlacesError,
+    pub again: bool,
+}
+
+impl Http {
+    /// A failure worded `provider: why`; the provider's own words come through [`detail`].
+    pub fn failed(&self, status: Status, why: &str) -> Failed {
+        let error = PlacesError::new(status, format!("{}: {why}", self.name));
+        Failed { error, again: false }
+    }
+
+    /// An answer that is not what the provider's interface promises.
+    pub fn garbled(&self, why: &str) -> Failed {
+        let words = detail(self.key.as_ref(), why);
+        self.failed(
+            Status::UnknownError,
+            &format!("the answer cannot be read: {words}: try again, or check places.url"),
+        )
+    }
+
+    /// A failure told by its status code alone, with the provider's words if it had any.
+    pub fn by_code(&self, code: u16, words: &str) -> Failed {
+        let words = detail(self.key.as_ref(), words);
+        let why = if words.is_empty() { String::new() } else { format!(": {words}") };
+        let told = |status, what: &str, remedy: &str| {
+            self.failed(status, &format!("{what} (HTTP {code}){why}: {remedy}"))
+        };
+        match code {
+            429 => {
+                told(Status::OverQueryLimit, "too many requests", "ask less often, or have the quota raised")
+            }
+            401 | 403 => {
+                told(Status::RequestDenied, "request denied", "check the key and what it may be used for")
+            }
+            300..=399 => told(
+                Status::UnknownError,
+                "redirect not followed",
+                "set places.url to where the provider moved",
+            ),
+            408 | 500..=599 => Failed {
+                again: true,
+                ..told(Status::UnknownError, "the provider failed", "try again shortly")
+            },
+            400..=499 => told(
+                Status::InvalidRequest,
+                "request not understood",
+                "check places.url and places.field_mask",
+            ),
+            _ => told(Status::UnknownError, "unexpected answer", "check places.url"),
+        }
+    }
+
+    /// ureq's errors in words of ours, because some of its own hold the URL.
+    pub fn unreachable(&self, error: &Error) -> Failed {
+        let total_s = self.total_timeout.as_secs_f64();
+        let (again, why) = match error {
+            Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                (true, "no connection in time: check the network and places.url, or try again".to_string())
+            }
+            Error::Timeout(_) => {
+                (false, format!("no answer within {total_s} s: try again, or raise places.total_timeout_s"))
+            }
+            Error::Io(error) => {
+                let words = detail(self.key.as_ref(), &error.to_string());
+                (true, format!("connection failed: {words}: try again, or check places.url"))
+            }
+            Error::HostNotFound => (true, "host not found: check places.url and the name server".to_string()),
+            Error::ConnectionFailed => {
+                (true, "connection failed: try again, or check places.url".to_string())
+            }
+            Error::BodyExceedsLimit(_) => (
+                false,
+                "the answer is over 1 MiB and was refused: ask for a smaller radius, or check places.url"
+                    .to_string(),
+            ),
+            Error::Tls(_) | Error::Rustls(_) => {
+                (false, "TLS failed: check this machine's clock and places.url".to_string())
+            }
+            _ => (false, "not a proper HTTP exchange: check places.url".to_string()),
+        };
+        Failed { again, ..self.failed(Status::UnknownError, &why) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Settings;
+    use super::*;
+
+    #[test]
+    fn codes() {
+        let settings = Settings::default();
+        let http = Http::open("test", "http://127.0.0.1/", None, &settings).unwrap();
+        for (code, status, again) in [
+            (400, Status::InvalidRequest, false),
+            (401, Status::RequestDenied, false),
+            (403, Status::RequestDenied, false),
+            (404, Status::InvalidRequest, false),
+            (429, Status::OverQueryLimit, false),
+            (302, Status::UnknownError, false),
+            (204, Status::UnknownError, false),
+            (500, Status::UnknownError, true),
+            (503, Status::UnknownError, true),
+        ] {
+            let failed = http.by_code(code, "their words");
+            assert_eq!((failed.error.status, failed.again), (status, again), "{code}");
+            assert!(failed.error.message.contains("their words"), "{}", failed.error);
+            assert!(failed.error.message.starts_with("test: "));
+        }
+    }
+}

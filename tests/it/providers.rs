@@ -1,0 +1,458 @@
+//! The places providers by way of `herd::places::open`, each HTTP one against the stand-in.
+
+use std::env;
+use std::fs;
+use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, unbounded};
+use herd::places::pool::Pool;
+use herd::places::{self, Lookup, Places, PlacesError, Provider, Settings, Status};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::stand_in::{Act, HANG, Refusing, StandIn};
+
+const KEY: &str = "Test-Key/with+odd=characters%0123456789";
+const HTTP_PROVIDERS: [Provider; 3] = [Provider::Google, Provider::GoogleLegacy, Provider::Overpass];
+const UCLA: Lookup =
+    Lookup { latitude_deg: 34.068930, longitude_deg: -118.445127, radius_m: 1000.0, bound: 2 };
+
+/// A provider opened on a URL, with the directory of its key file.
+struct Opened {
+    places: Arc<dyn Places>,
+    _dir: TempDir,
+}
+
+impl Opened {
+    fn ask(&self, lookup: &Lookup) -> Result<String, PlacesError> {
+        let json = self.places.nearby(lookup, Instant::now() + HANG)?;
+        Ok(String::from_utf8(json).unwrap())
+    }
+}
+
+fn settings(provider: Provider, url: &str, dir: &TempDir) -> Settings {
+    let key_file = dir.path().join("key");
+    fs::write(&key_file, format!(" {KEY}\n")).unwrap();
+    let (url, key_file) = (Some(url.to_string()), Some(key_file));
+    Settings { provider, url, key_file, total_timeout: HANG, ..Settings::default() }
+}
+
+fn open(provider: Provider, url: &str) -> Opened {
+    capture_log();
+    let dir = TempDir::new().unwrap();
+    let places = places::open(&settings(provider, url, &dir)).unwrap();
+    Opened { places, _dir: dir }
+}
+
+/// The key in use: whoever runs the tests may have one in the environment, which comes first.
+fn key() -> String {
+    env::var("HERD_PLACES_KEY").unwrap_or(KEY.to_string())
+}
+
+fn reply(code: u16, body: &Value) -> Act {
+    Act::Reply(code, body.to_string().into_bytes())
+}
+
+/// An answer with nothing near, in each provider's own form.
+fn nothing(provider: Provider) -> Value {
+    match provider {
+        Provider::GoogleLegacy => json!({"results": [], "status": "ZERO_RESULTS"}),
+        Provider::Overpass => json!({"elements": []}),
+        _ => json!({}),
+    }
+}
+
+#[test]
+fn google_is_asked_and_put_into_the_legacy_shape() {
+    let body = r#"{"places": [
+        {"id": "ChIJ1", "types": ["university", "school"], "businessStatus": "OPERATIONAL",
+         "location": {"latitude": 34.0700, "longitude": -118.4400},
+         "viewport": {"low": {"latitude": 34.06, "longitude": -118.46}, "high": {"latitude": 34.08, "longitude": -118.43}},
+         "displayName": {"text": "Café \"U\"\n\nC", "languageCode": "en"},
+         "shortFormattedAddress": "Los Angeles"},
+        {"id": "ChIJ2", "displayName": {"text": "B"}},
+        {"id": "ChIJ3", "displayName": {"text": "past the bound"}}]}"#;
+    let stand_in = StandIn::start(Act::Reply(200, body.into()));
+    let answer = open(Provider::Google, &stand_in.url("/v1/places:searchNearby")).ask(&UCLA).unwrap();
+
+    let seen = &stand_in.seen()[0];
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/v1/places:searchNearby"));
+    assert_eq!(seen.header("X-Goog-Api-Key"), key());
+    assert_eq!(
+        seen.header("X-Goog-FieldMask"),
+        "places.id,places.displayName,places.location,places.types,\
+         places.shortFormattedAddress,places.viewport,places.businessStatus"
+    );
+    assert_eq!(seen.header("Content-Type"), "application/json");
+    let circle = json!({"center": {"latitude": 34.068930, "longitude": -118.445127}, "radius": 1000});
+    assert_eq!(
+        serde_json::from_str::<Value>(&seen.body).unwrap(),
+        json!({"maxResultCount": 2, "rankPreference": "DISTANCE", "locationRestriction": {"circle": circle}})
+    );
+
+    assert!(answer.contains("\"lat\" : 34.0700,\n"), "digits kept: {answer}");
+    assert!(!answer.contains("\n\n") && !answer.ends_with('\n'));
+    let point = |lat: f64, lng: f64| json!({"lat": lat, "lng": lng});
+    let viewport = json!({"northeast": point(34.08, -118.43), "southwest": point(34.06, -118.46)});
+    assert_eq!(
+        serde_json::from_str::<Value>(&answer).unwrap(),
+        json!({
+            "html_attributions": [],
+            "results": [
+                {
+                    "business_status": "OPERATIONAL",
+                    "geometry": {"location": point(34.07, -118.44), "viewport": viewport},
+                    "name": "Café \"U\"\n\nC",
+                    "place_id": "ChIJ1",
+                    "types": ["university", "school"],
+                    "vicinity": "Los Angeles"
+                },
+                {"name": "B", "place_id": "ChIJ2", "types": []}
+            ],
+            "status": "OK"
+        })
+    );
+}
+
+#[test]
+fn googles_field_mask_can_be_set() {
+    let stand_in = StandIn::start(reply(200, &json!({})));
+    let dir = TempDir::new().unwrap();
+    let mut settings = settings(Provider::Google, &stand_in.url("/"), &dir);
+    settings.field_mask = Some("places.id,places.rating".to_string());
+    let places = places::open(&settings).unwrap();
+    let answer = places.nearby(&UCLA, Instant::now() + HANG).unwrap();
+    assert_eq!(answer, places::no_results_json());
+    assert_eq!(stand_in.seen()[0].header("X-Goog-FieldMask"), "places.id,places.rating");
+}
+
+#[test]
+fn google_legacy_is_kept_byte_for_byte() {
+    let body = "{\n   \"html_attributions\" : [],\n\n   \"next_page_token\" : \"Aap_é\\u00e9\",\n   \"results\" : [\n      { \"a\" : 1.10 },\n\n      {\"b\":[ ]} ,\n      {}\n   ],\n   \"status\" : \"OK\"\n}\n\n";
+    let stand_in = StandIn::start(Act::Reply(200, body.into()));
+    let opened = open(Provider::GoogleLegacy, &stand_in.url("/maps/json"));
+    let kept = "{\n   \"html_attributions\" : [],\n   \"next_page_token\" : \"Aap_é\\u00e9\",\n   \"results\" : [\n      { \"a\" : 1.10 },\n      {\"b\":[ ]}\n   ],\n   \"status\" : \"OK\"\n}";
+    assert_eq!(opened.ask(&UCLA).unwrap(), kept);
+    let seen = &stand_in.seen()[0];
+    let (path, query) = seen.target.split_once("&key=").unwrap();
+    assert_eq!(seen.method, "GET");
+    assert_eq!(path, "/maps/json?location=34.06893,-118.445127&radius=1000");
+    if key() == KEY {
+        assert_eq!(query, "Test-Key%2Fwith%2Bodd%3Dcharacters%250123456789");
+    }
+
+    // Judged by its status, whatever the HTTP code says.
+    stand_in.always(Act::Reply(418, body.into()));
+    assert_eq!(opened.ask(&UCLA).unwrap(), kept);
+}
+
+#[test]
+fn overpass_is_asked_wider_until_enough_is_near() {
+    let near = json!({"type": "node", "id": 1, "lat": 34.0689, "lon": -118.4452, "tags": {"name": "Kiosk", "shop": "kiosk"}});
+    let far = json!({"type": "way", "id": 2, "center": {"lat": 34.09, "lon": -118.4452}, "tags": {"name": "Park", "leisure": "park"}});
+    let stand_in = StandIn::start(reply(200, &json!({"elements": [far, near]})));
+    let opened = open(Provider::Overpass, &stand_in.url("/api/interpreter"));
+    let answer = opened.ask(&Lookup { radius_m: 50_000.0, ..UCLA }).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["results"][0]["place_id"], "osm:node/1");
+    assert_eq!(answer["results"][1]["place_id"], "osm:way/2");
+    assert!(answer["html_attributions"][0].as_str().unwrap().contains("ODbL"));
+    let seen = stand_in.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0].method, "POST");
+    for (seen, radius) in seen.iter().zip(["1000", "8000"]) {
+        let around = format!("nwr%28around%3A{radius}%2C34.06893%2C-118.445127%29%5Bname%5D");
+        assert!(seen.body.starts_with("data=%5Bout%3Ajson%5D") && seen.body.contains(&around));
+    }
+
+    stand_in.always(reply(200, &json!({"elements": [], "remark": "runtime error: timed out"})));
+    let error = opened.ask(&UCLA).unwrap_err();
+    assert_eq!(error.status, Status::UnknownError);
+    assert!(error.message.contains("runtime error: timed out"), "{error}");
+}
+
+/// What each does wrong, the status it gets, and how often it is asked.
+#[test]
+fn a_stand_in_that_misbehaves() {
+    use Status::{InvalidRequest, OverQueryLimit, RequestDenied, UnknownError};
+    let text = |text: &str| Act::Reply(200, text.into());
+    for (act, status, asked, words) in [
+        (Act::Reply(500, b"<html>oops".to_vec()), UnknownError, 2, "HTTP 500"),
+        (Act::Reply(503, Vec::new()), UnknownError, 2, "try again"),
+        (Act::Reply(429, Vec::new()), OverQueryLimit, 1, "ask less often"),
+        (Act::Reply(403, Vec::new()), RequestDenied, 1, "check the key"),
+        (Act::Reply(400, Vec::new()), InvalidRequest, 1, "places.url"),
+        (text("<html>hotel WLAN</html>"), UnknownError, 1, "cannot be read"),
+        (text("{\"places\": 5, \"status\": 5, \"elements\": 5}"), UnknownError, 1, "cannot be read"),
+        (Act::Reply(200, b"{\"places\": \"\xff\"}".to_vec()), UnknownError, 1, "cannot be read"),
+        (text(""), UnknownError, 1, "cannot be read"),
+        (Act::Truncated(b"{\"pla".to_vec(), 40), UnknownError, 2, "connection failed"),
+        (Act::Huge(2 << 20), UnknownError, 1, "over 1 MiB"),
+        (Act::Reply(200, vec![b' '; (1 << 20) + 1]), UnknownError, 1, "over 1 MiB"),
+        (Act::Close, UnknownError, 2, "connection failed"),
+        (Act::Reset, UnknownError, 2, "connection failed"),
+        (Act::Gibberish, UnknownError, 1, "HTTP"),
+        (Act::Redirect("http://127.0.0.1:1/".to_string()), UnknownError, 1, "redirect"),
+    ] {
+        for provider in HTTP_PROVIDERS {
+            let stand_in = StandIn::start(act.clone());
+            let error = open(provider, &stand_in.url("/")).ask(&UCLA).unwrap_err();
+            let case = format!("{provider:?} {act:.40?}: {error}");
+            assert_eq!(error.status, status, "{case}");
+            assert!(error.message.contains(words), "{case}");
+            assert_eq!(stand_in.seen().len(), asked, "{case}");
+            assert!(!error.message.contains("127.0.0.1"), "{case}");
+            let json: Value = serde_json::from_slice(&places::failure_json(&error)).unwrap();
+            assert_eq!(json["status"], status.as_str());
+            assert_eq!(json["results"], json!([]));
+        }
+    }
+}
+
+#[test]
+fn one_failure_that_passes_is_not_seen() {
+    for provider in HTTP_PROVIDERS {
+        for act in [Act::Reply(500, Vec::new()), Act::Close, Act::Reset] {
+            let stand_in = StandIn::start(reply(200, &nothing(provider)));
+            stand_in.next(act);
+            let answer = open(provider, &stand_in.url("/")).ask(&UCLA).unwrap();
+            assert!(answer.contains("ZERO_RESULTS"), "{answer}");
+            assert_eq!(stand_in.seen().len(), 2);
+        }
+    }
+    let stand_in = StandIn::start(reply(200, &nothing(Provider::GoogleLegacy)));
+    stand_in.next(reply(200, &json!({"results": [], "status": "UNKNOWN_ERROR"})));
+    open(Provider::GoogleLegacy, &stand_in.url("/")).ask(&UCLA).unwrap();
+    assert_eq!(stand_in.seen().len(), 2);
+}
+
+#[test]
+fn nobody_there() {
+    for provider in HTTP_PROVIDERS {
+        let refusing = Refusing::new();
+        let error = open(provider, &refusing.url()).ask(&UCLA).unwrap_err();
+        assert_eq!(error.status, Status::UnknownError);
+        assert!(error.message.contains("connection failed"), "{error}");
+        let stand_in = StandIn::start(Act::Gibberish);
+        let https = stand_in.url("/").replace("http:", "https:");
+        let error = open(provider, &https).ask(&UCLA).unwrap_err();
+        assert_eq!(error.status, Status::UnknownError, "{error}");
+    }
+}
+
+#[test]
+fn the_deadline_holds() {
+    for provider in HTTP_PROVIDERS {
+        for act in [Act::Trickle, Act::Held(200, Vec::new())] {
+            let stand_in = StandIn::start(act);
+            let opened = open(provider, &stand_in.url("/"));
+            let begun = Instant::now();
+            let deadline = begun + Duration::from_millis(300);
+            let error = opened.places.nearby(&UCLA, deadline).unwrap_err();
+            assert!(begun.elapsed() < HANG / 2, "{:?}", begun.elapsed());
+            assert!(error.message.contains("no answer within"), "{error}");
+            assert_eq!(stand_in.seen().len(), 1);
+        }
+    }
+}
+
+#[test]
+fn googles_own_refusals() {
+    use Status::{InvalidRequest, OverQueryLimit, RequestDenied};
+    for (code, status, reason, expected, words) in [
+        (400, "INVALID_ARGUMENT", "API_KEY_INVALID", RequestDenied, "HERD_PLACES_KEY"),
+        (403, "PERMISSION_DENIED", "SERVICE_DISABLED", RequestDenied, "enable Places API (New)"),
+        (403, "PERMISSION_DENIED", "", RequestDenied, "check the key"),
+        (429, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", OverQueryLimit, "quota"),
+        (400, "INVALID_ARGUMENT", "", InvalidRequest, "places.field_mask"),
+    ] {
+        let message = "Their\n\nwords.";
+        let error =
+            json!({"code": code, "message": message, "status": status, "details": [{"reason": reason}]});
+        let stand_in = StandIn::start(reply(code, &json!({"error": error})));
+        let error = open(Provider::Google, &stand_in.url("/")).ask(&UCLA).unwrap_err();
+        assert_eq!(error.status, expected, "{error}");
+        assert!(error.message.contains("Their words") && error.message.contains(words), "{error}");
+    }
+    for (status, message, expected, words) in [
+        ("OVER_QUERY_LIMIT", "", OverQueryLimit, "OVER_QUERY_LIMIT"),
+        ("OVER_DAILY_LIMIT", "Billing.", OverQueryLimit, "Billing: "),
+        ("REQUEST_DENIED", "The provided API key is invalid.", RequestDenied, "is invalid: check the key"),
+        (
+            "REQUEST_DENIED",
+            "You’re calling a legacy API, which is not enabled for your project.",
+            RequestDenied,
+            "places.provider = \"google\"",
+        ),
+        ("INVALID_REQUEST", "", InvalidRequest, "INVALID_REQUEST"),
+        ("SOMETHING_NEW", "", Status::UnknownError, "SOMETHING_NEW"),
+    ] {
+        let body = json!({"results": [], "status": status, "error_message": message});
+        let stand_in = StandIn::start(reply(200, &body));
+        let error = open(Provider::GoogleLegacy, &stand_in.url("/")).ask(&UCLA).unwrap_err();
+        assert_eq!(error.status, expected, "{error}");
+        assert!(error.message.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn the_key_stays_here() {
+    capture_log();
+    let encoded = "Test-Key%2Fwith%2Bodd%3Dcharacters%250123456789";
+    let shown = |text: &str| text.contains("Test-Key") || text.contains("odd") || text.contains(encoded);
+    let other = StandIn::start(reply(200, &json!({})));
+    for words in [format!("bad key {}", key()), format!("GET /x?key={encoded} refused")] {
+        let legacy = json!({"results": [], "status": "REQUEST_DENIED", "error_message": words});
+        let error = json!({"code": 400, "status": "INVALID_ARGUMENT", "message": words, "details": []});
+        for (provider, act) in [
+            (Provider::GoogleLegacy, reply(200, &legacy)),
+            (Provider::Google, reply(400, &json!({"error": error}))),
+            (Provider::Google, Act::Reply(200, format!("{{\"places\": \"{words}\"}}").into())),
+            (Provider::GoogleLegacy, Act::Redirect(other.url("/"))),
+            (Provider::Google, Act::Redirect(other.url("/"))),
+            (Provider::GoogleLegacy, Act::Reset),
+        ] {
+            let stand_in = StandIn::start(act);
+            let error = open(provider, &stand_in.url("/")).ask(&UCLA).unwrap_err();
+            assert!(!shown(&error.message) && !shown(&format!("{error:?}")), "{error}");
+        }
+        let echo = json!({"results": [{"name": words}], "status": "OK"});
+        let stand_in = StandIn::start(reply(200, &echo));
+        let answer = open(Provider::GoogleLegacy, &stand_in.url("/")).ask(&UCLA).unwrap();
+        assert!(answer.contains("[key]") && !shown(&answer), "{answer}");
+    }
+    assert!(other.seen().is_empty(), "a redirect was followed");
+    let log = LOG.lock().unwrap();
+    assert!(log.iter().any(|line| line.contains("once more in")), "the log is not captured");
+    assert!(!log.iter().any(|line| shown(line)), "{log:#?}");
+}
+
+#[test]
+fn the_pool_asks_once_and_stops_early() {
+    let body = json!({"places": [{"id": "one"}]}).to_string();
+    let stand_in = StandIn::start(Act::Held(200, body.into_bytes()));
+    let opened = open(Provider::Google, &stand_in.url("/"));
+    let pool = Pool::start(opened.places.clone(), 2, 4, HANG).unwrap();
+    let first = submit(&pool, UCLA);
+    stand_in.wait_for_request();
+    let second = submit(&pool, UCLA);
+    stand_in.release();
+    let answer = first.recv_timeout(HANG).unwrap();
+    assert!(answer.contains("\"one\""), "{answer}");
+    assert_eq!(second.recv_timeout(HANG).unwrap(), answer);
+    assert_eq!(stand_in.seen().len(), 1);
+
+    let held = submit(&pool, Lookup { bound: 5, ..UCLA });
+    stand_in.wait_for_request();
+    let begun = Instant::now();
+    assert!(pool.stop(Instant::now() + HANG));
+    assert!(begun.elapsed() < HANG / 2, "the held call was not ended: {:?}", begun.elapsed());
+    assert!(held.recv_timeout(HANG).unwrap().contains("UNKNOWN_ERROR"));
+}
+
+#[test]
+fn a_dead_provider_fails_every_lookup_in_time() {
+    let stand_in = StandIn::start(Act::Held(200, Vec::new()));
+    let opened = open(Provider::Google, &stand_in.url("/"));
+    let pool = Pool::start(opened.places.clone(), 2, 4, Duration::from_millis(500)).unwrap();
+    let begun = Instant::now();
+    let waiting: Vec<Receiver<String>> =
+        (1..=10).map(|bound| submit(&pool, Lookup { bound, ..UCLA })).collect();
+    let answers: Vec<String> = waiting.iter().map(|answer| answer.recv_timeout(HANG).unwrap()).collect();
+    assert!(begun.elapsed() < HANG / 2, "{:?}", begun.elapsed());
+    assert!(answers.iter().all(|answer| answer.contains("UNKNOWN_ERROR")), "{answers:?}");
+    for why in ["no answer within", "too many lookups"] {
+        assert!(answers.iter().any(|answer| answer.contains(why)), "{why}: {answers:?}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_work() {
+    let dir = TempDir::new().unwrap();
+    let empty = dir.path().join("empty");
+    fs::write(&empty, " \n").unwrap();
+    let url = "http://127.0.0.1:1/";
+    let good = |provider| settings(provider, url, &dir);
+    for (settings, words) in [
+        (Settings { url: None, ..good(Provider::Overpass) }, "places.url: overpass needs"),
+        (Settings { url: Some("example".into()), ..good(Provider::Overpass) }, "write all of it"),
+        (Settings { field_mask: Some("id name".into()), ..good(Provider::Google) }, "places.field_mask"),
+        (Settings { path: None, ..good(Provider::File) }, "places.path: not set"),
+        (Settings { path: Some(dir.path().join("none")), ..good(Provider::File) }, "No such file"),
+    ] {
+        let error = places::open(&settings).err().unwrap();
+        assert!(error.contains(words), "{error}");
+    }
+    if env::var_os("HERD_PLACES_KEY").is_some() {
+        return; // it comes before every key file
+    }
+    for provider in [Provider::Google, Provider::GoogleLegacy] {
+        for (key_file, words) in [
+            (None, "set HERD_PLACES_KEY or places.key_file"),
+            (Some(dir.path().join("none")), "places.key_file: "),
+            (Some(empty.clone()), "empty"),
+        ] {
+            let error = places::open(&Settings { key_file, ..good(provider) }).err().unwrap();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_file_of_ones_own() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("my.geojson");
+    let feature = |name: &str, lat: f64| json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [-118.445, lat]}, "properties": {"name": name}});
+    let features = json!([feature("north", 34.0700), feature("here", 34.0690), feature("away", 35.0)]);
+    fs::write(&path, json!({"type": "FeatureCollection", "features": features}).to_string()).unwrap();
+    let settings = Settings { provider: Provider::File, path: Some(path), ..Settings::default() };
+    let json = places::open(&settings).unwrap().nearby(&UCLA, Instant::now() + HANG).unwrap();
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    let names: Vec<&Value> = json["results"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
+    assert_eq!(names, ["here", "north"]);
+}
+
+#[test]
+fn the_gazetteer_by_default() {
+    let opened = places::open(&Settings::default());
+    if cfg!(feature = "gazetteer") {
+        let json = opened.unwrap().nearby(&Lookup { radius_m: 1e4, ..UCLA }, Instant::now()).unwrap();
+        assert!(String::from_utf8(json).unwrap().contains("\"place_id\" : \"geonames:"));
+    } else {
+        assert!(opened.err().unwrap().contains("left out of this build"));
+    }
+}
+
+fn submit(pool: &Pool, lookup: Lookup) -> Receiver<String> {
+    let (sender, receiver) = unbounded();
+    pool.submit(lookup, move |json: Arc<[u8]>| {
+        sender.send(String::from_utf8(json.to_vec()).unwrap()).unwrap();
+    });
+    receiver
+}
+
+/// All that any test of this process logs, at every level.
+static LOG: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Capture;
+
+impl log::Log for Capture {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LOG.lock().unwrap().push(format!("{} {}", record.target(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+fn capture_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        log::set_logger(&Capture).unwrap();
+        log::set_max_level(log::LevelFilter::Trace);
+    });
+}
