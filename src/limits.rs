@@ -44,6 +44,10 @@ pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
 /// Lookups that may wait for a places thread; the next one is answered as overload.
 pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 
+/// Seconds a lookup has to connect and in all. A client that waits longer has given up.
+pub const PLACES_CONNECT_TIMEOUT_S: Limit = limit(2, 1, 60);
+pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
+
 /// Bytes of a server's name, which stands in every AT line it originates.
 pub const NAME_MAX: usize = 64;
 

@@ -44,6 +44,8 @@ pub struct RawPlaces {
     pub key_file: Option<String>,
     pub field_mask: Option<String>,
     pub path: Option<Spanned<String>>,
+    pub connect_timeout_s: Option<Spanned<i64>>,
+    pub total_timeout_s: Option<Spanned<i64>>,
     pub threads: Option<Spanned<i64>>,
     pub queue: Option<Spanned<i64>>,
 }

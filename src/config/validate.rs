@@ -93,6 +93,10 @@ fn log_level(value: Option<&Spanned<String>>) -> Result<LevelFilter, Problem> {
 
 fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
     let threads = number(&raw.threads, &limits::PLACES_THREADS, "places.threads")? as usize;
+    let (connect, total) = (&limits::PLACES_CONNECT_TIMEOUT_S, &limits::PLACES_TOTAL_TIMEOUT_S);
+    let connect_timeout_s = number(&raw.connect_timeout_s, connect, "places.connect_timeout_s")?;
+    let connect_timeout = Duration::from_secs(connect_timeout_s);
+    let total_timeout = Duration::from_secs(number(&raw.total_timeout_s, total, "places.total_timeout_s")?);
     let provider = match &raw.provider {
         None => Provider::Gazetteer,
         Some(place) => place.get_ref().parse().map_err(|_| {
@@ -126,7 +130,8 @@ fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
         path: raw.path.map(|path| folder.join(path.into_inner())),
         threads: Some(threads).filter(|&threads| threads > 0),
         queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
-        ..places::Settings::default()
+        connect_timeout,
+        total_timeout,
     })
 }
 

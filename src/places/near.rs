@@ -35,8 +35,8 @@ pub(super) fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64
             break;
         }
         let longitude = points.longitude_deg(index);
-        let east_deg = (longitude - longitude_deg).rem_euclid(360.0);
-        if east_deg > window_deg && east_deg < 360.0 - window_deg {
+        let apart_deg = (longitude - longitude_deg).abs();
+        if apart_deg > window_deg && apart_deg < 360.0 - window_deg {
             continue;
         }
         let distance_m = distance_m(latitude_deg, longitude_deg, latitude, longitude);

@@ -115,10 +115,15 @@ impl Pool {
         all
     }
 
-    fn quit(&mut self) {
+    /// Ends the lookups in hand early and answers all others as failed.
+    pub fn cancel(&self) {
         self.shared.stopping.store(true, Ordering::Release);
-        self.jobs = None;
         self.shared.places.cancel();
+    }
+
+    fn quit(&mut self) {
+        self.cancel();
+        self.jobs = None;
     }
 }
 

@@ -20,7 +20,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -174,22 +174,22 @@ impl Server {
     /// Stops accepting, finishes the turn in hand, flushes replies and floods. False when some of
     /// that had to be given up at `stop_timeout_s`.
     pub fn stop(self) -> bool {
-        let deadline = Instant::now() + self.shared.settings.stop_timeout;
-        // Some of the time is left to those who come later in the row.
-        let early = deadline - self.shared.settings.stop_timeout / 5;
+        let (now, timeout) = (Instant::now(), self.shared.settings.stop_timeout);
+        // What is late leaves some of the time to those who come after it.
+        let (patience, early, deadline) = (now + timeout / 2, now + timeout * 4 / 5, now + timeout);
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.desks.iter().for_each(|desk| desk.poller.wake());
-        let mut clean = true;
-        for worker in self.workers {
-            clean &= thread::join_by(worker, early);
+        if !self.workers.iter().all(|worker| thread::ends_by(worker, patience)) {
+            self.shared.places.cancel();
         }
+        let mut clean = self.workers.iter().all(|worker| thread::ends_by(worker, early));
         self.shared.flood.stop();
-        clean &= thread::join_by(self.flooder, early + Duration::from_millis(100));
+        clean &= thread::ends_by(&self.flooder, early + timeout / 20);
         self.links.iter().for_each(|(queue, _)| queue.stop());
-        for (_, link) in self.links {
-            clean &= thread::join_by(link, deadline);
-        }
-        clean
+        clean &= self.links.iter().all(|(_, link)| thread::ends_by(link, deadline));
+        // With all the others gone this is the last owner of the pool.
+        let pool = Arc::into_inner(self.shared).map(|shared| shared.places);
+        clean && pool.is_none_or(|pool| pool.stop(deadline))
     }
 }
 

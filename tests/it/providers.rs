@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, unbounded};
+use crossbeam_channel::{Receiver, bounded};
 use herd::places::pool::Pool;
 use herd::places::{self, Lookup, Places, PlacesError, Provider, Settings, Status};
 use serde_json::{Value, json};
@@ -425,7 +425,7 @@ fn the_gazetteer_by_default() {
 }
 
 fn submit(pool: &Pool, lookup: Lookup) -> Receiver<String> {
-    let (sender, receiver) = unbounded();
+    let (sender, receiver) = bounded(64);
     pool.submit(lookup, move |json: Arc<[u8]>| {
         sender.send(String::from_utf8(json.to_vec()).unwrap()).unwrap();
     });

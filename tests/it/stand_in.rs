@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use socket2::{Domain, SockRef, Socket, Type};
 
 /// Nothing that works takes this long.
@@ -75,12 +75,12 @@ impl StandIn {
     pub fn start(always: Act) -> StandIn {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let (go, held) = unbounded();
+        let (go, held) = bounded(64);
         let shared = Arc::new(Shared {
             closed: AtomicBool::new(false),
             acts: Mutex::new((VecDeque::new(), always)),
             seen: Mutex::default(),
-            seen_one: unbounded(),
+            seen_one: bounded(64),
             held,
         });
         let serving = shared.clone();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use crossbeam_channel::unbounded;
+use crossbeam_channel::bounded;
 
 use super::*;
 
@@ -31,7 +31,7 @@ struct Setup {
 }
 
 fn setup(threads: usize, queue: usize, total: Duration) -> Setup {
-    let ((asked_in, asked), (go, go_out)) = (unbounded(), unbounded());
+    let ((asked_in, asked), (go, go_out)) = (bounded(64), bounded(64));
     let gate = Gate { asked: asked_in, go: go_out, count: AtomicUsize::new(0) };
     let pool = Pool::start(Arc::new(gate), threads, queue, total).unwrap();
     Setup { pool, asked, go }
@@ -42,7 +42,7 @@ fn lookup(latitude_deg: f64) -> Lookup {
 }
 
 fn submit(pool: &Pool, lookup: Lookup) -> Receiver<String> {
-    let (sender, receiver) = unbounded();
+    let (sender, receiver) = bounded(64);
     let done = move |json: Arc<[u8]>| {
         sender.send(String::from_utf8_lossy(&json).into_owned()).unwrap();
     };
