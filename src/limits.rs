@@ -69,6 +69,10 @@ pub const READ_BYTES: usize = 16 * 1024;
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
 const _: () = assert!(READ_BYTES <= TURN_BYTES_MAX, "a turn has room for one read");
 
+/// Bytes read in one turn from connections that always have more: what a quiet client waits for
+/// at most, however many of them there are.
+pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
+
 /// Ready connections fetched from the poller at once.
 pub const EVENTS_MAX: usize = 256;
 

@@ -20,6 +20,8 @@ pub struct Connection {
     pub eof: bool,
     /// It has delivered AT lines: a neighbour's link, which may be silent for as long as it likes.
     pub is_link: bool,
+    /// Its last read filled the buffer: there is more where that came from.
+    pub is_greedy: bool,
     /// Bytes read and not answered: part of a line, or lines that must wait.
     pub input: Vec<u8>,
     /// Replies that the socket did not take; `sent` bytes of them are gone.
@@ -56,6 +58,7 @@ impl Connection {
             phase: Phase::Open,
             eof: false,
             is_link: false,
+            is_greedy: false,
             input: Vec::new(),
             output: Vec::new(),
             sent: 0,

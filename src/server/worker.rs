@@ -13,7 +13,7 @@ use super::conversation::{self, Turn};
 use super::poller::{Event, Events, WAKE};
 use super::slots::{Slots, Token};
 use super::{Letter, Shared};
-use crate::limits::{EVENTS_MAX, READ_BYTES, TURN_BYTES_MAX};
+use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::node::News;
 use crate::places::Lookup;
@@ -34,6 +34,10 @@ pub struct Worker {
     /// What this turn has made for whom: a slot and its part of the turn's output.
     sends: Vec<(u64, std::ops::Range<usize>)>,
     buffer: Box<[u8]>,
+    /// Ready connections that filled their last read, whose turn comes after the others'.
+    greedy: Vec<u64>,
+    /// The last of them that was read.
+    greedy_last: u64,
     /// No connection's time is up before this.
     sweep_at: Option<Instant>,
     swept_at: Instant,
@@ -51,6 +55,8 @@ impl Worker {
             turn: Turn { now, out: Vec::new(), news: News::default(), wire, read_bytes: 0 },
             sends: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
+            greedy: Vec::new(),
+            greedy_last: 0,
             sweep_at: None,
             swept_at: now,
             shared,
@@ -77,6 +83,7 @@ impl Worker {
                 }
             }
             self.finish_turn();
+            self.read_greedy();
             self.sweep();
             if stopping {
                 if self.close_idle() {
@@ -155,7 +162,7 @@ impl Worker {
             };
         }
         if event.readable && !stopping {
-            self.read(slot);
+            if connection.is_greedy { self.greedy.push(slot) } else { self.read(slot) }
         } else if event.broken {
             self.close(slot, "the peer reset it");
         }
@@ -170,12 +177,31 @@ impl Worker {
             Ok(_) if lingering => {}
             Ok(count) => {
                 connection.eof = count == 0;
+                connection.is_greedy = count == self.buffer.len();
                 self.turn.read_bytes += count;
                 self.converse(slot, count);
             }
             Err(why) if is_retry(&why) => {}
             Err(why) => self.broken(slot, &why),
         }
+    }
+
+    /// Reads those that always have more, one after another, as far as a turn goes. The poller
+    /// reports the rest again, and then it begins behind the last one read.
+    fn read_greedy(&mut self) {
+        let mut greedy = std::mem::take(&mut self.greedy);
+        greedy.sort_unstable();
+        let next = greedy.partition_point(|&slot| slot <= self.greedy_last);
+        greedy.rotate_left(next);
+        for slot in greedy.drain(..) {
+            if self.turn.read_bytes >= GREEDY_BYTES_MAX {
+                break;
+            }
+            self.greedy_last = slot;
+            self.read(slot);
+        }
+        self.greedy = greedy;
+        self.finish_turn();
     }
 
     /// Answers what was read into the buffer: `count` bytes of this connection, or what it kept.
