@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -81,6 +81,8 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
 
 fn serve(name: &str, server: Server, mut signals: Signals, sink: &Sink, config: &Config) -> ExitCode {
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.address());
+    // On disk before anybody counts on this server, should it die of what comes next.
+    sink.flush(Instant::now() + LAST_FLUSH);
     let _ = say(format!("{name} listens on {}", server.address()));
     for signal in signals.forever() {
         if signal != SIGUSR1 {
@@ -97,8 +99,8 @@ fn serve(name: &str, server: Server, mut signals: Signals, sink: &Sink, config: 
     ExitCode::from(exit::OK)
 }
 
-/// What the log has for its last lines when all else took its time.
-const LAST_FLUSH: std::time::Duration = std::time::Duration::from_millis(200);
+/// What a flush of the log may take when there is no other time for it.
+const LAST_FLUSH: Duration = Duration::from_millis(200);
 
 fn default_path() -> PathBuf {
     let found = DEFAULT_PATHS.iter().map(Path::new).find(|path| path.exists());

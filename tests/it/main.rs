@@ -1,7 +1,13 @@
 //! Integration tests: herd as a user meets it, in processes of its own on loopback.
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it, and its peers are its own")]
 
+mod clients;
+mod flood;
 mod harness;
+mod logs;
 mod protocol;
 mod providers;
+mod readme;
+mod running;
 mod stand_in;
+mod whatsat;

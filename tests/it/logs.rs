@@ -1,0 +1,108 @@
+//! What the log holds, and that it holds nobody up.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+
+use crate::harness::{Server, folder_with, solo};
+
+const ONE: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
+
+#[test]
+fn every_line_in_and_out_is_logged_with_its_peer_and_time() {
+    let (_folder, server) = solo("");
+    let mut client = server.client();
+    let peer = client.stream.local_addr().expect("connected");
+    client.send("IAMAT a +1+1 1\n");
+    let reply = client.text_line();
+    drop(client);
+    let log = server.wait_for_log(&format!("close {peer} the peer closed it"));
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(&peer.to_string())).collect();
+    let rest: Vec<_> =
+        lines.iter().map(|line| line.split_once("Z [INFO] ").expect("a time and a level").1).collect();
+    let expected = [
+        format!("open {peer}"),
+        format!("in {peer} IAMAT a +1+1 1"),
+        format!("out {peer} {}", reply.trim_end()),
+        format!("close {peer} the peer closed it"),
+    ];
+    assert_eq!(rest, expected);
+    for line in lines {
+        // 2026-01-31T23:59:59.123Z
+        let shape: String = line[..24].chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00T00:00:00.000Z", "{line}");
+    }
+}
+
+#[test]
+fn nobody_can_forge_a_line() {
+    let (_folder, server) = solo("");
+    let mut client = server.client();
+    client.send(b"evil\r2026-01-01T00:00:00.000Z [WARN] forged\x1b[2J\xff\x00\\\n");
+    let _ = client.line();
+    let log = server.wait_for_log("evil");
+    assert!(log.contains(r"evil\r2026-01-01T00:00:00.000Z [WARN] forged\x1b[2J\xff\x00\\"), "{log}");
+    assert!(log.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)), "{log:?}");
+}
+
+#[test]
+fn sigusr1_opens_the_file_anew() {
+    let (folder, server) = solo("");
+    server.ask("before\n");
+    server.wait_for_log("in 127.0.0.1");
+    let old = folder.path().join("log/old");
+    fs::rename(&server.log, &old).expect("renamed");
+    server.process.signal(Signal::USR1);
+    crate::harness::wait_for("the new file", || {
+        server.ask("after\n");
+        server.log_text().contains("after").then_some(())
+    });
+    assert!(fs::read_to_string(&old).expect("a log").contains("before"));
+    assert!(!server.log_text().contains("before"));
+}
+
+#[test]
+fn log_level_leaves_traffic_out() {
+    for level in ["warn", "off"] {
+        let (_folder, server) = solo(&format!("log_level = \"{level}\""));
+        server.ask("IAMAT a +1+1 1\n");
+        let log = server.log.clone();
+        assert_eq!(server.stop(), Some(0));
+        assert_eq!(fs::read_to_string(log).unwrap_or_default(), "", "{level}");
+    }
+}
+
+#[test]
+fn the_last_lines_are_there_after_the_end() {
+    let (_folder, server) = solo("");
+    let replies = server.ask(&"IAMAT a +1+1 1\n".repeat(3_000));
+    assert_eq!(replies.lines().count(), 3_000);
+    let log = server.log.clone();
+    assert_eq!(server.stop(), Some(0));
+    let log = fs::read_to_string(log).expect("a log");
+    assert_eq!(log.matches(" IAMAT a +1+1 1\n").count(), 3_000);
+    assert!(log.contains("Goloman stops"));
+}
+
+#[test]
+fn a_log_that_cannot_be_kept_is_reported_once_and_stops_nothing() {
+    let full = folder_with(ONE);
+    fs::create_dir(full.path().join("log")).expect("made");
+    symlink("/dev/full", full.path().join("log/Goloman.log")).expect("linked");
+    let blocked = folder_with(ONE);
+    fs::write(blocked.path().join("log"), "a file where the folder should be").expect("written");
+    for folder in [full, blocked] {
+        let server = Server::start(folder.path(), "Goloman");
+        for i in 0..5 {
+            assert!(server.ask(&format!("IAMAT a +1+1 {i}\n")).starts_with("AT Goloman"));
+            server.process.signal(Signal::USR1);
+        }
+        crate::harness::wait_for("the report", || {
+            server.process.stderr().contains("cannot write log").then_some(())
+        });
+        let stderr = server.process.stderr();
+        assert_eq!(stderr.matches("cannot write log").count(), 1, "{stderr}");
+        assert_eq!(server.stop(), Some(0));
+    }
+}
