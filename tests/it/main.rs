@@ -1,12 +1,14 @@
 //! Integration tests: herd as a user meets it, in processes of its own on loopback.
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it, and its peers are its own")]
 
+mod architecture;
 mod clients;
 mod flood;
 mod harness;
 mod logs;
 mod protocol;
 mod providers;
+#[cfg(feature = "gazetteer")]
 mod readme;
 mod running;
 mod stand_in;

@@ -36,7 +36,6 @@ fn masked(text: &str) -> String {
 }
 
 #[test]
-#[cfg(feature = "gazetteer")]
 fn the_transcript_is_what_happens() {
     let mut conf = include_str!("../../herd.conf").to_owned();
     let mut free = BTreeMap::new();
