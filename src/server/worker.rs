@@ -286,7 +286,7 @@ impl Worker {
             match connection.phase {
                 Phase::Open if connection.eof || has_line(connection) => self.converse_kept(slot),
                 Phase::Closing(why) if connection.eof => return self.close(slot, why),
-                Phase::Closing(why) => connection.linger(why, self.turn.now),
+                Phase::Closing(why) => self.linger(slot, why),
                 Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
             }
         }
@@ -303,6 +303,14 @@ impl Worker {
             if let Err(why) = modified {
                 return self.broken(slot, &why);
             }
+            self.note_deadline(slot);
+        }
+    }
+
+    /// Waits a while for the peer to close, too.
+    fn linger(&mut self, slot: u64, why: &'static str) {
+        if let Some(connection) = self.connections.get(slot) {
+            connection.linger(why, self.turn.now);
             self.note_deadline(slot);
         }
     }
