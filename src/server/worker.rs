@@ -161,7 +161,8 @@ impl Worker {
                 Err(why) => self.broken(slot, &why),
             };
         }
-        if event.readable && !stopping {
+        let lingering = matches!(connection.phase, Phase::Lingering { .. });
+        if event.readable && (!stopping || lingering) {
             if connection.is_greedy { self.greedy.push(slot) } else { self.read(slot) }
         } else if event.broken {
             self.close(slot, "the peer reset it");
@@ -412,11 +413,17 @@ impl Worker {
         self.acceptor.close(&self.shared, self.index);
         for slot in self.connections.slots() {
             let Some(connection) = self.connections.get(slot) else { continue };
-            if connection.unsent() == 0 && !matches!(connection.phase, Phase::Lookup(_)) {
-                // What the peer sent in the meantime would turn the close into a reset, and that
-                // might overtake replies; so it is read and dropped.
-                let _ = connection.stream.shutdown(std::net::Shutdown::Write);
-                while connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0) {}
+            if connection.unsent() > 0
+                || matches!(connection.phase, Phase::Lookup(_) | Phase::Lingering { .. })
+            {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake
+            // replies; so it is read and dropped for a while.
+            let sends = connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0);
+            if sends {
+                self.linger(slot, "the server stops");
+            } else {
                 self.close(slot, "the server stops");
             }
         }
