@@ -247,6 +247,10 @@ fn news_goes_on_to_all_but_its_source_and_stale_lines_to_nobody() {
         std::io::BufReader::new(stream)
     };
     let (mut to_hands, mut to_wilkes) = (accept(&hands), accept(&wilkes));
+    // From here on news goes by the flood; a link that comes up later gets all from the store.
+    for name in ["Hands", "Wilkes"] {
+        goloman.wait_for_log(&format!("link to {name} is up"));
+    }
     let mut from_hands = Client::connect_from(herd.ip("Hands"), goloman.address);
     from_hands.send("AT Hands +0.1 a +1+1 5\nAT Hands +0.1 a +1+1 4\nAT Hands +0.1 a +1+1 5\n");
     goloman.wait_to_know("a", "AT Hands +0.1 a +1+1 5");

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod clients;
+mod deadlines;
 mod flood;
 mod harness;
 mod logs;
@@ -12,4 +13,5 @@ mod providers;
 mod readme;
 mod running;
 mod stand_in;
+mod stopping;
 mod whatsat;
