@@ -7,6 +7,7 @@ mod deadlines;
 mod flood;
 mod harness;
 mod logs;
+mod plain;
 mod protocol;
 mod providers;
 #[cfg(feature = "gazetteer")]
