@@ -7,6 +7,8 @@ mod deadlines;
 mod flood;
 mod harness;
 mod logs;
+mod model;
+mod order;
 mod plain;
 mod protocol;
 mod providers;
