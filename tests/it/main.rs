@@ -4,8 +4,10 @@
 mod architecture;
 mod clients;
 mod deadlines;
+mod descriptors;
 mod flood;
 mod harness;
+mod lines;
 mod logs;
 mod model;
 mod order;
