@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Server};
@@ -45,6 +45,8 @@ enum Event {
     Ready(usize, String),
     /// A member closed its stdout: it has ended or is about to.
     Ended(usize),
+    /// SIGUSR1, which every member is to have.
+    Reopen,
     /// SIGINT or SIGTERM.
     Stop,
 }
@@ -108,9 +110,12 @@ fn try_run(config: &Config) -> io::Result<u8> {
                 }
                 status = exit::SERVER_DIED;
             }
-            Event::Stop => {
-                stop(config, &mut members);
+            // A member that is not ready yet does not catch it, and has just opened its file.
+            Event::Reopen => {
+                let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
+                ready.for_each(|member| signal(member, Signal::USR1));
             }
+            Event::Stop => stop(config, &mut members),
         }
     }
     Ok(status)
@@ -127,12 +132,12 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, asked.clone())?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
-        for _ in signals.forever() {
-            // A full channel has a stop in it already, or will be read before long.
-            let _ = events.send(Event::Stop);
+        for signal in signals.forever() {
+            // It fails only when the process is about to end.
+            let _ = events.send(if signal == SIGUSR1 { Event::Reopen } else { Event::Stop });
         }
     })?);
     Ok(asked)
@@ -213,15 +218,15 @@ fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     Ok(lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.to_string()).collect())
 }
 
+fn signal(member: &Member<'_>, signal: Signal) {
+    // It may have ended on its own; until it is waited for its id is nobody else's.
+    let _ = kill_process(Pid::from_child(&member.child), signal);
+}
+
 /// Has every member stop, and kills those that do not in time.
 fn stop(config: &Config, members: &mut [Member<'_>]) {
     let alive = |member: &&mut Member<'_>| !member.ended;
-    for member in members.iter_mut().filter(alive) {
-        if let Some(pid) = i32::try_from(member.child.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended on its own; until it is waited for its id is nobody else's.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-    }
+    members.iter_mut().filter(alive).for_each(|member| signal(member, Signal::TERM));
     let deadline = Instant::now() + config.settings.stop_timeout + KILL_GRACE;
     for member in members.iter_mut().filter(alive) {
         while matches!(member.child.try_wait(), Ok(None)) && Instant::now() < deadline {
