@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::harness::{Server, folder_with, solo};
+use crate::harness::{Client, HERD, Herd, Process, Server, folder_with, solo};
 
 const ONE: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -60,6 +61,26 @@ fn sigusr1_opens_the_file_anew() {
     });
     assert!(fs::read_to_string(&old).expect("a log").contains("before"));
     assert!(!server.log_text().contains("before"));
+}
+
+#[test]
+fn sigusr1_to_the_whole_herd_opens_every_file_anew() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "", &[]);
+    let mut process = Process::start(&mut Command::new(HERD), herd.folder.path());
+    process.lines_until("WHATSAT");
+    let path = |name: &str| herd.folder.path().join(format!("log/{name}.log"));
+    for name in &herd.names {
+        fs::rename(path(name), path(name).with_extension("old")).expect("renamed");
+    }
+    process.signal(Signal::USR1);
+    for name in &herd.names {
+        crate::harness::wait_for("the new file", || {
+            Client::connect(herd.address(name)).say("after\n");
+            fs::read_to_string(path(name)).is_ok_and(|log| log.contains("after")).then_some(())
+        });
+    }
+    process.signal(Signal::TERM);
+    assert_eq!(process.wait().code(), Some(0), "{}", process.stderr());
 }
 
 #[test]

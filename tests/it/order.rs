@@ -21,14 +21,14 @@ fn every_pair_of_lines_settles_on_the_newer_in_either_order() {
     let goloman = herd.start("Goloman");
     let mut hands = Client::connect_from(herd.ip("Hands"), goloman.address);
     let mut expected = Vec::new();
-    for older in 0..LADDER.len() {
-        for newer in older + 1..LADDER.len() {
-            for (name, pair) in [("up", [older, newer]), ("down", [newer, older])] {
+    for (older, low) in LADDER.iter().enumerate() {
+        for (newer, high) in LADDER.iter().enumerate().skip(older + 1) {
+            for (name, pair) in [("up", [low, high]), ("down", [high, low])] {
                 let client = format!("{name}-{older}-{newer}");
-                for rung in pair {
-                    hands.send(LADDER[rung].replace("CLIENT", &client) + "\n");
+                for line in pair {
+                    hands.send(line.replace("CLIENT", &client) + "\n");
                 }
-                expected.push((LADDER[newer].replace("CLIENT", &client), client));
+                expected.push((high.replace("CLIENT", &client), client));
             }
         }
     }
