@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{HANG, Server, folder_with, solo, wait_for};
+use crate::harness::{HANG, Server, folder_with, wait_for};
 use crate::stand_in::{Act, Refusing, StandIn};
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
@@ -38,7 +38,7 @@ fn with_provider(provider: &str, url: &str, settings: &str) -> (tempfile::TempDi
 #[test]
 #[cfg(feature = "gazetteer")]
 fn the_gazetteer_answers_with_real_places_nearest_first() {
-    let (_folder, server) = solo("");
+    let (_folder, server) = crate::harness::solo("");
     let at = server.ask(KIWI);
     let reply = server.ask("WHATSAT kiwi.cs.ucla.edu 10 5\n");
     let (line, json) = parts(&reply);
