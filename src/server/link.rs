@@ -146,7 +146,9 @@ impl Link {
                 Ended::Stopped => return,
                 Ended::Failed(why) => self.health.failed(&why),
             }
-            if self.rest(backoff.next(began.elapsed())) {
+            let pause = backoff.next(began.elapsed());
+            log::debug!("next try of {} in {} ms", self.settings.name, pause.as_millis());
+            if self.rest(pause) {
                 return;
             }
         }

@@ -128,6 +128,19 @@ fn a_neighbour_that_starts_late_or_comes_back_empty_gets_everything() {
     assert!(log.matches("link to Hands is down").count() <= 1, "not a line per try");
 }
 
+#[test]
+fn a_neighbour_that_is_away_is_logged_once_however_often_it_is_tried() {
+    let herd = Herd::new(&NAMES[..2], &[("Goloman", "Hands")], "log_level = \"debug\"", &[]);
+    let goloman = herd.start("Goloman");
+    goloman.wait_for_log("link to Hands is down");
+    let tries = |log: &str| log.matches("next try of Hands").count();
+    let before = tries(&goloman.log_text());
+    wait_for("two more tries", || (tries(&goloman.log_text()) >= before + 2).then_some(()));
+    assert_eq!(goloman.log_text().matches("link to Hands is down").count(), 1);
+    let _hands = herd.start("Hands");
+    goloman.wait_for_log("link to Hands is up");
+}
+
 /// A load of distinct clients on one connection, every reply checked, and the time of the slowest.
 fn load(server: &Server, clients: u32, pad: usize) {
     let mut client = server.client();
