@@ -4,8 +4,11 @@
 use std::env;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,6 +27,9 @@ const LAST_LINES: usize = 5;
 
 /// How much longer than `stop_timeout_s` a child has before it is killed.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// How much later than a server this process may hear of a signal that was meant for both.
+const SIGNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// A server of this herd in a process of its own.
 struct Member<'a> {
@@ -64,7 +70,7 @@ pub fn parent_lives() -> bool {
 
 fn try_run(config: &Config) -> io::Result<u8> {
     let (sender, events) = bounded(64);
-    watch_signals(sender.clone())?;
+    let asked = watch_signals(sender.clone())?;
     let mut members = Vec::new();
     for server in config.servers.iter().filter(|server| !server.plain) {
         match start(config, server, members.len(), &sender) {
@@ -85,7 +91,13 @@ fn try_run(config: &Config) -> io::Result<u8> {
                 }
             }
             Event::Ended(index) => {
-                let ended = bury(config, &mut members[index])?;
+                let ended = members[index].child.wait()?;
+                members[index].ended = true;
+                let in_good_order = ended.success() || matches!(ended.signal(), Some(SIGINT | SIGTERM));
+                if in_good_order && is_asked_to_stop(&asked) {
+                    continue;
+                }
+                report_death(config, &members[index], ended);
                 if members[index].address.is_none() {
                     // The herd never stood: the newcomer is better served by the reason alone.
                     stop(config, &mut members);
@@ -109,7 +121,12 @@ fn next(events: &Receiver<Event>) -> Event {
     events.recv().unwrap_or(Event::Stop)
 }
 
-fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+/// Returns a flag that is set as soon as a signal comes.
+fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, asked.clone())?;
+    }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
@@ -118,7 +135,17 @@ fn watch_signals(events: Sender<Event>) -> io::Result<()> {
             let _ = events.send(Event::Stop);
         }
     })?);
-    Ok(())
+    Ok(asked)
+}
+
+/// Whether a server that ended in good order did so because everybody was told to: Ctrl-C and
+/// service managers signal the servers as well as this process, which may hear of it last.
+fn is_asked_to_stop(asked: &AtomicBool) -> bool {
+    let until = Instant::now() + SIGNAL_GRACE;
+    while !asked.load(Ordering::SeqCst) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    asked.load(Ordering::SeqCst)
 }
 
 fn start<'a>(
@@ -166,16 +193,13 @@ fn announce(config: &Config, members: &[Member<'_>]) {
 }
 
 /// Reports a member that died on its own.
-fn bury(config: &Config, member: &mut Member<'_>) -> io::Result<ExitStatus> {
-    let status = member.child.wait()?;
-    member.ended = true;
+fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus) {
     let (name, path) = (&member.server.name, config.log_path(member.server));
     let mut text = format!("herd: {name} died: {status}; the end of {}:\n", path.display());
     for line in last_lines(&path).unwrap_or_else(|why| vec![format!("(cannot be read: {why})")]) {
         text += &format!("    {line}\n");
     }
     let _ = io::stderr().write_all(text.as_bytes());
-    Ok(status)
 }
 
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {

@@ -29,7 +29,7 @@ pub struct Connection {
     sent: usize,
     /// When bytes last came in.
     heard: Instant,
-    /// When the socket last took bytes, while some are unsent.
+    /// When the socket last took replies, or first took none.
     taken: Instant,
     /// What the worker's poller watches it for.
     pub watched: Interest,
@@ -92,10 +92,8 @@ impl Connection {
             Err(why) if is_retry(&why) => 0,
             Err(why) => return Err(why),
         };
-        if taken < replies.len() {
-            self.output.extend_from_slice(&replies[taken..]);
-            self.taken = now;
-        }
+        self.output.extend_from_slice(&replies[taken..]);
+        self.taken = now;
         Ok(())
     }
 
@@ -152,7 +150,10 @@ impl Connection {
             return Some((self.taken + settings.write_timeout, "it does not read its replies"));
         }
         match (&self.phase, settings.idle_timeout) {
-            (Phase::Open, Some(timeout)) if !self.is_link => Some((self.heard + timeout, "idle")),
+            // One that has just got its replies, late as it or they may be, has its time to say more.
+            (Phase::Open, Some(timeout)) if !self.is_link => {
+                Some((self.heard.max(self.taken) + timeout, "idle"))
+            }
             _ => None,
         }
     }

@@ -36,6 +36,8 @@ pub struct Health {
     said: Said,
     began: Instant,
     connected_at: Option<Instant>,
+    /// The last try failed, said or not: the neighbour misses what was due.
+    failing: bool,
     /// How long the connection in hand must hold before it counts as up.
     proof: Duration,
     /// The neighbour closed the link in good order and may be back at the next try.
@@ -61,13 +63,14 @@ impl Health {
             said: Said::Nothing,
             began: Instant::now(),
             connected_at: None,
+            failing: false,
             proof: Duration::ZERO,
             closed: false,
         }
     }
 
-    pub fn is_down(&self) -> bool {
-        self.said == Said::Down
+    pub fn is_failing(&self) -> bool {
+        self.failing
     }
 
     /// A connection stands.
@@ -84,6 +87,7 @@ impl Health {
             self.proof = PROOF;
         }
         self.closed = false;
+        self.failing = false;
     }
 
     /// When to look again whether the link has held long enough; nothing when it is no question.
@@ -95,6 +99,7 @@ impl Health {
     /// The connection failed, or there was none to be had.
     pub fn failed(&mut self, why: &io::Error) {
         self.connected_at = None;
+        self.failing = true;
         let starting = self.said == Said::Nothing && self.began.elapsed() < START_GRACE;
         let closing =
             why.kind() == io::ErrorKind::UnexpectedEof && !std::mem::replace(&mut self.closed, true);
@@ -130,18 +135,18 @@ mod tests {
         let mut health = Health::new("Hands", Duration::from_secs(10));
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         health.failed(&refused);
-        assert!(!health.is_down(), "a herd that is starting");
+        assert!(health.said != Said::Down, "a herd that is starting");
         health.connected();
         health.proof = Duration::ZERO;
         health.caught_up();
         assert!(health.said == Said::Up && health.proven_in().is_none());
         health.failed(&io::ErrorKind::UnexpectedEof.into());
-        assert!(!health.is_down(), "it may be back at once");
+        assert!(health.said != Said::Down, "it may be back at once");
         health.failed(&refused);
-        assert!(health.is_down());
+        assert!(health.said == Said::Down);
         health.connected();
         health.caught_up();
-        assert!(health.is_down(), "not believed before it held a while");
+        assert!(health.said == Said::Down, "not believed before it held a while");
         assert!(health.proven_in().is_some_and(|left| left <= PROOF));
     }
 }

@@ -3,13 +3,18 @@
 
 mod architecture;
 mod clients;
+mod deadlines;
 mod flood;
 mod harness;
 mod logs;
+mod model;
+mod order;
+mod plain;
 mod protocol;
 mod providers;
 #[cfg(feature = "gazetteer")]
 mod readme;
 mod running;
 mod stand_in;
+mod stopping;
 mod whatsat;

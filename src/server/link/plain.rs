@@ -11,7 +11,7 @@ impl Link {
     pub(super) fn serve_plain(&mut self) -> Ended {
         self.queue.up.store(true, Ordering::SeqCst);
         // After a failure its try tells whether the neighbour is back, before anything is sent.
-        if self.health.is_down() {
+        if self.health.is_failing() {
             if let Err(why) = self.connect() {
                 return Ended::Failed(why);
             }

@@ -8,6 +8,14 @@ use crate::server::connection::Phase;
 use crate::server::socket;
 
 impl Worker {
+    /// Waits a while for the peer to close, too.
+    pub(super) fn linger(&mut self, slot: u64, why: &'static str) {
+        if let Some(connection) = self.connections.get(slot) {
+            connection.linger(why, self.turn.now);
+            self.note_deadline(slot);
+        }
+    }
+
     pub(super) fn close_lingering(&mut self, slot: u64) {
         let why = match self.connections.get(slot).map(|connection| &connection.phase) {
             Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
@@ -61,11 +69,17 @@ impl Worker {
         self.acceptor.close(&self.shared, self.index);
         for slot in self.connections.slots() {
             let Some(connection) = self.connections.get(slot) else { continue };
-            if connection.unsent() == 0 && !matches!(connection.phase, Phase::Lookup(_)) {
-                // What the peer sent in the meantime would turn the close into a reset, and that
-                // might overtake replies; so it is read and dropped.
-                let _ = connection.stream.shutdown(std::net::Shutdown::Write);
-                while connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0) {}
+            if connection.unsent() > 0
+                || matches!(connection.phase, Phase::Lookup(_) | Phase::Lingering { .. })
+            {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake
+            // replies; so it is read and dropped for a while.
+            let sends = connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0);
+            if sends {
+                self.linger(slot, "the server stops");
+            } else {
                 self.close(slot, "the server stops");
             }
         }

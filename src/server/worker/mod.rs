@@ -163,7 +163,8 @@ impl Worker {
                 Err(why) => self.broken(slot, &why),
             };
         }
-        if event.readable && !stopping {
+        let lingering = matches!(connection.phase, Phase::Lingering { .. });
+        if event.readable && (!stopping || lingering) {
             if connection.is_greedy { self.greedy.push(slot) } else { self.read(slot) }
         } else if event.broken {
             self.close(slot, "the peer reset it");
@@ -288,7 +289,7 @@ impl Worker {
             match connection.phase {
                 Phase::Open if connection.eof || has_line(connection) => self.converse_kept(slot),
                 Phase::Closing(why) if connection.eof => return self.close(slot, why),
-                Phase::Closing(why) => connection.linger(why, self.turn.now),
+                Phase::Closing(why) => self.linger(slot, why),
                 Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
             }
         }

@@ -59,6 +59,15 @@ impl Client {
         rest
     }
 
+    /// Everything up to the server's close, or to its reset.
+    pub fn rest_until_error(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        if let Err(why) = self.reader.read_to_end(&mut rest) {
+            assert_eq!(why.kind(), io::ErrorKind::ConnectionReset, "{why} after {} bytes", rest.len());
+        }
+        rest
+    }
+
     /// Whether the server has ended the connection, by a close or a reset.
     pub fn is_ended(&mut self) -> bool {
         match self.reader.read(&mut [0; 1]) {

@@ -181,8 +181,13 @@ impl Server {
     }
 
     /// SIGTERM, and the exit status.
-    pub fn stop(mut self) -> Option<i32> {
+    pub fn stop(self) -> Option<i32> {
         self.process.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// The exit status, once it ends.
+    pub fn wait(mut self) -> Option<i32> {
         self.process.wait().code()
     }
 }

@@ -1,0 +1,49 @@
+//! Neighbours of another make: one AT line a connection, and none is lost while they are away.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::net::TcpListener;
+
+use crate::harness::{HANG, Herd};
+
+fn with_plain() -> Herd {
+    Herd::new(&["Goloman", "Plain"], &[("Goloman", "Plain")], "", &[("Plain", "plain = true")])
+}
+
+/// Takes connections until each of `lines` has come on one of its own; an empty one is a try.
+fn collect(listener: &TcpListener, lines: &[String]) {
+    let mut missing: BTreeSet<_> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
+    while !missing.is_empty() {
+        let (mut stream, _) = listener.accept().expect("accepted");
+        stream.set_read_timeout(Some(HANG)).expect("set");
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).expect("a line and the end");
+        let newlines = said.iter().filter(|&&byte| byte == b'\n').count();
+        assert!(newlines <= 1, "{}", said.escape_ascii());
+        missing.remove(&said);
+    }
+}
+
+#[test]
+fn a_plain_neighbour_that_starts_late_gets_what_was_told_before() {
+    let herd = with_plain();
+    let goloman = herd.start("Goloman");
+    let lines: Vec<_> = (0..5).map(|i| goloman.ask(&format!("IAMAT c{i} +1+1 1\n"))).collect();
+    // It has been dialled in vain by now.
+    goloman.wait_for_log("link to Plain is down");
+    collect(&herd.listen_as("Plain"), &lines);
+}
+
+#[test]
+fn a_plain_neighbour_that_was_away_gets_what_it_missed() {
+    let herd = with_plain();
+    let plain = herd.listen_as("Plain");
+    let goloman = herd.start("Goloman");
+    let mut lines = vec![goloman.ask("IAMAT first +1+1 1\n")];
+    collect(&plain, &lines);
+    drop(plain);
+    lines.extend((0..50).map(|i| goloman.ask(&format!("IAMAT c{i} +1+1 1\n"))));
+    goloman.wait_for_log("link to Plain is down");
+    collect(&herd.listen_as("Plain"), &lines);
+    goloman.wait_for_log("link to Plain is up");
+}

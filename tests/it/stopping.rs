@@ -1,0 +1,81 @@
+//! What a stop does to replies, links and whole herds.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::harness::{HANG, HERD, Herd, Process, solo, wait_for};
+
+#[test]
+fn replies_on_their_way_at_a_stop_arrive_whole_though_the_client_goes_on_sending() {
+    let (_folder, server) = solo("");
+    let mut client = server.client();
+    let mut writer = client.stream.try_clone().expect("cloned");
+    let sending = std::thread::spawn(move || {
+        let mut lines = (0..).map(|i| format!("IAMAT c +1+1 {i}\n"));
+        while writer.write_all(lines.by_ref().take(1_000).collect::<String>().as_bytes()).is_ok() {}
+    });
+    // Nothing is read so far, so replies wait in the server, in its kernel's buffer and in ours.
+    let mut answered = 0;
+    wait_for("the server to read no more", || {
+        let before = std::mem::replace(&mut answered, server.log_text().matches(" out ").count());
+        std::thread::sleep(Duration::from_millis(300));
+        (answered > 0 && answered == before).then_some(())
+    });
+    server.process.signal(Signal::TERM);
+    server.wait_for_log("Goloman stops");
+    let mut replies = Vec::new();
+    let mut piece = [0; 20_000];
+    loop {
+        match client.stream.read(&mut piece).expect("no reset") {
+            0 => break,
+            count => replies.extend_from_slice(&piece[..count]),
+        }
+        // Slower than the server, so that what it has written is still under way.
+        std::thread::sleep(Duration::from_micros(500));
+    }
+    let text = String::from_utf8(replies).expect("text");
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        assert!(line.ends_with(&format!(" c +1+1 {i}\n")), "{line:?} for {i}");
+    }
+    sending.join().expect("joined");
+    let log = server.log.clone();
+    assert_eq!(server.wait(), Some(0));
+    let log = fs::read_to_string(log).expect("a log");
+    assert_eq!(text.lines().count(), log.matches(" out ").count(), "replies that were made");
+}
+
+#[test]
+fn a_stuck_neighbour_delays_the_stop_by_no_more_than_its_time() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "stop_timeout_s = 1", &[]);
+    let stuck = herd.listen_as("Hands");
+    let goloman = herd.start("Goloman");
+    let _held = stuck.accept().expect("the link");
+    let pad = "x".repeat(2_000);
+    let mut client = goloman.client();
+    for i in 0..5_000 {
+        client.send(format!("IAMAT {pad}{i} +1+1 1\n"));
+        assert!(client.text_line().starts_with("AT "));
+    }
+    let begun = Instant::now();
+    assert_eq!(goloman.stop(), Some(0));
+    assert!(begun.elapsed() < HANG / 2, "{:?}", begun.elapsed());
+}
+
+/// What Ctrl-C in a terminal does: the signal goes to every process of the group.
+#[test]
+fn ctrl_c_stops_the_herd_without_calling_it_dead() {
+    let names = ["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"];
+    let herd = Herd::new(&names, &[("Goloman", "Hands"), ("Holiday", "Welsh")], "", &[]);
+    for _ in 0..10 {
+        let mut process = Process::start(Command::new(HERD).process_group(0), herd.folder.path());
+        process.lines_until("WHATSAT");
+        kill_process_group(Pid::from_child(&process.child), Signal::INT).expect("signalled");
+        let status = process.wait();
+        assert_eq!((status.code(), process.stderr().as_str()), (Some(0), ""));
+    }
+}
