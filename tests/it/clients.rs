@@ -121,6 +121,32 @@ fn running_out_of_descriptors_pauses_accepting_and_does_not_spin() {
 }
 
 #[test]
+fn accepting_rests_while_there_are_no_descriptors_and_goes_on_after() {
+    let (_folder, server) = solo("");
+    let pid = rustix::process::Pid::from_child(&server.process.child);
+    let set_files = |soft| {
+        let limit = rustix::process::Rlimit { current: Some(soft), maximum: Some(1_024) };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).expect("set");
+    };
+    let mut early = server.client();
+    early.send("one\n");
+    assert_eq!(early.text_line(), "? one\n");
+    // Behind the server's back, so that its own limit of connections does not come first.
+    set_files(4);
+    let mut late = server.client();
+    late.send("late\n");
+    server.wait_for_log("cannot accept");
+    let (begun, ticks) = (Instant::now(), server.process.cpu_ticks());
+    wait_for("a second", || (begun.elapsed() > Duration::from_secs(1)).then_some(()));
+    assert!(server.process.cpu_ticks() - ticks < 50, "it spins");
+    assert!(server.log_text().matches("cannot accept").count() <= 4, "it is logged once a second");
+    early.send("two\n");
+    assert_eq!(early.text_line(), "? two\n");
+    set_files(1_024);
+    assert_eq!(late.text_line(), "? late\n");
+}
+
+#[test]
 fn half_open_clients_and_resets_leave_no_descriptor_behind() {
     let (_folder, server) = solo("");
     let descriptors =

@@ -21,14 +21,12 @@ fn every_pair_of_lines_settles_on_the_newer_in_either_order() {
     let goloman = herd.start("Goloman");
     let mut hands = Client::connect_from(herd.ip("Hands"), goloman.address);
     let mut expected = Vec::new();
-    for (older, low) in LADDER.iter().enumerate() {
-        for (newer, high) in LADDER.iter().enumerate().skip(older + 1) {
-            for (name, pair) in [("up", [low, high]), ("down", [high, low])] {
-                let client = format!("{name}-{older}-{newer}");
-                for line in pair {
-                    hands.send(line.replace("CLIENT", &client) + "\n");
-                }
-                expected.push((high.replace("CLIENT", &client), client));
+    for (i, older) in LADDER.iter().enumerate() {
+        for (j, newer) in LADDER.iter().enumerate().skip(i + 1) {
+            for (name, pair) in [("up", [older, newer]), ("down", [newer, older])] {
+                let client = format!("{name}-{i}-{j}");
+                pair.iter().for_each(|line| hands.send(line.replace("CLIENT", &client) + "\n"));
+                expected.push((newer.replace("CLIENT", &client), client));
             }
         }
     }

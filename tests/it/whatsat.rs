@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{HANG, Server, folder_with, solo, wait_for};
+use crate::harness::{HANG, Server, folder_with, wait_for};
 use crate::stand_in::{Act, Refusing, StandIn};
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
@@ -26,8 +26,8 @@ fn names(json: &Value) -> Vec<&str> {
 /// A server with a provider that is asked at this URL, with a key in a file.
 fn with_provider(provider: &str, url: &str, settings: &str) -> (tempfile::TempDir, Server) {
     let conf = format!(
-        "{settings}\n[places]\nprovider = \"{provider}\"\nurl = \"{url}\"\nkey_file = \"key\"\nthreads = 2\nqueue = 1\n\
-         [servers.Goloman]\nlisten = \"127.0.0.1:0\"\n"
+        "{settings}\nplaces.provider = \"{provider}\"\nplaces.url = \"{url}\"\nplaces.key_file = \"key\"\n\
+         places.threads = 2\nplaces.queue = 1\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n"
     );
     let folder = folder_with(&conf);
     fs::write(folder.path().join("key"), KEY).expect("written");
@@ -38,7 +38,7 @@ fn with_provider(provider: &str, url: &str, settings: &str) -> (tempfile::TempDi
 #[test]
 #[cfg(feature = "gazetteer")]
 fn the_gazetteer_answers_with_real_places_nearest_first() {
-    let (_folder, server) = solo("");
+    let (_folder, server) = crate::harness::solo("");
     let at = server.ask(KIWI);
     let reply = server.ask("WHATSAT kiwi.cs.ucla.edu 10 5\n");
     let (line, json) = parts(&reply);
@@ -209,8 +209,10 @@ fn a_file_of_the_users_own_answers() {
 #[test]
 fn a_client_that_leaves_in_the_middle_of_a_lookup_harms_nobody() {
     let body = br#"{"results":[],"status":"OK"}"#.to_vec();
-    let stand_in = StandIn::start(Act::Held(200, body));
-    let (_folder, server) = with_provider("google-legacy", &stand_in.url("/json"), "");
+    let stand_in = StandIn::start(Act::Trickle);
+    stand_in.next(Act::Held(200, body));
+    let url = stand_in.url("/json");
+    let (_folder, server) = with_provider("google-legacy", &url, "places.total_timeout_s = 2");
     server.ask(KIWI);
     let mut client = server.client();
     client.send("WHATSAT kiwi.cs.ucla.edu 10 5\n");
@@ -218,11 +220,12 @@ fn a_client_that_leaves_in_the_middle_of_a_lookup_harms_nobody() {
     socket2::SockRef::from(&client.stream).set_linger(Some(std::time::Duration::ZERO)).expect("set");
     drop(client);
     server.wait_for_log("reset");
-    // Whoever has its place now gets nothing that was meant for it.
+    // Whoever has its place now, and waits for a lookup too, gets nothing that was meant for it.
     let mut other = server.client();
-    other.send("one\n");
-    assert_eq!(other.text_line(), "? one\n");
-    drop(stand_in);
-    other.send("two\n");
-    assert_eq!(other.text_line(), "? two\n");
+    other.send("WHATSAT kiwi.cs.ucla.edu 11 5\n");
+    stand_in.wait_for_request();
+    stand_in.release();
+    other.half_close();
+    let reply = String::from_utf8(other.rest()).expect("text");
+    assert_eq!(parts(&reply).1["status"], "UNKNOWN_ERROR", "{reply}");
 }

@@ -1,6 +1,8 @@
 //! One thread a neighbour: keeps a connection to it, sends it what the flooder offers, and what it
 //! missed out of the store. Nothing a neighbour does or fails to do reaches beyond its own thread.
 
+mod plain;
+
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -100,6 +102,11 @@ impl LinkQueue {
         self.poller.wake();
     }
 
+    /// Whether it has a connection, on which something may still have to be sent.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::SeqCst)
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -146,7 +153,9 @@ impl Link {
                 Ended::Stopped => return,
                 Ended::Failed(why) => self.health.failed(&why),
             }
-            if self.rest(backoff.next(began.elapsed())) {
+            let pause = backoff.next(began.elapsed());
+            log::debug!("next try of {} in {} ms", self.settings.name, pause.as_millis());
+            if self.rest(pause) {
                 return;
             }
         }
@@ -285,39 +294,5 @@ impl Link {
             }
         }
         Ok(readable)
-    }
-
-    /// The same for a neighbour of another make: a connection per line, and none in between.
-    fn serve_plain(&mut self) -> Ended {
-        self.queue.up.store(true, Ordering::SeqCst);
-        // After a failure its try tells whether the neighbour is back, before anything is sent.
-        if self.health.is_failing() {
-            if let Err(why) = self.connect() {
-                return Ended::Failed(why);
-            }
-            self.queue.behind.store(true, Ordering::SeqCst);
-        }
-        loop {
-            if let Err(ended) = self.send_all(Link::write_plain) {
-                return ended;
-            }
-            if self.queue.is_stopping() && self.chunks.is_empty() {
-                return Ended::Stopped;
-            }
-            if let Err(why) = self.wait(self.health.proven_in()) {
-                return Ended::Failed(why);
-            }
-            self.health.caught_up();
-        }
-    }
-
-    fn write_plain(&mut self, lines: &[u8]) -> io::Result<()> {
-        for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            let stream = self.connect()?;
-            self.write(&stream, line)?;
-            stream.shutdown(Shutdown::Write)?;
-            self.health.connected();
-        }
-        Ok(())
     }
 }

@@ -1,13 +1,15 @@
 //! A worker thread: a poller, its connections and a loop of turns. One turn reads all that is
 //! ready, answers it, hands the news to the flooder as one batch, and only then sends the replies.
 
-use std::io;
+mod ending;
+mod moving;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::accept::Acceptor;
-use super::balance::{Advice, Gauge, LOOK_EVERY};
+use super::balance::{Gauge, LOOK_EVERY};
 use super::connection::{Connection, Phase, is_retry};
 use super::conversation::{self, Turn};
 use super::poller::{Event, Events, WAKE};
@@ -306,129 +308,6 @@ impl Worker {
             }
             self.note_deadline(slot);
         }
-    }
-
-    /// Waits a while for the peer to close, too.
-    fn linger(&mut self, slot: u64, why: &'static str) {
-        if let Some(connection) = self.connections.get(slot) {
-            connection.linger(why, self.turn.now);
-            self.note_deadline(slot);
-        }
-    }
-
-    fn close_lingering(&mut self, slot: u64) {
-        let why = match self.connections.get(slot).map(|connection| &connection.phase) {
-            Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
-            Some(Phase::Open | Phase::Lookup(_)) | None => "the peer closed it",
-        };
-        self.close(slot, why);
-    }
-
-    fn broken(&mut self, slot: u64, why: &io::Error) {
-        self.close(slot, &why.to_string());
-    }
-
-    fn close(&mut self, slot: u64, why: &str) {
-        if let Some(connection) = self.connections.remove(slot) {
-            self.turn.wire.at(super::socket::posix_ns());
-            self.turn.wire.with(&connection.address);
-            self.turn.wire.closed(why);
-            self.shared.open.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-
-    fn note_deadline(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
-        if let Some((at, _)) = connection.deadline(&self.shared.settings) {
-            let at = at.max(self.swept_at + SWEEP_REST);
-            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
-        }
-    }
-
-    /// Closes connections whose time is up, and finds out when the next one's may be.
-    fn sweep(&mut self) {
-        if self.sweep_at.is_none_or(|at| at > self.turn.now) {
-            return;
-        }
-        self.sweep_at = None;
-        self.swept_at = self.turn.now;
-        for slot in self.connections.slots() {
-            let deadline =
-                self.connections.get(slot).and_then(|connection| connection.deadline(&self.shared.settings));
-            match deadline {
-                Some((at, why)) if at <= self.turn.now => self.close(slot, why),
-                Some(_) => self.note_deadline(slot),
-                None => {}
-            }
-        }
-        self.turn.wire.commit(&self.shared.sink);
-    }
-
-    /// Moves connections when the load asks for it.
-    fn balance(&mut self) {
-        let desks = &self.shared.desks;
-        let window = self.gauge.window();
-        let advice =
-            self.gauge.look(self.turn.now, self.index, |index| desks.get(index).map(|desk| &desk.load));
-        match advice {
-            Advice::Stay => {}
-            Advice::HandHalfTo(target) => {
-                let active = |connection: &Connection| connection.active_in == window;
-                let movable = self.movable(active);
-                self.hand(target, movable.into_iter().skip(1).step_by(2));
-            }
-            Advice::HandBack => {
-                let movable = self.movable(|_| true);
-                self.hand(0, movable.into_iter());
-                if self.connections.is_empty() {
-                    self.shared.desks[self.index].load.set_at_work(false);
-                    self.acceptor.close(&self.shared, self.index);
-                }
-            }
-        }
-    }
-
-    /// Connections that can change hands: all but those whose lookup will be answered here.
-    fn movable(&mut self, wanted: impl Fn(&Connection) -> bool) -> Vec<u64> {
-        let mut slots = self.connections.slots();
-        slots.retain(|&slot| {
-            let connection = self.connections.get(slot);
-            connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_)))
-        });
-        slots
-    }
-
-    fn hand(&mut self, target: usize, slots: impl Iterator<Item = u64>) {
-        for slot in slots {
-            let Some(connection) = self.connections.remove(slot) else { continue };
-            // Removing fails only for a source that is not watched, which is what it is to be.
-            let _ = self.shared.desks[self.index].poller.remove(&connection.stream);
-            self.shared.desks[target].load.set_at_work(true);
-            self.shared.desks[target].post(Letter::Connection(Box::new(connection)));
-        }
-    }
-
-    /// While stopping: closes what has nothing to flush; true once nothing is left.
-    fn close_idle(&mut self) -> bool {
-        self.acceptor.close(&self.shared, self.index);
-        for slot in self.connections.slots() {
-            let Some(connection) = self.connections.get(slot) else { continue };
-            if connection.unsent() > 0
-                || matches!(connection.phase, Phase::Lookup(_) | Phase::Lingering { .. })
-            {
-                continue;
-            }
-            // What the peer still sends would turn the close into a reset, and that might overtake
-            // replies; so it is read and dropped for a while.
-            let sends = connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0);
-            if sends {
-                self.linger(slot, "the server stops");
-            } else {
-                self.close(slot, "the server stops");
-            }
-        }
-        self.turn.wire.commit(&self.shared.sink);
-        self.connections.is_empty()
     }
 }
 

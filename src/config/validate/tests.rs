@@ -1,0 +1,90 @@
+//! Unit tests: herd.conf, right and wrong.
+
+use super::*;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(Path::new("etc/herd.conf"), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_shipped_herd_is_the_original_one() {
+    let config = parse(include_str!("../../../herd.conf")).expect("valid");
+    let graph: Vec<_> = config
+        .servers
+        .iter()
+        .map(|server| (server.name.as_str(), server.listen.to_string(), config.neighbour_names(server)))
+        .collect();
+    let expected = [
+        ("Goloman", "127.0.0.1:16675", "Hands, Holiday, Wilkes"),
+        ("Hands", "127.0.0.1:16676", "Goloman, Wilkes"),
+        ("Holiday", "127.0.0.1:16677", "Goloman, Welsh, Wilkes"),
+        ("Welsh", "127.0.0.1:16678", "Holiday"),
+        ("Wilkes", "127.0.0.1:16679", "Goloman, Hands, Holiday"),
+    ];
+    assert_eq!(graph, expected.map(|(name, at, with)| (name, at.to_owned(), with.to_owned())));
+}
+
+#[test]
+fn settings_and_paths_are_read() {
+    let config = parse(
+        "workers = 3\nmax_line = 200\nidle_timeout_s = 0\nmax_ahead = \"24h\"\nconnections = \"one-shot\"\n\
+         log_dir = \"/var/log/herd\"\nlog_level = \"warn\"\nplaces.provider = \"google\"\nplaces.key_file = \"key\"\n\
+         places.threads = 7\n[servers.A]\nlisten = \"[::1]:0\"\n",
+    )
+    .expect("valid");
+    assert_eq!((config.settings.workers, config.settings.max_line), (3, 200));
+    assert_eq!(config.settings.idle_timeout, None);
+    assert_eq!(config.settings.max_ahead_ns, Some(86_400_000_000_000));
+    assert!(config.settings.one_shot);
+    assert_eq!(config.log_path(&config.servers[0]), Path::new("/var/log/herd/A.log"));
+    assert_eq!(config.places.key_file.as_deref(), Some(Path::new("etc/key")));
+    assert_eq!((config.places.provider, config.places.threads), (Provider::Google, Some(7)));
+    assert_eq!(config.servers[0].listen.to_string(), "[::1]:0");
+}
+
+#[test]
+fn errors_name_the_line_and_the_remedy() {
+    let check = |text: &str, line: usize, hint: &str| {
+        let error = parse(text).map(|_| ()).expect_err(text);
+        assert!(error.starts_with(&format!("etc/herd.conf:{line}: ")), "{error}");
+        assert!(error.contains(hint), "{error}");
+    };
+    let server = |rest: &str| format!("[servers.A]\nlisten = \"127.0.0.1:1\"\n{rest}");
+    check("workers = 0\n", 1, "from 1 to 256");
+    check("\nmax_line = -5\n", 2, "from 128 to 16384");
+    check("max_lines = 5\n", 1, "max_line");
+    check("workers = \"two\"\n", 1, "invalid type");
+    check("workers = 2\nworkers = 3\n", 2, "duplicate");
+    check("max_ahead = \"soon\"\n", 1, "24h");
+    check("connections = \"once\"\n", 1, "one-shot");
+    check("log_level = \"loud\"\n", 1, "debug");
+    check("places.provider = \"bing\"\n", 1, "overpass");
+    check("[places]\nprovider = \"overpass\"\n", 2, "places.url");
+    check("[places]\nprovider = \"file\"\n", 2, "places.path");
+    check("places.url = \"ftp://x\"\n", 1, "http://");
+    check(&server("neighbours = [\"B\"]\n"), 3, "there are A");
+    check(&server("neighbours = [\"A\"]\n"), 3, "itself");
+    check(&server("[servers.B]\nlisten = \"127.0.0.1:1\"\n"), 4, "another port");
+    check(&server("[servers.B]\nneighbours = []\n"), 3, "listen");
+    check("[servers.\"a/b\"]\nlisten = \"127.0.0.1:1\"\n", 1, "letters");
+    check("[servers.A]\nlisten = \"127.0.0.1\"\n", 2, "127.0.0.1:16675");
+    check("[servers.A]\nlisten = \"::1:80\"\n", 2, "[::1]:16675");
+    check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"127.0.0.1:0\"\n"), 5, "port");
+    check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"0.0.0.0:7\"\n"), 5, "address =");
+    check("[servers.A\n", 1, "");
+    assert!(parse("").expect_err("empty").contains("no servers"));
+}
+
+#[test]
+fn hosts_are_names_or_addresses() {
+    let check = |text: &str, expected: Option<(&str, u16)>| {
+        let parsed = HostPort::parse(text);
+        assert_eq!(parsed.as_ref().map(|at| (at.host.as_str(), at.port)), expected, "{text}");
+    };
+    check("127.0.0.1:16675", Some(("127.0.0.1", 16675)));
+    check("[fe80::1]:80", Some(("fe80::1", 80)));
+    check("Hands.example:1", Some(("hands.example", 1)));
+    for bad in ["", ":1", "host", "host:", "host:65536", "host:+1", "::1:80", "[::1]", "a b:1", "[::1:80"] {
+        check(bad, None);
+    }
+}

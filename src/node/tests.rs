@@ -1,0 +1,105 @@
+//! Unit tests: a node's answers, without a socket.
+
+use super::*;
+use std::net::Ipv4Addr;
+
+const NOW_NS: u64 = 1_520_023_935_182_837_383;
+const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997";
+
+fn peer(kind: PeerKind) -> Peer {
+    Peer { address: Ipv4Addr::LOCALHOST.into(), kind }
+}
+
+const STRANGER: PeerKind = PeerKind::Stranger;
+const NEIGHBOUR: PeerKind = PeerKind::Neighbour { index: Some(3), plain: false };
+const PLAIN: PeerKind = PeerKind::Neighbour { index: None, plain: true };
+
+struct Answer {
+    reply: Reply,
+    out: String,
+    news: Vec<(String, Option<u16>)>,
+}
+
+fn ask(node: &Node, kind: PeerKind, text: &str, terminated: bool) -> Answer {
+    let (mut out, mut news) = (Vec::new(), News::default());
+    let line = Line { text: text.as_bytes(), terminated };
+    let reply = node.answer(line, peer(kind), NOW_NS, &mut out, &mut news);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let items = news.items.iter().map(|item| (text(news.line(item)), item.from)).collect();
+    Answer { reply, out: text(&out), news: items }
+}
+
+#[test]
+fn the_original_example_comes_out_to_the_byte() {
+    let node = Node::new("Goloman", None);
+    let expected = "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
+    let answer = ask(&node, STRANGER, KIWI, true);
+    assert_eq!(answer.out, expected);
+    assert_eq!(answer.news, [(expected.to_owned(), None)]);
+    let again = ask(&node, STRANGER, KIWI, true);
+    assert_eq!((again.out.as_str(), again.news.len()), (expected, 0));
+}
+
+#[test]
+fn an_older_report_is_answered_and_changes_nothing() {
+    let node = Node::new("Goloman", None);
+    let _ = ask(&node, STRANGER, KIWI, true);
+    let older = ask(&node, STRANGER, "IAMAT kiwi.cs.ucla.edu +1+1 1520023933", true);
+    assert_eq!(older.out, "AT Goloman +2.182837383 kiwi.cs.ucla.edu +1+1 1520023933\n");
+    assert!(older.news.is_empty());
+    let Reply::Nearby(nearby) = ask(&node, STRANGER, "WHATSAT kiwi.cs.ucla.edu 10 5", true).reply else {
+        panic!("the client is known")
+    };
+    assert!(nearby.line.ends_with(b"+34.068930-118.445127 1520023934.918963997\n"));
+    let expected =
+        Lookup { latitude_deg: 34.06893, longitude_deg: -118.445127, radius_m: 10_000.0, bound: 5 };
+    assert_eq!(nearby.lookup, expected);
+}
+
+#[test]
+fn invalid_commands_come_back_as_they_came() {
+    let node = Node::new("Goloman", None);
+    let check = |text: &str, why: Refusal| {
+        let answer = ask(&node, STRANGER, text, true);
+        let line = text.strip_suffix('\r').unwrap_or(text);
+        assert_eq!(answer.out, format!("? {line}\n"));
+        assert!(matches!(answer.reply, Reply::Refused(reason) if reason == why), "{text}");
+    };
+    check("  hello\t world  ", Refusal::Malformed(Malformed::Keyword));
+    check("hello\r", Refusal::Malformed(Malformed::Keyword));
+    check("WHATSAT nobody 10 5", Refusal::UnknownClient);
+    check("AT Goloman +0.1 kiwi +1+1 1", Refusal::NotANeighbour);
+    check("AT", Refusal::Malformed(Malformed::FieldCount));
+}
+
+#[test]
+fn at_lines_of_neighbours_are_learned_in_silence() {
+    let node = Node::new("Goloman", None);
+    let check = |kind, text: &str, terminated, why: Silence, news: usize| {
+        let answer = ask(&node, kind, text, terminated);
+        assert!(matches!(answer.reply, Reply::Silence(silence) if silence == why), "{text}");
+        assert_eq!((answer.out.as_str(), answer.news.len()), ("", news), "{text}");
+    };
+    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 12", true, Silence::Learned, 1);
+    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 12", true, Silence::Learned, 0);
+    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 13", false, Silence::Unterminated, 0);
+    check(PLAIN, "AT Hands +0.1 a +1+1 14", false, Silence::Learned, 1);
+    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 nan", true, Silence::Dropped(Malformed::Time), 0);
+    check(NEIGHBOUR, "  ", true, Silence::Blank, 0);
+    let answer = ask(&node, NEIGHBOUR, "AT  Hands\t+0.1 b +1+1 1", true);
+    assert_eq!(answer.news, [("AT Hands +0.1 b +1+1 1\n".to_owned(), Some(3))]);
+}
+
+#[test]
+fn max_ahead_refuses_only_what_is_further_ahead() {
+    let node = Node::new("Goloman", Some(5_000_000_000));
+    let check = |time: &str, accepted: bool| {
+        let reply = ask(&node, STRANGER, &format!("IAMAT a +1+1 {time}"), true).reply;
+        assert_eq!(matches!(reply, Reply::Located), accepted, "{time}");
+    };
+    check("1520023940.182837383", true);
+    check("1520023940.182837384", false);
+    check("99999999999999999999", false);
+    let unlimited = ask(&Node::new("Goloman", None), STRANGER, "IAMAT a +1+1 1520023940.5", true);
+    assert_eq!(unlimited.out, "AT Goloman -5.317162617 a +1+1 1520023940.5\n");
+}

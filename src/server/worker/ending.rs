@@ -1,0 +1,89 @@
+//! How connections end: broken, finished, out of time, or with the server.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use super::{SWEEP_REST, Worker};
+use crate::server::connection::Phase;
+use crate::server::socket;
+
+impl Worker {
+    /// Waits a while for the peer to close, too.
+    pub(super) fn linger(&mut self, slot: u64, why: &'static str) {
+        if let Some(connection) = self.connections.get(slot) {
+            connection.linger(why, self.turn.now);
+            self.note_deadline(slot);
+        }
+    }
+
+    pub(super) fn close_lingering(&mut self, slot: u64) {
+        let why = match self.connections.get(slot).map(|connection| &connection.phase) {
+            Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
+            Some(Phase::Open | Phase::Lookup(_)) | None => "the peer closed it",
+        };
+        self.close(slot, why);
+    }
+
+    pub(super) fn broken(&mut self, slot: u64, why: &io::Error) {
+        self.close(slot, &why.to_string());
+    }
+
+    pub(super) fn close(&mut self, slot: u64, why: &str) {
+        if let Some(connection) = self.connections.remove(slot) {
+            self.turn.wire.at(socket::posix_ns());
+            self.turn.wire.with(&connection.address);
+            self.turn.wire.closed(why);
+            self.shared.open.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn note_deadline(&mut self, slot: u64) {
+        let Some(connection) = self.connections.get(slot) else { return };
+        if let Some((at, _)) = connection.deadline(&self.shared.settings) {
+            let at = at.max(self.swept_at + SWEEP_REST);
+            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
+        }
+    }
+
+    /// Closes connections whose time is up, and finds out when the next one's may be.
+    pub(super) fn sweep(&mut self) {
+        if self.sweep_at.is_none_or(|at| at > self.turn.now) {
+            return;
+        }
+        self.sweep_at = None;
+        self.swept_at = self.turn.now;
+        for slot in self.connections.slots() {
+            let deadline =
+                self.connections.get(slot).and_then(|connection| connection.deadline(&self.shared.settings));
+            match deadline {
+                Some((at, why)) if at <= self.turn.now => self.close(slot, why),
+                Some(_) => self.note_deadline(slot),
+                None => {}
+            }
+        }
+        self.turn.wire.commit(&self.shared.sink);
+    }
+
+    /// While stopping: closes what has nothing to flush; true once nothing is left.
+    pub(super) fn close_idle(&mut self) -> bool {
+        self.acceptor.close(&self.shared, self.index);
+        for slot in self.connections.slots() {
+            let Some(connection) = self.connections.get(slot) else { continue };
+            if connection.unsent() > 0
+                || matches!(connection.phase, Phase::Lookup(_) | Phase::Lingering { .. })
+            {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake
+            // replies; so it is read and dropped for a while.
+            let sends = connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0);
+            if sends {
+                self.linger(slot, "the server stops");
+            } else {
+                self.close(slot, "the server stops");
+            }
+        }
+        self.turn.wire.commit(&self.shared.sink);
+        self.connections.is_empty()
+    }
+}

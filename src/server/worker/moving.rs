@@ -1,0 +1,52 @@
+//! Connections that change workers, as `balance` advises.
+
+use super::Worker;
+use crate::server::Letter;
+use crate::server::balance::Advice;
+use crate::server::connection::{Connection, Phase};
+
+impl Worker {
+    /// Moves connections when the load asks for it.
+    pub(super) fn balance(&mut self) {
+        let desks = &self.shared.desks;
+        let window = self.gauge.window();
+        let advice =
+            self.gauge.look(self.turn.now, self.index, |index| desks.get(index).map(|desk| &desk.load));
+        match advice {
+            Advice::Stay => {}
+            Advice::HandHalfTo(target) => {
+                let active = |connection: &Connection| connection.active_in == window;
+                let movable = self.movable(active);
+                self.hand(target, movable.into_iter().skip(1).step_by(2));
+            }
+            Advice::HandBack => {
+                let movable = self.movable(|_| true);
+                self.hand(0, movable.into_iter());
+                if self.connections.is_empty() {
+                    self.shared.desks[self.index].load.set_at_work(false);
+                    self.acceptor.close(&self.shared, self.index);
+                }
+            }
+        }
+    }
+
+    /// Connections that can change hands: all but those whose lookup will be answered here.
+    fn movable(&mut self, wanted: impl Fn(&Connection) -> bool) -> Vec<u64> {
+        let mut slots = self.connections.slots();
+        slots.retain(|&slot| {
+            let connection = self.connections.get(slot);
+            connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_)))
+        });
+        slots
+    }
+
+    fn hand(&mut self, target: usize, slots: impl Iterator<Item = u64>) {
+        for slot in slots {
+            let Some(connection) = self.connections.remove(slot) else { continue };
+            // Removing fails only for a source that is not watched, which is what it is to be.
+            let _ = self.shared.desks[self.index].poller.remove(&connection.stream);
+            self.shared.desks[target].load.set_at_work(true);
+            self.shared.desks[target].post(Letter::Connection(Box::new(connection)));
+        }
+    }
+}
