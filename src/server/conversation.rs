@@ -79,7 +79,8 @@ impl Talk<'_> {
                 Some(end) => (&rest[..end], true),
                 None => (rest, false),
             };
-            if text.len() > self.line_max(text) {
+            // The CR of a CRLF is no part of the line, nor is one whose LF may be still to come.
+            if line::without_cr(text).len() > self.line_max(text) {
                 self.refuse_long(text);
                 return bytes.len();
             }

@@ -38,7 +38,6 @@ use flooder::Flood;
 use link::{Link, LinkQueue, LinkSettings};
 use neighbours::Neighbours;
 use poller::Poller;
-use slots::Token;
 use tally::Tally;
 use worker::Worker;
 
@@ -91,7 +90,7 @@ enum Letter {
     /// A connection that is the worker's from now on.
     Connection(Box<Connection>),
     /// The places for a connection that waits for them.
-    Places { token: Token, json: Arc<[u8]> },
+    Places { key: u64, json: Arc<[u8]> },
 }
 
 impl Desk {

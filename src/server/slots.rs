@@ -1,6 +1,8 @@
-//! A worker's connections, each under a small number that its poller's events carry.
+//! A worker's connections, each under a key that its poller's events and its lookups carry.
 
-/// Things under numbers that are used again, with a count of how often.
+/// Things in numbered slots. A slot is used again, a key is not: it is the slot in its low 32 bits
+/// and, above them, how often the slot has been used. What an event or an answer was meant for is
+/// found, or is gone, but is never another that took its slot.
 pub struct Slots<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
@@ -9,19 +11,6 @@ pub struct Slots<T> {
 struct Entry<T> {
     generation: u32,
     thing: Option<T>,
-}
-
-/// A slot as it was when something was asked for its sake; later the slot may be another's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
-    slot: u32,
-    generation: u32,
-}
-
-impl Token {
-    pub fn slot(self) -> u64 {
-        u64::from(self.slot)
-    }
 }
 
 impl<T> Default for Slots<T> {
@@ -38,29 +27,18 @@ impl<T> Slots<T> {
             self.entries.push(Entry { generation: 0, thing: None });
         }
         let entry = &mut self.entries[slot as usize];
-        (u64::from(slot), entry.thing.insert(thing))
+        (key(slot, entry.generation), entry.thing.insert(thing))
     }
 
-    pub fn get(&mut self, slot: u64) -> Option<&mut T> {
-        self.entries.get_mut(slot as usize)?.thing.as_mut()
+    pub fn get(&mut self, key: u64) -> Option<&mut T> {
+        self.entry(key)?.thing.as_mut()
     }
 
-    /// What was in the slot when the token was made, if it is still there.
-    pub fn get_current(&mut self, token: Token) -> Option<&mut T> {
-        let entry = self.entries.get_mut(token.slot as usize)?;
-        entry.thing.as_mut().filter(|_| entry.generation == token.generation)
-    }
-
-    pub fn token(&self, slot: u64) -> Token {
-        let generation = self.entries.get(slot as usize).map_or(0, |entry| entry.generation);
-        Token { slot: slot as u32, generation }
-    }
-
-    pub fn remove(&mut self, slot: u64) -> Option<T> {
-        let entry = self.entries.get_mut(slot as usize)?;
+    pub fn remove(&mut self, key: u64) -> Option<T> {
+        let entry = self.entry(key)?;
         let thing = entry.thing.take()?;
         entry.generation = entry.generation.wrapping_add(1);
-        self.free.push(slot as u32);
+        self.free.push(key as u32);
         Some(thing)
     }
 
@@ -68,11 +46,22 @@ impl<T> Slots<T> {
         self.entries.len() == self.free.len()
     }
 
-    /// The slots in use.
-    pub fn slots(&self) -> Vec<u64> {
-        let used = |(slot, entry): (usize, &Entry<T>)| entry.thing.is_some().then_some(slot as u64);
+    /// The keys of all there is.
+    pub fn keys(&self) -> Vec<u64> {
+        let used = |(slot, entry): (usize, &Entry<T>)| {
+            entry.thing.is_some().then_some(key(slot as u32, entry.generation))
+        };
         self.entries.iter().enumerate().filter_map(used).collect()
     }
+
+    fn entry(&mut self, key: u64) -> Option<&mut Entry<T>> {
+        let entry = self.entries.get_mut(key as u32 as usize)?;
+        (entry.generation == (key >> 32) as u32).then_some(entry)
+    }
+}
+
+fn key(slot: u32, generation: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(slot)
 }
 
 #[cfg(test)]
@@ -80,17 +69,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_used_again_is_not_what_an_old_token_means() {
+    fn a_slot_used_again_is_not_what_an_old_key_means() {
         let mut slots = Slots::default();
-        let (slot, _) = slots.insert("a");
-        let token = slots.token(slot);
-        assert_eq!(slots.get_current(token), Some(&mut "a"));
-        assert_eq!(slots.remove(slot), Some("a"));
-        assert!(slots.is_empty() && slots.get(slot).is_none() && slots.remove(slot).is_none());
-        assert_eq!(slots.insert("b").0, slot);
-        assert_eq!(slots.get_current(token), None);
-        assert_eq!(slots.get(slot), Some(&mut "b"));
-        slots.insert("c");
-        assert_eq!(slots.slots(), [0, 1]);
+        let (old, _) = slots.insert("a");
+        assert_eq!(slots.get(old), Some(&mut "a"));
+        assert_eq!(slots.remove(old), Some("a"));
+        assert!(slots.is_empty() && slots.get(old).is_none() && slots.remove(old).is_none());
+        let (new, _) = slots.insert("b");
+        assert!(new != old && new as u32 == old as u32, "the slot is used again");
+        assert!(slots.get(old).is_none() && slots.remove(old).is_none());
+        assert_eq!(slots.get(new), Some(&mut "b"));
+        let (other, _) = slots.insert("c");
+        assert_eq!(slots.keys(), [new, other]);
     }
 }

@@ -10,7 +10,7 @@ fn a_line_of_4096_bytes_is_a_command_and_one_more_byte_ends_the_connection() {
     let id = "i".repeat(4_096 - "IAMAT  +1+1 1".len());
     let fits = format!("IAMAT {id} +1+1 1");
     assert_eq!(fits.len(), 4_096);
-    for end in ["\n", ""] {
+    for end in ["\n", "\r\n", "\r", ""] {
         let reply = server.ask(&format!("{fits}{end}"));
         assert!(reply.starts_with("AT Goloman +") && reply.ends_with(&format!(" {id} +1+1 1\n")), "{reply}");
     }

@@ -9,27 +9,27 @@ use crate::server::socket;
 
 impl Worker {
     /// Waits a while for the peer to close, too.
-    pub(super) fn linger(&mut self, slot: u64, why: &'static str) {
-        if let Some(connection) = self.connections.get(slot) {
+    pub(super) fn linger(&mut self, key: u64, why: &'static str) {
+        if let Some(connection) = self.connections.get(key) {
             connection.linger(why, self.turn.now);
-            self.note_deadline(slot);
+            self.note_deadline(key);
         }
     }
 
-    pub(super) fn close_lingering(&mut self, slot: u64) {
-        let why = match self.connections.get(slot).map(|connection| &connection.phase) {
+    pub(super) fn close_lingering(&mut self, key: u64) {
+        let why = match self.connections.get(key).map(|connection| &connection.phase) {
             Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
             Some(Phase::Open | Phase::Lookup(_)) | None => "the peer closed it",
         };
-        self.close(slot, why);
+        self.close(key, why);
     }
 
-    pub(super) fn broken(&mut self, slot: u64, why: &io::Error) {
-        self.close(slot, &why.to_string());
+    pub(super) fn broken(&mut self, key: u64, why: &io::Error) {
+        self.close(key, &why.to_string());
     }
 
-    pub(super) fn close(&mut self, slot: u64, why: &str) {
-        if let Some(connection) = self.connections.remove(slot) {
+    pub(super) fn close(&mut self, key: u64, why: &str) {
+        if let Some(connection) = self.connections.remove(key) {
             self.turn.wire.at(socket::posix_ns());
             self.turn.wire.with(&connection.address);
             self.turn.wire.closed(why);
@@ -37,8 +37,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn note_deadline(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    pub(super) fn note_deadline(&mut self, key: u64) {
+        let Some(connection) = self.connections.get(key) else { return };
         if let Some((at, _)) = connection.deadline(&self.shared.settings) {
             let at = at.max(self.swept_at + SWEEP_REST);
             self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
@@ -52,12 +52,12 @@ impl Worker {
         }
         self.sweep_at = None;
         self.swept_at = self.turn.now;
-        for slot in self.connections.slots() {
+        for key in self.connections.keys() {
             let deadline =
-                self.connections.get(slot).and_then(|connection| connection.deadline(&self.shared.settings));
+                self.connections.get(key).and_then(|connection| connection.deadline(&self.shared.settings));
             match deadline {
-                Some((at, why)) if at <= self.turn.now => self.close(slot, why),
-                Some(_) => self.note_deadline(slot),
+                Some((at, why)) if at <= self.turn.now => self.close(key, why),
+                Some(_) => self.note_deadline(key),
                 None => {}
             }
         }
@@ -67,8 +67,8 @@ impl Worker {
     /// While stopping: closes what has nothing to flush; true once nothing is left.
     pub(super) fn close_idle(&mut self) -> bool {
         self.acceptor.close(&self.shared, self.index);
-        for slot in self.connections.slots() {
-            let Some(connection) = self.connections.get(slot) else { continue };
+        for key in self.connections.keys() {
+            let Some(connection) = self.connections.get(key) else { continue };
             if connection.unsent() > 0
                 || matches!(connection.phase, Phase::Lookup(_) | Phase::Lingering { .. })
             {
@@ -78,9 +78,9 @@ impl Worker {
             // replies; so it is read and dropped for a while.
             let sends = connection.read(&mut self.buffer, self.turn.now).is_ok_and(|count| count > 0);
             if sends {
-                self.linger(slot, "the server stops");
+                self.linger(key, "the server stops");
             } else {
-                self.close(slot, "the server stops");
+                self.close(key, "the server stops");
             }
         }
         self.turn.wire.commit(&self.shared.sink);

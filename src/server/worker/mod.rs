@@ -13,7 +13,7 @@ use super::balance::{Gauge, LOOK_EVERY};
 use super::connection::{Connection, Phase, is_retry};
 use super::conversation::{self, Turn};
 use super::poller::{Event, Events, WAKE};
-use super::slots::{Slots, Token};
+use super::slots::Slots;
 use super::{Letter, Shared};
 use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
 use crate::logging::Wire;
@@ -33,7 +33,7 @@ pub struct Worker {
     acceptor: Acceptor,
     gauge: Gauge,
     turn: Turn,
-    /// What this turn has made for whom: a slot and its part of the turn's output.
+    /// What this turn has made for whom: a key and its part of the turn's output.
     sends: Vec<(u64, std::ops::Range<usize>)>,
     buffer: Box<[u8]>,
     /// Ready connections that filled their last read, whose turn comes after the others'.
@@ -111,7 +111,7 @@ impl Worker {
             WAKE => self.open_inbox(),
             LISTENER if stopping => {}
             LISTENER => self.accept(),
-            slot => self.ready(slot, event, stopping),
+            key => self.ready(key, event, stopping),
         }
     }
 
@@ -120,7 +120,7 @@ impl Worker {
         for letter in self.shared.desks[self.index].take_letters() {
             match letter {
                 Letter::Connection(connection) => self.adopt(*connection),
-                Letter::Places { token, json } => self.looked_up(token, &json),
+                Letter::Places { key, json } => self.looked_up(key, &json),
             }
         }
         if self.shared.desks[self.index].load.is_at_work() {
@@ -142,50 +142,50 @@ impl Worker {
     /// Makes a connection this worker's own.
     fn adopt(&mut self, mut connection: Connection) {
         connection.watched = connection.interest();
-        let (slot, connection) = self.connections.insert(connection);
+        let (key, connection) = self.connections.insert(connection);
         let poller = &self.shared.desks[self.index].poller;
-        if let Err(why) = poller.add(&connection.stream, slot, connection.watched) {
+        if let Err(why) = poller.add(&connection.stream, key, connection.watched) {
             log::warn!("cannot watch {}: {why}", connection.address);
-            self.close(slot, "it cannot be watched");
+            self.close(key, "it cannot be watched");
             return;
         }
-        self.note_deadline(slot);
+        self.note_deadline(key);
     }
 
-    fn ready(&mut self, slot: u64, event: Event, stopping: bool) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn ready(&mut self, key: u64, event: Event, stopping: bool) {
+        let Some(connection) = self.connections.get(key) else { return };
         if connection.unsent() > 0 {
             if !event.writable && !event.broken {
                 return;
             }
             return match connection.send_rest(self.turn.now) {
-                Ok(()) => self.resume(slot),
-                Err(why) => self.broken(slot, &why),
+                Ok(()) => self.resume(key),
+                Err(why) => self.broken(key, &why),
             };
         }
         let lingering = matches!(connection.phase, Phase::Lingering { .. });
         if event.readable && (!stopping || lingering) {
-            if connection.is_greedy { self.greedy.push(slot) } else { self.read(slot) }
+            if connection.is_greedy { self.greedy.push(key) } else { self.read(key) }
         } else if event.broken {
-            self.close(slot, "the peer reset it");
+            self.close(key, "the peer reset it");
         }
     }
 
-    fn read(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn read(&mut self, key: u64) {
+        let Some(connection) = self.connections.get(key) else { return };
         let lingering = matches!(connection.phase, Phase::Lingering { .. });
         connection.active_in = self.gauge.window();
         match connection.read(&mut self.buffer, self.turn.now) {
-            Ok(0) if lingering => self.close_lingering(slot),
+            Ok(0) if lingering => self.close_lingering(key),
             Ok(_) if lingering => {}
             Ok(count) => {
                 connection.eof = count == 0;
                 connection.is_greedy = count == self.buffer.len();
                 self.turn.read_bytes += count;
-                self.converse(slot, count);
+                self.converse(key, count);
             }
             Err(why) if is_retry(&why) => {}
-            Err(why) => self.broken(slot, &why),
+            Err(why) => self.broken(key, &why),
         }
     }
 
@@ -194,57 +194,54 @@ impl Worker {
     fn read_greedy(&mut self) {
         let mut greedy = std::mem::take(&mut self.greedy);
         greedy.sort_unstable();
-        let next = greedy.partition_point(|&slot| slot <= self.greedy_last);
+        let next = greedy.partition_point(|&key| key <= self.greedy_last);
         greedy.rotate_left(next);
-        for slot in greedy.drain(..) {
+        for key in greedy.drain(..) {
             if self.turn.read_bytes >= GREEDY_BYTES_MAX {
                 break;
             }
-            self.greedy_last = slot;
-            self.read(slot);
+            self.greedy_last = key;
+            self.read(key);
         }
         self.greedy = greedy;
         self.finish_turn();
     }
 
     /// Answers what was read into the buffer: `count` bytes of this connection, or what it kept.
-    fn converse(&mut self, slot: u64, count: usize) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn converse(&mut self, key: u64, count: usize) {
+        let Some(connection) = self.connections.get(key) else { return };
         let begin = self.turn.out.len();
         let lookup = conversation::converse(&self.shared, &mut self.turn, connection, &self.buffer[..count]);
-        self.sends.push((slot, begin..self.turn.out.len()));
+        self.sends.push((key, begin..self.turn.out.len()));
         if let Some(lookup) = lookup {
-            self.look_up(slot, lookup);
+            self.look_up(key, lookup);
         }
     }
 
     /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
-    fn look_up(&mut self, slot: u64, lookup: Lookup) {
-        let token = self.connections.token(slot);
+    fn look_up(&mut self, key: u64, lookup: Lookup) {
         let (shared, index) = (self.shared.clone(), self.index);
-        self.shared
-            .places
-            .submit(lookup, move |json| shared.desks[index].post(Letter::Places { token, json }));
+        self.shared.places.submit(lookup, move |json| shared.desks[index].post(Letter::Places { key, json }));
     }
 
-    fn looked_up(&mut self, token: Token, json: &[u8]) {
-        let Some(connection) = self.connections.get_current(token) else { return };
+    fn looked_up(&mut self, key: u64, json: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
         let Phase::Lookup(line) = std::mem::replace(&mut connection.phase, Phase::Open) else { return };
         if self.shared.settings.one_shot {
             connection.close_after_replies("one-shot");
         }
         let begin = self.turn.out.len();
         conversation::reply_nearby(&mut self.turn, connection, &line, json);
-        self.sends.push((token.slot(), begin..self.turn.out.len()));
-        self.converse_kept(token.slot());
+        self.sends.push((key, begin..self.turn.out.len()));
+        self.converse_kept(key);
     }
 
     /// Goes on with what the connection kept while it waited.
-    fn converse_kept(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn converse_kept(&mut self, key: u64) {
+        let Some(connection) = self.connections.get(key) else { return };
         let may_go_on = matches!(connection.phase, Phase::Open) && connection.unsent() == 0;
         if may_go_on && (connection.eof || !connection.input.is_empty()) {
-            self.converse(slot, 0);
+            self.converse(key, 0);
         }
     }
 
@@ -257,8 +254,8 @@ impl Worker {
             }
             self.turn.wire.commit(&self.shared.sink);
             let (mut sends, out) = (std::mem::take(&mut self.sends), std::mem::take(&mut self.turn.out));
-            for (slot, range) in sends.drain(..) {
-                self.send(slot, &out[range]);
+            for (key, range) in sends.drain(..) {
+                self.send(key, &out[range]);
             }
             if self.sends.is_empty() {
                 self.sends = sends;
@@ -273,40 +270,40 @@ impl Worker {
         self.turn.read_bytes = 0;
     }
 
-    fn send(&mut self, slot: u64, replies: &[u8]) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn send(&mut self, key: u64, replies: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
         let sent = if replies.is_empty() { Ok(()) } else { connection.send(replies, self.turn.now) };
         match sent {
-            Ok(()) => self.resume(slot),
-            Err(why) => self.broken(slot, &why),
+            Ok(()) => self.resume(key),
+            Err(why) => self.broken(key, &why),
         }
     }
 
     /// After replies were sent: goes on with what is kept, or ends it, or watches for what is next.
-    fn resume(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn resume(&mut self, key: u64) {
+        let Some(connection) = self.connections.get(key) else { return };
         if connection.unsent() == 0 {
             match connection.phase {
-                Phase::Open if connection.eof || has_line(connection) => self.converse_kept(slot),
-                Phase::Closing(why) if connection.eof => return self.close(slot, why),
-                Phase::Closing(why) => self.linger(slot, why),
+                Phase::Open if connection.eof || has_line(connection) => self.converse_kept(key),
+                Phase::Closing(why) if connection.eof => return self.close(key, why),
+                Phase::Closing(why) => self.linger(key, why),
                 Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
             }
         }
-        self.watch(slot);
+        self.watch(key);
     }
 
     /// Tells the poller what the connection waits for, if that has changed.
-    fn watch(&mut self, slot: u64) {
-        let Some(connection) = self.connections.get(slot) else { return };
+    fn watch(&mut self, key: u64) {
+        let Some(connection) = self.connections.get(key) else { return };
         let interest = connection.interest();
         if interest != connection.watched {
             connection.watched = interest;
-            let modified = self.shared.desks[self.index].poller.modify(&connection.stream, slot, interest);
+            let modified = self.shared.desks[self.index].poller.modify(&connection.stream, key, interest);
             if let Err(why) = modified {
-                return self.broken(slot, &why);
+                return self.broken(key, &why);
             }
-            self.note_deadline(slot);
+            self.note_deadline(key);
         }
     }
 }

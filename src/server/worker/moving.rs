@@ -32,17 +32,17 @@ impl Worker {
 
     /// Connections that can change hands: all but those whose lookup will be answered here.
     fn movable(&mut self, wanted: impl Fn(&Connection) -> bool) -> Vec<u64> {
-        let mut slots = self.connections.slots();
-        slots.retain(|&slot| {
-            let connection = self.connections.get(slot);
+        let mut keys = self.connections.keys();
+        keys.retain(|&key| {
+            let connection = self.connections.get(key);
             connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_)))
         });
-        slots
+        keys
     }
 
-    fn hand(&mut self, target: usize, slots: impl Iterator<Item = u64>) {
-        for slot in slots {
-            let Some(connection) = self.connections.remove(slot) else { continue };
+    fn hand(&mut self, target: usize, keys: impl Iterator<Item = u64>) {
+        for key in keys {
+            let Some(connection) = self.connections.remove(key) else { continue };
             // Removing fails only for a source that is not watched, which is what it is to be.
             let _ = self.shared.desks[self.index].poller.remove(&connection.stream);
             self.shared.desks[target].load.set_at_work(true);
