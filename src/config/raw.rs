@@ -37,7 +37,7 @@ pub struct Raw {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: [places] with keys like provider = \"gazetteer\"")]
 pub struct RawPlaces {
     pub provider: Option<Spanned<String>>,
     pub url: Option<Spanned<String>>,
@@ -51,7 +51,7 @@ pub struct RawPlaces {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table: [servers.NAME] with listen = \"HOST:PORT\"")]
 pub struct RawServer {
     pub listen: Spanned<String>,
     pub address: Option<Spanned<String>>,

@@ -72,6 +72,8 @@ fn errors_name_the_line_and_the_remedy() {
     check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"127.0.0.1:0\"\n"), 5, "port");
     check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"0.0.0.0:7\"\n"), 5, "address =");
     check("[servers.A\n", 1, "");
+    check("places = 3\n", 1, "[places]");
+    check("servers.A = 3\n", 1, "[servers.NAME]");
     assert!(parse("").expect_err("empty").contains("no servers"));
 }
 
