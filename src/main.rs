@@ -13,7 +13,7 @@ use herd::args::{Args, Early};
 use herd::config::{Config, ConfigError, DEFAULT_PATHS};
 use herd::logging::{self, SAID_ALREADY, Sink};
 use herd::server::{self, Server};
-use herd::{exit, family, places};
+use herd::{exit, family};
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args_os()) {
@@ -38,9 +38,18 @@ fn main() -> ExitCode {
             let (path, names) = (path.display(), config.names());
             fail(exit::USAGE, format!("no server {name:?} in {path}; there are {names}"))
         }
-        Ok(_) if args.check => say(config.to_string().trim_end()),
+        Ok(_) if args.check => check(&config),
         Ok(Some(index)) => run_one(&config, index),
         Ok(None) => family::run(&config),
+    }
+}
+
+/// All that can be wrong with herd.conf and the files it names, without starting anything.
+fn check(config: &Config) -> ExitCode {
+    logging::warn_on_stderr();
+    match config.open_places() {
+        Ok(_) => say(config.to_string().trim_end()),
+        Err(why) => fail(exit::CONFIG, why),
     }
 }
 
@@ -59,23 +68,20 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Ok(signals) => signals,
         Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
     };
-    let places = match places::open(&config.places) {
-        Ok(places) => places,
-        Err(why) => return fail(exit::CONFIG, ConfigError::of(&config.path, why)),
-    };
+    // Before the places, so that what is wrong with a file of them is logged.
     let sink = match logging::start(&config.log_path(own), config.log_level) {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
+    };
+    let places = match config.open_places() {
+        Ok(places) => places,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
     let started = server::listen(&own.listen)
         .and_then(|listener| Server::start(config, index, listener, places, sink.clone()));
     match started {
         Ok(server) => serve(&own.name, server, signals, &sink, config),
-        Err(why) => {
-            log::error!(target: SAID_ALREADY, "{}: {why}", own.name);
-            sink.flush(Instant::now() + config.settings.stop_timeout);
-            fail(exit::OS, format!("{}: {why}", own.name))
-        }
+        Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
     }
 }
 
@@ -112,6 +118,13 @@ fn say(text: impl Display) -> ExitCode {
     let mut stdout = io::stdout();
     let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
     ExitCode::from(exit::OK)
+}
+
+/// The same for a server whose log is open.
+fn fail_logged(status: u8, why: impl Display, sink: &Sink, config: &Config) -> ExitCode {
+    log::error!(target: SAID_ALREADY, "{why}");
+    sink.flush(Instant::now() + config.settings.stop_timeout);
+    fail(status, why)
 }
 
 fn fail(status: u8, why: impl Display) -> ExitCode {

@@ -6,13 +6,14 @@ mod validate;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::places;
+use crate::places::{self, Places};
 
 /// Where herd.conf is looked for when none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["herd.conf", "/etc/herd/herd.conf"];
@@ -26,6 +27,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     pub settings: Settings,
     pub places: places::Settings,
+    /// Where the provider is named.
+    places_line: Option<usize>,
     pub log_dir: PathBuf,
     pub log_level: LevelFilter,
 }
@@ -85,7 +88,8 @@ impl Config {
     /// The file cannot be read or is not valid; the message says where and what to do.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let error = |why| ConfigError { path: path.to_owned(), line: None, why };
-        let text = std::fs::read(path).map_err(|why| error(format!("cannot read it: {why}")))?;
+        let text = std::fs::read(path)
+            .map_err(|why| error(format!("cannot read it: {why}; --config PATH names another file")))?;
         let text = String::from_utf8(text).map_err(|why| {
             let valid = why.utf8_error().valid_up_to();
             let line = 1 + why.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
@@ -98,7 +102,18 @@ impl Config {
     /// begin at its folder.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
-        validate::validate(path, raw).map_err(|problem| problem.in_file(path, text))
+        let places_line = raw.places.provider.as_ref().map(|provider| raw::line_of(&provider.span(), text));
+        let config = validate::validate(path, raw).map_err(|problem| problem.in_file(path, text))?;
+        Ok(Config { places_line, ..config })
+    }
+
+    /// Opens the places provider: reads its key or its file.
+    ///
+    /// # Errors
+    /// Either is missing or of no use.
+    pub fn open_places(&self) -> Result<Arc<dyn Places>, ConfigError> {
+        let (path, line) = (self.path.clone(), self.places_line);
+        places::open(&self.places).map_err(|why| ConfigError { path, line, why })
     }
 
     /// The index of a server.
@@ -164,9 +179,32 @@ impl HostPort {
         if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
     }
 
+    /// The address, where the host is one rather than a name; an IPv4 address in IPv6 is IPv4.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host.parse().ok().map(|ip: IpAddr| ip.to_canonical())
+    }
+
     /// Whether it stands for every address of the machine, which nobody can dial.
     pub fn is_wildcard(&self) -> bool {
-        self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_unspecified())
+        self.ip().is_some_and(|ip| ip.is_unspecified())
+    }
+
+    /// Whether it is this very machine.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// Whether two hosts are one, however they are written; names are not resolved.
+    pub fn same_host(&self, other: &HostPort) -> bool {
+        let is_localhost = |at: &HostPort| {
+            at.host == "localhost"
+                || matches!(at.ip(), Some(ip) if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST)
+        };
+        match (self.ip(), other.ip()) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.host == other.host,
+            (Some(_), None) | (None, Some(_)) => is_localhost(self) && is_localhost(other),
+        }
     }
 }
 
@@ -183,11 +221,6 @@ impl ConfigError {
         let [here, etc] = DEFAULT_PATHS;
         let why = format!("no such file, nor {etc}; name one with --config PATH");
         ConfigError { path: here.into(), line: None, why }
-    }
-
-    /// An error about a file as a whole.
-    pub fn of(path: &Path, why: impl fmt::Display) -> ConfigError {
-        ConfigError { path: path.to_owned(), line: None, why: why.to_string() }
     }
 }
 

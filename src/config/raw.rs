@@ -62,7 +62,18 @@ pub struct RawServer {
 }
 
 pub fn parse(text: &str) -> Result<Raw, Problem> {
-    toml::from_str(text).map_err(|error| Problem { span: error.span(), why: one_line(error.message()) })
+    toml::from_str(text).map_err(|error| {
+        let why = one_line(error.message());
+        let why = match (error.span(), why.strip_prefix("missing field `listen`")) {
+            (_, Some(_)) => "no listen: add listen = \"HOST:PORT\" to the table of the server".to_owned(),
+            (Some(span), None) if why.starts_with("invalid type") => {
+                let why = why.replace("expected i64", "expected a whole number");
+                format!("{}: {why}", key_of(&span, text))
+            }
+            _ => why,
+        };
+        Problem { span: error.span(), why }
+    })
 }
 
 impl Problem {
@@ -72,12 +83,22 @@ impl Problem {
 
     /// Names the file and turns the bytes into a line.
     pub fn in_file(self, path: &Path, text: &str) -> ConfigError {
-        let line = self.span.map(|span| {
-            let start = span.start.min(text.len());
-            1 + text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count()
-        });
+        let line = self.span.map(|span| line_of(&span, text));
         ConfigError { path: path.to_owned(), line, why: self.why }
     }
+}
+
+/// The key whose value a span is, as it stands on its line.
+fn key_of<'a>(span: &Range<usize>, text: &'a str) -> &'a str {
+    let before = text.get(..span.start).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    line.split('=').next().unwrap_or(line).trim()
+}
+
+/// The line, from 1, on which a span begins.
+pub fn line_of(span: &Range<usize>, text: &str) -> usize {
+    let start = span.start.min(text.len());
+    1 + text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count()
 }
 
 fn one_line(message: &str) -> String {

@@ -21,6 +21,7 @@ pub fn validate(path: &Path, raw: Raw) -> Result<Config, Problem> {
         log_dir: folder.join(raw.log_dir.as_deref().unwrap_or("log")),
         log_level: log_level(raw.log_level.as_ref())?,
         places: places(raw.places, folder)?,
+        places_line: None,
         servers: servers(raw.servers)?,
     })
 }
@@ -149,6 +150,7 @@ fn servers(raw: BTreeMap<Spanned<String>, RawServer>) -> Result<Vec<Server>, Pro
     connect(&tables, &mut servers)?;
     distinct(&tables, &servers)?;
     dialable(&tables, &servers)?;
+    one_family(&tables, &servers)?;
     Ok(servers)
 }
 
@@ -205,15 +207,43 @@ fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> R
     Ok(())
 }
 
-/// No two servers on one address.
+/// No two servers on one address, however it is written.
 fn distinct(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Result<(), Problem> {
-    let mut seen = BTreeMap::new();
-    for ((_, table), server) in tables.iter().zip(servers) {
-        if server.listen.port == 0 || (server.listen.is_wildcard() && server.address != server.listen) {
-            continue;
+    for (index, ((_, table), server)) in tables.iter().zip(servers).enumerate() {
+        let first = servers[..index].iter().find(|other| other.listen.port != 0 && clash(other, server));
+        if let Some(first) = first {
+            let why = format!("{} listens on {} already; choose another port", first.name, first.listen);
+            return Err(Problem::at(&table.listen, why));
         }
-        if let Some(first) = seen.insert(&server.listen, &server.name) {
-            let why = format!("{} listens on {} already; choose another port", first, server.listen);
+    }
+    Ok(())
+}
+
+/// Whether two servers cannot both listen, as far as can be told without asking for names. One that
+/// listens on every address of its machine and is dialled by another may be on another machine.
+fn clash(a: &Server, b: &Server) -> bool {
+    let elsewhere = |server: &Server| server.listen.is_wildcard() && server.address != server.listen;
+    if a.listen.port != b.listen.port || elsewhere(a) || elsewhere(b) {
+        return false;
+    }
+    let either_wildcard = a.listen.is_wildcard() || b.listen.is_wildcard();
+    let here = |at: &HostPort| at.is_wildcard() || at.is_loopback();
+    a.listen.same_host(&b.listen) || (either_wildcard && here(&a.listen) && here(&b.listen))
+}
+
+/// Neighbours know each other by their addresses, so these must be of one family.
+fn one_family(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Result<(), Problem> {
+    for ((_, table), server) in tables.iter().zip(servers) {
+        for other in server.neighbours.iter().map(|&other| &servers[other]) {
+            let (Some(own), Some(others)) = (server.listen.ip(), other.address.ip()) else { continue };
+            if own.is_unspecified() || server.plain || other.plain || own.is_ipv4() == others.is_ipv4() {
+                continue;
+            }
+            let why = format!(
+                "{} and its neighbour {} are on addresses of different families ({own} and {others}) and would \
+                 not know each other; give both IPv4 or both IPv6 addresses",
+                server.name, other.name
+            );
             return Err(Problem::at(&table.listen, why));
         }
     }

@@ -67,6 +67,12 @@ pub fn start(path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
     Ok(sink)
 }
 
+/// For a command that runs no server: warnings go to stderr and nowhere else.
+pub fn warn_on_stderr() {
+    // It fails only when logging was started before, and then warnings have their place.
+    let _ = simplelog::WriteLogger::init(LevelFilter::Warn, format().build(), io::stderr());
+}
+
 /// `2026-01-31T23:59:59.123Z [INFO] message`, of our own records only: what ureq logs may hold a
 /// URL with a key.
 fn format() -> ConfigBuilder {

@@ -63,11 +63,13 @@ fn a_missing_key_or_places_file_is_an_error_of_the_config() {
         ("places.provider = \"file\"\nplaces.path = \"noplaces.csv\"", "noplaces.csv"),
     ] {
         let folder = folder_with(&format!("{settings}\n{TWO}"));
-        let (code, _, stderr) = run(folder.path(), &["Goloman"]);
-        assert!(
-            code == Some(78) && stderr.contains(hint) && stderr.contains("herd.conf"),
-            "{settings}: {stderr}"
-        );
+        for argument in ["Goloman", "--check"] {
+            let (code, _, stderr) = run(folder.path(), &[argument]);
+            assert!(
+                code == Some(78) && stderr.contains(hint) && stderr.contains("herd.conf:1: "),
+                "{settings}: {stderr}"
+            );
+        }
     }
 }
 

@@ -207,6 +207,19 @@ fn a_file_of_the_users_own_answers() {
 }
 
 #[test]
+fn bad_rows_of_the_users_file_are_reported_with_their_line_at_start() {
+    let folder = folder_with(
+        "places.provider = \"file\"\nplaces.path = \"my.csv\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n",
+    );
+    let rows: String = (0..300).map(|i| format!("place {i},34.0,-118.0\n")).collect();
+    fs::write(folder.path().join("my.csv"), format!("name,lat,lon\nbad,north,1\n{rows}")).expect("written");
+    let (code, _, stderr) = crate::harness::run(folder.path(), &["--check"]);
+    assert!(code == Some(0) && stderr.contains("my.csv:2: "), "{stderr}");
+    let server = Server::start(folder.path(), "Goloman");
+    server.wait_for_log("my.csv:2: ");
+}
+
+#[test]
 fn a_client_that_leaves_in_the_middle_of_a_lookup_harms_nobody() {
     let body = br#"{"results":[],"status":"OK"}"#.to_vec();
     let stand_in = StandIn::start(Act::Trickle);

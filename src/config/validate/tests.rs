@@ -72,6 +72,27 @@ fn errors_name_the_line_and_the_remedy() {
     check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"127.0.0.1:0\"\n"), 5, "port");
     check(&server("neighbours = [\"B\"]\n[servers.B]\nlisten = \"0.0.0.0:7\"\n"), 5, "address =");
     check("[servers.A\n", 1, "");
+    check("workers = \"x\"\n", 1, "workers: invalid type: string \"x\", expected a whole number");
+    check("[servers.A]\nplain = true\n", 1, "add listen =");
+    let two = |a: &str, b: &str| format!("[servers.A]\nlisten = \"{a}\"\n[servers.B]\nlisten = \"{b}\"\n");
+    for (a, b) in [
+        ("[::1]:7", "[0:0::1]:7"),
+        ("localhost:7", "127.0.0.1:7"),
+        ("[::1]:7", "localhost:7"),
+        ("0.0.0.0:7", "127.0.0.1:7"),
+        ("127.0.0.9:7", "[::]:7"),
+        ("127.0.0.1:7", "[::ffff:127.0.0.1]:7"),
+    ] {
+        check(&two(a, b), 4, "another port");
+    }
+    for (a, b) in
+        [("127.0.0.1:7", "127.0.0.2:7"), ("10.0.0.1:7", "0.0.0.0:7"), ("a:7", "b:7"), ("a:0", "a:0")]
+    {
+        assert!(parse(&two(a, b)).is_ok(), "{a} {b}");
+    }
+    let neighbours = |extra: &str| two("127.0.0.1:7", "[::1]:8") + "neighbours = [\"A\"]\n" + extra;
+    check(&neighbours(""), 2, "families");
+    assert!(parse(&neighbours("plain = true\n")).is_ok(), "one of another make is not known by address only");
     check("places = 3\n", 1, "[places]");
     check("servers.A = 3\n", 1, "[servers.NAME]");
     assert!(parse("").expect_err("empty").contains("no servers"));
