@@ -39,10 +39,13 @@ impl Args {
     /// Parses the arguments, the first of which is the program as it was called. A program called
     /// by another name than `herd...` was called for the server of that name.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Args, Early> {
-        let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+        let mut arguments = arguments;
         let program = arguments.next().unwrap_or_else(|| "herd".into());
         let called = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned());
-        let split: Vec<_> = arguments.flat_map(split_option).collect();
+        let texts = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>();
+        let texts = texts
+            .map_err(|bytes| Early::Usage(format!("argument {bytes:?} is not UTF-8; rename the file")))?;
+        let split: Vec<_> = texts.into_iter().flat_map(split_option).collect();
         let borrowed: Vec<_> = split.iter().map(String::as_str).collect();
         let mut args = Args::from_args(&["herd"], &borrowed).map_err(|early| match early.status {
             Ok(()) => Early::Help(early.output),
@@ -99,6 +102,9 @@ mod tests {
         assert!(matches!(parse("herd --help"), Err(Early::Help(text)) if text.contains("--config")));
         assert!(parse("herd --version").is_ok_and(|args| args.version));
         assert!(parse("herd --check").is_ok_and(|args| args.check));
+        use std::os::unix::ffi::OsStringExt;
+        let odd = ["herd".into(), OsString::from_vec(b"--config=\xff".to_vec())];
+        assert!(matches!(Args::parse(odd.into_iter()), Err(Early::Usage(why)) if why.contains("UTF-8")));
         for line in ["herd --nonsense", "herd A B", "herd --config"] {
             assert!(matches!(parse(line), Err(Early::Usage(_))), "{line}");
         }

@@ -53,6 +53,12 @@ enum Event {
 
 /// Starts every server of the config but those of another make, and waits until all have ended.
 pub fn run(config: &Config) -> ExitCode {
+    if config.servers.iter().all(|server| server.plain) {
+        let path = config.path.display();
+        let _ =
+            writeln!(io::stderr(), "herd: {path}: every server is plain = true, so there is none to start");
+        return ExitCode::from(exit::CONFIG);
+    }
     match try_run(config) {
         Ok(status) => ExitCode::from(status),
         Err(why) => {

@@ -42,6 +42,15 @@ pub struct Line<'a> {
     pub text: &'a [u8],
     /// False for what the peer left unterminated before its half-close.
     pub terminated: bool,
+    /// Nothing came before it on its connection.
+    pub alone: bool,
+}
+
+impl<'a> Line<'a> {
+    /// As it came, without the `\r` of a `\r\n`.
+    pub fn shown(&self) -> &'a [u8] {
+        if self.terminated { line::without_cr(self.text) } else { self.text }
+    }
 }
 
 /// What becomes of a line. Replies without a lookup are appended to the output by `answer`.
@@ -128,7 +137,10 @@ impl Node {
             Ok(Command::At(parts)) => match peer.kind {
                 PeerKind::Stranger => Refusal::NotANeighbour,
                 PeerKind::Neighbour { index, plain } => {
-                    return self.hear(&parts, line.terminated || plain, index, news);
+                    // One of another make sends one line a connection; a link that is cut in a
+                    // later one has another neighbour at its end, with whom it shares an address.
+                    let committed = line.terminated || (plain && line.alone);
+                    return self.hear(&parts, committed, index, news);
                 }
             },
             Err(why) if is_at(line.text) && peer.kind != PeerKind::Stranger => {
@@ -136,7 +148,7 @@ impl Node {
             }
             Err(why) => Refusal::Malformed(why),
         };
-        refuse(line.text, out);
+        refuse(line.shown(), out);
         Reply::Refused(refusal)
     }
 
@@ -247,9 +259,9 @@ impl News {
 }
 
 /// Appends the reply to an invalid command: `? `, the line as it came, and a newline.
-pub fn refuse(text: &[u8], out: &mut Vec<u8>) {
+fn refuse(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"? ");
-    out.extend_from_slice(line::without_cr(text));
+    out.extend_from_slice(line);
     out.push(b'\n');
 }
 

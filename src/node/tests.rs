@@ -22,7 +22,7 @@ struct Answer {
 
 fn ask(node: &Node, kind: PeerKind, text: &str, terminated: bool) -> Answer {
     let (mut out, mut news) = (Vec::new(), News::default());
-    let line = Line { text: text.as_bytes(), terminated };
+    let line = Line { text: text.as_bytes(), terminated, alone: true };
     let reply = node.answer(line, peer(kind), NOW_NS, &mut out, &mut news);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let items = news.items.iter().map(|item| (text(news.line(item)), item.from)).collect();

@@ -20,6 +20,10 @@ pub struct Connection {
     pub eof: bool,
     /// It has delivered AT lines: a neighbour's link, which may be silent for as long as it likes.
     pub is_link: bool,
+    /// A line of it has been taken up.
+    pub has_spoken: bool,
+    /// What it kept was left because too much was unsent, and is to be taken up when all is sent.
+    pub stalled: bool,
     /// Its last read filled the buffer: there is more where that came from.
     pub is_greedy: bool,
     /// Bytes read and not answered: part of a line, or lines that must wait.
@@ -58,6 +62,8 @@ impl Connection {
             phase: Phase::Open,
             eof: false,
             is_link: false,
+            has_spoken: false,
+            stalled: false,
             is_greedy: false,
             input: Vec::new(),
             output: Vec::new(),

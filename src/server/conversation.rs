@@ -80,24 +80,28 @@ impl Talk<'_> {
                 None => (rest, false),
             };
             // The CR of a CRLF is no part of the line, nor is one whose LF may be still to come.
-            if line::without_cr(text).len() > self.line_max(text) {
+            let is_last = !terminated && self.connection.eof;
+            let length = if is_last { text.len() } else { line::without_cr(text).len() };
+            if length > self.line_max(text) {
                 self.refuse_long(text);
                 return bytes.len();
             }
-            if !terminated && !self.connection.eof {
+            if !terminated && !is_last {
                 break;
             }
             done += text.len() + usize::from(terminated);
             if terminated || !text.is_empty() {
-                self.answer_line(Line { text, terminated });
+                let alone = !std::mem::replace(&mut self.connection.has_spoken, true);
+                self.answer_line(Line { text, terminated, alone });
             }
-            if !terminated {
+            if is_last {
                 if matches!(self.connection.phase, Phase::Open) {
                     self.connection.close_after_replies("the peer closed it");
                 }
                 break;
             }
         }
+        self.connection.stalled = matches!(self.connection.phase, Phase::Open) && !self.may_reply();
         done
     }
 
@@ -135,7 +139,7 @@ impl Talk<'_> {
     }
 
     fn answer_line(&mut self, line: Line<'_>) {
-        self.turn.wire.received(line::without_cr(line.text));
+        self.turn.wire.received(line.shown());
         if self.connection.peer.kind == PeerKind::Stranger && node::is_at(line.text) {
             self.connection.peer.kind = self.peer_kind();
         }

@@ -129,7 +129,7 @@ mod tests {
         let kind = PeerKind::Neighbour { index: from, plain: false };
         let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), kind };
         for line in lines {
-            let line = Line { text: line.as_bytes(), terminated: true };
+            let line = Line { text: line.as_bytes(), terminated: true, alone: true };
             let _ = node.answer(line, peer, 0, &mut Vec::new(), &mut news);
         }
         news

@@ -18,7 +18,7 @@ mod worker;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -80,8 +80,8 @@ pub struct Shared {
 /// Where a worker is reached.
 struct Desk {
     poller: Poller,
-    /// Bounded by the connections: each is in at most one letter.
-    inbox: Mutex<Vec<Letter>>,
+    /// Bounded by the connections: each is in at most one letter. Nothing once the worker has ended.
+    inbox: Mutex<Option<Vec<Letter>>>,
     load: Load,
 }
 
@@ -95,20 +95,36 @@ enum Letter {
 
 impl Desk {
     fn new() -> io::Result<Desk> {
-        Ok(Desk { poller: Poller::new()?, inbox: Mutex::default(), load: Load::default() })
+        Ok(Desk { poller: Poller::new()?, inbox: Mutex::new(Some(Vec::new())), load: Load::default() })
     }
 
-    fn post(&self, letter: Letter) {
-        let mut inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner);
-        inbox.push(letter);
-        if inbox.len() == 1 {
+    /// Gives the worker a letter, or gives it back when the worker has ended.
+    fn post(&self, letter: Letter) -> Result<(), Letter> {
+        let mut inbox = self.inbox();
+        let Some(letters) = inbox.as_mut() else { return Err(letter) };
+        letters.push(letter);
+        if letters.len() == 1 {
             drop(inbox);
             self.poller.wake();
         }
+        Ok(())
     }
 
     fn take_letters(&self) -> Vec<Letter> {
-        std::mem::take(&mut *self.inbox.lock().unwrap_or_else(PoisonError::into_inner))
+        self.inbox().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Takes no more letters, unless there are some to be opened first; says whether it is closed.
+    fn close(&self) -> bool {
+        let mut inbox = self.inbox();
+        if inbox.as_ref().is_some_and(Vec::is_empty) {
+            *inbox = None;
+        }
+        inbox.is_none()
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Option<Vec<Letter>>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,7 +229,7 @@ fn links(
         let settings = LinkSettings {
             name: other.name.clone(),
             target: other.address.clone(),
-            source: Some(own.listen.clone()).filter(|listen| !listen.is_wildcard()),
+            source: Some(own.listen.clone()).filter(|listen| !listen.is_wildcard() && !other.plain),
             plain: other.plain,
             write_timeout: config.settings.write_timeout,
         };

@@ -10,7 +10,7 @@ fn a_line_of_4096_bytes_is_a_command_and_one_more_byte_ends_the_connection() {
     let id = "i".repeat(4_096 - "IAMAT  +1+1 1".len());
     let fits = format!("IAMAT {id} +1+1 1");
     assert_eq!(fits.len(), 4_096);
-    for end in ["\n", "\r\n", "\r", ""] {
+    for end in ["\n", "\r\n", ""] {
         let reply = server.ask(&format!("{fits}{end}"));
         assert!(reply.starts_with("AT Goloman +") && reply.ends_with(&format!(" {id} +1+1 1\n")), "{reply}");
     }
@@ -19,6 +19,8 @@ fn a_line_of_4096_bytes_is_a_command_and_one_more_byte_ends_the_connection() {
     assert_eq!(client.text_line(), "? ? a\n");
     assert_eq!(client.text_line(), format!("? {fits}\n"));
     assert!(client.is_ended());
+    // Without its newline a carriage return belongs to the line.
+    assert_eq!(server.ask(&format!("{fits}\r")), format!("? {fits}\n"));
 }
 
 #[test]
@@ -71,8 +73,23 @@ fn commands_on_both_sides_of_a_pause_are_answered_and_so_is_a_stump_at_the_half_
     assert_eq!(client.text_line(), "? two\n");
     client.send("ee\r");
     client.half_close();
-    assert_eq!(client.rest(), b"? three\n");
+    assert_eq!(client.rest(), b"? three\r\n", "only a CRLF's CR is no part of the line");
     wait_for("the close", || server.log_text().contains(&format!("close {peer} ")).then_some(()));
+}
+
+#[test]
+fn a_line_that_grew_too_long_behind_unsent_replies_is_refused_once_they_are_read() {
+    let (_folder, server) = solo("max_unsent = 4096");
+    let mut client = server.client();
+    // More replies than one read's worth, and in the same read the start of what has no end.
+    let refused = "r".repeat(90);
+    let lines = format!("{refused}\n").repeat(130);
+    client.send(format!("{lines}{}", "o".repeat(4_097)));
+    for _ in 0..130 {
+        assert_eq!(client.text_line(), format!("? {refused}\n"));
+    }
+    assert_eq!(client.text_line(), format!("? {}\n", "o".repeat(4_096)));
+    assert!(client.is_ended());
 }
 
 #[test]

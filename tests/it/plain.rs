@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpListener;
 
-use crate::harness::{HANG, Herd};
+use crate::harness::{Client, HANG, Herd};
 
 fn with_plain() -> Herd {
     Herd::new(&["Goloman", "Plain"], &[("Goloman", "Plain")], "", &[("Plain", "plain = true")])
@@ -46,4 +46,18 @@ fn a_plain_neighbour_that_was_away_gets_what_it_missed() {
     goloman.wait_for_log("link to Plain is down");
     collect(&herd.listen_as("Plain"), &lines);
     goloman.wait_for_log("link to Plain is up");
+}
+
+#[test]
+fn the_eof_of_a_plain_neighbour_ends_its_line_and_no_later_one_of_a_cut_link() {
+    let herd = with_plain();
+    let goloman = herd.start("Goloman");
+    let say = |lines: &str| Client::connect_from(herd.ip("Plain"), goloman.address).say(lines);
+    assert_eq!(say("AT Plain +0.5 one +1+1 15"), "");
+    goloman.wait_to_know("one", "AT Plain +0.5 one +1+1 15");
+    // A server that shares the plain one's address is cut off in its second line.
+    assert_eq!(say("AT Plain +0.5 whole +1+1 15\nAT Plain +0.5 cut +1+1 15"), "");
+    goloman.wait_to_know("whole", "AT Plain +0.5 whole +1+1 15");
+    goloman.wait_for_log("it ended without its newline");
+    assert_eq!(goloman.knows("cut"), None);
 }

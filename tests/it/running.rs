@@ -35,6 +35,9 @@ fn exit_statuses_tell_what_was_wrong() {
     check(&["Goloman", "Hands"], 64, &["Hands"]);
     check(&["--config", "bad.conf", "Goloman"], 78, &["bad.conf:2: ", "workerz"]);
     check(&["--config", "none.conf"], 78, &["none.conf", "No such file"]);
+    let plain = "[servers.Other]\nlisten = \"127.0.0.1:9\"\nplain = true\n";
+    fs::write(folder.path().join("plain.conf"), plain).expect("written");
+    check(&["--config", "plain.conf"], 78, &["plain.conf", "plain = true"]);
     let empty = tempfile::tempdir().expect("a folder");
     let (code, _, stderr) = run(empty.path(), &[]);
     assert!(

@@ -3,7 +3,7 @@
 
 mod plain;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
+use super::connection::is_retry;
 use super::neighbours::Neighbours;
 use super::poller::{Events, Interest, Poller, WAKE};
 use super::retry::{Backoff, Health};
@@ -42,7 +43,8 @@ pub struct LinkSettings {
     pub name: String,
     /// Where it listens.
     pub target: HostPort,
-    /// Where this server listens, by which the neighbour knows it; nothing for a wildcard.
+    /// Where this server listens, by which the neighbour knows it; nothing for a wildcard, and for
+    /// one of another make, which does not ask.
     pub source: Option<HostPort>,
     /// Of another make: a fresh connection per AT line, closed after it.
     pub plain: bool,
@@ -57,6 +59,8 @@ pub struct Link {
     queue: Arc<LinkQueue>,
     chunks: Receiver<Arc<[u8]>>,
     health: Health,
+    /// This connection's refusals have been reported.
+    refused: bool,
     sink: Arc<Sink>,
     wire: Wire,
 }
@@ -132,7 +136,17 @@ impl Link {
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);
-        let link = Link { settings, node, neighbours, queue: queue.clone(), chunks, health, sink, wire };
+        let link = Link {
+            settings,
+            node,
+            neighbours,
+            queue: queue.clone(),
+            chunks,
+            health,
+            refused: false,
+            sink,
+            wire,
+        };
         Ok((queue, link))
     }
 
@@ -179,7 +193,13 @@ impl Link {
         match self.connect() {
             Ok(stream) => match self.serve(&stream) {
                 Ok(()) => Ended::Stopped,
-                Err(ended) => ended,
+                Err(ended) => {
+                    // It may have stopped reading because its refusals were not read.
+                    let mut said = [0; 4096];
+                    let count = socket::read_now(&stream, &mut said).unwrap_or(0);
+                    self.hear(&said[..count]);
+                    ended
+                }
             },
             Err(why) => Ended::Failed(why),
         }
@@ -191,19 +211,14 @@ impl Link {
         self.neighbours.update(self.queue.index, &addresses);
         let mut last = io::Error::other("no address");
         for address in addresses {
-            let source = self.source_for(&address);
-            match socket::dial(address, source, self.settings.write_timeout) {
+            let timeout = self.settings.write_timeout;
+            let source = source_for(self.settings.source.as_ref(), &address);
+            match source.and_then(|source| socket::dial(address, source, timeout)) {
                 Ok(stream) => return Ok(stream),
                 Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
             }
         }
         Err(last)
-    }
-
-    /// This server's own address of the same family, so that the neighbour recognises it.
-    fn source_for(&self, target: &SocketAddr) -> Option<IpAddr> {
-        let addresses = self.settings.source.as_ref()?.resolve().ok()?;
-        addresses.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv4() == target.is_ipv4())
     }
 
     /// Sends the store, then whatever comes, until told to stop or the connection fails.
@@ -213,7 +228,7 @@ impl Link {
         self.queue.poller.add(stream, SOCKET, Interest::Readable)?;
         self.queue.behind.store(true, Ordering::SeqCst);
         self.health.connected();
-        let mut told = false;
+        self.refused = false;
         loop {
             self.send_all(|link, lines| link.write(stream, lines))?;
             self.health.caught_up();
@@ -222,7 +237,7 @@ impl Link {
                 return Ok(());
             }
             if self.wait(self.health.proven_in())? {
-                self.read(stream, &mut told)?;
+                self.read(stream)?;
             }
         }
     }
@@ -263,23 +278,30 @@ impl Link {
         })
     }
 
-    /// A neighbour says nothing on this connection, unless it refuses what it gets.
-    fn read(&mut self, mut stream: &TcpStream, told: &mut bool) -> io::Result<()> {
-        let mut bytes = [0; 4096];
-        let count = stream.read(&mut bytes)?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the link"));
+    fn read(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let mut said = [0; 4096];
+        match socket::read_now(stream, &mut said) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the link")),
+            Ok(count) => {
+                self.hear(&said[..count]);
+                Ok(())
+            }
+            Err(why) if is_retry(&why) => Ok(()),
+            Err(why) => Err(why),
         }
-        if !std::mem::replace(told, true) {
-            let reply = bytes[..count].split(|&byte| byte == b'\n').next().unwrap_or_default();
-            log::warn!(
-                "{} refuses our AT lines: its herd.conf must have us as a neighbour, at the address we dial \
-                 from; it said: {}",
-                self.settings.name,
-                Escaped(reply)
-            );
+    }
+
+    /// A neighbour says nothing on this connection, unless it refuses what it gets: logged once.
+    fn hear(&mut self, said: &[u8]) {
+        if said.is_empty() || std::mem::replace(&mut self.refused, true) {
+            return;
         }
-        Ok(())
+        log::warn!(
+            "{} refuses our AT lines: its herd.conf must have us as a neighbour, at the address we dial from; \
+             it said: {}",
+            self.settings.name,
+            Escaped(said.split(|&byte| byte == b'\n').next().unwrap_or_default())
+        );
     }
 
     /// Waits for news, the stop, the timeout, or the socket, which is what true stands for.
@@ -294,5 +316,33 @@ impl Link {
             }
         }
         Ok(readable)
+    }
+}
+
+/// This server's own address of the target's family, by which the neighbour recognises it.
+fn source_for(own: Option<&HostPort>, target: &SocketAddr) -> io::Result<Option<IpAddr>> {
+    let Some(own) = own else { return Ok(None) };
+    let addresses = own.resolve()?;
+    let fitting = addresses.iter().map(SocketAddr::ip).find(|ip| ip.is_ipv4() == target.is_ipv4());
+    fitting.map(Some).ok_or_else(|| {
+        let family = if target.is_ipv4() { "IPv4" } else { "IPv6" };
+        io::Error::other(format!("{} has no {family} address by which it would know us", own.host))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_dialled_from_the_address_the_neighbour_knows() {
+        let own = HostPort::parse("127.0.0.1:1").expect("valid");
+        let source = |own: Option<&HostPort>, target: &str| {
+            source_for(own, &target.parse().expect("an address")).map_err(|why| why.to_string())
+        };
+        assert_eq!(source(Some(&own), "127.0.0.2:5"), Ok(Some([127, 0, 0, 1].into())));
+        assert_eq!(source(None, "[::1]:5"), Ok(None));
+        let why = source(Some(&own), "[::1]:5").expect_err("no such address");
+        assert!(why.starts_with("127.0.0.1 has no IPv6 address"), "{why}");
     }
 }

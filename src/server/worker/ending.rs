@@ -84,6 +84,6 @@ impl Worker {
             }
         }
         self.turn.wire.commit(&self.shared.sink);
-        self.connections.is_empty()
+        self.connections.is_empty() && self.shared.desks[self.index].close()
     }
 }

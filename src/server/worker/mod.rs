@@ -221,7 +221,10 @@ impl Worker {
     /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
     fn look_up(&mut self, key: u64, lookup: Lookup) {
         let (shared, index) = (self.shared.clone(), self.index);
-        self.shared.places.submit(lookup, move |json| shared.desks[index].post(Letter::Places { key, json }));
+        self.shared.places.submit(lookup, move |json| {
+            // A worker ends only when none of its connections waits for a lookup.
+            let _ = shared.desks[index].post(Letter::Places { key, json });
+        });
     }
 
     fn looked_up(&mut self, key: u64, json: &[u8]) {
@@ -239,8 +242,12 @@ impl Worker {
     /// Goes on with what the connection kept while it waited.
     fn converse_kept(&mut self, key: u64) {
         let Some(connection) = self.connections.get(key) else { return };
-        let may_go_on = matches!(connection.phase, Phase::Open) && connection.unsent() == 0;
-        if may_go_on && (connection.eof || !connection.input.is_empty()) {
+        if !matches!(connection.phase, Phase::Open) {
+            return;
+        }
+        if connection.unsent() > 0 {
+            connection.stalled = true;
+        } else if connection.eof || !connection.input.is_empty() {
             self.converse(key, 0);
         }
     }
@@ -284,7 +291,7 @@ impl Worker {
         let Some(connection) = self.connections.get(key) else { return };
         if connection.unsent() == 0 {
             match connection.phase {
-                Phase::Open if connection.eof || has_line(connection) => self.converse_kept(key),
+                Phase::Open if connection.stalled => self.converse_kept(key),
                 Phase::Closing(why) if connection.eof => return self.close(key, why),
                 Phase::Closing(why) => self.linger(key, why),
                 Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
@@ -306,9 +313,4 @@ impl Worker {
             self.note_deadline(key);
         }
     }
-}
-
-/// Whether a whole line is kept, which may be answered now.
-fn has_line(connection: &Connection) -> bool {
-    memchr::memchr(b'\n', &connection.input).is_some()
 }

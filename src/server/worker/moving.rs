@@ -46,7 +46,11 @@ impl Worker {
             // Removing fails only for a source that is not watched, which is what it is to be.
             let _ = self.shared.desks[self.index].poller.remove(&connection.stream);
             self.shared.desks[target].load.set_at_work(true);
-            self.shared.desks[target].post(Letter::Connection(Box::new(connection)));
+            let letter = Letter::Connection(Box::new(connection));
+            if let Err(Letter::Connection(connection)) = self.shared.desks[target].post(letter) {
+                // The server stops, and that worker has ended: its replies are flushed here.
+                self.adopt(*connection);
+            }
         }
     }
 }
