@@ -81,11 +81,11 @@ fn commands_on_both_sides_of_a_pause_are_answered_and_so_is_a_stump_at_the_half_
 fn a_line_that_grew_too_long_behind_unsent_replies_is_refused_once_they_are_read() {
     let (_folder, server) = solo("max_unsent = 4096");
     let mut client = server.client();
-    // More replies than one read's worth, and in the same read the start of what has no end.
-    let refused = "r".repeat(90);
-    let lines = format!("{refused}\n").repeat(130);
+    // As many replies as may be unsent, to the last line, and behind it one that has no end.
+    let refused = "r".repeat(1_021);
+    let lines = format!("{refused}\n").repeat(4);
     client.send(format!("{lines}{}", "o".repeat(4_097)));
-    for _ in 0..130 {
+    for _ in 0..4 {
         assert_eq!(client.text_line(), format!("? {refused}\n"));
     }
     assert_eq!(client.text_line(), format!("? {}\n", "o".repeat(4_096)));
