@@ -63,6 +63,9 @@ pub struct Settings {
     pub max_ahead_ns: Option<u64>,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
+    /// Answers every line with this and does nothing else. Not of herd.conf: `bench` sets it, to
+    /// learn what the workers cost without the protocol and the store.
+    pub echo: Option<Box<[u8]>>,
 }
 
 /// A host's name or address, and a port.

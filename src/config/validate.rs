@@ -41,6 +41,7 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
         max_ahead_ns: raw.max_ahead.as_ref().map(duration_ns).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
+        echo: None,
     })
 }
 

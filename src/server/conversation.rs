@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use super::Shared;
 use super::connection::{Connection, Phase};
@@ -34,6 +34,10 @@ pub fn converse(
     connection: &mut Connection,
     bytes: &[u8],
 ) -> Option<Lookup> {
+    if let Some(reply) = &shared.settings.echo {
+        echo(turn, connection, bytes, reply);
+        return None;
+    }
     turn.wire.with(&connection.address);
     let begin = turn.out.len();
     let now_ns = socket::posix_ns();
@@ -55,6 +59,16 @@ pub fn converse(
         }
     }
     talk.lookup
+}
+
+/// Answers every line with the same.
+fn echo(turn: &mut Turn, connection: &mut Connection, bytes: &[u8], reply: &[u8]) {
+    for _ in memchr_iter(b'\n', bytes) {
+        turn.out.extend_from_slice(reply);
+    }
+    if connection.eof {
+        connection.close_after_replies("the peer closed it");
+    }
 }
 
 /// One call of `converse`.

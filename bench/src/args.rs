@@ -1,0 +1,104 @@
+//! The command line.
+
+use argh::FromArgs;
+
+/// Measures herd against the same server built otherwise.
+#[derive(FromArgs, Debug)]
+pub struct Args {
+    #[argh(subcommand)]
+    pub command: Command,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub enum Command {
+    Compare(Compare),
+    Load(LoadArgs),
+}
+
+/// Build, check and measure the variants, all of them in every round, and write the report.
+/// With two reports: say where the newer is worse.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "compare")]
+pub struct Compare {
+    /// two reports, the older first: compare these and measure nothing
+    #[argh(positional)]
+    pub reports: Vec<String>,
+
+    /// the workloads that say most, in under 2 minutes
+    #[argh(switch)]
+    pub quick: bool,
+
+    /// only these variants and workloads, by name, with commas between
+    #[argh(option)]
+    pub only: Option<String>,
+
+    /// rounds (default 5; 3 with --quick)
+    #[argh(option)]
+    pub rounds: Option<usize>,
+
+    /// seconds a run is measured (default 2; 0.5 with --quick)
+    #[argh(option)]
+    pub seconds: Option<f64>,
+
+    /// generator threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: usize,
+
+    /// NAME='command with {{name}} {{port}} {{config}}': a server of your own; may be repeated
+    #[argh(option)]
+    pub server: Vec<String>,
+
+    /// the server on the first core and the generator on the others
+    #[argh(switch)]
+    pub pin: bool,
+
+    /// where report.json and report.html go (default: the folder you are in)
+    #[argh(option, default = "\".\".into()")]
+    pub out: String,
+}
+
+/// Load one server that runs already.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "load")]
+pub struct LoadArgs {
+    /// where it listens, host:port
+    #[argh(positional)]
+    pub address: String,
+
+    /// the server's name, which its replies must bear (default Goloman)
+    #[argh(option, default = "\"Goloman\".into()")]
+    pub name: String,
+
+    /// connections (default 50)
+    #[argh(option, default = "50")]
+    pub connections: usize,
+
+    /// commands under way on each connection (default 1)
+    #[argh(option, default = "1")]
+    pub depth: usize,
+
+    /// idle connections beside them (default 0)
+    #[argh(option, default = "0")]
+    pub idle: usize,
+
+    /// commands a second, in an open loop; without it every reply makes room for the next command
+    #[argh(option)]
+    pub rate: Option<f64>,
+
+    /// a connection for every command
+    #[argh(switch)]
+    pub fresh: bool,
+
+    /// one in so many commands is a WHATSAT (default 0: none)
+    #[argh(option, default = "0")]
+    pub whatsat_every: u64,
+
+    /// seconds it is measured (default 5)
+    #[argh(option, default = "5.0")]
+    pub seconds: f64,
+
+    /// generator threads (default 1)
+    #[argh(option, default = "1")]
+    pub threads: usize,
+}

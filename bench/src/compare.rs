@@ -1,0 +1,370 @@
+//! `compare`: builds, checks and measures the variants, all of them in every round, one after
+//! another, and writes the report.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+
+use crate::args::Compare;
+use crate::conformance;
+use crate::dialect::Dialect;
+use crate::generator::{self, Outcome, Plan};
+use crate::pacing::Pace;
+use crate::process::{Process, Usage};
+use crate::report::machine::Machine;
+use crate::report::{Cell, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, table};
+use crate::stand_in;
+use crate::variants::{self, Speaks, Variant};
+use crate::workload::{self, Times, Workload};
+
+/// What the provider of `mixed` takes to answer.
+const PLACES_DELAY: Duration = Duration::from_millis(20);
+
+/// The server under measurement, and its neighbour in the conformance run.
+const NAME: &str = "Goloman";
+const NEIGHBOUR: &str = "Peer";
+
+/// The workloads of `--quick`.
+const QUICK: [&str; 3] = ["50", "pipelined", "open"];
+
+/// A comparison's settings, all decided.
+struct Bench {
+    variants: Vec<Variant>,
+    workloads: Vec<Workload>,
+    rounds: usize,
+    times: Times,
+    threads: usize,
+    pin: bool,
+    places: SocketAddr,
+    progress: Progress,
+}
+
+/// # Errors
+/// Nothing could be built or measured; with what to do.
+pub fn run(args: &Compare) -> Result<(), String> {
+    let bench_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = build(bench_folder)?;
+    let (all, workloads) = choose(args, variants::all(&built))?;
+    let mut infos = Vec::new();
+    let mut bench = Bench {
+        variants: Vec::new(),
+        workloads,
+        rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }).max(1),
+        times: times(args)?,
+        threads: args.threads.max(1),
+        pin: args.pin,
+        places: stand_in::start(PLACES_DELAY).map_err(|why| format!("the places stand-in: {why}"))?,
+        progress: Progress::new(),
+    };
+    if args.pin {
+        pin_generator()?;
+    }
+    for variant in all {
+        let checked = bench.check(&variant);
+        let info = VariantInfo {
+            name: variant.name.clone(),
+            skipped: checked.as_ref().err().cloned(),
+            conformed: checked.as_ref().ok().copied().flatten(),
+        };
+        bench.progress.say(&describe(&info));
+        infos.push(info);
+        if checked.is_ok() {
+            bench.variants.push(variant);
+        }
+    }
+    if bench.variants.is_empty() {
+        return Err("there is no variant to measure; see above what is missing".into());
+    }
+    let cells = bench.measure();
+    bench.progress.end();
+    let report = Report {
+        schema: SCHEMA.into(),
+        command: std::env::args().skip(1).fold("herd-bench".into(), |line, word| format!("{line} {word}")),
+        begun_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        machine: Machine::read(),
+        warm_up_s: bench.times.warm_up.as_secs_f64(),
+        measured_s: bench.times.measured.as_secs_f64(),
+        variants: infos,
+        workloads: bench
+            .workloads
+            .iter()
+            .map(|workload| WorkloadInfo { name: workload.name.into(), about: workload.about.into() })
+            .collect(),
+        cells,
+    };
+    let out = Path::new(&args.out);
+    fs::create_dir_all(out).map_err(|why| format!("{}: {why}", out.display()))?;
+    print!("{}", table::table(&report));
+    report.write(&out.join("report.json"))?;
+    println!("\nwritten: {}", out.join("report.json").display());
+    Ok(())
+}
+
+fn describe(info: &VariantInfo) -> String {
+    match (&info.skipped, info.conformed) {
+        (Some(why), _) => format!("{:14} skipped: {why}", info.name),
+        (None, Some(count)) => format!("{:14} conforms in {count} cases", info.name),
+        (None, None) => format!("{:14} starts; a yardstick, which does not speak the protocol", info.name),
+    }
+}
+
+fn times(args: &Compare) -> Result<Times, String> {
+    let seconds = args.seconds.unwrap_or(if args.quick { 0.5 } else { 2.0 });
+    let measured =
+        Duration::try_from_secs_f64(seconds).map_err(|why| format!("--seconds {seconds}: {why}"))?;
+    if measured < Duration::from_millis(100) {
+        return Err(format!("--seconds {seconds}: less than 0.1 measures nothing"));
+    }
+    Ok(Times { warm_up: (measured / 4).clamp(Duration::from_millis(100), Duration::from_secs(1)), measured })
+}
+
+/// What `--only`, `--quick` and `--server` leave.
+fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Workload>), String> {
+    for text in &args.server {
+        all.push(Variant::custom(text)?);
+    }
+    let mut workloads: Vec<_> = workload::ALL.to_vec();
+    if args.quick {
+        workloads.retain(|workload| QUICK.contains(&workload.name));
+    }
+    let Some(only) = &args.only else { return Ok((all, workloads)) };
+    let names: Vec<_> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    let is_variant = |name: &str| all.iter().any(|variant| variant.name == name);
+    let unknown = names.iter().find(|name| !is_variant(name) && Workload::find(name).is_none());
+    if let Some(name) = unknown {
+        let variants: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
+        let workloads = workload::ALL.map(|workload| workload.name).join(", ");
+        return Err(format!(
+            "--only: there is no {name:?}; the variants are {}, the workloads {workloads}",
+            variants.join(", ")
+        ));
+    }
+    if names.iter().any(|name| is_variant(name)) {
+        all.retain(|variant| names.contains(&variant.name.as_str()));
+    }
+    if names.iter().any(|name| Workload::find(name).is_some()) {
+        workloads = names.iter().filter_map(|name| Workload::find(name)).collect();
+    }
+    Ok((all, workloads))
+}
+
+/// Builds herd and the variants as this program was built: with optimisation, or not, for tests.
+fn build(bench: &Path) -> Result<variants::Places, String> {
+    let folder = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let root = bench.parent().ok_or("the comparison has no folder above it")?;
+    for (manifest, package) in [(root, "herd"), (bench, "variants")] {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "-p", package, "--manifest-path"]).arg(manifest.join("Cargo.toml"));
+        if folder == "release" {
+            cargo.arg("--release");
+        }
+        // Both workspaces where cargo puts them by itself, whatever this one was told.
+        cargo.env_remove("CARGO_TARGET_DIR");
+        let status = cargo.status().map_err(|why| format!("cargo: {why}"))?;
+        if !status.success() {
+            return Err(format!("{package} does not build: {status}"));
+        }
+    }
+    Ok(variants::Places {
+        bench: bench.to_owned(),
+        built: bench.join("target").join(folder),
+        herd: root.join("target").join(folder).join("herd"),
+    })
+}
+
+impl Bench {
+    /// Starts a variant and has it pass the conformance run: how many cases, or nothing for one
+    /// that does not speak the protocol.
+    fn check(&self, variant: &Variant) -> Result<Option<usize>, String> {
+        if let Some(install) = variant.lacks() {
+            return Err(format!("install it with: {install}"));
+        }
+        let neighbour = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string())?;
+        let neighbour_at = neighbour.local_addr().map_err(|why| why.to_string())?;
+        let started = self.start(variant, Some(neighbour_at)).map_err(|why| why.to_string())?;
+        match variant.speaks {
+            Speaks::Herd => conformance::run(started.process.address, &neighbour)
+                .map(Some)
+                .map_err(|why| format!("it does not conform: {why}")),
+            Speaks::Echo | Speaks::Redis => Ok(None),
+        }
+    }
+
+    /// Starts a variant in a folder of its own.
+    fn start(&self, variant: &Variant, neighbour: Option<SocketAddr>) -> io::Result<Started> {
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("herd.conf");
+        let (places, listen) = (self.places, free_address()?);
+        let mut text = format!(
+            "log_dir = \"log\"\n[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n\
+             [servers.{NAME}]\nlisten = \"{listen}\"\n"
+        );
+        if let Some(address) = neighbour {
+            text +=
+                &format!("neighbours = [\"{NEIGHBOUR}\"]\n[servers.{NEIGHBOUR}]\nlisten = \"{address}\"\n");
+        }
+        fs::write(&config, text)?;
+        let known = (variant.speaks == Speaks::Redis).then_some(listen);
+        let mut command = variant.command(NAME, listen.port(), &config);
+        if self.pin {
+            command = pinned(&command);
+        }
+        let process = Process::start(&mut command, folder.path(), known)?;
+        Ok(Started { process, _folder: folder })
+    }
+
+    /// All cells, workload by workload and in each round by round.
+    fn measure(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for workload in &self.workloads {
+            let rate = workload.open_share.map(|share| share * self.calibrate());
+            let empty = |variant: &Variant| Cell {
+                variant: variant.name.clone(),
+                workload: workload.name.into(),
+                rounds: Vec::new(),
+            };
+            let mut column: Vec<_> = self.variants.iter().map(empty).collect();
+            for round in 0..self.rounds {
+                for (variant, cell) in self.variants.iter().zip(&mut column) {
+                    let (name, about) = (&variant.name, workload.about);
+                    self.progress.now(&format!("{about}: round {} of {}: {name}", round + 1, self.rounds));
+                    cell.rounds.push(
+                        self.run(variant, workload, rate)
+                            .unwrap_or_else(|why| Round { void: Some(why.to_string()), ..Round::default() }),
+                    );
+                }
+            }
+            cells.append(&mut column);
+        }
+        cells
+    }
+
+    /// What the first variant does in a closed loop of 50 connections, replies a second.
+    fn calibrate(&self) -> f64 {
+        self.progress.now("finding a rate for the open loop");
+        let closed = Workload::find("50");
+        let found = closed.and_then(|workload| self.run(&self.variants[0], &workload, None).ok());
+        found.map_or(1_000.0, |round| round.per_second.max(1_000.0))
+    }
+
+    fn run(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
+        let started = self.start(variant, None)?;
+        let process = &started.process;
+        let dialect = match variant.speaks {
+            Speaks::Herd => Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every },
+            Speaks::Echo if workload.whatsat_every == 0 => Dialect::Echo,
+            Speaks::Redis if workload.whatsat_every == 0 && !workload.fresh => Dialect::Redis,
+            Speaks::Echo | Speaks::Redis => return Err(io::Error::other("it does not do that")),
+        };
+        let mut plan: Plan = workload.plan(process.address, dialect, self.times, self.threads);
+        if let Some(per_second) = rate {
+            plan.pace = Pace::Open { per_second };
+        }
+        let (at_first, before, after) = (process.usage(), Mutex::default(), Mutex::default());
+        let note = |slot: &Mutex<Usage>| {
+            if let Ok(mut slot) = slot.lock() {
+                *slot = process.usage();
+            }
+        };
+        let outcome = generator::run(&plan, || note(&before), || note(&after))?;
+        let usage =
+            [at_first, before.into_inner().unwrap_or_default(), after.into_inner().unwrap_or_default()];
+        Ok(round(outcome, usage, process))
+    }
+}
+
+/// A run's figures; `usage` is from the start, the begin and the end of the measured time.
+fn round(outcome: Outcome, [first, before, after]: [Usage; 3], process: &Process) -> Round {
+    let void = match &outcome.fault {
+        Some(why) => Some(match process.stderr() {
+            said if said.is_empty() => why.clone(),
+            said => format!("{why}; it said: {said}"),
+        }),
+        None if outcome.replies == 0 => Some("no reply at all".into()),
+        None => None,
+    };
+    if void.is_some() {
+        return Round { void, ..Round::default() };
+    }
+    let replies = outcome.replies as f64;
+    Round {
+        void: None,
+        per_second: outcome.per_second(),
+        cpu_us: after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6 / replies,
+        resident_bytes: after.resident_bytes,
+        grown_bytes: after.resident_bytes.saturating_sub(first.resident_bytes),
+        switches: after.switches.saturating_sub(before.switches) as f64 / replies,
+        threads: after.threads,
+        generator_busy: outcome.busy,
+        unanswered: outcome.unanswered,
+        latency_us: PERCENTILES.map(|at| outcome.latency_ns.value_at_percentile(at) as f64 / 1e3).to_vec(),
+    }
+}
+
+struct Started {
+    process: Process,
+    /// Its working directory, removed after it ended.
+    _folder: TempDir,
+}
+
+/// A port that was free a moment ago: not every server can choose its own and say which.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The same command on the first core only.
+fn pinned(command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+    command.get_envs().for_each(|(key, value)| {
+        if let Some(value) = value {
+            pinned.env(key, value);
+        }
+    });
+    pinned
+}
+
+/// This process on every core but the first.
+fn pin_generator() -> Result<(), String> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores < 2 {
+        return Err("--pin: there is one core only".into());
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    (1..cores).for_each(|core| set.set(core));
+    rustix::thread::sched_setaffinity(None, &set).map_err(|why| format!("--pin: {why}"))
+}
+
+/// The line that says what is being done, where somebody looks on.
+struct Progress {
+    is_live: bool,
+}
+
+impl Progress {
+    fn new() -> Progress {
+        Progress { is_live: io::stderr().is_terminal() }
+    }
+
+    fn now(&self, text: &str) {
+        if self.is_live {
+            let _ = write!(io::stderr(), "\r\x1b[K{text}").and_then(|()| io::stderr().flush());
+        }
+    }
+
+    fn say(&self, text: &str) {
+        self.end();
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    fn end(&self) {
+        if self.is_live {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

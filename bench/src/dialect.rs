@@ -1,0 +1,216 @@
+//! What the generator says and what it accepts as the answer: one client's commands, rendered in
+//! place, and the check of every reply against the command it answers.
+
+use memchr::memchr;
+use memchr::memmem;
+
+/// What a server speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// IAMAT, and a WHATSAT in so many commands (0 is never), answered under this server's name.
+    Herd { server: String, whatsat_every: u64 },
+    /// IAMAT, answered by a line of the right size whose text does not depend on the command.
+    Echo,
+    /// SET over RESP, of about the size of an AT line.
+    Redis,
+}
+
+/// Digits of the counter that makes every command of a client newer than its last.
+const COUNTER_DIGITS: usize = 9;
+
+const LOCATION: &str = "+34.068930-118.445127";
+
+/// One client's side of a conversation. Commands are numbered from 0.
+pub struct Script {
+    dialect: Dialect,
+    /// `AT Goloman `, which every reply begins with.
+    head: Vec<u8>,
+    /// The client's next report; the counter is its last digits but for the end of the line.
+    report: Vec<u8>,
+    counter_at: usize,
+    /// Where in the report the part begins that comes back: ID, location, time, newline.
+    tail_at: usize,
+    query: Vec<u8>,
+}
+
+impl Script {
+    /// The commands of the client of this number.
+    pub fn new(dialect: &Dialect, client: usize) -> Script {
+        let id = format!("c{client:07}.bench");
+        let zeros = "0".repeat(COUNTER_DIGITS);
+        let (report, end) = match dialect {
+            Dialect::Herd { .. } | Dialect::Echo => {
+                (format!("IAMAT {id} {LOCATION} 1520023934.{zeros}\n"), 1)
+            }
+            Dialect::Redis => {
+                let value = format!("AT Goloman +0.263873386 {id} {LOCATION} 1520023934.{zeros}");
+                let (id_bytes, value_bytes) = (id.len(), value.len());
+                (format!("*3\r\n$3\r\nSET\r\n${id_bytes}\r\n{id}\r\n${value_bytes}\r\n{value}\r\n"), 2)
+            }
+        };
+        let head = match dialect {
+            Dialect::Herd { server, .. } => format!("AT {server} ").into_bytes(),
+            Dialect::Echo | Dialect::Redis => b"AT ".to_vec(),
+        };
+        Script {
+            dialect: dialect.clone(),
+            head,
+            counter_at: report.len() - end - COUNTER_DIGITS,
+            tail_at: "IAMAT ".len(),
+            query: format!("WHATSAT {id} 10 5\n").into_bytes(),
+            report: report.into_bytes(),
+        }
+    }
+
+    fn is_query(&self, number: u64) -> bool {
+        match self.dialect {
+            Dialect::Herd { whatsat_every, .. } => {
+                whatsat_every > 0 && number % whatsat_every == whatsat_every - 1
+            }
+            Dialect::Echo | Dialect::Redis => false,
+        }
+    }
+
+    /// Appends command `number`.
+    pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
+        if self.is_query(number) {
+            out.extend_from_slice(&self.query);
+        } else {
+            self.set_counter(number);
+            out.extend_from_slice(&self.report);
+        }
+    }
+
+    fn set_counter(&mut self, number: u64) {
+        let mut rest = number;
+        for digit in self.report[self.counter_at..self.counter_at + COUNTER_DIGITS].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+    }
+
+    /// Takes the reply to command `number` from the front of `bytes`: its length when it is right,
+    /// nothing while it is not whole.
+    ///
+    /// # Errors
+    /// It is not the reply to that command; the message says what came.
+    pub fn take_reply(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, String> {
+        let Some(line_end) = memchr(b'\n', bytes) else { return Ok(None) };
+        let line = &bytes[..=line_end];
+        let wrong = || {
+            format!(
+                "reply {number} of a connection is {:?}",
+                String::from_utf8_lossy(&line[..line.len().min(300)])
+            )
+        };
+        match self.dialect {
+            Dialect::Redis => {
+                if line == b"+OK\r\n" {
+                    Ok(Some(line.len()))
+                } else {
+                    Err(wrong())
+                }
+            }
+            Dialect::Echo => {
+                let is_right = line.starts_with(&self.head) && line.len() > self.report.len();
+                if is_right { Ok(Some(line.len())) } else { Err(wrong()) }
+            }
+            Dialect::Herd { .. } => {
+                let is_query = self.is_query(number);
+                // A query is answered with the client's last report.
+                self.set_counter(if is_query { number - 1 } else { number });
+                if !self.is_at_line(line) {
+                    return Err(wrong());
+                }
+                if !is_query {
+                    return Ok(Some(line.len()));
+                }
+                let json = &bytes[line.len()..];
+                let Some(end) = memmem::find(json, b"\n\n") else { return Ok(None) };
+                let is_json = serde_json::from_slice::<serde::de::IgnoredAny>(&json[..end]).is_ok();
+                if is_json { Ok(Some(line.len() + end + 2)) } else { Err(wrong()) }
+            }
+        }
+    }
+
+    fn is_at_line(&self, line: &[u8]) -> bool {
+        let middle = line.strip_suffix(&self.report[self.tail_at..]);
+        let difference = middle.and_then(|middle| middle.strip_prefix(&self.head[..]));
+        let Some([sign, digits @ .., b' ']) = difference else { return false };
+        let Some(point) = digits.len().checked_sub(10) else { return false };
+        let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+        b"+-".contains(sign)
+            && is_number(&digits[..point])
+            && digits[point] == b'.'
+            && is_number(&digits[point + 1..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn herd(whatsat_every: u64) -> Script {
+        Script::new(&Dialect::Herd { server: "Goloman".into(), whatsat_every }, 3)
+    }
+
+    fn command(script: &mut Script, number: u64) -> String {
+        let mut out = Vec::new();
+        script.write(number, &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn every_command_of_a_client_is_newer_than_its_last() {
+        let mut script = herd(0);
+        assert_eq!(
+            command(&mut script, 0),
+            "IAMAT c0000003.bench +34.068930-118.445127 1520023934.000000000\n"
+        );
+        assert!(command(&mut script, 1_234).ends_with(" 1520023934.000001234\n"));
+    }
+
+    #[test]
+    fn a_reply_must_be_whole_right_and_in_its_place() {
+        let mut script = herd(0);
+        let tail = " c0000003.bench +34.068930-118.445127 1520023934.000000007\n";
+        let right = format!("AT Goloman -12.345678901{tail}");
+        let rest = format!("{right}AT Golo");
+        assert_eq!(script.take_reply(7, rest.as_bytes()), Ok(Some(right.len())));
+        assert_eq!(script.take_reply(7, &right.as_bytes()[..right.len() - 1]), Ok(None));
+        for number in [6, 8, 70] {
+            assert!(script.take_reply(number, right.as_bytes()).is_err(), "{number}");
+        }
+        for wrong in
+            ["AT Hands +1.000000000", "AT Goloman 1.000000000", "AT Goloman +1.00", "? AT Goloman +", ""]
+        {
+            assert!(script.take_reply(7, format!("{wrong}{tail}").as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_answered_with_the_last_report_and_json() {
+        let mut script = herd(5);
+        assert_eq!(command(&mut script, 4), "WHATSAT c0000003.bench 10 5\n");
+        let line = "AT Goloman +1.000000000 c0000003.bench +34.068930-118.445127 1520023934.000000003\n";
+        let whole = format!("{line}{{\n   \"a\" : 1\n}}\n\n");
+        assert_eq!(script.take_reply(4, whole.as_bytes()), Ok(Some(whole.len())));
+        assert_eq!(script.take_reply(4, &whole.as_bytes()[..whole.len() - 1]), Ok(None));
+        assert!(script.take_reply(9, whole.as_bytes()).is_err(), "an older report");
+        assert!(script.take_reply(4, format!("{line}oops\n\n").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn redis_and_echo_have_their_own_replies() {
+        let mut redis = Script::new(&Dialect::Redis, 1);
+        let set = command(&mut redis, 5);
+        assert!(set.starts_with("*3\r\n$3\r\nSET\r\n$14\r\nc0000001.bench\r\n$"), "{set}");
+        assert!(set.ends_with(".000000005\r\n"), "{set}");
+        assert_eq!(redis.take_reply(5, b"+OK\r\n+OK"), Ok(Some(5)));
+        assert!(redis.take_reply(5, b"-ERR\r\n").is_err());
+        let mut echo = Script::new(&Dialect::Echo, 1);
+        let line = "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
+        assert_eq!(echo.take_reply(5, line.as_bytes()), Ok(Some(line.len())));
+        assert!(echo.take_reply(5, b"AT\n").is_err());
+    }
+}

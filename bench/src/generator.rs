@@ -1,0 +1,287 @@
+//! The load generator: a few threads, each with a poller and its share of the connections. Every
+//! reply is checked; a wrong one voids the run. `compare` and `load` call it.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::connection::{Connection, Fault, dial};
+use crate::dialect::{Dialect, Script};
+use crate::pacing::{Pace, Schedule};
+use crate::poller::{Events, Interest, Poller};
+
+/// What to do to a server.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub address: SocketAddr,
+    pub dialect: Dialect,
+    pub connections: usize,
+    /// Connections that are held and say nothing.
+    pub idle: usize,
+    /// A connection for every command, closed after its reply.
+    pub fresh: bool,
+    pub pace: Pace,
+    pub warm_up: Duration,
+    pub measured: Duration,
+    pub threads: usize,
+}
+
+/// What came of it, in the measured time.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Latencies in ns, from when a command was due to its whole reply.
+    pub latency_ns: Histogram<u64>,
+    /// Replies.
+    pub replies: u64,
+    pub elapsed: Duration,
+    /// Commands due that had no reply when the run was given up; their latency so far is counted.
+    pub unanswered: u64,
+    /// The share of the time that the busiest generator thread computed: near 1, it was the limit.
+    pub busy: f64,
+    /// Why the run is void.
+    pub fault: Option<String>,
+}
+
+/// Latencies are told to three digits up to this.
+const LATENCY_MAX_NS: u64 = 600_000_000_000;
+
+/// How long an open loop waits for the replies to what was due.
+const DRAIN: Duration = Duration::from_secs(5);
+
+const EVENTS_MAX: usize = 1_024;
+const READ_BYTES: usize = 64 * 1_024;
+
+/// A generator thread this busy may have been the limit.
+pub const BUSY_LIMIT: f64 = 0.95;
+
+pub fn histogram() -> Histogram<u64> {
+    let found = Histogram::new_with_bounds(1, LATENCY_MAX_NS, 3);
+    found.expect("bounds and digits are constants that hdrhistogram takes")
+}
+
+impl Outcome {
+    pub fn per_second(&self) -> f64 {
+        self.replies as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// One outcome of the threads of a run.
+    fn merge(mut self, other: Outcome) -> Outcome {
+        let _ = self.latency_ns.add(&other.latency_ns);
+        self.replies += other.replies;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.unanswered += other.unanswered;
+        self.busy = self.busy.max(other.busy);
+        self.fault = self.fault.or(other.fault);
+        self
+    }
+}
+
+/// Runs a plan; `at_start` and `at_end` are called when the measured time begins and ends.
+///
+/// # Errors
+/// The connections cannot be made. What goes wrong later voids the outcome.
+pub fn run(plan: &Plan, at_start: impl FnOnce() + Send, at_end: impl FnOnce() + Send) -> io::Result<Outcome> {
+    let idle: Vec<_> = (0..plan.idle).map(|_| dial(plan.address)).collect::<io::Result<_>>()?;
+    let threads = plan.threads.clamp(1, plan.connections);
+    let mut loads: Vec<_> =
+        (0..threads).map(|thread| Load::open(plan, thread, threads)).collect::<io::Result<_>>()?;
+    let outcome = std::thread::scope(|scope| {
+        let start = Instant::now();
+        let running: Vec<_> = loads.iter_mut().map(|load| scope.spawn(move || load.run(start))).collect();
+        scope.spawn(move || {
+            std::thread::sleep(plan.warm_up);
+            at_start();
+            std::thread::sleep(plan.measured);
+            at_end();
+        });
+        let outcomes = running.into_iter().map(|thread| thread.join().expect("a generator thread panicked"));
+        outcomes.reduce(Outcome::merge)
+    });
+    still_open(&idle)?;
+    outcome.ok_or_else(|| io::Error::other("no connections to load it with"))
+}
+
+/// The idle connections must have been held to the end.
+fn still_open(idle: &[TcpStream]) -> io::Result<()> {
+    for stream in idle {
+        let mut byte = [0];
+        match stream.peek(&mut byte) {
+            Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) => return Err(io::Error::other("the server closed or spoke on an idle connection")),
+            Err(why) => return Err(why),
+        }
+    }
+    Ok(())
+}
+
+/// One thread's connections.
+struct Load<'a> {
+    plan: &'a Plan,
+    poller: Poller,
+    connections: Vec<Connection>,
+    /// This thread's share of an open loop.
+    schedule: Option<Schedule>,
+    outcome: Outcome,
+    /// Measured from here to there, in ns from the start.
+    window_ns: std::ops::Range<u64>,
+}
+
+impl<'a> Load<'a> {
+    fn open(plan: &'a Plan, thread: usize, threads: usize) -> io::Result<Load<'a>> {
+        let poller = Poller::new()?;
+        let mut connections = Vec::new();
+        for client in (thread..plan.connections).step_by(threads) {
+            let connection = Connection::new(dial(plan.address)?, Script::new(&plan.dialect, client));
+            poller.add(&connection.stream, connections.len(), Interest::Readable)?;
+            connections.push(connection);
+        }
+        let share = connections.len() as f64 / plan.connections as f64;
+        let schedule = match plan.pace {
+            Pace::Open { per_second } => Some(Schedule::new(per_second * share)),
+            Pace::Closed { .. } => None,
+        };
+        let begin = plan.warm_up.as_nanos() as u64;
+        let window_ns = begin..begin + plan.measured.as_nanos() as u64;
+        let outcome = Outcome {
+            latency_ns: histogram(),
+            replies: 0,
+            elapsed: plan.measured,
+            unanswered: 0,
+            busy: 0.0,
+            fault: None,
+        };
+        Ok(Load { plan, poller, connections, schedule, outcome, window_ns })
+    }
+
+    fn run(&mut self, start: Instant) -> Outcome {
+        if let Err(fault) = self.load(start) {
+            self.outcome.fault = Some(fault.to_string());
+        }
+        self.outcome.clone()
+    }
+
+    fn load(&mut self, start: Instant) -> Result<(), Fault> {
+        let mut buffer = vec![0; READ_BYTES];
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut cpu_at_start = None;
+        self.begin(start)?;
+        loop {
+            let now_ns = since(start);
+            if now_ns >= self.window_ns.start && cpu_at_start.is_none() {
+                cpu_at_start = Some((thread_cpu(), now_ns));
+            }
+            if now_ns >= self.window_ns.end {
+                break;
+            }
+            self.issue_due(now_ns)?;
+            let timeout_ns = self.window_ns.end.min(self.next_due_ns()).saturating_sub(since(start));
+            self.poller.wait(&mut events, Duration::from_nanos(timeout_ns))?;
+            events.keys().try_for_each(|key| self.attend(key, &mut buffer, start))?;
+        }
+        if let Some((cpu, at_ns)) = cpu_at_start {
+            let computed = (thread_cpu() - cpu).as_nanos() as f64;
+            self.outcome.busy = computed / (since(start) - at_ns).max(1) as f64;
+        }
+        if self.schedule.is_some() { self.drain(start, &mut events, &mut buffer) } else { Ok(()) }
+    }
+
+    /// A closed loop begins with its commands under way.
+    fn begin(&mut self, start: Instant) -> Result<(), Fault> {
+        if let Pace::Closed { depth } = self.plan.pace {
+            for key in 0..self.connections.len() {
+                (0..depth).for_each(|_| self.connections[key].push(since(start)));
+                self.send(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_due_ns(&self) -> u64 {
+        self.schedule.as_ref().map_or(u64::MAX, Schedule::next_due_ns)
+    }
+
+    /// Sends what an open loop has due by now.
+    fn issue_due(&mut self, now_ns: u64) -> Result<(), Fault> {
+        let Some(schedule) = &mut self.schedule else { return Ok(()) };
+        let mut touched = Vec::new();
+        while let Some((number, due_ns)) = schedule.take(now_ns) {
+            let key = (number % self.connections.len() as u64) as usize;
+            if !self.connections[key].has_unsent() {
+                touched.push(key);
+            }
+            self.connections[key].push(due_ns);
+        }
+        touched.into_iter().try_for_each(|key| self.send(key))
+    }
+
+    /// Reads a connection that is ready, and in a closed loop sends a command for every reply.
+    fn attend(&mut self, key: usize, buffer: &mut [u8], start: Instant) -> Result<(), Fault> {
+        let now_ns = since(start);
+        let (window, outcome) = (&self.window_ns, &mut self.outcome);
+        let is_open = self.schedule.is_some();
+        let connection = &mut self.connections[key];
+        let mut replies = 0;
+        connection.receive(buffer, |due_ns| {
+            replies += 1;
+            // An open loop counts what was due in the window, a closed one what was answered in it.
+            if window.contains(if is_open { &due_ns } else { &now_ns }) {
+                outcome.replies += 1;
+                outcome.latency_ns.saturating_record(now_ns.saturating_sub(due_ns).max(1));
+            }
+        })?;
+        if self.plan.fresh && replies > 0 {
+            // The old socket is closed by this, and leaves the poller.
+            connection.replace(dial(self.plan.address)?);
+            self.poller.add(&connection.stream, key, Interest::Readable)?;
+        }
+        if !is_open {
+            (0..replies).for_each(|_| connection.push(now_ns));
+        }
+        self.send(key)
+    }
+
+    fn send(&mut self, key: usize) -> Result<(), Fault> {
+        let connection = &mut self.connections[key];
+        connection.send()?;
+        if connection.has_unsent() != connection.watched_for_room {
+            connection.watched_for_room = connection.has_unsent();
+            let interest =
+                if connection.watched_for_room { Interest::ReadableAndWritable } else { Interest::Readable };
+            self.poller.modify(&connection.stream, key, interest)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the replies to all that was due, for so long; what has none then counts as late.
+    fn drain(&mut self, start: Instant, events: &mut Events, buffer: &mut [u8]) -> Result<(), Fault> {
+        let deadline_ns = self.window_ns.end + DRAIN.as_nanos() as u64;
+        while since(start) < deadline_ns && self.connections.iter().any(|one| !one.due_ns.is_empty()) {
+            let left = Duration::from_nanos(deadline_ns.saturating_sub(since(start)));
+            self.poller.wait(events, left)?;
+            events.keys().try_for_each(|key| self.attend(key, buffer, start))?;
+        }
+        let now_ns = since(start);
+        for due_ns in self.connections.iter().flat_map(|one| &one.due_ns) {
+            if self.window_ns.contains(due_ns) {
+                self.outcome.unanswered += 1;
+                self.outcome.latency_ns.saturating_record(now_ns - due_ns);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn since(start: Instant) -> u64 {
+    start.elapsed().as_nanos() as u64
+}
+
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(test)]
+mod tests;

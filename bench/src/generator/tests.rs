@@ -1,0 +1,128 @@
+//! The generator against servers whose behaviour is known: what it reports must be that.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// A server that gives every line to `answer`, which writes the reply when it likes.
+fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            std::thread::spawn(move || {
+                stream.set_nodelay(true).expect("set");
+                let reader = BufReader::new(stream.try_clone().expect("cloned"));
+                for line in reader.lines().map_while(Result::ok) {
+                    answer(&line, &mut stream);
+                }
+            });
+        }
+    });
+    address
+}
+
+fn right_reply(line: &str) -> String {
+    format!("AT Goloman +0.000000001 {}\n", line.strip_prefix("IAMAT ").expect("a report"))
+}
+
+fn plan(address: SocketAddr, pace: Pace) -> Plan {
+    Plan {
+        address,
+        dialect: Dialect::Herd { server: "Goloman".into(), whatsat_every: 0 },
+        connections: 4,
+        idle: 3,
+        fresh: false,
+        pace,
+        warm_up: Duration::from_millis(100),
+        measured: Duration::from_millis(900),
+        threads: 2,
+    }
+}
+
+fn measure(plan: &Plan) -> Outcome {
+    run(plan, || {}, || {}).expect("connected")
+}
+
+#[test]
+fn a_known_delay_is_the_latency_and_sets_the_rate() {
+    let delay = Duration::from_millis(20);
+    let address = serve(move |line, stream| {
+        std::thread::sleep(delay);
+        let _ = stream.write_all(right_reply(line).as_bytes());
+    });
+    let outcome = measure(&plan(address, Pace::Closed { depth: 1 }));
+    assert_eq!(outcome.fault, None);
+    // Each of four connections can have no more than one reply in 20 ms.
+    assert!(outcome.replies > 0 && outcome.per_second() <= 4.0 / 0.020 * 1.05, "{}", outcome.per_second());
+    assert!(outcome.latency_ns.min() >= 19_900_000, "{}", outcome.latency_ns.min());
+    assert_eq!(outcome.latency_ns.len(), outcome.replies);
+}
+
+#[test]
+fn a_stall_shows_in_the_latency_of_all_it_delayed() {
+    let (from, stall) = (Instant::now() + Duration::from_millis(400), Duration::from_millis(400));
+    let address = serve(move |line, stream| {
+        let now = Instant::now();
+        if (from..from + stall).contains(&now) {
+            std::thread::sleep(from + stall - now);
+        }
+        let _ = stream.write_all(right_reply(line).as_bytes());
+    });
+    let outcome = measure(&plan(address, Pace::Open { per_second: 400.0 }));
+    assert_eq!((outcome.fault.clone(), outcome.unanswered), (None, 0));
+    // Due in 900 ms whatever happened: the rate is kept.
+    assert!((350..=370).contains(&outcome.replies), "{}", outcome.replies);
+    // 400 ms of 900 were a stall, so well over a tenth waited for over half of it.
+    assert!(outcome.latency_ns.value_at_quantile(0.9) > 200_000_000);
+    assert!(outcome.latency_ns.max() < 10_000_000_000);
+    // A closed loop would have told of one late command a connection.
+    let late = outcome.latency_ns.count_between(100_000_000, LATENCY_MAX_NS);
+    assert!(late > 80, "{late}");
+}
+
+#[test]
+fn what_is_never_answered_is_counted_with_the_time_it_waited() {
+    let address = serve(|_, _| {});
+    let mut plan = plan(address, Pace::Open { per_second: 100.0 });
+    plan.measured = Duration::from_millis(200);
+    let outcome = measure(&plan);
+    assert_eq!((outcome.replies, outcome.fault), (0, None));
+    assert!((18..=22).contains(&outcome.unanswered), "{}", outcome.unanswered);
+    assert!(outcome.latency_ns.min() >= DRAIN.as_nanos() as u64 / 2);
+}
+
+#[test]
+fn a_wrong_reply_voids_the_run() {
+    for wrong in ["? what\n", "AT Goloman +0.000000001 c9 +1+1 1\n"] {
+        let address = serve(move |_, stream| drop(stream.write_all(wrong.as_bytes())));
+        let fault = measure(&plan(address, Pace::Closed { depth: 2 })).fault.expect("void");
+        assert!(fault.contains("wrong reply") && fault.contains(wrong.trim_end()), "{fault}");
+    }
+    let address = serve(|line, stream| drop(stream.write_all(right_reply(line).repeat(2).as_bytes())));
+    let fault = measure(&plan(address, Pace::Closed { depth: 1 })).fault.expect("void");
+    assert!(fault.contains("answers nothing") || fault.contains("wrong reply"), "{fault}");
+}
+
+#[test]
+fn a_closed_connection_voids_the_run() {
+    let address = serve(|_, stream| drop(stream.shutdown(std::net::Shutdown::Both)));
+    let fault = measure(&plan(address, Pace::Closed { depth: 1 })).fault.expect("void");
+    assert!(fault.contains("closed") || fault.contains("reset"), "{fault}");
+}
+
+#[test]
+fn a_fresh_connection_a_command_is_one() {
+    let address = serve(|line, stream| {
+        let _ = stream.write_all(right_reply(line).as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    });
+    let outcome = measure(&Plan { fresh: true, idle: 0, ..plan(address, Pace::Closed { depth: 1 }) });
+    assert_eq!(outcome.fault, None);
+    assert!(outcome.replies > 4, "every connection of the four was used once only: {}", outcome.replies);
+}

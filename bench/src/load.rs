@@ -1,0 +1,58 @@
+//! `load ADDRESS`: drives one server that runs already, and says how it did.
+
+use std::net::ToSocketAddrs;
+use std::time::Duration;
+
+use crate::args::LoadArgs;
+use crate::dialect::Dialect;
+use crate::generator::{self, BUSY_LIMIT, Outcome, Plan};
+use crate::pacing::Pace;
+use crate::report::table::short;
+
+/// # Errors
+/// The server cannot be reached, or the run is void.
+pub fn run(args: &LoadArgs) -> Result<(), String> {
+    let found = args.address.to_socket_addrs().map_err(|why| format!("{}: {why}", args.address))?.next();
+    let address = found.ok_or_else(|| format!("{}: the name has no address", args.address))?;
+    let pace = match args.rate {
+        Some(per_second) if per_second > 0.0 => Pace::Open { per_second },
+        Some(_) => return Err("--rate: it must be above 0".into()),
+        None => Pace::Closed { depth: args.depth.max(1) },
+    };
+    let plan = Plan {
+        address,
+        dialect: Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
+        connections: args.connections.max(1),
+        idle: args.idle,
+        fresh: args.fresh,
+        pace,
+        warm_up: Duration::from_millis(500),
+        measured: Duration::try_from_secs_f64(args.seconds).map_err(|why| format!("--seconds: {why}"))?,
+        threads: args.threads.max(1),
+    };
+    let outcome = generator::run(&plan, || {}, || {}).map_err(|why| format!("{address}: {why}"))?;
+    print!("{}", describe(&outcome));
+    match outcome.fault {
+        Some(why) => Err(format!("the run is void: {why}")),
+        None => Ok(()),
+    }
+}
+
+fn describe(outcome: &Outcome) -> String {
+    let at = |percentile: f64| short(outcome.latency_ns.value_at_percentile(percentile) as f64 / 1e3);
+    let mut text = format!("{} requests/s, {} replies\n", short(outcome.per_second()), outcome.replies);
+    text += &format!(
+        "latency in µs: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}\n",
+        at(50.0),
+        at(90.0),
+        at(99.0),
+        at(99.9),
+        short(outcome.latency_ns.max() as f64 / 1e3)
+    );
+    if outcome.unanswered > 0 {
+        text += &format!("{} were never answered\n", outcome.unanswered);
+    }
+    text += &format!("the busiest generator thread computed {:.0} % of the time", outcome.busy * 100.0);
+    text += if outcome.busy > BUSY_LIMIT { ": it may have been the limit\n" } else { "\n" };
+    text
+}

@@ -1,0 +1,191 @@
+//! A server under measurement: started from its command, ready when it says so, and read in /proc:
+//! computing time, resident memory, context switches, threads.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a server may take to listen, and to end.
+const START_MAX: Duration = Duration::from_secs(20);
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A running server. It is ended with the value.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+    stderr: PathBuf,
+}
+
+/// What /proc says of a process at one time; differences of two are what a run cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// User and system.
+    pub cpu: Duration,
+    pub resident_bytes: u64,
+    /// Voluntary and not, of the threads there are.
+    pub switches: u64,
+    pub threads: u64,
+}
+
+impl Process {
+    /// Starts a command in `folder` and waits for its line `NAME listens on ADDRESS` on stdout.
+    /// One that says nothing of the kind is ready when it takes connections on `known`.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends or says something else before it is ready; with its stderr.
+    pub fn start(command: &mut Command, folder: &Path, known: Option<SocketAddr>) -> io::Result<Process> {
+        let stderr = folder.join(format!("stderr-{}", fastrand::u64(..)));
+        let mut child = command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&stderr)?)
+            .spawn()
+            .map_err(|why| io::Error::new(why.kind(), format!("{:?}: {why}", command.get_program())))?;
+        let said = match known {
+            Some(address) => wait_to_listen(&mut child, address),
+            None => wait_to_be_told(&mut child),
+        };
+        match said {
+            Ok(address) => Ok(Process { child, address, stderr }),
+            Err(why) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let stderr = fs::read_to_string(&stderr).unwrap_or_default();
+                Err(io::Error::other(format!("{why}; stderr: {}", stderr.trim_end())))
+            }
+        }
+    }
+
+    /// What it has used until now.
+    pub fn usage(&self) -> Usage {
+        usage(self.child.id()).unwrap_or_default()
+    }
+
+    /// The end of what it said on stderr, for a report of what went wrong.
+    pub fn stderr(&self) -> String {
+        let text = fs::read_to_string(&self.stderr).unwrap_or_default();
+        text.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let deadline = Instant::now() + STOP_MAX;
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn wait_to_be_told(child: &mut Child) -> Result<SocketAddr, String> {
+    let stdout = child.stdout.take().ok_or("no stdout")?;
+    let (told, hears) = mpsc::channel();
+    // Ends with the server, whose stdout it keeps reading so that it never fills.
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stdout.take(1 << 20));
+        let mut line = String::new();
+        let _ = reader.read_line(&mut line);
+        let _ = told.send(line);
+        let _ = io::copy(&mut reader.into_inner().into_inner(), &mut io::sink());
+    });
+    let line = hears.recv_timeout(START_MAX).map_err(|_| "it did not say that it listens".to_owned())?;
+    let address = line.trim_end().rsplit_once(" listens on ").and_then(|(_, address)| address.parse().ok());
+    address.ok_or_else(|| format!("instead of `NAME listens on ADDRESS` it said {line:?}"))
+}
+
+fn wait_to_listen(child: &mut Child, address: SocketAddr) -> Result<SocketAddr, String> {
+    let deadline = Instant::now() + START_MAX;
+    while Instant::now() < deadline {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Ok(address);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(format!("it ended with {status}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(format!("it does not listen on {address}"))
+}
+
+fn usage(pid: u32) -> Option<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name in brackets, which may hold anything: state is the first.
+    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    let ticks = number(11)? + number(12)?;
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    let page_bytes = rustix::param::page_size() as u64;
+    let mut switches = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        switches += status
+            .lines()
+            .filter(|line| line.contains("ctxt_switches"))
+            .filter_map(|line| line.rsplit('\t').next()?.parse::<u64>().ok())
+            .sum::<u64>();
+    }
+    Some(Usage {
+        cpu: Duration::from_nanos(ticks * (1_000_000_000 / per_second)),
+        resident_bytes: number(21)? * page_bytes,
+        switches,
+        threads: number(17)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_ready_when_it_says_so_and_ends_with_the_value() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let script = "echo 'X listens on 127.0.0.1:5'; exec sleep 100";
+        let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), None);
+        let process = process.expect("started");
+        assert_eq!(process.address, "127.0.0.1:5".parse().expect("an address"));
+        let usage = process.usage();
+        assert!(usage.resident_bytes > 100_000 && usage.threads == 1, "{usage:?}");
+        let pid = process.child.id();
+        drop(process);
+        assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_server_that_fails_is_reported_with_its_stderr() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (script, hint) in [("echo no module >&2", "no module"), ("echo hello", "hello")] {
+            let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), None);
+            let why = process.err().expect("failed").to_string();
+            assert!(why.contains(hint), "{why}");
+        }
+        assert!(Process::start(&mut Command::new("no-such-program"), folder.path(), None).is_err());
+    }
+
+    #[test]
+    fn computing_time_is_read_in_seconds() {
+        let before = usage(std::process::id()).expect("read").cpu;
+        let until = Instant::now() + Duration::from_millis(300);
+        while Instant::now() < until {}
+        let spent = usage(std::process::id()).expect("read").cpu - before;
+        assert!(spent >= Duration::from_millis(100) && spent < Duration::from_secs(20), "{spent:?}");
+    }
+}

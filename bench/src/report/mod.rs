@@ -1,0 +1,250 @@
+//! What a comparison found, as it is kept in `report.json`. The schema is versioned: readers refuse
+//! one they do not know.
+
+pub mod machine;
+pub mod table;
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Spread;
+use machine::Machine;
+
+/// The schema this build writes and reads; it changes when a field's meaning does.
+pub const SCHEMA: &str = "herd-bench/1";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    pub schema: String,
+    /// The exact command that made it.
+    pub command: String,
+    /// When it was begun, in POSIX seconds.
+    pub begun_s: u64,
+    pub machine: Machine,
+    pub warm_up_s: f64,
+    pub measured_s: f64,
+    pub variants: Vec<VariantInfo>,
+    pub workloads: Vec<WorkloadInfo>,
+    pub cells: Vec<Cell>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VariantInfo {
+    pub name: String,
+    /// Why it was not measured, with what would help.
+    pub skipped: Option<String>,
+    /// Conformance cases it passed; nothing for one that does not speak the protocol.
+    pub conformed: Option<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkloadInfo {
+    pub name: String,
+    pub about: String,
+}
+
+/// One variant under one workload. Round `n` of all cells of a workload ran one after another.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cell {
+    pub variant: String,
+    pub workload: String,
+    pub rounds: Vec<Round>,
+}
+
+/// One run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Round {
+    /// Why it counts for nothing: a wrong reply, a server that ended.
+    pub void: Option<String>,
+    /// Replies a second.
+    pub per_second: f64,
+    /// The server's computing time, user and system, by reply.
+    pub cpu_us: f64,
+    /// The server's resident memory at the end, and how much of it came after the start.
+    pub resident_bytes: u64,
+    pub grown_bytes: u64,
+    /// Context switches of the server by reply.
+    pub switches: f64,
+    pub threads: u64,
+    /// The share of the time the busiest generator thread computed.
+    pub generator_busy: f64,
+    /// Replies that were due and never came.
+    pub unanswered: u64,
+    /// Latency in µs at each of `PERCENTILES`.
+    pub latency_us: Vec<f64>,
+}
+
+/// The percentiles of `Round::latency_us`; the last is the maximum.
+pub const PERCENTILES: [f64; 10] = [0.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0];
+
+/// A figure of a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    PerSecond,
+    CpuUs,
+    P50Us,
+    P99Us,
+    GrownBytes,
+}
+
+impl Figure {
+    pub const ALL: [Figure; 5] =
+        [Figure::PerSecond, Figure::CpuUs, Figure::P50Us, Figure::P99Us, Figure::GrownBytes];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Figure::PerSecond => "requests/s",
+            Figure::CpuUs => "CPU µs/request",
+            Figure::P50Us => "p50 µs",
+            Figure::P99Us => "p99 µs",
+            Figure::GrownBytes => "memory grown",
+        }
+    }
+
+    /// Whether a greater figure is a better one.
+    pub fn more_is_better(self) -> bool {
+        match self {
+            Figure::PerSecond => true,
+            Figure::CpuUs | Figure::P50Us | Figure::P99Us | Figure::GrownBytes => false,
+        }
+    }
+
+    pub fn of(self, round: &Round) -> Option<f64> {
+        if round.void.is_some() {
+            return None;
+        }
+        let latency = |percentile: f64| {
+            let index = PERCENTILES.iter().position(|&at| at == percentile)?;
+            round.latency_us.get(index).copied()
+        };
+        match self {
+            Figure::PerSecond => Some(round.per_second),
+            Figure::CpuUs => Some(round.cpu_us),
+            Figure::P50Us => latency(50.0),
+            Figure::P99Us => latency(99.0),
+            Figure::GrownBytes => Some(round.grown_bytes as f64),
+        }
+    }
+}
+
+impl Cell {
+    pub fn values(&self, figure: Figure) -> Vec<Option<f64>> {
+        self.rounds.iter().map(|round| figure.of(round)).collect()
+    }
+
+    pub fn spread(&self, figure: Figure) -> Option<Spread> {
+        Spread::of(self.values(figure).into_iter().flatten())
+    }
+
+    /// Why rounds of it are void, the first of the reasons.
+    pub fn void(&self) -> Option<&str> {
+        self.rounds.iter().find_map(|round| round.void.as_deref())
+    }
+
+    /// In how many rounds the generator may have been the limit.
+    pub fn limited(&self) -> usize {
+        let is_busy = |round: &&Round| round.generator_busy > crate::generator::BUSY_LIMIT;
+        self.rounds.iter().filter(is_busy).count()
+    }
+}
+
+impl Report {
+    pub fn cell(&self, variant: &str, workload: &str) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.variant == variant && cell.workload == workload)
+    }
+
+    /// # Errors
+    /// The file cannot be written; with its path.
+    pub fn write(&self, path: &Path) -> Result<(), String> {
+        let text = serde_json::to_string_pretty(self).map_err(|why| why.to_string())?;
+        fs::write(path, text + "\n").map_err(|why| format!("{}: {why}", path.display()))
+    }
+
+    /// # Errors
+    /// The file cannot be read, or is no report of this schema; with its path.
+    pub fn read(path: &Path) -> Result<Report, String> {
+        let name = path.display();
+        let text = fs::read_to_string(path).map_err(|why| format!("{name}: {why}"))?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|why| format!("{name}: {why}"))?;
+        match value.get("schema").and_then(serde_json::Value::as_str) {
+            Some(SCHEMA) => serde_json::from_value(value).map_err(|why| format!("{name}: {why}")),
+            Some(other) => Err(format!("{name}: schema {other:?}, and this build reads {SCHEMA:?}")),
+            None => Err(format!("{name}: no report: it has no schema")),
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A report of rounds with these requests a second.
+    pub fn report(cells: &[(&str, &str, &[f64])]) -> Report {
+        let cell = |&(variant, workload, rates): &(&str, &str, &[f64])| Cell {
+            variant: variant.into(),
+            workload: workload.into(),
+            rounds: rates
+                .iter()
+                .map(|&per_second| Round {
+                    per_second,
+                    cpu_us: 1e6 / per_second,
+                    latency_us: PERCENTILES.map(|percentile| percentile + 1.0).to_vec(),
+                    ..Round::default()
+                })
+                .collect(),
+        };
+        let named = |take: fn(&(&str, &str, &[f64])) -> String| {
+            let mut names: Vec<String> = Vec::new();
+            cells.iter().map(take).for_each(|name| {
+                if !names.contains(&name) {
+                    names.push(name)
+                }
+            });
+            names
+        };
+        Report {
+            schema: SCHEMA.into(),
+            command: "compare".into(),
+            begun_s: 1_700_000_000,
+            machine: Machine::default(),
+            warm_up_s: 0.5,
+            measured_s: 1.0,
+            variants: named(|cell| cell.0.to_owned())
+                .into_iter()
+                .map(|name| VariantInfo { name, skipped: None, conformed: Some(40) })
+                .collect(),
+            workloads: named(|cell| cell.1.to_owned())
+                .into_iter()
+                .map(|name| WorkloadInfo { about: format!("about {name}"), name })
+                .collect(),
+            cells: cells.iter().map(cell).collect(),
+        }
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written_and_no_other_schema_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("report.json");
+        let written = report(&[("herd", "50", &[1.0, 2.0])]);
+        written.write(&path).expect("written");
+        let read = Report::read(&path).expect("read");
+        assert_eq!(format!("{read:?}"), format!("{written:?}"));
+        Report { schema: "herd-bench/0".into(), ..written }.write(&path).expect("written");
+        assert!(Report::read(&path).is_err_and(|why| why.contains("herd-bench/0") && why.contains(SCHEMA)));
+        std::fs::write(&path, "[]").expect("written");
+        assert!(Report::read(&path).is_err_and(|why| why.contains("report.json") && why.contains("schema")));
+    }
+
+    #[test]
+    fn a_void_round_has_no_figures() {
+        let mut report = report(&[("herd", "50", &[1.0, 4.0, 2.0])]);
+        report.cells[0].rounds[1].void = Some("wrong reply".into());
+        let cell = &report.cells[0];
+        assert_eq!(cell.values(Figure::PerSecond), [Some(1.0), None, Some(2.0)]);
+        assert_eq!(cell.spread(Figure::PerSecond).expect("rounds").median, 1.5);
+        assert_eq!(cell.values(Figure::P99Us)[0], Some(100.0));
+        assert_eq!(cell.void(), Some("wrong reply"));
+    }
+}

@@ -1,0 +1,167 @@
+//! The servers there are to compare, how each is started, and what is missing where one cannot be.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A way to serve herd's protocol, or a yardstick that does not.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    pub name: String,
+    pub speaks: Speaks,
+    /// Program and arguments, in which `{name}`, `{port}` and `{config}` are filled in.
+    command: Vec<String>,
+    needs: Vec<Need>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    Herd,
+    /// The same line to everything.
+    Echo,
+    /// RESP, on `{port}`; it does not say when it listens.
+    Redis,
+}
+
+/// What must be there, and the one line that brings it.
+#[derive(Clone, Debug)]
+struct Need {
+    /// Succeeds when it is there.
+    test: Vec<String>,
+    install: &'static str,
+}
+
+/// Where the comparison and what it builds are.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The folder of the comparison's Cargo.toml.
+    pub bench: PathBuf,
+    /// The folder of the built variants: `release` or `debug`.
+    pub built: PathBuf,
+    /// herd itself.
+    pub herd: PathBuf,
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
+    let mut command = vec![program.display().to_string()];
+    command.extend(words(arguments));
+    Variant { name: name.into(), speaks: Speaks::Herd, command, needs: Vec::new() }
+}
+
+/// Every variant, herd first.
+pub fn all(places: &Places) -> Vec<Variant> {
+    let built = |bin: &str| places.built.join(bin);
+    let inside = |path: &str| places.bench.join("variants").join(path).display().to_string();
+    let python = inside("asyncio/.venv/bin/python");
+    let asyncio = |name: &str, flag: &str| Variant {
+        needs: vec![need(&[&python, "-c", "import aiohttp, uvloop"], "bench/setup python")],
+        ..variant(
+            name,
+            Path::new(&python),
+            &format!("{} {flag} {{name}} {{config}}", inside("asyncio/server.py")),
+        )
+    };
+    let node = Variant {
+        needs: vec![
+            need(&["node", "--version"], "apt-get install nodejs npm"),
+            need(&["test", "-d", &inside("node/node_modules")], "bench/setup node"),
+        ],
+        ..variant("node", Path::new("node"), &format!("{} {{name}} {{config}}", inside("node/server.mjs")))
+    };
+    let redis = Variant {
+        speaks: Speaks::Redis,
+        needs: vec![need(&["redis-server", "--version"], "apt-get install redis-server")],
+        ..variant("redis", Path::new("redis-server"), "--port {port} --bind 127.0.0.1 --appendonly no")
+    };
+    vec![
+        variant("herd", &places.herd, "{name} --config {config}"),
+        variant("tokio", &built("tokio"), "{name} {config}"),
+        variant("tokio-1", &built("tokio"), "--current-thread {name} {config}"),
+        variant("tokio-batched", &built("tokio-batched"), "{name} {config}"),
+        variant("pool", &built("pool"), "{name} {config}"),
+        variant("threads", &built("threads"), "{name} {config}"),
+        asyncio("asyncio", ""),
+        asyncio("uvloop", "--uvloop"),
+        node,
+        Variant { speaks: Speaks::Echo, ..variant("echo", &built("echo"), "{name} {config}") },
+        redis,
+    ]
+}
+
+fn need(test: &[&str], install: &'static str) -> Need {
+    Need { test: test.iter().map(|word| (*word).to_owned()).collect(), install }
+}
+
+impl Variant {
+    /// Anyone's own, by `NAME=command`.
+    ///
+    /// # Errors
+    /// There is no name or no command.
+    pub fn custom(text: &str) -> Result<Variant, String> {
+        let (name, command) = text.split_once('=').unwrap_or(("", ""));
+        let command = words(command);
+        if name.is_empty() || command.is_empty() {
+            return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
+        }
+        Ok(Variant { name: name.into(), speaks: Speaks::Herd, command, needs: Vec::new() })
+    }
+
+    /// The line that installs the first thing it lacks.
+    pub fn lacks(&self) -> Option<&'static str> {
+        self.needs.iter().find(|need| !need.is_met()).map(|need| need.install)
+    }
+
+    /// Starts the server `name` of a config, on `port` if it is one that must be told.
+    pub fn command(&self, name: &str, port: u16, config: &Path) -> Command {
+        let fill = |word: &String| {
+            word.replace("{name}", name)
+                .replace("{port}", &port.to_string())
+                .replace("{config}", &config.display().to_string())
+        };
+        let mut words = self.command.iter().map(fill);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).env("HERD_PLACES_KEY", "bench");
+        if self.speaks == Speaks::Redis {
+            // An empty argument, which a template of words cannot hold: no snapshots.
+            command.args(["--save", ""]);
+        }
+        command
+    }
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        let [program, arguments @ ..] = &self.test[..] else { return true };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_of_anyones_own_is_started_by_its_template() {
+        let own = Variant::custom("mine=python3 my.py --port {port} {name} {config}").expect("valid");
+        let command = own.command("Goloman", 5, Path::new("herd.conf"));
+        assert_eq!(command.get_program(), "python3");
+        let arguments: Vec<_> = command.get_args().collect();
+        assert_eq!(arguments, ["my.py", "--port", "5", "Goloman", "herd.conf"]);
+        for wrong in ["", "x", "x=", "=x"] {
+            assert!(Variant::custom(wrong).is_err_and(|why| why.contains("NAME=")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_the_line_that_installs_it() {
+        let mut own = Variant::custom("mine=true").expect("valid");
+        assert_eq!(own.lacks(), None);
+        own.needs = vec![need(&["true"], "a"), need(&["no-such-program"], "b"), need(&["false"], "c")];
+        assert_eq!(own.lacks(), Some("b"));
+    }
+}

@@ -1,0 +1,85 @@
+//! The workloads: what a cell of the comparison does to a server.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::generator::Plan;
+use crate::pacing::Pace;
+
+/// One column of the comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Workload {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub connections: usize,
+    pub depth: usize,
+    pub idle: usize,
+    pub fresh: bool,
+    /// One in so many commands is a WHATSAT; 0 is never.
+    pub whatsat_every: u64,
+    /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
+    pub open_share: Option<f64>,
+}
+
+const PLAIN: Workload = Workload {
+    name: "",
+    about: "",
+    connections: 50,
+    depth: 1,
+    idle: 0,
+    fresh: false,
+    whatsat_every: 0,
+    open_share: None,
+};
+
+/// All that load one server.
+pub const ALL: [Workload; 9] = [
+    Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
+    Workload { name: "50", about: "50 connections", ..PLAIN },
+    Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
+    Workload { name: "5000", about: "5,000 connections", connections: 5_000, ..PLAIN },
+    Workload {
+        name: "pipelined",
+        about: "50 connections, 16 commands under way on each",
+        depth: 16,
+        ..PLAIN
+    },
+    Workload { name: "fresh", about: "a connection for every command, 50 at a time", fresh: true, ..PLAIN },
+    Workload { name: "idle", about: "50 connections beside 10,000 idle", idle: 10_000, ..PLAIN },
+    Workload { name: "mixed", about: "50 connections, 1 in 5 a WHATSAT", whatsat_every: 5, ..PLAIN },
+    Workload {
+        name: "open",
+        about: "50 connections, open loop at a quarter of what the first server does",
+        open_share: Some(0.25),
+        ..PLAIN
+    },
+];
+
+impl Workload {
+    pub fn find(name: &str) -> Option<Workload> {
+        ALL.into_iter().find(|workload| workload.name == name)
+    }
+
+    /// The run of it against a server.
+    pub fn plan(&self, address: SocketAddr, dialect: Dialect, times: Times, threads: usize) -> Plan {
+        Plan {
+            address,
+            dialect,
+            connections: self.connections,
+            idle: self.idle,
+            fresh: self.fresh,
+            pace: Pace::Closed { depth: self.depth },
+            warm_up: times.warm_up,
+            measured: times.measured,
+            threads,
+        }
+    }
+}
+
+/// How long a run takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    pub warm_up: Duration,
+    pub measured: Duration,
+}

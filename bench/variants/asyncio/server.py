@@ -1,0 +1,304 @@
+"""One server of the herd on asyncio streams: python3 server.py [--uvloop] NAME CONFIG
+
+A coroutine per connection and one per neighbour, all on one thread, so nothing needs a lock.
+Everything a client says stays bytes: its ID need not be UTF-8.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import time
+import tomllib
+from contextlib import suppress
+from typing import NamedTuple
+from urllib.parse import quote
+
+import aiohttp
+import uvloop
+
+LINE_MAX = 4096  # bytes, without the line end
+BACKLOG = 4096
+QUEUE_MAX = 10_000  # lines waiting for a neighbour
+RETRY_MIN_S, RETRY_MAX_S = 0.1, 2
+LINGER_S, HTTP_TIMEOUT_S = 2, 5
+HTTP_CONNECTIONS = 256
+NS = 1_000_000_000
+
+# The ranges are in the patterns: a float would take 90.00000000000000000001 for 90.
+LOCATION = re.compile(
+    rb"([+-](?:[0-8]?\d(?:\.\d+)?|90(?:\.0+)?))"
+    rb"([+-](?:(?:0\d\d|1[0-7]\d|\d\d?)(?:\.\d+)?|180(?:\.0+)?))"
+)
+TIME = re.compile(rb"(\d+)(?:\.(\d{1,9}))?")
+DIFFERENCE = re.compile(rb"[+-]\d+(?:\.\d+)?")
+RADIUS_KM = re.compile(rb"0*(?:[0-4]?\d(?:\.\d+)?|50(?:\.0+)?)")
+BOUND = re.compile(rb"0*(?:1?\d|20)")
+NEWLINES = re.compile(rb"\n+")
+
+
+class LineTooLong(Exception):
+    def __init__(self, head):
+        self.head = head
+
+
+class Record(NamedTuple):
+    """What is known of a client. Compared as a tuple, the newer one is the greater one, the same
+    on every server."""
+
+    time: tuple[int, bytes, bytes]
+    location: bytes
+    origin: bytes
+    difference: bytes
+    line: bytes  # the AT line with its newline
+
+
+def record_of(origin, difference, client, location, time):
+    whole, _, fraction = time.partition(b".")
+    whole = whole.lstrip(b"0")
+    # Compares as a number, of any size and without rounding.
+    exact = len(whole), whole, fraction.rstrip(b"0")
+    line = b"AT %s %s %s %s %s\n" % (origin, difference, client, location, time)
+    return Record(exact, location, origin, difference, line)
+
+
+def difference_to_now(time_text):
+    whole, fraction = TIME.fullmatch(time_text).groups(b"")
+    difference = time.time_ns() - int(whole) * NS - int(fraction.ljust(9, b"0"))
+    seconds, nanoseconds = divmod(abs(difference), NS)
+    return b"%s%d.%09d" % (b"-" if difference < 0 else b"+", seconds, nanoseconds)
+
+
+def degrees(text):
+    """Plain decimals, which str(float) is not for small numbers."""
+    return f"{float(text):.9f}".rstrip("0").rstrip(".")
+
+
+def to_json(value):
+    return json.dumps(value, indent=3, separators=(",", " : "), ensure_ascii=False).encode()
+
+
+def no_results(status, **more):
+    return to_json({"html_attributions": [], "results": [], "status": status, **more})
+
+
+class Link:
+    """The way to one neighbour: what it has not been told yet, and the connection for it."""
+
+    def __init__(self, address, store):
+        self.address = address
+        self.store = store
+        self.pending = []
+        self.behind = True  # it is due the whole store, which has all that is pending
+        self.wake = asyncio.Event()
+
+    def tell(self, line):
+        if self.behind:
+            return
+        if len(self.pending) < QUEUE_MAX:
+            self.pending.append(line)
+        else:
+            self.behind = True
+        self.wake.set()
+
+    def take(self):
+        lines = [record.line for record in self.store.values()] if self.behind else self.pending
+        self.pending = []
+        self.behind = False
+        self.wake.clear()
+        return b"".join(lines)
+
+    async def keep(self):
+        rest = RETRY_MIN_S
+        while True:
+            with suppress(OSError):
+                reader, writer = await asyncio.open_connection(*self.address)
+                rest = RETRY_MIN_S
+                await self.feed(reader, writer)
+            await asyncio.sleep(rest)
+            rest = min(2 * rest, RETRY_MAX_S)
+
+    async def feed(self, reader, writer):
+        # A neighbour that went away is seen by reading only: a write would succeed once more.
+        gone = asyncio.create_task(discard(reader))
+        gone.add_done_callback(lambda _: self.wake.set())
+        try:
+            while not gone.done():
+                writer.write(self.take())
+                await writer.drain()
+                await self.wake.wait()
+        finally:
+            self.behind = True
+            gone.cancel()
+            writer.close()
+
+
+async def discard(reader):
+    with suppress(OSError):
+        while await reader.read(65536):
+            pass
+
+
+class Server:
+    def __init__(self, name, neighbours, places_url, http):
+        self.name = name.encode()
+        self.store = {}
+        self.links = [Link(address, self.store) for address in neighbours]
+        self.neighbour_hosts = {
+            info[4][0] for host, _ in neighbours for info in socket.getaddrinfo(host, None)
+        }
+        self.places_url = places_url
+        self.places_key = quote(os.environ.get("HERD_PLACES_KEY", ""))
+        self.http = http
+
+    async def serve(self, reader, writer):
+        is_neighbour = writer.get_extra_info("peername")[0] in self.neighbour_hosts
+        try:
+            while line := await read_line(reader, is_neighbour):
+                if reply := await self.answer(line, is_neighbour):
+                    writer.write(reply)
+                    await writer.drain()
+        except LineTooLong as line:
+            writer.write(b"? " + line.head + b"\n")
+            writer.write_eof()
+            # Closing with input unread would reset the reply away.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(discard(reader), LINGER_S)
+        except OSError:
+            pass  # the client is gone
+        finally:
+            writer.close()
+
+    async def answer(self, line, is_neighbour):
+        match line.split():
+            case []:
+                return None
+            case [b"IAMAT", client, location, time] if is_position(location, time):
+                return self.iamat(client, location, time)
+            case [b"WHATSAT", client, radius, bound] if (
+                client in self.store and RADIUS_KM.fullmatch(radius) and BOUND.fullmatch(bound)
+            ):
+                return await self.whatsat(self.store[client], float(radius), int(bound))
+            case [b"AT", *fields] if is_neighbour:
+                # A link that died within a line leaves a stump whose cut time is still a time.
+                if len(fields) == 5 and line.endswith(b"\n"):
+                    self.at(*fields)
+                return None
+        if line.endswith(b"\n"):
+            line = line[:-1].removesuffix(b"\r")
+        return b"? " + line + b"\n"
+
+    def iamat(self, client, location, time):
+        record = record_of(self.name, difference_to_now(time), client, location, time)
+        stored = self.store.get(client)
+        # The difference left out: a report that is repeated is no news.
+        if stored is None or record[:3] > stored[:3]:
+            self.learn(client, record)
+        return record.line
+
+    def at(self, origin, difference, client, location, time):
+        if not is_position(location, time) or not DIFFERENCE.fullmatch(difference):
+            return
+        record = record_of(origin, difference, client, location, time)
+        stored = self.store.get(client)
+        if stored is None or record > stored:
+            self.learn(client, record)
+
+    def learn(self, client, record):
+        self.store[client] = record
+        # Also to the one it came from: neighbours may share an address, and it drops what it knows.
+        for link in self.links:
+            link.tell(record.line)
+
+    async def whatsat(self, record, radius_km, bound):
+        radius_m = round(radius_km * 1000)
+        is_asked = radius_m > 0 and bound > 0
+        text = await self.places(record, radius_m, bound) if is_asked else no_results("ZERO_RESULTS")
+        return record.line + text + b"\n\n"
+
+    async def places(self, record, radius_m, bound):
+        latitude, longitude = map(degrees, LOCATION.fullmatch(record.location).groups())
+        query = f"location={latitude},{longitude}&radius={radius_m}&key={self.places_key}"
+        try:
+            async with self.http.get(f"{self.places_url}?{query}") as response:
+                response.raise_for_status()
+                text = await response.read()
+            answer = json.loads(text)
+            if len(answer["results"]) > bound:
+                return to_json(answer | {"results": answer["results"][:bound]})
+            return NEWLINES.sub(b"\n", text).rstrip(b"\n")
+        except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError) as why:
+            # Only the kind: the text of an error may have the URL and so the key.
+            message = f"the places provider failed: {type(why).__name__}"
+            return no_results("UNKNOWN_ERROR", error_message=message)
+
+
+async def read_line(reader, is_neighbour):
+    """A line with its newline; without it at the end of the stream, which is empty after that."""
+    try:
+        return await reader.readuntil()
+    except asyncio.IncompleteReadError as end:
+        return end.partial
+    except asyncio.LimitOverrunError:
+        head = await reader.readexactly(LINE_MAX)
+    # An AT line is longer than the IAMAT it tells of, by a name and a difference.
+    if is_neighbour and head.split(None, 1)[:1] == [b"AT"]:
+        return head + await read_line(reader, False)
+    if await reader.read(1) == b"\r" and await reader.read(1) == b"\n":
+        return head + b"\r\n"
+    raise LineTooLong(head)
+
+
+def is_position(location, time):
+    return LOCATION.fullmatch(location) and TIME.fullmatch(time)
+
+
+def address_of(server):
+    host, _, port = server["listen"].rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+async def run(name, config):
+    servers = config["servers"]
+    neighbours = [
+        address_of(other)
+        for other_name, other in servers.items()
+        if other_name in servers[name].get("neighbours", []) or name in other.get("neighbours", [])
+    ]
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=HTTP_CONNECTIONS),
+        timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S),
+    ) as http:
+        server = Server(name, neighbours, config.get("places", {}).get("url", ""), http)
+        host, port = address_of(servers[name])
+        listener = await asyncio.start_server(server.serve, host, port, limit=LINE_MAX, backlog=BACKLOG)
+        print(f"{name} listens on {host}:{listener.sockets[0].getsockname()[1]}", flush=True)
+        # Held in a list: the event loop itself has only weak references to its tasks.
+        links = [asyncio.create_task(link.keep()) for link in server.links]
+        await stop.wait()
+        for link in links:
+            link.cancel()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop's event loop")
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("config", metavar="CONFIG")
+    arguments = parser.parse_args()
+    with open(arguments.config, "rb") as file:
+        config = tomllib.load(file)
+    if arguments.name not in config["servers"]:
+        parser.error(f"no server {arguments.name} in {arguments.config}")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if arguments.uvloop else None) as runner:
+        runner.run(run(arguments.name, config))
+
+
+if __name__ == "__main__":
+    main()

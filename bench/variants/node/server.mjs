@@ -1,0 +1,294 @@
+// One server of the herd on node:net: node server.mjs NAME CONFIG
+//
+// Everything runs on one thread, so nothing needs a lock. Bytes are latin1 strings, a character a
+// byte: a client's ID need not be UTF-8.
+
+import { readFileSync } from "node:fs";
+import net from "node:net";
+import { parse } from "smol-toml";
+
+const LINE_MAX = 4096; // bytes, without the line end
+const AT_LINE_MAX = 2 * LINE_MAX + 96; // longer than the IAMAT it tells of by a name and a difference
+const BACKLOG = 4096;
+const QUEUE_MAX = 10_000; // lines waiting for a neighbour
+const [RETRY_MIN_MS, RETRY_MAX_MS] = [100, 2000];
+const LINGER_MS = 2000;
+const HTTP_TIMEOUT_MS = 5000;
+const HTTP_CONNECTIONS = 256;
+
+const FIELDS = /[^ \t\r\n\f\v]+/g; // \s would take U+00A0 too, which here may be part of a letter
+// The ranges are in the patterns: a float would take 90.00000000000000000001 for 90.
+const LOCATION =
+  /^([+-](?:[0-8]?\d(?:\.\d+)?|90(?:\.0+)?))([+-](?:(?:0\d\d|1[0-7]\d|\d\d?)(?:\.\d+)?|180(?:\.0+)?))$/;
+const TIME = /^\d+(?:\.\d{1,9})?$/;
+const DIFFERENCE = /^[+-]\d+(?:\.\d+)?$/;
+const RADIUS_KM = /^0*(?:[0-4]?\d(?:\.\d+)?|50(?:\.0+)?)$/;
+const BOUND = /^0*(?:1?\d|20)$/;
+
+const NS = 1_000_000_000n;
+// Date.now() has milliseconds only; the monotonic clock has nanoseconds, but counts from the boot.
+const CLOCK_OFFSET_NS =
+  BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n - process.hrtime.bigint();
+
+function differenceToNow(time) {
+  const [whole, fraction = ""] = time.split(".");
+  const now = process.hrtime.bigint() + CLOCK_OFFSET_NS;
+  const difference = now - (BigInt(whole) * NS + BigInt(fraction.padEnd(9, "0")));
+  const [sign, size] = difference < 0n ? ["-", -difference] : ["+", difference];
+  return `${sign}${size / NS}.${String(size % NS).padStart(9, "0")}`;
+}
+
+// What is known of a client: its AT line with the newline, and the fields that say how new it is.
+class Record {
+  constructor(origin, difference, client, location, time) {
+    const text = `AT ${origin} ${difference} ${client} ${location} ${time}\n`;
+    // A copy: parts of a string keep the whole of it in memory, here all that came with the line.
+    this.line = Buffer.from(text, "latin1").toString("latin1");
+    [, this.origin, this.difference, this.client, this.location, this.time] = this.line.slice(0, -1).split(" ");
+    const [whole, fraction = ""] = this.time.split(".");
+    this.whole = whole.replace(/^0+/, "");
+    this.fraction = fraction.replace(/0+$/, "");
+  }
+
+  // Positive if this report is newer than the other, by an order that is the same on every server.
+  // The time counts as a number, of any size and without rounding.
+  compareReport(other) {
+    return (
+      this.whole.length - other.whole.length ||
+      compare(this.whole, other.whole) ||
+      compare(this.fraction, other.fraction) ||
+      compare(this.location, other.location) ||
+      compare(this.origin, other.origin)
+    );
+  }
+
+  compareAge(other) {
+    return (
+      this.compareReport(other) || compare(this.difference, other.difference) || compare(this.time, other.time)
+    );
+  }
+}
+
+function compare(a, b) {
+  return a === b ? 0 : a > b ? 1 : -1;
+}
+
+const store = new Map();
+
+function learn(record) {
+  store.set(record.client, record);
+  // Also to the one it came from: neighbours may share an address, and it drops what it knows.
+  for (const link of links) link.tell(record.line);
+}
+
+// The way to one neighbour: what it has not been told yet, and the connection for it.
+class Link {
+  pending = [];
+  behind = true; // it is due the whole store, which has all that is pending
+  scheduled = false;
+  retryMs = RETRY_MIN_MS;
+
+  constructor(address) {
+    this.address = address;
+  }
+
+  connect() {
+    this.socket = net.connect({ ...this.address, noDelay: true });
+    this.socket.on("connect", () => {
+      this.retryMs = RETRY_MIN_MS;
+      this.flush();
+    });
+    this.socket.on("drain", () => this.flush());
+    this.socket.on("error", () => {}); // "close" follows
+    this.socket.on("close", () => {
+      this.behind = true;
+      setTimeout(() => this.connect(), this.retryMs);
+      this.retryMs = Math.min(2 * this.retryMs, RETRY_MAX_MS);
+    });
+    this.socket.resume(); // that it is gone is seen by reading only
+  }
+
+  tell(line) {
+    if (this.behind) return;
+    if (this.pending.length < QUEUE_MAX) this.pending.push(line);
+    else this.behind = true;
+    // One write for all the news of this turn of the event loop.
+    if (!this.scheduled) setImmediate(() => this.flush());
+    this.scheduled = true;
+  }
+
+  flush() {
+    this.scheduled = false;
+    if (this.socket.readyState !== "open" || this.socket.writableNeedDrain) return;
+    const lines = this.behind ? Array.from(store.values(), (record) => record.line) : this.pending;
+    this.pending = [];
+    this.behind = false;
+    if (lines.length > 0) this.socket.write(lines.join(""), "latin1");
+  }
+}
+
+class Connection {
+  text = ""; // what has come and is not answered yet
+  ended = false; // the peer sends no more
+  waiting = false; // for the places; later commands wait, too
+  refused = false;
+
+  constructor(socket) {
+    this.socket = socket;
+    this.isNeighbour = neighbourHosts.has(socket.remoteAddress);
+    socket.setEncoding("latin1");
+    socket.on("data", (chunk) => {
+      this.text += chunk;
+      this.proceed();
+    });
+    socket.on("end", () => {
+      this.ended = true;
+      this.proceed();
+    });
+    socket.on("drain", () => this.proceed());
+    socket.on("error", () => {}); // "close" follows
+  }
+
+  proceed() {
+    this.socket.cork();
+    this.answerLines();
+    this.socket.uncork();
+    if (this.isBusy()) this.socket.pause();
+    else this.socket.resume();
+  }
+
+  isBusy() {
+    return this.waiting || this.socket.writableNeedDrain;
+  }
+
+  answerLines() {
+    let begin = 0;
+    while (!this.isBusy() && !this.refused) {
+      const newline = this.text.indexOf("\n", begin);
+      if (newline < 0) break;
+      const line = this.text.slice(begin, newline + 1);
+      begin = newline + 1;
+      if (this.isTooLong(line)) this.refuse(line);
+      else this.answer(line);
+    }
+    this.text = this.refused ? "" : this.text.slice(begin);
+    if (this.isBusy() || this.refused) return;
+    if (this.isTooLong(this.text)) {
+      this.refuse(this.text);
+    } else if (this.ended) {
+      const last = this.text;
+      this.text = "";
+      this.answer(last);
+      if (!this.waiting) this.socket.end();
+    }
+  }
+
+  // Whether a line, or the front of one, is longer than a line may be.
+  isTooLong(text) {
+    if (text.length <= LINE_MAX) return false;
+    const isAt = this.isNeighbour && text.slice(0, LINE_MAX).match(FIELDS)?.[0] === "AT";
+    // An unfinished line may still turn out to end in CRLF.
+    const end = this.ended && !text.endsWith("\n") ? text : text.replace(/\r?\n?$/, "");
+    return end.length > (isAt ? AT_LINE_MAX : LINE_MAX);
+  }
+
+  refuse(line) {
+    this.refused = true;
+    this.text = "";
+    this.socket.end(`? ${line.slice(0, LINE_MAX)}\n`, "latin1");
+    // Closing with input unread would reset the reply away.
+    setTimeout(() => this.socket.destroy(), LINGER_MS);
+  }
+
+  answer(line) {
+    const [keyword, ...fields] = line.match(FIELDS) ?? [];
+    if (keyword === undefined) return;
+    if (keyword === "AT" && this.isNeighbour) {
+      // A link that died within a line leaves a stump whose cut time is still a time.
+      if (fields.length === 5 && line.endsWith("\n")) this.at(...fields);
+      return;
+    }
+    const isDone =
+      fields.length === 3 &&
+      ((keyword === "IAMAT" && this.iamat(...fields)) || (keyword === "WHATSAT" && this.whatsat(...fields)));
+    if (!isDone) this.socket.write(`? ${line.replace(/\r?\n$/, "")}\n`, "latin1");
+  }
+
+  iamat(client, location, time) {
+    if (!LOCATION.test(location) || !TIME.test(time)) return false;
+    const record = new Record(name, differenceToNow(time), client, location, time);
+    const stored = store.get(client);
+    // The difference left out: a report that is repeated is no news.
+    if (stored === undefined || record.compareReport(stored) > 0) learn(record);
+    this.socket.write(record.line, "latin1");
+    return true;
+  }
+
+  at(origin, difference, client, location, time) {
+    if (!LOCATION.test(location) || !TIME.test(time) || !DIFFERENCE.test(difference)) return;
+    const record = new Record(origin, difference, client, location, time);
+    const stored = store.get(client);
+    if (stored === undefined || record.compareAge(stored) > 0) learn(record);
+  }
+
+  whatsat(client, radius, bound) {
+    const record = store.get(client);
+    if (record === undefined || !RADIUS_KM.test(radius) || !BOUND.test(bound)) return false;
+    this.waiting = true;
+    places(record.location, Math.round(Number(radius) * 1000), Number(bound)).then((text) => {
+      this.waiting = false;
+      this.socket.write(Buffer.concat([Buffer.from(record.line, "latin1"), Buffer.from(`${text}\n\n`)]));
+      this.proceed();
+    });
+    return true;
+  }
+}
+
+// Plain decimals, which String(Number) is not for small numbers.
+function degrees(text) {
+  return Number(text).toFixed(9).replace(/\.?0+$/, "");
+}
+
+function noResults(status, more = "") {
+  return `{\n   "html_attributions" : [],\n   "results" : [],\n   "status" : "${status}"${more}\n}`;
+}
+
+async function places(location, radiusM, bound) {
+  if (radiusM === 0 || bound === 0) return noResults("ZERO_RESULTS");
+  const [, latitude, longitude] = LOCATION.exec(location);
+  const query = `location=${degrees(latitude)},${degrees(longitude)}&radius=${radiusM}&key=${placesKey}`;
+  try {
+    const text = await fetchText(`${placesUrl}?${query}`);
+    const answer = JSON.parse(text);
+    if (answer.results.length <= bound) return text.replace(/\n+/g, "\n").replace(/\n$/, "");
+    answer.results.length = bound;
+    return JSON.stringify(answer, null, 3);
+  } catch (why) {
+    // Only the kind: the text of an error may have the URL and so the key.
+    return noResults("UNKNOWN_ERROR", `,\n   "error_message" : "the places provider failed: ${why.name}"`);
+  }
+}
+
+let asking = 0;
+const waitingToAsk = [];
+
+// fetch keeps connections for reuse, but would open as many as there are requests.
+async function fetchText(url) {
+  const signal = AbortSignal.timeout(HTTP_TIMEOUT_MS);
+  if (asking < HTTP_CONNECTIONS) asking += 1;
+  else await new Promise((resolve) => waitingToAsk.push(resolve));
+  try {
+    const response = await fetch(url, { signal });
+    if (!response.ok) throw new Error();
+    return await response.text();
+  } finally {
+    const next = waitingToAsk.shift();
+    if (next) next();
+    else asking -= 1;
+  }
+}
+
+function addressOf(server) {
+  const colon = server.listen.lastIndexOf(":");
+  return { host: server.listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(server.listen.slice(colon + 1)) };
+}

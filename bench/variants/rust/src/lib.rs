@@ -1,0 +1,128 @@
+//! What the Rust variants share with herd and with each other: herd's own protocol and store. So
+//! what is compared is how connections are served, not how fast a time is parsed. A variant is one
+//! file of `bin/` and one of `asynchronous.rs` or `blocking.rs`.
+#![forbid(unsafe_code)]
+
+pub mod asynchronous;
+pub mod blocking;
+pub mod places;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use herd::config::Config;
+use herd::limits::STORE_BUCKETS;
+use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
+
+/// Bytes of a line without its newline; one that is longer is refused and the connection closed.
+pub const MAX_LINE: usize = 4_096;
+
+/// News that may wait for a neighbour; when it is full, the neighbour gets the whole store again.
+pub const QUEUE: usize = 10_000;
+
+/// One server of herd.conf.
+pub struct Herd {
+    pub node: Node,
+    pub listen: String,
+    /// Where its neighbours listen.
+    pub neighbours: Vec<String>,
+    pub places: places::Settings,
+    peers: Vec<IpAddr>,
+}
+
+/// What becomes of a line.
+pub enum Outcome {
+    /// The reply, if one is due, is in the output.
+    Replied,
+    /// The places are to be asked first; then the line and the JSON are the reply.
+    Nearby(herd::node::Nearby),
+}
+
+impl Herd {
+    /// Reads the arguments `NAME CONFIG`.
+    ///
+    /// # Errors
+    /// They are not two, or the config is not valid; said on stderr by the exit status' owner.
+    pub fn from_args() -> Result<Herd, ExitCode> {
+        let arguments: Vec<_> =
+            std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+        let [name, path] = &arguments[..] else {
+            eprintln!("usage: VARIANT NAME CONFIG");
+            return Err(ExitCode::from(64));
+        };
+        let opened = Config::load(Path::new(path)).map_err(|why| why.to_string());
+        let herd = opened.and_then(|config| Herd::of(&config, name));
+        herd.map_err(|why| {
+            eprintln!("{why}");
+            ExitCode::from(78)
+        })
+    }
+
+    fn of(config: &Config, name: &str) -> Result<Herd, String> {
+        let index = config.find(name).ok_or_else(|| format!("no server {name:?}"))?;
+        let own = &config.servers[index];
+        let neighbours = own.neighbours.iter().map(|&other| config.servers[other].address.to_string());
+        let peers = own.neighbours.iter().filter_map(|&other| config.servers[other].address.ip());
+        Ok(Herd {
+            node: Node::new(name, None),
+            listen: own.listen.to_string(),
+            neighbours: neighbours.collect(),
+            peers: peers.collect(),
+            places: places::Settings::new(&config.places),
+        })
+    }
+
+    /// Who dials from an address: on loopback any neighbour, so news goes to all of them.
+    pub fn peer(&self, address: IpAddr) -> Peer {
+        let address = address.to_canonical();
+        let is_neighbour = self.peers.contains(&address);
+        let kind =
+            if is_neighbour { PeerKind::Neighbour { index: None, plain: false } } else { PeerKind::Stranger };
+        Peer { address, kind }
+    }
+
+    /// Answers one line without its newline, and adds to `news` what the neighbours must hear
+    /// before the reply is written.
+    pub fn answer(
+        &self,
+        text: &[u8],
+        terminated: bool,
+        peer: Peer,
+        out: &mut Vec<u8>,
+        news: &mut News,
+    ) -> Outcome {
+        let line = Line { text, terminated, alone: false };
+        match self.node.answer(line, peer, now_ns(), out, news) {
+            Reply::Nearby(nearby) => Outcome::Nearby(nearby),
+            Reply::Located | Reply::Refused(_) | Reply::Silence(_) => Outcome::Replied,
+        }
+    }
+
+    /// The whole store as AT lines, for a neighbour that has just been connected.
+    pub fn store(&self) -> Vec<u8> {
+        let mut lines = Vec::new();
+        (0..STORE_BUCKETS).for_each(|bucket| self.node.store.copy_bucket(bucket, &mut lines));
+        lines
+    }
+
+    /// Says that connections are taken now.
+    pub fn ready(&self, address: std::net::SocketAddr) {
+        println!("{} listens on {address}", self.node.name());
+    }
+}
+
+/// The reply to a line that is too long.
+pub fn too_long(line: &[u8]) -> Vec<u8> {
+    [b"? ", &line[..MAX_LINE], b"\n"].concat()
+}
+
+/// Whether a line, or the front of one, is longer than a line may be.
+pub fn is_too_long(text: &[u8]) -> bool {
+    text.strip_suffix(b"\r").unwrap_or(text).len() > MAX_LINE
+}
+
+fn now_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
