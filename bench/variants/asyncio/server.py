@@ -11,9 +11,9 @@ import os
 import re
 import signal
 import socket
-import time
 import tomllib
-from contextlib import suppress
+from contextlib import closing, suppress
+from time import time_ns
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -65,9 +65,9 @@ def record_of(origin, difference, client, location, time):
     return Record(exact, location, origin, difference, line)
 
 
-def difference_to_now(time_text):
-    whole, fraction = TIME.fullmatch(time_text).groups(b"")
-    difference = time.time_ns() - int(whole) * NS - int(fraction.ljust(9, b"0"))
+def difference_to_now(time):
+    whole, fraction = TIME.fullmatch(time).groups(b"")
+    difference = time_ns() - int(whole) * NS - int(fraction.ljust(9, b"0"))
     seconds, nanoseconds = divmod(abs(difference), NS)
     return b"%s%d.%09d" % (b"-" if difference < 0 else b"+", seconds, nanoseconds)
 
@@ -127,13 +127,20 @@ class Link:
         gone.add_done_callback(lambda _: self.wake.set())
         try:
             while not gone.done():
-                writer.write(self.take())
-                await writer.drain()
+                await send(writer, self.take())
                 await self.wake.wait()
         finally:
             self.behind = True
             gone.cancel()
             writer.close()
+
+
+async def send(writer, data):
+    # Writing to what is closed is an error in uvloop and none in asyncio.
+    if writer.is_closing():
+        raise ConnectionResetError
+    writer.write(data)
+    await writer.drain()
 
 
 async def discard(reader):
@@ -147,37 +154,36 @@ class Server:
         self.name = name.encode()
         self.store = {}
         self.links = [Link(address, self.store) for address in neighbours]
-        self.neighbour_hosts = {
-            info[4][0] for host, _ in neighbours for info in socket.getaddrinfo(host, None)
-        }
+        found = [socket.getaddrinfo(host, port) for host, port in neighbours]
+        self.neighbour_hosts = {info[4][0] for infos in found for info in infos}
         self.places_url = places_url
         self.places_key = quote(os.environ.get("HERD_PLACES_KEY", ""))
         self.http = http
 
     async def serve(self, reader, writer):
-        is_neighbour = writer.get_extra_info("peername")[0] in self.neighbour_hosts
-        try:
-            while line := await read_line(reader, is_neighbour):
-                if reply := await self.answer(line, is_neighbour):
-                    writer.write(reply)
-                    await writer.drain()
-        except LineTooLong as line:
-            writer.write(b"? " + line.head + b"\n")
-            writer.write_eof()
-            # Closing with input unread would reset the reply away.
-            with suppress(TimeoutError):
-                await asyncio.wait_for(discard(reader), LINGER_S)
-        except OSError:
-            pass  # the client is gone
-        finally:
-            writer.close()
+        peer = writer.get_extra_info("peername")
+        is_neighbour = peer is not None and peer[0] in self.neighbour_hosts
+        # It ends with an error when the client is gone or this server is told to stop.
+        with suppress(OSError, asyncio.CancelledError), closing(writer):
+            try:
+                while line := await read_line(reader, is_neighbour):
+                    if reply := await self.answer(line, is_neighbour):
+                        await send(writer, reply)
+            except LineTooLong as line:
+                await send(writer, b"? " + line.head + b"\n")
+                writer.write_eof()
+                # Closing with input unread would reset the reply away.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(discard(reader), LINGER_S)
 
     async def answer(self, line, is_neighbour):
         match line.split():
             case []:
                 return None
             case [b"IAMAT", client, location, time] if is_position(location, time):
-                return self.iamat(client, location, time)
+                record = record_of(self.name, difference_to_now(time), client, location, time)
+                self.learn(client, record, is_report=True)
+                return record.line
             case [b"WHATSAT", client, radius, bound] if (
                 client in self.store and RADIUS_KM.fullmatch(radius) and BOUND.fullmatch(bound)
             ):
@@ -191,27 +197,20 @@ class Server:
             line = line[:-1].removesuffix(b"\r")
         return b"? " + line + b"\n"
 
-    def iamat(self, client, location, time):
-        record = record_of(self.name, difference_to_now(time), client, location, time)
-        stored = self.store.get(client)
-        # The difference left out: a report that is repeated is no news.
-        if stored is None or record[:3] > stored[:3]:
-            self.learn(client, record)
-        return record.line
-
     def at(self, origin, difference, client, location, time):
-        if not is_position(location, time) or not DIFFERENCE.fullmatch(difference):
-            return
-        record = record_of(origin, difference, client, location, time)
-        stored = self.store.get(client)
-        if stored is None or record > stored:
-            self.learn(client, record)
+        if is_position(location, time) and DIFFERENCE.fullmatch(difference):
+            record = record_of(origin, difference, client, location, time)
+            self.learn(client, record, is_report=False)
 
-    def learn(self, client, record):
-        self.store[client] = record
-        # Also to the one it came from: neighbours may share an address, and it drops what it knows.
-        for link in self.links:
-            link.tell(record.line)
+    def learn(self, client, record, is_report):
+        # A client's own report that is repeated differs in the difference, but is no news.
+        compared = slice(3 if is_report else None)
+        stored = self.store.get(client)
+        if stored is None or record[compared] > stored[compared]:
+            self.store[client] = record
+            # Also to the one it came from, which drops it: neighbours may share an address.
+            for link in self.links:
+                link.tell(record.line)
 
     async def whatsat(self, record, radius_km, bound):
         radius_m = round(radius_km * 1000)
@@ -263,20 +262,21 @@ def address_of(server):
 
 async def run(name, config):
     servers = config["servers"]
-    neighbours = [
-        address_of(other)
-        for other_name, other in servers.items()
-        if other_name in servers[name].get("neighbours", []) or name in other.get("neighbours", [])
-    ]
+    own = servers[name]
+    # Talking is mutual: naming a neighbour on one side is enough.
+    named = own.get("neighbours", [])
+    naming = [other for other in servers if name in servers[other].get("neighbours", [])]
+    neighbours = [address_of(servers[other]) for other in {*named, *naming}]
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=HTTP_CONNECTIONS),
-        timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S),
+        # Without the threshold it would round a time-out of 5 s up to a whole second of its clock.
+        timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S, ceil_threshold=2 * HTTP_TIMEOUT_S),
     ) as http:
         server = Server(name, neighbours, config.get("places", {}).get("url", ""), http)
-        host, port = address_of(servers[name])
+        host, port = address_of(own)
         listener = await asyncio.start_server(server.serve, host, port, limit=LINE_MAX, backlog=BACKLOG)
         print(f"{name} listens on {host}:{listener.sockets[0].getsockname()[1]}", flush=True)
         # Held in a list: the event loop itself has only weak references to its tasks.

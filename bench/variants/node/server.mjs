@@ -3,6 +3,7 @@
 // Everything runs on one thread, so nothing needs a lock. Bytes are latin1 strings, a character a
 // byte: a client's ID need not be UTF-8.
 
+import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import { parse } from "smol-toml";
@@ -38,46 +39,37 @@ function differenceToNow(time) {
   return `${sign}${size / NS}.${String(size % NS).padStart(9, "0")}`;
 }
 
-// What is known of a client: its AT line with the newline, and the fields that say how new it is.
+// What is known of a client: its AT line with the newline, and what says how new it is.
 class Record {
   constructor(origin, difference, client, location, time) {
     const text = `AT ${origin} ${difference} ${client} ${location} ${time}\n`;
     // A copy: parts of a string keep the whole of it in memory, here all that came with the line.
     this.line = Buffer.from(text, "latin1").toString("latin1");
-    [, this.origin, this.difference, this.client, this.location, this.time] = this.line.slice(0, -1).split(" ");
-    const [whole, fraction = ""] = this.time.split(".");
-    this.whole = whole.replace(/^0+/, "");
-    this.fraction = fraction.replace(/0+$/, "");
+    const own = this.line.match(FIELDS);
+    [this.client, this.location] = own.slice(3);
+    // The time counts as a number, of any size and without rounding.
+    const [whole, fraction = ""] = own[5].split(".");
+    const seconds = whole.replace(/^0+/, "");
+    this.order = [seconds.length, seconds, fraction.replace(/0+$/, ""), own[4], own[1], own[2], own[5]];
   }
 
-  // Positive if this report is newer than the other, by an order that is the same on every server.
-  // The time counts as a number, of any size and without rounding.
-  compareReport(other) {
-    return (
-      this.whole.length - other.whole.length ||
-      compare(this.whole, other.whole) ||
-      compare(this.fraction, other.fraction) ||
-      compare(this.location, other.location) ||
-      compare(this.origin, other.origin)
-    );
+  // The same on every server: the time, then location, origin, difference, the time's digits.
+  isNewer(other, parts) {
+    for (let i = 0; i < parts; i += 1) {
+      if (this.order[i] !== other.order[i]) return this.order[i] > other.order[i];
+    }
+    return false;
   }
-
-  compareAge(other) {
-    return (
-      this.compareReport(other) || compare(this.difference, other.difference) || compare(this.time, other.time)
-    );
-  }
-}
-
-function compare(a, b) {
-  return a === b ? 0 : a > b ? 1 : -1;
 }
 
 const store = new Map();
 
-function learn(record) {
+function learn(record, { isReport }) {
+  const stored = store.get(record.client);
+  // A client's own report that is repeated differs in the difference, but is no news.
+  if (stored !== undefined && !record.isNewer(stored, isReport ? 5 : 7)) return;
   store.set(record.client, record);
-  // Also to the one it came from: neighbours may share an address, and it drops what it knows.
+  // Also to the one it came from, which drops it: neighbours may share an address.
   for (const link of links) link.tell(record.line);
 }
 
@@ -194,7 +186,6 @@ class Connection {
 
   refuse(line) {
     this.refused = true;
-    this.text = "";
     this.socket.end(`? ${line.slice(0, LINE_MAX)}\n`, "latin1");
     // Closing with input unread would reset the reply away.
     setTimeout(() => this.socket.destroy(), LINGER_MS);
@@ -217,18 +208,14 @@ class Connection {
   iamat(client, location, time) {
     if (!LOCATION.test(location) || !TIME.test(time)) return false;
     const record = new Record(name, differenceToNow(time), client, location, time);
-    const stored = store.get(client);
-    // The difference left out: a report that is repeated is no news.
-    if (stored === undefined || record.compareReport(stored) > 0) learn(record);
+    learn(record, { isReport: true });
     this.socket.write(record.line, "latin1");
     return true;
   }
 
   at(origin, difference, client, location, time) {
     if (!LOCATION.test(location) || !TIME.test(time) || !DIFFERENCE.test(difference)) return;
-    const record = new Record(origin, difference, client, location, time);
-    const stored = store.get(client);
-    if (stored === undefined || record.compareAge(stored) > 0) learn(record);
+    learn(new Record(origin, difference, client, location, time), { isReport: false });
   }
 
   whatsat(client, radius, bound) {
@@ -261,8 +248,7 @@ async function places(location, radiusM, bound) {
     const text = await fetchText(`${placesUrl}?${query}`);
     const answer = JSON.parse(text);
     if (answer.results.length <= bound) return text.replace(/\n+/g, "\n").replace(/\n$/, "");
-    answer.results.length = bound;
-    return JSON.stringify(answer, null, 3);
+    return JSON.stringify({ ...answer, results: answer.results.slice(0, bound) }, null, 3);
   } catch (why) {
     // Only the kind: the text of an error may have the URL and so the key.
     return noResults("UNKNOWN_ERROR", `,\n   "error_message" : "the places provider failed: ${why.name}"`);
@@ -279,8 +265,9 @@ async function fetchText(url) {
   else await new Promise((resolve) => waitingToAsk.push(resolve));
   try {
     const response = await fetch(url, { signal });
+    const text = await response.text();
     if (!response.ok) throw new Error();
-    return await response.text();
+    return text;
   } finally {
     const next = waitingToAsk.shift();
     if (next) next();
@@ -290,5 +277,32 @@ async function fetchText(url) {
 
 function addressOf(server) {
   const colon = server.listen.lastIndexOf(":");
-  return { host: server.listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(server.listen.slice(colon + 1)) };
+  const host = server.listen.slice(0, colon).replace(/^\[|\]$/g, "");
+  return { host, port: Number(server.listen.slice(colon + 1)) };
 }
+
+const [nameText, configPath] = process.argv.slice(2);
+const config = configPath === undefined ? {} : parse(readFileSync(configPath, "utf8"));
+const own = config.servers?.[nameText];
+if (own === undefined) {
+  console.error("usage: node server.mjs NAME CONFIG, where CONFIG has a table [servers.NAME]");
+  process.exit(64);
+}
+const name = Buffer.from(nameText).toString("latin1");
+const placesUrl = config.places?.url;
+const placesKey = encodeURIComponent(process.env.HERD_PLACES_KEY ?? "");
+const neighbours = Object.entries(config.servers)
+  // Talking is mutual: naming a neighbour on one side is enough.
+  .filter(([other, server]) => own.neighbours?.includes(other) || server.neighbours?.includes(nameText))
+  .map(([, server]) => addressOf(server));
+const links = neighbours.map((address) => new Link(address));
+const resolved = await Promise.all(neighbours.map(({ host }) => lookup(host, { all: true })));
+const neighbourHosts = new Set(resolved.flat().map(({ address }) => address));
+
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(0));
+const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => new Connection(socket));
+const { host, port } = addressOf(own);
+server.listen({ host, port, backlog: BACKLOG }, () => {
+  console.log(`${nameText} listens on ${host}:${server.address().port}`);
+  for (const link of links) link.connect();
+});
