@@ -153,6 +153,14 @@ fn cases() -> Vec<Case> {
         &[b"AT Peer +0.5 b +1+1 5\nWHATSAT b 10 5\n"],
         &json("b +34-118 1520023934"),
     );
+    let long = [b'l'; 4_070];
+    let at_long = [b"AT Peer +123456789.123456789 ", &long[..], b" +1+1 5\n"].concat();
+    add("a neighbour's AT may be longer than a client's line", &[&at_long], b"");
+    add(
+        "and is known",
+        &[b"WHATSAT ", &long, b" 10 5\n"],
+        &[&at_long, ANSWER.trim_end().as_bytes(), b"\n\n"].concat(),
+    );
     add("a stump of an AT does not count", &[b"AT Peer +0.5 u +1+1 15"], b"");
     add("so its client is unknown", &[b"WHATSAT u 10 5\n"], b"? WHATSAT u 10 5\n");
     cases

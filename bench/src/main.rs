@@ -6,6 +6,7 @@ mod compare;
 mod conformance;
 mod connection;
 mod dialect;
+mod diff;
 mod generator;
 mod load;
 mod pacing;
@@ -17,14 +18,17 @@ mod stats;
 mod variants;
 mod workload;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Args, Command};
+use report::Report;
 
 fn main() -> ExitCode {
     raise_file_limit();
     let done = match argh::from_env::<Args>().command {
-        Command::Compare(args) => compare::run(&args),
+        Command::Compare(args) if args.reports.is_empty() => compare::run(&args),
+        Command::Compare(args) => compare_reports(&args.reports),
         Command::Load(args) => load::run(&args),
     };
     match done {
@@ -34,6 +38,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Compares two reports; a regression is the status 1.
+fn compare_reports(paths: &[String]) -> Result<(), String> {
+    let [old, new] = paths else { return Err("compare takes two reports, the older first, or none".into()) };
+    let (old, new) = (Report::read(Path::new(old))?, Report::read(Path::new(new))?);
+    let (text, regressed) = diff::diff(&old, &new)?;
+    print!("{text}");
+    if regressed { Err("there is a regression of more than 10 %".into()) } else { Ok(()) }
 }
 
 /// As many descriptors as the system allows, here and in the servers that are started.

@@ -73,12 +73,6 @@ impl Process {
         let text = fs::read_to_string(&self.stderr).unwrap_or_default();
         text.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
-
-    /// Ends it at once, as a crash would.
-    pub fn kill(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Drop for Process {
@@ -162,8 +156,7 @@ mod tests {
         let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), None);
         let process = process.expect("started");
         assert_eq!(process.address, "127.0.0.1:5".parse().expect("an address"));
-        let usage = process.usage();
-        assert!(usage.resident_bytes > 100_000 && usage.threads == 1, "{usage:?}");
+        assert_eq!(process.usage().threads, 1);
         let pid = process.child.id();
         drop(process);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
@@ -181,8 +174,9 @@ mod tests {
     }
 
     #[test]
-    fn computing_time_is_read_in_seconds() {
-        let before = usage(std::process::id()).expect("read").cpu;
+    fn computing_time_is_read_in_seconds_and_memory_in_bytes() {
+        let Usage { cpu: before, resident_bytes, .. } = usage(std::process::id()).expect("read");
+        assert!((100_000..10_000_000_000).contains(&resident_bytes), "{resident_bytes}");
         let until = Instant::now() + Duration::from_millis(300);
         while Instant::now() < until {}
         let spent = usage(std::process::id()).expect("read").cpu - before;

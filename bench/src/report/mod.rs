@@ -90,9 +90,6 @@ pub enum Figure {
 }
 
 impl Figure {
-    pub const ALL: [Figure; 5] =
-        [Figure::PerSecond, Figure::CpuUs, Figure::P50Us, Figure::P99Us, Figure::GrownBytes];
-
     pub fn name(self) -> &'static str {
         match self {
             Figure::PerSecond => "requests/s",

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use herd::node::{Nearby, News};
 use socket2::{Domain, Socket, Type};
 
-use crate::{Herd, MAX_LINE, Outcome, QUEUE, is_too_long, places, too_long};
+use crate::{AT_LINE_MAX, Herd, Outcome, QUEUE, is_too_long, places, too_long};
 
 /// A running server, shared by the threads of its connections.
 pub struct Server {
@@ -81,9 +81,9 @@ impl Server {
             line.clear();
             out.clear();
             // One more than the longest line with its CRLF is enough to see that it is too long.
-            (&mut reader).take(MAX_LINE as u64 + 3).read_until(b'\n', &mut line)?;
+            (&mut reader).take(AT_LINE_MAX as u64 + 3).read_until(b'\n', &mut line)?;
             let terminated = line.pop_if(|last| *last == b'\n').is_some();
-            if is_too_long(&line) {
+            if is_too_long(&line, peer) {
                 writer.write_all(&too_long(&line))?;
                 return close(reader.into_inner());
             }

@@ -19,6 +19,9 @@ use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
 /// Bytes of a line without its newline; one that is longer is refused and the connection closed.
 pub const MAX_LINE: usize = 4_096;
 
+/// The same for the AT line of a neighbour.
+pub const AT_LINE_MAX: usize = 2 * MAX_LINE;
+
 /// News that may wait for a neighbour; when it is full, the neighbour gets the whole store again.
 pub const QUEUE: usize = 10_000;
 
@@ -118,9 +121,12 @@ pub fn too_long(line: &[u8]) -> Vec<u8> {
     [b"? ", &line[..MAX_LINE], b"\n"].concat()
 }
 
-/// Whether a line, or the front of one, is longer than a line may be.
-pub fn is_too_long(text: &[u8]) -> bool {
-    text.strip_suffix(b"\r").unwrap_or(text).len() > MAX_LINE
+/// Whether a line, or the front of one, is longer than this peer's may be. A neighbour's AT line has
+/// a name and a difference more than the client's line it tells of.
+pub fn is_too_long(text: &[u8], peer: Peer) -> bool {
+    let is_at = peer.kind != PeerKind::Stranger && text.starts_with(b"AT ");
+    let max = if is_at { AT_LINE_MAX } else { MAX_LINE };
+    text.strip_suffix(b"\r").unwrap_or(text).len() > max
 }
 
 fn now_ns() -> u64 {

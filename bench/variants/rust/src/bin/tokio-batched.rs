@@ -37,7 +37,7 @@ async fn serve(server: Arc<Server>, mut stream: TcpStream) -> io::Result<()> {
             let rest = &input[done..];
             let end = memchr::memchr(b'\n', rest);
             let text = &rest[..end.unwrap_or(rest.len())];
-            if is_too_long(text) {
+            if is_too_long(text, peer) {
                 out.extend_from_slice(&too_long(text));
                 server.flood(&mut news);
                 stream.write_all(&out).await?;

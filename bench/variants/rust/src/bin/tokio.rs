@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use variants::asynchronous::{self, Server};
-use variants::{Herd, MAX_LINE, Outcome, is_too_long, too_long};
+use variants::{AT_LINE_MAX, Herd, Outcome, is_too_long, too_long};
 
 fn main() -> ExitCode {
     let herd = match Herd::from_args() {
@@ -39,9 +39,9 @@ async fn serve(server: Arc<Server>, stream: TcpStream) -> io::Result<()> {
         line.clear();
         out.clear();
         // One more than the longest line with its CRLF is enough to see that it is too long.
-        (&mut reader).take(MAX_LINE as u64 + 3).read_until(b'\n', &mut line).await?;
+        (&mut reader).take(AT_LINE_MAX as u64 + 3).read_until(b'\n', &mut line).await?;
         let terminated = line.pop_if(|last| *last == b'\n').is_some();
-        if is_too_long(&line) {
+        if is_too_long(&line, peer) {
             writer.write_all(&too_long(&line)).await?;
             return close(reader, writer).await;
         }
