@@ -3,32 +3,28 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
-
 use crate::args::Compare;
 use crate::conformance;
 use crate::dialect::Dialect;
-use crate::generator::{self, Outcome, Plan};
+use crate::five;
+use crate::generator::{self, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
-use crate::process::{Process, Usage};
+use crate::process::Usage;
 use crate::report::machine::Machine;
 use crate::report::{Cell, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, table};
 use crate::stand_in;
+use crate::start::{NAME, Starter};
 use crate::variants::{self, Speaks, Variant};
-use crate::workload::{self, Times, Workload};
+use crate::workload::{self, Of, Times, Workload};
 
 /// What the provider of `mixed` takes to answer.
 const PLACES_DELAY: Duration = Duration::from_millis(20);
-
-/// The server under measurement, and its neighbour in the conformance run.
-const NAME: &str = "Goloman";
-const NEIGHBOUR: &str = "Peer";
 
 /// The workloads of `--quick`.
 const QUICK: [&str; 3] = ["50", "pipelined", "open"];
@@ -40,8 +36,7 @@ struct Bench {
     rounds: usize,
     times: Times,
     threads: usize,
-    pin: bool,
-    places: SocketAddr,
+    starter: Starter,
     progress: Progress,
 }
 
@@ -58,8 +53,10 @@ pub fn run(args: &Compare) -> Result<(), String> {
         rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }).max(1),
         times: times(args)?,
         threads: args.threads.max(1),
-        pin: args.pin,
-        places: stand_in::start(PLACES_DELAY).map_err(|why| format!("the places stand-in: {why}"))?,
+        starter: Starter {
+            places: stand_in::start(PLACES_DELAY).map_err(|why| format!("the places stand-in: {why}"))?,
+            pin: args.pin,
+        },
         progress: Progress::new(),
     };
     if args.pin {
@@ -187,43 +184,20 @@ impl Bench {
         }
         let neighbour = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string())?;
         let neighbour_at = neighbour.local_addr().map_err(|why| why.to_string())?;
-        let started = self.start(variant, Some(neighbour_at)).map_err(|why| why.to_string())?;
+        let started = self.starter.one(variant, Some(neighbour_at)).map_err(|why| why.to_string())?;
         match variant.speaks {
-            Speaks::Herd => conformance::run(started.process.address, &neighbour)
+            Speaks::Herd => conformance::run(started.first().address, &neighbour)
                 .map(Some)
                 .map_err(|why| format!("it does not conform: {why}")),
             Speaks::Echo | Speaks::Redis => Ok(None),
         }
     }
 
-    /// Starts a variant in a folder of its own.
-    fn start(&self, variant: &Variant, neighbour: Option<SocketAddr>) -> io::Result<Started> {
-        let folder = tempfile::tempdir()?;
-        let config = folder.path().join("herd.conf");
-        let (places, listen) = (self.places, free_address()?);
-        let mut text = format!(
-            "log_dir = \"log\"\n[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n\
-             [servers.{NAME}]\nlisten = \"{listen}\"\n"
-        );
-        if let Some(address) = neighbour {
-            text +=
-                &format!("neighbours = [\"{NEIGHBOUR}\"]\n[servers.{NEIGHBOUR}]\nlisten = \"{address}\"\n");
-        }
-        fs::write(&config, text)?;
-        let known = (variant.speaks == Speaks::Redis).then_some(listen);
-        let mut command = variant.command(NAME, listen.port(), &config);
-        if self.pin {
-            command = pinned(&command);
-        }
-        let process = Process::start(&mut command, folder.path(), known)?;
-        Ok(Started { process, _folder: folder })
-    }
-
     /// All cells, workload by workload and in each round by round.
     fn measure(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for workload in &self.workloads {
-            let rate = workload.open_share.map(|share| share * self.calibrate());
+            let rate = workload.open_share.map(|share| share * self.calibrate(workload));
             let empty = |variant: &Variant| Cell {
                 variant: variant.name.clone(),
                 workload: workload.name.into(),
@@ -245,47 +219,57 @@ impl Bench {
         cells
     }
 
-    /// What the first variant does in a closed loop of 50 connections, replies a second.
-    fn calibrate(&self) -> f64 {
+    /// What the first variant does in the closed loop that goes with an open one, replies a second.
+    fn calibrate(&self, workload: &Workload) -> f64 {
         self.progress.now("finding a rate for the open loop");
-        let closed = Workload::find("50");
-        let found = closed.and_then(|workload| self.run(&self.variants[0], &workload, None).ok());
-        found.map_or(1_000.0, |round| round.per_second.max(1_000.0))
+        let closed = Workload { open_share: None, ..*workload };
+        let found = self.run(&self.variants[0], &closed, None).ok();
+        found.map_or(0.0, |round| round.per_second).max(1_000.0)
     }
 
     fn run(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
-        let started = self.start(variant, None)?;
-        let process = &started.process;
+        if variant.speaks != Speaks::Herd && (workload.whatsat_every > 0 || workload.of != Of::One) {
+            return Err(io::Error::other("it does not do that"));
+        }
+        let ran = match workload.of {
+            Of::One => return self.run_one(variant, workload, rate),
+            Of::Five => five::herd(&self.starter, variant, rate, self.times)?,
+            Of::FiveHealing => five::heal(&self.starter, variant)?,
+        };
+        let agreed_ms = Some(ran.agreed_after.as_secs_f64() * 1e3);
+        Ok(Round { agreed_ms, ..round(&ran.outcome, ran.usage, &ran.stderr) })
+    }
+
+    fn run_one(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
+        let started = self.starter.one(variant, None)?;
         let dialect = match variant.speaks {
             Speaks::Herd => Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every },
-            Speaks::Echo if workload.whatsat_every == 0 => Dialect::Echo,
-            Speaks::Redis if workload.whatsat_every == 0 && !workload.fresh => Dialect::Redis,
-            Speaks::Echo | Speaks::Redis => return Err(io::Error::other("it does not do that")),
+            Speaks::Echo => Dialect::Echo,
+            Speaks::Redis => Dialect::Redis,
         };
-        let mut plan: Plan = workload.plan(process.address, dialect, self.times, self.threads);
+        let mut plan: Plan = workload.plan(started.first().address, dialect, self.times, self.threads);
         if let Some(per_second) = rate {
             plan.pace = Pace::Open { per_second };
         }
-        let (at_first, before, after) = (process.usage(), Mutex::default(), Mutex::default());
+        let first = started.usage();
+        let (before, after) = (Mutex::new(first), Mutex::new(first));
         let note = |slot: &Mutex<Usage>| {
             if let Ok(mut slot) = slot.lock() {
-                *slot = process.usage();
+                *slot = started.usage();
             }
         };
-        let outcome = generator::run(&plan, || note(&before), || note(&after))?;
-        let usage =
-            [at_first, before.into_inner().unwrap_or_default(), after.into_inner().unwrap_or_default()];
-        Ok(round(outcome, usage, process))
+        let hooks = Hooks { opens: &|| note(&before), closes: &|| note(&after), ..Hooks::NONE };
+        let outcome = generator::run(&plan, &hooks)?;
+        let read = |slot: Mutex<Usage>| slot.into_inner().unwrap_or(first);
+        Ok(round(&outcome, [first, read(before), read(after)], &started.first().stderr()))
     }
 }
 
 /// A run's figures; `usage` is from the start, the begin and the end of the measured time.
-fn round(outcome: Outcome, [first, before, after]: [Usage; 3], process: &Process) -> Round {
+fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) -> Round {
     let void = match &outcome.fault {
-        Some(why) => Some(match process.stderr() {
-            said if said.is_empty() => why.clone(),
-            said => format!("{why}; it said: {said}"),
-        }),
+        Some(why) if stderr.is_empty() => Some(why.clone()),
+        Some(why) => Some(format!("{why}; it said: {stderr}")),
         None if outcome.replies == 0 => Some("no reply at all".into()),
         None => None,
     };
@@ -303,31 +287,9 @@ fn round(outcome: Outcome, [first, before, after]: [Usage; 3], process: &Process
         threads: after.threads,
         generator_busy: outcome.busy,
         unanswered: outcome.unanswered,
+        agreed_ms: None,
         latency_us: PERCENTILES.map(|at| outcome.latency_ns.value_at_percentile(at) as f64 / 1e3).to_vec(),
     }
-}
-
-struct Started {
-    process: Process,
-    /// Its working directory, removed after it ended.
-    _folder: TempDir,
-}
-
-/// A port that was free a moment ago: not every server can choose its own and say which.
-fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-/// The same command on the first core only.
-fn pinned(command: &Command) -> Command {
-    let mut pinned = Command::new("taskset");
-    pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
-    command.get_envs().for_each(|(key, value)| {
-        if let Some(value) = value {
-            pinned.env(key, value);
-        }
-    });
-    pinned
 }
 
 /// This process on every core but the first.

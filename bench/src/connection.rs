@@ -12,6 +12,8 @@ use crate::dialect::Script;
 
 pub struct Connection {
     pub stream: TcpStream,
+    /// Whose position it tells.
+    client: usize,
     script: Script,
     /// The number of the next command.
     next: u64,
@@ -58,9 +60,10 @@ pub fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, script: Script) -> Connection {
+    pub fn new(stream: TcpStream, client: usize, script: Script) -> Connection {
         Connection {
             stream,
+            client,
             script,
             next: 0,
             due_ns: VecDeque::new(),
@@ -81,6 +84,11 @@ impl Connection {
         self.script.write(self.next, &mut self.output);
         self.next += 1;
         self.due_ns.push_back(due_ns);
+    }
+
+    /// The client, and how many of its commands were answered.
+    pub fn answered(&self) -> (usize, u64) {
+        (self.client, self.next - self.due_ns.len() as u64)
     }
 
     pub fn has_unsent(&self) -> bool {

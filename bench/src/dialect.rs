@@ -33,6 +33,16 @@ pub struct Script {
     query: Vec<u8>,
 }
 
+/// Whose report an AT line of a herd under load tells of, and which of them: the client's number
+/// and the command's.
+pub fn report_of(line: &[u8]) -> Option<(usize, u64)> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut fields = text.split_whitespace();
+    let client = fields.nth(3)?.strip_prefix('c')?.strip_suffix(".bench")?.parse().ok()?;
+    let command = fields.nth(1)?.split_once('.')?.1.parse().ok()?;
+    Some((client, command))
+}
+
 impl Script {
     /// The commands of the client of this number.
     pub fn new(dialect: &Dialect, client: usize) -> Script {
@@ -198,6 +208,15 @@ mod tests {
         assert_eq!(script.take_reply(4, &whole.as_bytes()[..whole.len() - 1]), Ok(None));
         assert!(script.take_reply(9, whole.as_bytes()).is_err(), "an older report");
         assert!(script.take_reply(4, format!("{line}oops\n\n").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_at_line_tells_whose_which_report_it_is() {
+        let line = b"AT Goloman +1.0 c0000123.bench +34.068930-118.445127 1520023934.000000456";
+        assert_eq!(report_of(line), Some((123, 456)));
+        for other in [&b"AT Goloman +1.0 kiwi +34-118 1.5"[..], b"AT", b"", b"\xff"] {
+            assert_eq!(report_of(other), None);
+        }
     }
 
     #[test]

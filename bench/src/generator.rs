@@ -27,6 +27,8 @@ pub struct Plan {
     pub warm_up: Duration,
     pub measured: Duration,
     pub threads: usize,
+    /// The number of the first connection's client.
+    pub first_client: usize,
 }
 
 /// What came of it, in the measured time.
@@ -43,6 +45,8 @@ pub struct Outcome {
     pub busy: f64,
     /// Why the run is void.
     pub fault: Option<String>,
+    /// How many commands of each client were answered.
+    pub answered: Vec<(usize, u64)>,
 }
 
 /// Latencies are told to three digits up to this.
@@ -75,27 +79,43 @@ impl Outcome {
         self.unanswered += other.unanswered;
         self.busy = self.busy.max(other.busy);
         self.fault = self.fault.or(other.fault);
+        self.answered.extend(other.answered);
         self
     }
 }
 
-/// Runs a plan; `at_start` and `at_end` are called when the measured time begins and ends.
+/// What is called while a plan runs.
+pub struct Hooks<'a> {
+    /// With the time from which due times count.
+    pub begins: &'a (dyn Fn(Instant) + Sync),
+    /// When the measured time begins and ends.
+    pub opens: &'a (dyn Fn() + Sync),
+    pub closes: &'a (dyn Fn() + Sync),
+}
+
+impl Hooks<'_> {
+    /// Calls nothing.
+    pub const NONE: Hooks<'static> = Hooks { begins: &|_| {}, opens: &|| {}, closes: &|| {} };
+}
+
+/// Runs a plan.
 ///
 /// # Errors
 /// The connections cannot be made. What goes wrong later voids the outcome.
-pub fn run(plan: &Plan, at_start: impl FnOnce() + Send, at_end: impl FnOnce() + Send) -> io::Result<Outcome> {
+pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
     let idle: Vec<_> = (0..plan.idle).map(|_| dial(plan.address)).collect::<io::Result<_>>()?;
     let threads = plan.threads.clamp(1, plan.connections);
     let mut loads: Vec<_> =
         (0..threads).map(|thread| Load::open(plan, thread, threads)).collect::<io::Result<_>>()?;
     let outcome = std::thread::scope(|scope| {
         let start = Instant::now();
+        (hooks.begins)(start);
         let running: Vec<_> = loads.iter_mut().map(|load| scope.spawn(move || load.run(start))).collect();
         scope.spawn(move || {
             std::thread::sleep(plan.warm_up);
-            at_start();
+            (hooks.opens)();
             std::thread::sleep(plan.measured);
-            at_end();
+            (hooks.closes)();
         });
         let outcomes = running.into_iter().map(|thread| thread.join().expect("a generator thread panicked"));
         outcomes.reduce(Outcome::merge)
@@ -134,7 +154,11 @@ impl<'a> Load<'a> {
         let poller = Poller::new()?;
         let mut connections = Vec::new();
         for client in (thread..plan.connections).step_by(threads) {
-            let connection = Connection::new(dial(plan.address)?, Script::new(&plan.dialect, client));
+            let connection = Connection::new(
+                dial(plan.address)?,
+                client,
+                Script::new(&plan.dialect, plan.first_client + client),
+            );
             poller.add(&connection.stream, connections.len(), Interest::Readable)?;
             connections.push(connection);
         }
@@ -152,6 +176,7 @@ impl<'a> Load<'a> {
             unanswered: 0,
             busy: 0.0,
             fault: None,
+            answered: Vec::new(),
         };
         Ok(Load { plan, poller, connections, schedule, outcome, window_ns })
     }
@@ -160,6 +185,7 @@ impl<'a> Load<'a> {
         if let Err(fault) = self.load(start) {
             self.outcome.fault = Some(fault.to_string());
         }
+        self.outcome.answered = self.connections.iter().map(Connection::answered).collect();
         self.outcome.clone()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::args::LoadArgs;
 use crate::dialect::Dialect;
-use crate::generator::{self, BUSY_LIMIT, Outcome, Plan};
+use crate::generator::{self, BUSY_LIMIT, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
 use crate::report::table::short;
 
@@ -29,8 +29,9 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         warm_up: Duration::from_millis(500),
         measured: Duration::try_from_secs_f64(args.seconds).map_err(|why| format!("--seconds: {why}"))?,
         threads: args.threads.max(1),
+        first_client: 0,
     };
-    let outcome = generator::run(&plan, || {}, || {}).map_err(|why| format!("{address}: {why}"))?;
+    let outcome = generator::run(&plan, &Hooks::NONE).map_err(|why| format!("{address}: {why}"))?;
     print!("{}", describe(&outcome));
     match outcome.fault {
         Some(why) => Err(format!("the run is void: {why}")),

@@ -25,7 +25,7 @@ impl Schedule {
 
     /// When the next command is due.
     pub fn next_due_ns(&self) -> u64 {
-        (self.issued as f64 / self.per_second * 1e9) as u64
+        due_ns(self.per_second, self.issued)
     }
 
     /// The next command's number and due time, if it is due by now.
@@ -36,6 +36,11 @@ impl Schedule {
             (self.issued - 1, due_ns)
         })
     }
+}
+
+/// When the command of this number is due.
+pub fn due_ns(per_second: f64, number: u64) -> u64 {
+    (number as f64 / per_second * 1e9) as u64
 }
 
 #[cfg(test)]

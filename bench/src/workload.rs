@@ -20,6 +20,17 @@ pub struct Workload {
     pub whatsat_every: u64,
     /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
     pub open_share: Option<f64>,
+    pub of: Of,
+}
+
+/// What is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    One,
+    /// The five servers of the original herd, at one of them.
+    Five,
+    /// The same, one of which is down for a while.
+    FiveHealing,
 }
 
 const PLAIN: Workload = Workload {
@@ -31,10 +42,10 @@ const PLAIN: Workload = Workload {
     fresh: false,
     whatsat_every: 0,
     open_share: None,
+    of: Of::One,
 };
 
-/// All that load one server.
-pub const ALL: [Workload; 9] = [
+pub const ALL: [Workload; 12] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -52,6 +63,25 @@ pub const ALL: [Workload; 9] = [
         name: "open",
         about: "50 connections, open loop at a quarter of what the first server does",
         open_share: Some(0.25),
+        ..PLAIN
+    },
+    Workload {
+        name: "herd",
+        about: "five servers, updates at one over 50 connections",
+        of: Of::Five,
+        ..PLAIN
+    },
+    Workload {
+        name: "herd-open",
+        about: "five servers, open loop at half of what the first herd does, until the farthest has it",
+        of: Of::Five,
+        open_share: Some(0.5),
+        ..PLAIN
+    },
+    Workload {
+        name: "heal",
+        about: "five servers, 5,000 updates/s of 1,000 clients, the farthest down for 5 s",
+        of: Of::FiveHealing,
         ..PLAIN
     },
 ];
@@ -73,6 +103,7 @@ impl Workload {
             warm_up: times.warm_up,
             measured: times.measured,
             threads,
+            first_client: 0,
         }
     }
 }

@@ -42,11 +42,12 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         warm_up: Duration::from_millis(100),
         measured: Duration::from_millis(900),
         threads: 2,
+        first_client: 0,
     }
 }
 
 fn measure(plan: &Plan) -> Outcome {
-    run(plan, || {}, || {}).expect("connected")
+    run(plan, &Hooks::NONE).expect("connected")
 }
 
 #[test]

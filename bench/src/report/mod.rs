@@ -72,6 +72,9 @@ pub struct Round {
     pub generator_busy: f64,
     /// Replies that were due and never came.
     pub unanswered: u64,
+    /// Of a whole herd: ms from the end of the load, or from a server's restart, until all agreed.
+    #[serde(default)]
+    pub agreed_ms: Option<f64>,
     /// Latency in µs at each of `PERCENTILES`.
     pub latency_us: Vec<f64>,
 }

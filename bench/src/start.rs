@@ -1,0 +1,162 @@
+//! Starts variants in folders of their own: one server, or the five of the original herd.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::process::{Process, Usage};
+use crate::variants::{Speaks, Variant};
+
+/// The server under measurement, which the updates of a herd go to.
+pub const NAME: &str = "Goloman";
+
+/// The original herd; Welsh is farthest from Goloman, and `OBSERVER` listens behind it.
+const GRAPH: [(&str, &str); 5] = [
+    ("Goloman", "\"Hands\", \"Holiday\", \"Wilkes\""),
+    ("Hands", "\"Wilkes\""),
+    ("Holiday", "\"Welsh\", \"Wilkes\""),
+    ("Welsh", "\"Observer\""),
+    ("Wilkes", ""),
+];
+pub const FARTHEST: &str = "Welsh";
+const OBSERVER: &str = "Observer";
+
+/// How variants are started.
+pub struct Starter {
+    /// The provider they ask.
+    pub places: SocketAddr,
+    /// On the first core only.
+    pub pin: bool,
+}
+
+/// One or more servers of one config.
+pub struct Started {
+    /// Names and processes, `NAME` first.
+    pub servers: Vec<(&'static str, Process)>,
+    config: PathBuf,
+    folder: TempDir,
+}
+
+impl Starter {
+    /// One server, with this neighbour if there is one.
+    ///
+    /// # Errors
+    /// It does not start; with what it said.
+    pub fn one(&self, variant: &Variant, neighbour: Option<SocketAddr>) -> io::Result<Started> {
+        let listen = free_address()?;
+        let mut tables = format!("[servers.{NAME}]\nlisten = \"{listen}\"\n");
+        if let Some(address) = neighbour {
+            tables +=
+                &format!("neighbours = [\"{OBSERVER}\"]\n[servers.{OBSERVER}]\nlisten = \"{address}\"\n");
+        }
+        let mut started = self.prepare(&tables)?;
+        self.add(&mut started, variant, NAME, listen)?;
+        Ok(started)
+    }
+
+    /// The whole herd, `observer` behind the farthest.
+    ///
+    /// # Errors
+    /// One of them does not start; with what it said.
+    pub fn five(&self, variant: &Variant, observer: SocketAddr) -> io::Result<Started> {
+        // All ports at once, so that none is given out twice.
+        let held = GRAPH.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+        let mut listens = Vec::new();
+        for listener in held {
+            listens.push(listener?.local_addr()?);
+        }
+        let mut tables = format!("[servers.{OBSERVER}]\nlisten = \"{observer}\"\n");
+        for ((name, neighbours), listen) in GRAPH.iter().zip(&listens) {
+            tables += &format!("[servers.{name}]\nlisten = \"{listen}\"\nneighbours = [{neighbours}]\n");
+        }
+        let mut started = self.prepare(&tables)?;
+        for ((name, _), listen) in GRAPH.iter().zip(listens) {
+            self.add(&mut started, variant, name, listen)?;
+        }
+        Ok(started)
+    }
+
+    fn prepare(&self, tables: &str) -> io::Result<Started> {
+        let folder = tempfile::tempdir()?;
+        let config = folder.path().join("herd.conf");
+        let places = self.places;
+        let head = format!(
+            "log_dir = \"log\"\n[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n"
+        );
+        fs::write(&config, head + tables)?;
+        Ok(Started { servers: Vec::new(), config, folder })
+    }
+
+    /// Starts the server of this name, for the first time or again.
+    ///
+    /// # Errors
+    /// It does not start; with what it said.
+    pub fn add(
+        &self,
+        started: &mut Started,
+        variant: &Variant,
+        name: &'static str,
+        listen: SocketAddr,
+    ) -> io::Result<()> {
+        let known = (variant.speaks == Speaks::Redis).then_some(listen);
+        let mut command = variant.command(name, listen.port(), &started.config);
+        if self.pin {
+            command = pinned(&command);
+        }
+        started.servers.push((name, Process::start(&mut command, started.folder.path(), known)?));
+        Ok(())
+    }
+}
+
+impl Started {
+    /// The server that is loaded.
+    pub fn first(&self) -> &Process {
+        &self.servers[0].1
+    }
+
+    /// What all servers have used together.
+    pub fn usage(&self) -> Usage {
+        let mut total = Usage::default();
+        for usage in self.servers.iter().map(|(_, process)| process.usage()) {
+            total.cpu += usage.cpu;
+            total.resident_bytes += usage.resident_bytes;
+            total.switches += usage.switches;
+            total.threads += usage.threads;
+        }
+        total
+    }
+
+    /// Kills the server of this name, and says where it listened.
+    pub fn kill(&mut self, name: &str) -> Option<SocketAddr> {
+        let index = self.servers.iter().position(|(known, _)| *known == name)?;
+        let (_, process) = self.servers.remove(index);
+        let address = process.address;
+        process.kill();
+        Some(address)
+    }
+}
+
+/// How long a herd may take to be linked, and to agree.
+pub const AGREE_MAX: Duration = Duration::from_secs(20);
+
+/// A port that was free a moment ago: not every server can choose its own and say which.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+/// The same command on the first core only.
+fn pinned(command: &Command) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+    command.get_envs().for_each(|(key, value)| {
+        if let Some(value) = value {
+            pinned.env(key, value);
+        }
+    });
+    pinned
+}
