@@ -15,7 +15,7 @@ fn every_variant_conforms_and_is_measured_without_a_void_round() {
         .args([
             "compare",
             "--rounds",
-            "2",
+            "1",
             "--seconds",
             "0.2",
             "--only",
