@@ -17,7 +17,7 @@ use crate::generator::{self, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
 use crate::process::Usage;
 use crate::report::machine::Machine;
-use crate::report::{Cell, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, table};
+use crate::report::{Cell, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table};
 use crate::stand_in;
 use crate::start::{NAME, Starter};
 use crate::variants::{self, Speaks, Variant};
@@ -99,7 +99,9 @@ pub fn run(args: &Compare) -> Result<(), String> {
     fs::create_dir_all(out).map_err(|why| format!("{}: {why}", out.display()))?;
     print!("{}", table::table(&report));
     report.write(&out.join("report.json"))?;
-    println!("\nwritten: {}", out.join("report.json").display());
+    let page = out.join("report.html");
+    fs::write(&page, html::html(&report)).map_err(|why| format!("{}: {why}", page.display()))?;
+    println!("\nwritten: {} and {}", out.join("report.json").display(), page.display());
     Ok(())
 }
 

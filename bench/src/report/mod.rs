@@ -1,6 +1,7 @@
 //! What a comparison found, as it is kept in `report.json`. The schema is versioned: readers refuse
 //! one they do not know.
 
+pub mod html;
 pub mod machine;
 pub mod table;
 

@@ -98,7 +98,7 @@ pub fn short(number: f64) -> String {
     }
 }
 
-fn bytes(number: f64) -> String {
+pub fn bytes(number: f64) -> String {
     match number {
         size if size >= 1e6 => format!("{:.1} MB", size / 1e6),
         size => format!("{:.0} kB", size / 1e3),
