@@ -33,7 +33,7 @@ pub fn bars(label: &str, bars: &[Bar], mark: Option<f64>) -> String {
         let x = percent(mark, full);
         for (index, _) in bars.iter().enumerate() {
             // Beside the bars only: across the words it would be hard to read.
-            let (top, bottom) = (index * ROW_PX + 15, index * ROW_PX + 29);
+            let (top, bottom) = (index * ROW_PX + 16, index * ROW_PX + 28);
             let _ = writeln!(
                 svg,
                 "<line class=\"mark\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{top}\" y2=\"{bottom}\"/>"

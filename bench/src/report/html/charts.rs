@@ -9,7 +9,7 @@ use crate::stats::Spread;
 
 /// Workloads that differ in the number of connections only, and how the memory chart names them.
 const BY_CONNECTIONS: [(&str, &str); 4] =
-    [("50", "50"), ("500", "500"), ("5000", "5,000"), ("idle", "+10,000 idle")];
+    [("50", "50"), ("500", "500"), ("5000", "5,000"), ("idle", "10,000 idle")];
 
 /// The maximum is drawn as if it were this many nines: one after the last percentile.
 const NINES_MAX: f64 = 5.0;

@@ -7,7 +7,7 @@ use super::{cells, escape, voids};
 use crate::report::{Cell, Report, VariantInfo};
 
 /// What each figure is and which way is better.
-const FIGURES: [(&str, &str); 10] = [
+const FIGURES: [(&str, &str); 11] = [
     (
         "Requests/s",
         "Correct replies in a second: the median of the rounds, and the least to the most. More is better.",
@@ -31,9 +31,10 @@ const FIGURES: [(&str, &str); 10] = [
         "Of a whole herd: from the end of the load, or a server's restart, until all agreed. Less is better.",
     ),
     (
-        "Generator the limit",
+        "Limited",
         "The load generator had hardly any computing time to spare, so the server may do more than is shown.",
     ),
+    ("Unanswered", "Replies that were due and never came. None is best."),
     ("Void", "A round that counts for nothing, for the reason given: a wrong reply, a server that ended."),
 ];
 

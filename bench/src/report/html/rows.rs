@@ -42,7 +42,7 @@ fn heads(report: &Report, cells: &[&Cell]) -> Vec<String> {
     if has_agreed(cells) {
         heads.push("time to agree".into());
     }
-    let last = ["memory grown", "threads", "switches<small>a request</small>", "notes"];
+    let last = ["memory<small>grown</small>", "threads", "switches<small>a request</small>", "notes"];
     heads.extend(last.map(str::to_owned));
     heads
 }
@@ -76,10 +76,10 @@ fn figures(report: &Report, cell: &Cell, has_agreed: bool) -> Option<String> {
     columns.extend([
         cell.spread(Figure::GrownBytes).map_or("–".into(), |found| bytes(found.median)),
         median(cell, |round| Some(round.threads as f64)).map_or("–".into(), |count| format!("{count:.0}")),
-        plain(median(cell, |round| Some(round.switches))),
+        median(cell, |round| Some(round.switches)).map_or("–".into(), |count| format!("{count:.3}")),
     ]);
     let mut text: String = columns.iter().map(|column| format!("<td>{column}</td>")).collect();
-    let _ = write!(text, "<td class=\"notes\">{}</td>", notes(cell).join("; "));
+    let _ = write!(text, "<td class=\"notes\">{}</td>", notes(cell).join("<br>"));
     Some(text)
 }
 
@@ -88,19 +88,19 @@ fn nothing(cell: &Cell, columns: usize) -> String {
     format!("<td class=\"notes\" colspan=\"{columns}\">{why}</td>")
 }
 
-/// What to bear in mind about a cell.
+/// What to bear in mind about a cell, in few words: the reasons are above the charts.
 fn notes(cell: &Cell) -> Vec<String> {
     let rounds = cell.rounds.len();
     let unanswered: u64 = cell.rounds.iter().map(|round| round.unanswered).sum();
     let mut notes = Vec::new();
-    if let Some(why) = cell.void() {
-        notes.push(format!("void in {} of {rounds}: {}", voids(cell), escape(why)));
+    if voids(cell) > 0 {
+        notes.push(format!("void {} of {rounds}", voids(cell)));
     }
     if cell.limited() > 0 {
-        notes.push(format!("generator the limit in {} of {rounds}", cell.limited()));
+        notes.push(format!("limited {} of {rounds}", cell.limited()));
     }
     if unanswered > 0 {
-        notes.push(format!("{unanswered} never answered"));
+        notes.push(format!("{unanswered} unanswered"));
     }
     notes
 }
@@ -127,8 +127,8 @@ mod tests {
             "relative to herd<small>quartiles",
             "<td>1,000<small>500–4,000</small></td><td>0.50<small>0.38–1.25</small></td><td>1,000</td>",
             "<td>51.0</td><td>91.0</td><td>100</td><td>101</td><td>101</td>",
-            "<td>2.5 MB</td><td>3</td><td>0.25</td>",
-            "generator the limit in 1 of 3; 7 never answered",
+            "<td>2.5 MB</td><td>3</td><td>0.250</td>",
+            "limited 1 of 3<br>7 unanswered",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -143,7 +143,7 @@ mod tests {
         let mut found = report(&[("herd", "50", &[2_000.0; 2]), ("tokio", "50", &[1_000.0; 2])]);
         found.cells[1].rounds[0].void = Some("<wrong>".into());
         let text = rows(&found);
-        assert!(text.contains("void in 1 of 2: &lt;wrong&gt;") && text.contains(">1,000<small>"), "{text}");
+        assert!(text.contains(">void 1 of 2<") && text.contains(">1,000<small>"), "{text}");
         found.cells[1].rounds[1].void = Some("<wrong>".into());
         let text = rows(&found);
         assert!(text.contains("colspan=\"12\">void: &lt;wrong&gt;<"), "{text}");
