@@ -96,7 +96,11 @@ impl Config {
         let text = String::from_utf8(text).map_err(|why| {
             let valid = why.utf8_error().valid_up_to();
             let line = 1 + why.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
-            ConfigError { path: path.to_owned(), line: Some(line), why: "not UTF-8".into() }
+            ConfigError {
+                path: path.to_owned(),
+                line: Some(line),
+                why: "not UTF-8; save the file in that encoding".into(),
+            }
         })?;
         Config::parse(path, &text)
     }
@@ -171,6 +175,9 @@ impl HostPort {
         }
         let host = bare.unwrap_or(host);
         let sane = !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic() && c != '[' && c != ']');
+        // A host of digits and dots is meant as an IPv4 address: resolvers make of `127.1` what they like.
+        let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let sane = sane && (!numeric || host.parse::<Ipv4Addr>().is_ok());
         let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
         let port = port.parse().ok().filter(|_| sane && digits)?;
         Some(HostPort { host: host.to_ascii_lowercase(), port })

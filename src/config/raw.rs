@@ -63,17 +63,47 @@ pub struct RawServer {
 
 pub fn parse(text: &str) -> Result<Raw, Problem> {
     toml::from_str(text).map_err(|error| {
-        let why = one_line(error.message());
-        let why = match (error.span(), why.strip_prefix("missing field `listen`")) {
-            (_, Some(_)) => "no listen: add listen = \"HOST:PORT\" to the table of the server".to_owned(),
-            (Some(span), None) if why.starts_with("invalid type") => {
-                let why = why.replace("expected i64", "expected a whole number");
-                format!("{}: {why}", key_of(&span, text))
-            }
-            _ => why,
-        };
+        let said = one_line(error.message());
+        let why = error.span().map_or_else(|| said.clone(), |span| explain(&said, &span, text));
         Problem { span: error.span(), why }
     })
+}
+
+/// What the TOML reader says, with the key it is about and what to write instead.
+fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
+    let key = key_of(span, text);
+    if said.starts_with("missing field `listen`") {
+        return "no listen: add listen = \"HOST:PORT\" to the table of the server".to_owned();
+    }
+    if said.starts_with("duplicate key") {
+        let key = text.get(span.clone()).unwrap_or(key);
+        return format!("{key} is here a second time; take one of the two out");
+    }
+    if said.contains("as i128") {
+        return format!("{key}: a whole number this large is beyond every limit; see README for the range");
+    }
+    if said.starts_with("invalid type") {
+        let wanted = [
+            ("expected i64", "expected a whole number, without quotes"),
+            ("expected a string", "expected a text in quotes"),
+            ("expected a boolean", "expected true or false, without quotes"),
+            ("expected a sequence", "expected a list, like [\"Hands\", \"Wilkes\"]"),
+            ("expected a map", "expected tables, like [servers.Goloman] with listen = \"127.0.0.1:16675\""),
+        ];
+        let said = wanted.iter().fold(said.to_owned(), |said, (toml, ours)| said.replace(toml, ours));
+        return format!("{key}: {said}");
+    }
+    // What a value cannot be, in whichever way the reader came to see it.
+    let unquoted = ["string values must be quoted", "invalid float", "invalid integer", "invalid datetime"];
+    if unquoted.iter().any(|start| said.starts_with(start)) && text.get(..span.start).is_some_and(has_value) {
+        return format!("{key}: no value of TOML; a text stands in quotes, like {key} = \"text\" ({said})");
+    }
+    said.to_owned()
+}
+
+/// Whether the last line of a text has come to a value.
+fn has_value(before: &str) -> bool {
+    before.rsplit('\n').next().is_some_and(|line| line.contains('='))
 }
 
 impl Problem {

@@ -216,6 +216,14 @@ fn distinct(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Resu
             let why = format!("{} listens on {} already; choose another port", first.name, first.listen);
             return Err(Problem::at(&table.listen, why));
         }
+        let same = |other: &&Server| {
+            other.address.port == server.address.port && other.address.same_host(&server.address)
+        };
+        let dialled = |other: &&Server| other.address.port != 0 && same(other);
+        if let Some(first) = servers[..index].iter().find(dialled) {
+            let why = format!("{} has the address {} already; give each its own", first.name, first.address);
+            return Err(Problem::at(table.address.as_ref().unwrap_or(&table.listen), why));
+        }
     }
     Ok(())
 }

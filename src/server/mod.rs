@@ -26,7 +26,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use socket::listen;
 
-use crate::config::{Config, Settings};
+use crate::config::{self, Config, HostPort, Settings};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::logging::Sink;
 use crate::node::Node;
@@ -229,13 +229,20 @@ fn links(
         let settings = LinkSettings {
             name: other.name.clone(),
             target: other.address.clone(),
-            source: Some(own.listen.clone()).filter(|listen| !listen.is_wildcard() && !other.plain),
+            source: source(own).filter(|_| !other.plain),
             plain: other.plain,
             write_timeout: config.settings.write_timeout,
         };
         links.push(Link::new(number, settings, node.clone(), neighbours.clone(), sink.clone())?);
     }
     Ok((neighbours, links))
+}
+
+/// The address that neighbours know a server by, as far as it can dial from it: where it listens,
+/// or, if that is everywhere, its `address`. A name would be asked of another resolver than theirs.
+fn source(own: &config::Server) -> Option<HostPort> {
+    let known = if own.listen.is_wildcard() { &own.address } else { &own.listen };
+    Some(known.clone()).filter(|known| !own.listen.is_wildcard() || known.ip().is_some())
 }
 
 /// Raises the soft file limit as far as allowed and returns how many of `wanted` connections fit.

@@ -13,8 +13,8 @@ const START_GRACE: Duration = Duration::from_secs(3);
 /// How long a link holds before it is believed to be up again.
 const PROOF: Duration = Duration::from_secs(1);
 
-/// Pauses between tries, doubling from `RECONNECT_MIN_S` to `RECONNECT_MAX_S`, with jitter, so that
-/// a herd does not dial a restarted server in step.
+/// Pauses between tries: from `RECONNECT_MIN_S` to a longest that doubles up to `RECONNECT_MAX_S`,
+/// with jitter, so that a herd does not dial a restarted server in step.
 #[derive(Default)]
 pub struct Backoff {
     failures: u32,
@@ -40,7 +40,8 @@ pub struct Health {
     failing: bool,
     /// How long the connection in hand must hold before it counts as up.
     proof: Duration,
-    /// The neighbour closed the link in good order and may be back at the next try.
+    /// The neighbour closed the link in good order and may be back at the next try; if it closes
+    /// that one too before it has held a while, it is down.
     closed: bool,
 }
 
@@ -49,9 +50,9 @@ impl Backoff {
     pub fn next(&mut self, held: Duration) -> Duration {
         self.failures =
             if held.as_secs_f64() > RECONNECT_MAX_S { 0 } else { self.failures.saturating_add(1) };
-        let doubled = RECONNECT_MIN_S * 2f64.powi(self.failures.min(16) as i32 - 1).max(1.0);
-        let longest = doubled.min(RECONNECT_MAX_S);
-        Duration::from_secs_f64(longest * (0.5 + 0.5 * fastrand::f64()))
+        let longest = (RECONNECT_MIN_S * 2f64.powi(self.failures.clamp(1, 16) as i32)).min(RECONNECT_MAX_S);
+        let shortest = (longest / 2.0).max(RECONNECT_MIN_S);
+        Duration::from_secs_f64(shortest + (longest - shortest) * fastrand::f64())
     }
 }
 
@@ -86,7 +87,7 @@ impl Health {
             self.said = Said::Up;
             self.proof = PROOF;
         }
-        self.closed = false;
+        self.closed &= held.is_none_or(|held| held < PROOF);
         self.failing = false;
     }
 
@@ -121,13 +122,24 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_longest_and_start_over_after_a_good_connection() {
         let mut backoff = Backoff::default();
-        let mut longest = RECONNECT_MIN_S;
+        let mut longest = 2.0 * RECONNECT_MIN_S;
         for _ in 0..20 {
             let pause = backoff.next(Duration::ZERO).as_secs_f64();
-            assert!(pause >= longest / 2.0 && pause <= longest, "{pause} of {longest}");
+            assert!(pause >= RECONNECT_MIN_S.max(longest / 2.0) && pause <= longest, "{pause} of {longest}");
             longest = (2.0 * longest).min(RECONNECT_MAX_S);
         }
-        assert!(backoff.next(Duration::from_secs(60)).as_secs_f64() <= RECONNECT_MIN_S);
+        assert!(backoff.next(Duration::from_secs(60)).as_secs_f64() <= 2.0 * RECONNECT_MIN_S);
+    }
+
+    #[test]
+    fn a_neighbour_that_closes_every_link_at_once_is_down() {
+        let mut health = Health::new("Hands", Duration::from_secs(10));
+        for expected in [Said::Up, Said::Down, Said::Down] {
+            health.connected();
+            health.caught_up();
+            health.failed(&io::ErrorKind::UnexpectedEof.into());
+            assert!(health.said == expected);
+        }
     }
 
     #[test]

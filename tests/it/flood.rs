@@ -89,6 +89,18 @@ fn hosts_may_be_names() {
 }
 
 #[test]
+fn a_server_that_listens_everywhere_is_known_by_its_address() {
+    let [everywhere, other] = [free_address(), free_address()];
+    let port = everywhere.port();
+    let folder = folder_with(&format!(
+        "[servers.A]\nlisten = \"0.0.0.0:{port}\"\naddress = \"{everywhere}\"\nneighbours = [\"B\"]\n\
+         [servers.B]\nlisten = \"{other}\"\n"
+    ));
+    let servers = ["A", "B"].map(|name| Server::start(folder.path(), name));
+    check_every_origin(&servers);
+}
+
+#[test]
 fn servers_told_the_same_time_settle_on_the_same_line() {
     let herd = Herd::new(&NAMES[..2], &[("Goloman", "Hands")], "", &[]);
     let servers = herd.start_all();

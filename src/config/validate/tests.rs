@@ -54,7 +54,7 @@ fn errors_name_the_line_and_the_remedy() {
     check("\nmax_line = -5\n", 2, "from 128 to 16384");
     check("max_lines = 5\n", 1, "max_line");
     check("workers = \"two\"\n", 1, "invalid type");
-    check("workers = 2\nworkers = 3\n", 2, "duplicate");
+    check("workers = 2\nworkers = 3\n", 2, "workers is here a second time");
     check("max_ahead = \"soon\"\n", 1, "24h");
     check("connections = \"once\"\n", 1, "one-shot");
     check("log_level = \"loud\"\n", 1, "debug");
@@ -93,6 +93,19 @@ fn errors_name_the_line_and_the_remedy() {
     let neighbours = |extra: &str| two("127.0.0.1:7", "[::1]:8") + "neighbours = [\"A\"]\n" + extra;
     check(&neighbours(""), 2, "families");
     assert!(parse(&neighbours("plain = true\n")).is_ok(), "one of another make is not known by address only");
+    let twice = "[servers.A]\nlisten = \"0.0.0.0:7\"\naddress = \"a:7\"\n\
+                 [servers.B]\nlisten = \"0.0.0.0:7\"\naddress = \"A:7\"\n";
+    check(twice, 6, "A has the address a:7 already");
+    check("log_level = info\n", 1, "like log_level = \"text\"");
+    check("log_dir = logs\n", 1, "like log_dir = \"text\"");
+    check("max_line = 99999999999999999999\n", 1, "beyond every limit");
+    check(
+        &server("neighbours = \"B\"\n"),
+        3,
+        "neighbours: invalid type: string \"B\", expected a list, like [",
+    );
+    check("servers = []\n", 1, "expected tables, like [servers.Goloman]");
+    check(&server("plain = \"yes\"\n"), 3, "expected true or false, without quotes");
     check("places = 3\n", 1, "[places]");
     check("servers.A = 3\n", 1, "[servers.NAME]");
     assert!(parse("").expect_err("empty").contains("no servers"));
@@ -107,7 +120,21 @@ fn hosts_are_names_or_addresses() {
     check("127.0.0.1:16675", Some(("127.0.0.1", 16675)));
     check("[fe80::1]:80", Some(("fe80::1", 80)));
     check("Hands.example:1", Some(("hands.example", 1)));
-    for bad in ["", ":1", "host", "host:", "host:65536", "host:+1", "::1:80", "[::1]", "a b:1", "[::1:80"] {
+    for bad in [
+        "",
+        ":1",
+        "host",
+        "host:",
+        "host:65536",
+        "host:+1",
+        "::1:80",
+        "[::1]",
+        "a b:1",
+        "[::1:80",
+        "256.1.1.1:1",
+        "127.1:1",
+        "1:1",
+    ] {
         check(bad, None);
     }
 }
