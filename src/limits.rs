@@ -103,9 +103,9 @@ pub const FLOOD_BATCHES: usize = 256;
 /// Bytes of news the flooder joins before it offers them to the links.
 pub const FLOOD_DRAIN_BYTES: usize = 256 * 1024;
 
-/// Chunks of AT lines a link may be behind the flooder, shared between the links. Full, the link
-/// is marked behind and reads what it missed from the store.
-pub const LINK_CHUNKS: usize = 64;
+/// Bytes of AT lines that wait for a link whose socket does not take them. Full, the link is marked
+/// behind and reads what it missed from the store.
+pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
 /// Seconds until the next try of a link that is down: doubling from the first to the second.
 pub const RECONNECT_MIN_S: f64 = 0.1;

@@ -66,13 +66,13 @@ pub const ALL: [Workload; 12] = [
         ..PLAIN
     },
     Workload {
-        name: "herd",
+        name: "five",
         about: "five servers, updates at one over 50 connections",
         of: Of::Five,
         ..PLAIN
     },
     Workload {
-        name: "herd-open",
+        name: "five-open",
         about: "five servers, open loop at half of what the first herd does, until the farthest has it",
         of: Of::Five,
         open_share: Some(0.5),

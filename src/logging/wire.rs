@@ -63,6 +63,14 @@ impl Wire {
         self.record(b"out", line);
     }
 
+    /// Whole lines go out, each with its newline.
+    pub fn sent_all(&mut self, lines: &[u8]) {
+        if self.enabled {
+            let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            lines.for_each(|line| self.sent(line));
+        }
+    }
+
     pub fn opened(&mut self) {
         self.record(b"open", b"");
     }

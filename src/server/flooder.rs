@@ -9,8 +9,10 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
-use super::link::LinkQueue;
+use super::link::Outlet;
+use super::socket;
 use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES};
+use crate::logging::{Sink, Wire};
 use crate::node::News;
 use crate::thread;
 
@@ -19,7 +21,7 @@ pub struct Flood {
     /// Bounded: when it is full the batch is dropped and every link is marked behind, so that it
     /// reads the store instead. A worker never waits here.
     channel: Sender<Message>,
-    links: Vec<Arc<LinkQueue>>,
+    links: Vec<Arc<Outlet>>,
 }
 
 enum Message {
@@ -32,10 +34,10 @@ type Newest<'a> = HashMap<&'a [u8], (usize, usize)>;
 
 impl Flood {
     /// Starts the flooder. It ends at the `Stop` message, after all that was sent before it.
-    pub fn start(links: Vec<Arc<LinkQueue>>) -> io::Result<(Flood, JoinHandle<()>)> {
+    pub fn start(links: Vec<Arc<Outlet>>, sink: Arc<Sink>) -> io::Result<(Flood, JoinHandle<()>)> {
         let (channel, batches) = bounded(FLOOD_BATCHES);
         let targets = links.clone();
-        let flooder = thread::spawn("flooder", move || run(&batches, &targets))?;
+        let flooder = thread::spawn("flooder", move || run(&batches, &targets, &sink))?;
         Ok((Flood { channel, links }, flooder))
     }
 
@@ -56,7 +58,8 @@ impl Flood {
     }
 }
 
-fn run(batches: &Receiver<Message>, links: &[Arc<LinkQueue>]) {
+fn run(batches: &Receiver<Message>, links: &[Arc<Outlet>], sink: &Sink) {
+    let mut wire = Wire::new(sink);
     let mut stopping = false;
     while !stopping {
         let Ok(Message::News(first)) = batches.recv() else { return };
@@ -75,10 +78,13 @@ fn run(batches: &Receiver<Message>, links: &[Arc<LinkQueue>]) {
                 Err(_) => break,
             }
         }
+        wire.at(socket::posix_ns());
         for (from, lines) in newest_by_source(&drained) {
-            let chunk: Arc<[u8]> = lines.into();
-            links.iter().filter(|link| from != Some(link.index())).for_each(|link| link.offer(&chunk));
+            for link in links.iter().filter(|link| from != Some(link.index())) {
+                link.offer(&lines, &mut wire);
+            }
         }
+        wire.commit(sink);
     }
 }
 

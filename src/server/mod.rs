@@ -35,7 +35,7 @@ use crate::thread;
 use balance::Load;
 use connection::Connection;
 use flooder::Flood;
-use link::{Link, LinkQueue, LinkSettings};
+use link::{Link, LinkSettings, Outlet};
 use neighbours::Neighbours;
 use poller::Poller;
 use tally::Tally;
@@ -49,8 +49,8 @@ pub struct Server {
     workers: Vec<JoinHandle<()>>,
     /// Ends at its stop message.
     flooder: JoinHandle<()>,
-    /// End at `LinkQueue::stop`, after what is queued.
-    links: Vec<(Arc<LinkQueue>, JoinHandle<()>)>,
+    /// End at `Outlet::stop`, after what is queued.
+    links: Vec<(Arc<Outlet>, JoinHandle<()>)>,
 }
 
 /// What the threads of a server share.
@@ -145,8 +145,8 @@ impl Server {
         let address = listener.local_addr()?;
         let node = Arc::new(Node::new(&own.name, settings.max_ahead_ns));
         let (neighbours, links) = links(config, index, &node, &sink)?;
-        let queues = links.iter().map(|(queue, _)| queue.clone()).collect();
-        let (flood, flooder) = Flood::start(queues)?;
+        let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
+        let (flood, flooder) = Flood::start(outlets, sink.clone())?;
         let shared = Arc::new(Shared {
             max_connections: room_for(settings.max_connections),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
@@ -171,7 +171,7 @@ impl Server {
         shared.desks[0].load.set_at_work(true);
         let links = links
             .into_iter()
-            .map(|(queue, link)| Ok((queue, thread::spawn(link.thread_name(), move || link.run())?)))
+            .map(|(outlet, link)| Ok((outlet, thread::spawn(link.thread_name(), move || link.run())?)))
             .collect::<io::Result<_>>()?;
         let worker = |index| {
             let worker = Worker::new(shared.clone(), index);
@@ -200,9 +200,9 @@ impl Server {
         let mut clean = self.workers.iter().all(|worker| thread::ends_by(worker, early));
         self.shared.flood.stop();
         clean &= thread::ends_by(&self.flooder, early + timeout / 20);
-        self.links.iter().for_each(|(queue, _)| queue.stop());
+        self.links.iter().for_each(|(outlet, _)| outlet.stop());
         // One that is down has nothing to flush, and may be waiting for a dead host.
-        clean &= self.links.iter().all(|(queue, link)| !queue.is_up() || thread::ends_by(link, deadline));
+        clean &= self.links.iter().all(|(outlet, link)| !outlet.is_up() || thread::ends_by(link, deadline));
         // With all the others gone this is the last owner of the pool.
         let pool = Arc::into_inner(self.shared).map(|shared| shared.places);
         clean && pool.is_none_or(|pool| pool.stop(deadline))
@@ -217,7 +217,7 @@ fn links(
     index: usize,
     node: &Arc<Node>,
     sink: &Arc<Sink>,
-) -> io::Result<(Arc<Neighbours>, Vec<(Arc<LinkQueue>, Link)>)> {
+) -> io::Result<(Arc<Neighbours>, Vec<(Arc<Outlet>, Link)>)> {
     let own = &config.servers[index];
     let others: Vec<_> = own.neighbours.iter().map(|&other| &config.servers[other]).collect();
     let neighbours = Arc::new(Neighbours::new(others.iter().map(|other| other.plain).collect()));

@@ -1,41 +1,24 @@
 //! One thread a neighbour: keeps a connection to it, sends it what the flooder offers, and what it
 //! missed out of the store. Nothing a neighbour does or fails to do reaches beyond its own thread.
 
+mod outlet;
 mod plain;
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::connection::is_retry;
 use super::neighbours::Neighbours;
-use super::poller::{Events, Interest, Poller, WAKE};
 use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
-use crate::limits::{LINK_CHUNKS, STORE_BUCKETS};
+use crate::limits::STORE_BUCKETS;
 use crate::logging::{Escaped, Sink, Wire};
 use crate::node::Node;
-
-/// The key of the link's socket among its poller's events.
-const SOCKET: u64 = 0;
-
-/// The flooder's end of a link.
-pub struct LinkQueue {
-    index: u16,
-    /// Bounded: when it is full the chunk is dropped and the link marked behind.
-    chunks: Sender<Arc<[u8]>>,
-    /// Something was dropped, or never offered: the store has what is missing.
-    behind: AtomicBool,
-    /// False while down, when offering is no use: coming up, the link reads the store anyway.
-    up: AtomicBool,
-    stopping: AtomicBool,
-    poller: Poller,
-}
+use outlet::Due;
+pub use outlet::Outlet;
 
 /// What a link needs to know.
 pub struct LinkSettings {
@@ -56,8 +39,7 @@ pub struct Link {
     settings: LinkSettings,
     node: Arc<Node>,
     neighbours: Arc<Neighbours>,
-    queue: Arc<LinkQueue>,
-    chunks: Receiver<Arc<[u8]>>,
+    outlet: Arc<Outlet>,
     health: Health,
     /// This connection's refusals have been reported.
     refused: bool,
@@ -71,51 +53,6 @@ enum Ended {
     Failed(io::Error),
 }
 
-impl From<io::Error> for Ended {
-    fn from(why: io::Error) -> Ended {
-        Ended::Failed(why)
-    }
-}
-
-impl LinkQueue {
-    /// Which of this server's neighbours it leads to.
-    pub fn index(&self) -> u16 {
-        self.index
-    }
-
-    /// Takes AT lines for the neighbour, or notes that it will have to read the store. Never blocks.
-    pub fn offer(&self, chunk: &Arc<[u8]>) {
-        if !self.up.load(Ordering::SeqCst) {
-            return;
-        }
-        if let Err(TrySendError::Full(_)) = self.chunks.try_send(chunk.clone()) {
-            self.behind.store(true, Ordering::SeqCst);
-        }
-        self.poller.wake();
-    }
-
-    /// Notes that news was lost on the way to this link.
-    pub fn mark_behind(&self) {
-        self.behind.store(true, Ordering::SeqCst);
-        self.poller.wake();
-    }
-
-    /// Has the link send what is queued and end.
-    pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.poller.wake();
-    }
-
-    /// Whether it has a connection, on which something may still have to be sent.
-    pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::SeqCst)
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
-    }
-}
-
 impl Link {
     pub fn new(
         index: u16,
@@ -123,31 +60,14 @@ impl Link {
         node: Arc<Node>,
         neighbours: Arc<Neighbours>,
         sink: Arc<Sink>,
-    ) -> io::Result<(Arc<LinkQueue>, Link)> {
-        let (sender, chunks) = bounded(LINK_CHUNKS);
-        let queue = Arc::new(LinkQueue {
-            index,
-            chunks: sender,
-            behind: AtomicBool::new(false),
-            up: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
-            poller: Poller::new()?,
-        });
+    ) -> io::Result<(Arc<Outlet>, Link)> {
+        let outlet = Arc::new(Outlet::new(index, &settings.name)?);
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);
-        let link = Link {
-            settings,
-            node,
-            neighbours,
-            queue: queue.clone(),
-            chunks,
-            health,
-            refused: false,
-            sink,
-            wire,
-        };
-        Ok((queue, link))
+        let link =
+            Link { settings, node, neighbours, outlet: outlet.clone(), health, refused: false, sink, wire };
+        Ok((outlet, link))
     }
 
     /// For the operator's `top -H`.
@@ -155,14 +75,13 @@ impl Link {
         format!("link-{}", self.settings.name)
     }
 
-    /// Runs until `LinkQueue::stop`.
+    /// Runs until `Outlet::stop`.
     pub fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
             let began = Instant::now();
             let ended = if self.settings.plain { self.serve_plain() } else { self.connect_and_serve() };
-            self.queue.up.store(false, Ordering::SeqCst);
-            while self.chunks.try_recv().is_ok() {}
+            self.outlet.close();
             match ended {
                 Ended::Stopped => return,
                 Ended::Failed(why) => self.health.failed(&why),
@@ -180,10 +99,10 @@ impl Link {
         let until = Instant::now() + pause;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if self.queue.is_stopping() || left.is_zero() {
-                return self.queue.is_stopping();
+            if self.outlet.is_stopping() || left.is_zero() {
+                return self.outlet.is_stopping();
             }
-            if self.wait(Some(left)).is_err() {
+            if self.outlet.wait(Some(left)).is_err() {
                 return true;
             }
         }
@@ -191,16 +110,19 @@ impl Link {
 
     fn connect_and_serve(&mut self) -> Ended {
         match self.connect() {
-            Ok(stream) => match self.serve(&stream) {
-                Ok(()) => Ended::Stopped,
-                Err(ended) => {
-                    // It may have stopped reading because its refusals were not read.
-                    let mut said = [0; 4096];
-                    let count = socket::read_now(&stream, &mut said).unwrap_or(0);
-                    self.hear(&said[..count]);
-                    ended
-                }
-            },
+            Ok(stream) => {
+                let stream = Arc::new(stream);
+                self.serve(&stream).map_or_else(
+                    |why| {
+                        // It may have stopped reading because its refusals were not read.
+                        let mut said = [0; 4096];
+                        let count = socket::read_now(&stream, &mut said).unwrap_or(0);
+                        self.hear(&said[..count]);
+                        Ended::Failed(why)
+                    },
+                    |()| Ended::Stopped,
+                )
+            }
             Err(why) => Ended::Failed(why),
         }
     }
@@ -208,7 +130,7 @@ impl Link {
     /// Dials every address of the neighbour in turn.
     fn connect(&mut self) -> io::Result<TcpStream> {
         let addresses = self.settings.target.resolve()?;
-        self.neighbours.update(self.queue.index, &addresses);
+        self.neighbours.update(self.outlet.index(), &addresses);
         let mut last = io::Error::other("no address");
         for address in addresses {
             let timeout = self.settings.write_timeout;
@@ -221,53 +143,54 @@ impl Link {
         Err(last)
     }
 
-    /// Sends the store, then whatever comes, until told to stop or the connection fails.
-    fn serve(&mut self, stream: &TcpStream) -> Result<(), Ended> {
-        // Up first: news from here on is offered, news before is in the store.
-        self.queue.up.store(true, Ordering::SeqCst);
-        self.queue.poller.add(stream, SOCKET, Interest::Readable)?;
-        self.queue.behind.store(true, Ordering::SeqCst);
+    /// Sends the store and has the flooder send whatever comes, until told to stop or the connection
+    /// fails.
+    fn serve(&mut self, stream: &Arc<TcpStream>) -> io::Result<()> {
+        self.outlet.open();
+        self.outlet.watch(stream)?;
         self.health.connected();
         self.refused = false;
         loop {
-            self.send_all(|link, lines| link.write(stream, lines))?;
+            self.send_all(Some(stream), |link, lines, logged| link.write(stream, lines, logged))?;
             self.health.caught_up();
-            if self.queue.is_stopping() && self.chunks.is_empty() {
+            if self.outlet.is_stopping() {
                 let _ = stream.shutdown(Shutdown::Write);
                 return Ok(());
             }
-            if self.wait(self.health.proven_in())? {
+            if self.outlet.wait(self.health.proven_in())? {
                 self.read(stream)?;
             }
         }
     }
 
-    /// Sends what is queued and, when the link is behind, the store, bucket by bucket.
-    fn send_all(&mut self, mut send: impl FnMut(&mut Link, &[u8]) -> io::Result<()>) -> Result<(), Ended> {
+    /// Sends what is pending and, when the link is behind, the store, bucket by bucket.
+    fn send_all(
+        &mut self,
+        stream: Option<&Arc<TcpStream>>,
+        mut send: impl FnMut(&mut Link, &[u8], usize) -> io::Result<()>,
+    ) -> io::Result<()> {
         loop {
-            while let Ok(chunk) = self.chunks.try_recv() {
-                send(self, &chunk)?;
-            }
-            if !self.queue.behind.swap(false, Ordering::SeqCst) {
-                return Ok(());
-            }
-            let mut lines = Vec::new();
-            for bucket in 0..STORE_BUCKETS {
-                lines.clear();
-                self.node.store.copy_bucket(bucket, &mut lines);
-                if !lines.is_empty() {
-                    send(self, &lines)?;
+            match self.outlet.next(stream) {
+                Due::Nothing => return Ok(()),
+                Due::Lines { bytes, logged } => send(self, &bytes, logged)?,
+                Due::Store => {
+                    let mut lines = Vec::new();
+                    for bucket in 0..STORE_BUCKETS {
+                        lines.clear();
+                        self.node.store.copy_bucket(bucket, &mut lines);
+                        if !lines.is_empty() {
+                            send(self, &lines, 0)?;
+                        }
+                    }
                 }
             }
         }
     }
 
-    fn write(&mut self, mut stream: &TcpStream, lines: &[u8]) -> io::Result<()> {
+    /// Sends lines, of which the first bytes are in the log already.
+    fn write(&mut self, mut stream: &TcpStream, lines: &[u8], logged: usize) -> io::Result<()> {
         self.wire.at(socket::posix_ns());
-        lines
-            .split(|&byte| byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .for_each(|line| self.wire.sent(line));
+        self.wire.sent_all(&lines[logged..]);
         self.wire.commit(&self.sink);
         stream.write_all(lines).map_err(|why| match why.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
@@ -302,20 +225,6 @@ impl Link {
             self.settings.name,
             Escaped(said.split(|&byte| byte == b'\n').next().unwrap_or_default())
         );
-    }
-
-    /// Waits for news, the stop, the timeout, or the socket, which is what true stands for.
-    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let mut events = Events::with_capacity(2);
-        self.queue.poller.wait(&mut events, timeout)?;
-        let mut readable = false;
-        for index in 0..events.len() {
-            match events.get(index).key {
-                WAKE => self.queue.poller.woken(),
-                _ => readable = true,
-            }
-        }
-        Ok(readable)
     }
 }
 

@@ -2,39 +2,37 @@
 
 use std::io;
 use std::net::Shutdown;
-use std::sync::atomic::Ordering;
 
 use super::{Ended, Link};
 
 impl Link {
     /// Sends what is queued or missing, then whatever comes, until told to stop or a try fails.
     pub(super) fn serve_plain(&mut self) -> Ended {
-        self.queue.up.store(true, Ordering::SeqCst);
+        self.outlet.open();
         // After a failure its try tells whether the neighbour is back, before anything is sent.
         if self.health.is_failing() {
             if let Err(why) = self.connect() {
                 return Ended::Failed(why);
             }
-            self.queue.behind.store(true, Ordering::SeqCst);
         }
         loop {
-            if let Err(ended) = self.send_all(Link::write_plain) {
-                return ended;
+            if let Err(why) = self.send_all(None, Link::write_plain) {
+                return Ended::Failed(why);
             }
-            if self.queue.is_stopping() && self.chunks.is_empty() {
+            if self.outlet.is_stopping() {
                 return Ended::Stopped;
             }
-            if let Err(why) = self.wait(self.health.proven_in()) {
+            if let Err(why) = self.outlet.wait(self.health.proven_in()) {
                 return Ended::Failed(why);
             }
             self.health.caught_up();
         }
     }
 
-    fn write_plain(&mut self, lines: &[u8]) -> io::Result<()> {
+    fn write_plain(&mut self, lines: &[u8], _logged: usize) -> io::Result<()> {
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let stream = self.connect()?;
-            self.write(&stream, line)?;
+            self.write(&stream, line, 0)?;
             stream.shutdown(Shutdown::Write)?;
             self.health.connected();
         }
