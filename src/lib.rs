@@ -14,11 +14,12 @@
 //! | `worker-N` | a poller and its connections | the server stops and its replies are flushed |
 //! | `places-N` | one lookup at a time | the process does |
 //! | `flooder` | the receiving end of the flood channel | its stop message comes, last in the channel |
-//! | `link-NAME` | the outgoing socket of a neighbour | told to, after what is queued |
+//! | `link-NAME` | a neighbour's connection, and what its socket did not take at once | told to, when all is sent |
 //! | `log` | the log file | the process does, after a flush |
 //!
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never
-//! across I/O, never two at once.
+//! across anything that waits. Two at once only in the flood: the right to send, then a link's or
+//! the log's.
 //!
 //! Read on in this order:
 #![forbid(unsafe_code)]

@@ -100,6 +100,10 @@ pub const LINGER_S: u64 = 2;
 /// Batches the workers may be ahead of the flooder. Full, every link is marked behind.
 pub const FLOOD_BATCHES: usize = 256;
 
+/// Bytes of a batch that a worker may send to the links itself: a turn of 50 clients fits, a burst
+/// is left to the flooder, so that the worker has its time for its clients.
+pub const FLOOD_SMALL_BYTES: usize = 16 * 1024;
+
 /// Bytes of news the flooder joins before it offers them to the links.
 pub const FLOOD_DRAIN_BYTES: usize = 256 * 1024;
 

@@ -69,6 +69,9 @@ fn line(cell: &Cell, base: Option<&Cell>) -> String {
         median(Figure::P99Us),
         spread(Figure::GrownBytes).map_or("-".into(), |found| bytes(found.median)),
     );
+    if let Some(found) = Spread::of(cell.rounds.iter().filter_map(|round| round.agreed_ms)) {
+        let _ = write!(text, "  agrees after {} ms", short(found.median));
+    }
     if let Some(why) = cell.void() {
         let _ = write!(text, "  VOID: {why}");
     }

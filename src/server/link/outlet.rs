@@ -184,3 +184,72 @@ impl Outlet {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::AT_LINE_MAX;
+    use crate::logging::Sink;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    fn wire() -> Wire {
+        let folder = tempfile::tempdir().expect("a folder");
+        Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"))
+    }
+
+    fn pair() -> (Arc<TcpStream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let near = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        (Arc::new(near), listener.accept().expect("accepted").0)
+    }
+
+    #[test]
+    fn what_the_socket_does_not_take_is_left_to_the_links_thread_in_order() {
+        let (near, mut far) = pair();
+        let outlet = Outlet::new(0, "Hands").expect("a poller");
+        let mut wire = wire();
+        let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
+        outlet.offer(&chunk(0), &mut wire);
+        assert!(matches!(outlet.next(None), Due::Nothing), "a link that is down takes nothing");
+        outlet.open();
+        outlet.offer(&chunk(1), &mut wire);
+        assert!(matches!(outlet.next(Some(&near)), Due::Lines { bytes, logged: 0 } if bytes == chunk(1)));
+        assert!(matches!(outlet.next(Some(&near)), Due::Store));
+        assert!(matches!(outlet.next(Some(&near)), Due::Nothing));
+        // The flooder sends until the socket is full, and from there on everything waits.
+        let mut expected = Vec::new();
+        let mut offered = 2;
+        while matches!(outlet.state().mode, Mode::Live(_)) {
+            outlet.offer(&chunk(offered), &mut wire);
+            expected.extend(chunk(offered));
+            offered += 1;
+        }
+        outlet.offer(&chunk(offered), &mut wire);
+        expected.extend(chunk(offered));
+        let Due::Lines { bytes, logged } = outlet.next(Some(&near)) else { panic!("the rest is due") };
+        assert_eq!(logged, bytes.len() - chunk(offered).len(), "what the flooder logged is not logged twice");
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut said = Vec::new();
+                far.read_to_end(&mut said).map(|_| said)
+            });
+            std::io::Write::write_all(&mut &*near, &bytes).expect("sent");
+            near.shutdown(std::net::Shutdown::Write).expect("shut");
+            assert!(reader.join().expect("joined").expect("read") == expected);
+        });
+    }
+
+    #[test]
+    fn a_link_that_takes_nothing_keeps_so_much_and_then_reads_the_store() {
+        let outlet = Outlet::new(0, "Hands").expect("a poller");
+        let mut wire = wire();
+        outlet.open();
+        assert!(matches!(outlet.next(None), Due::Store));
+        let chunk = vec![b'\n'; LINK_PENDING_BYTES / 4];
+        (0..5).for_each(|_| outlet.offer(&chunk, &mut wire));
+        assert!(matches!(outlet.next(None), Due::Lines { bytes, .. } if bytes.len() == LINK_PENDING_BYTES));
+        assert!(matches!(outlet.next(None), Due::Store));
+        assert!(matches!(outlet.next(None), Due::Nothing));
+    }
+}

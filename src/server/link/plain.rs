@@ -10,10 +10,10 @@ impl Link {
     pub(super) fn serve_plain(&mut self) -> Ended {
         self.outlet.open();
         // After a failure its try tells whether the neighbour is back, before anything is sent.
-        if self.health.is_failing() {
-            if let Err(why) = self.connect() {
-                return Ended::Failed(why);
-            }
+        if self.health.is_failing()
+            && let Err(why) = self.connect()
+        {
+            return Ended::Failed(why);
         }
         loop {
             if let Err(why) = self.send_all(None, Link::write_plain) {
