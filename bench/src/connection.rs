@@ -86,6 +86,11 @@ impl Connection {
         self.due_ns.push_back(due_ns);
     }
 
+    /// The number of its client.
+    pub fn client(&self) -> usize {
+        self.client
+    }
+
     /// The client, and how many of its commands were answered.
     pub fn answered(&self) -> (usize, u64) {
         (self.client, self.next - self.due_ns.len() as u64)

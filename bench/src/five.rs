@@ -10,7 +10,7 @@ use crate::dialect::Dialect;
 use crate::generator::{self, Hooks, Outcome, Plan};
 use crate::observer::{Observer, Timing};
 use crate::pacing::Pace;
-use crate::process::Usage;
+use crate::process::{self, Usage};
 use crate::start::{AGREE_MAX, FARTHEST, NAME, Started, Starter};
 use crate::variants::Variant;
 use crate::workload::Times;
@@ -19,7 +19,8 @@ use crate::workload::Times;
 pub struct HerdOutcome {
     /// Its latencies are those at the observer, where an open loop was timed there.
     pub outcome: Outcome,
-    /// Of all servers: when they were ready, and around the measured time.
+    /// When they were ready, and around the measured time: of all servers, or of the loaded one
+    /// where another was down meanwhile.
     pub usage: [Usage; 3],
     /// From the end of the load until the observer had seen the newest of every client; of a server
     /// that was down, from its start.
@@ -42,6 +43,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         connections,
         idle: 0,
         fresh: false,
+        greedy: false,
         pace,
         warm_up: times.warm_up,
         measured: times.measured,
@@ -125,9 +127,15 @@ pub fn heal(starter: &Starter, variant: &Variant) -> io::Result<HerdOutcome> {
     let times = Times { warm_up, measured: HEAL_DOWN + HEAL_AFTER };
     let pace = Pace::Open { per_second: HEAL_PER_SECOND };
     let plan = plan(started.first().address, HEAL_CLIENTS, pace, times);
-    let first = started.usage();
+    let loaded = started.first().id();
+    let usage_now = || process::usage(loaded).unwrap_or_default();
+    let (before, after) = (Mutex::new(Usage::default()), Mutex::new(Usage::default()));
+    let note =
+        |slot: &Mutex<Usage>| *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = usage_now();
+    let hooks = Hooks { opens: &|| note(&before), closes: &|| note(&after), ..Hooks::NONE };
+    let first = usage_now();
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| generator::run(&plan, &Hooks::NONE));
+        let load = scope.spawn(|| generator::run(&plan, &hooks));
         std::thread::sleep(warm_up);
         let listen = started.kill(FARTHEST).ok_or_else(|| io::Error::other("it was gone"))?;
         std::thread::sleep(HEAL_DOWN);
@@ -140,8 +148,8 @@ pub fn heal(starter: &Starter, variant: &Variant) -> io::Result<HerdOutcome> {
         let outcome = load.join().map_err(|_| io::Error::other("the generator panicked"))??;
         let agreed_after =
             agreed.ok_or_else(|| io::Error::other("it did not agree while the load lasted"))?;
-        let last = started.usage();
+        let read = |slot: &Mutex<Usage>| *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let stderr = started.first().stderr();
-        Ok(HerdOutcome { outcome, usage: [first, first, last], agreed_after, stderr })
+        Ok(HerdOutcome { outcome, usage: [first, read(&before), read(&after)], agreed_after, stderr })
     })
 }

@@ -25,6 +25,7 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         connections: args.connections.max(1),
         idle: args.idle,
         fresh: args.fresh,
+        greedy: false,
         pace,
         warm_up: Duration::from_millis(500),
         measured: Duration::try_from_secs_f64(args.seconds).map_err(|why| format!("--seconds: {why}"))?,

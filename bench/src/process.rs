@@ -63,6 +63,11 @@ impl Process {
         }
     }
 
+    /// Its process ID, for [`usage`].
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has used until now.
     pub fn usage(&self) -> Usage {
         usage(self.child.id()).unwrap_or_default()
@@ -126,7 +131,7 @@ fn wait_to_listen(child: &mut Child, address: SocketAddr) -> Result<SocketAddr, 
     Err(format!("it does not listen on {address}"))
 }
 
-fn usage(pid: u32) -> Option<Usage> {
+pub fn usage(pid: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // After the name in brackets, which may hold anything: state is the first.
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();

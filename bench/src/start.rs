@@ -54,7 +54,7 @@ impl Starter {
             tables +=
                 &format!("neighbours = [\"{OBSERVER}\"]\n[servers.{OBSERVER}]\nlisten = \"{address}\"\n");
         }
-        let mut started = self.prepare(&tables)?;
+        let mut started = self.prepare(variant, &tables)?;
         self.add(&mut started, variant, NAME, listen)?;
         Ok(started)
     }
@@ -74,19 +74,19 @@ impl Starter {
         for ((name, neighbours), listen) in GRAPH.iter().zip(&listens) {
             tables += &format!("[servers.{name}]\nlisten = \"{listen}\"\nneighbours = [{neighbours}]\n");
         }
-        let mut started = self.prepare(&tables)?;
+        let mut started = self.prepare(variant, &tables)?;
         for ((name, _), listen) in GRAPH.iter().zip(listens) {
             self.add(&mut started, variant, name, listen)?;
         }
         Ok(started)
     }
 
-    fn prepare(&self, tables: &str) -> io::Result<Started> {
+    fn prepare(&self, variant: &Variant, tables: &str) -> io::Result<Started> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("herd.conf");
-        let places = self.places;
+        let (places, settings) = (self.places, variant.settings);
         let head = format!(
-            "log_dir = \"log\"\n[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n"
+            "log_dir = \"log\"\n{settings}[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n"
         );
         fs::write(&config, head + tables)?;
         Ok(Started { servers: Vec::new(), config, folder })

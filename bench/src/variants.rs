@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 pub struct Variant {
     pub name: String,
     pub speaks: Speaks,
+    /// Lines at the top of its herd.conf.
+    pub settings: &'static str,
     /// Program and arguments, in which `{name}`, `{port}` and `{config}` are filled in.
     command: Vec<String>,
     needs: Vec<Need>,
@@ -48,7 +50,7 @@ fn words(text: &str) -> Vec<String> {
 fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
     let mut command = vec![program.display().to_string()];
     command.extend(words(arguments));
-    Variant { name: name.into(), speaks: Speaks::Herd, command, needs: Vec::new() }
+    Variant { name: name.into(), speaks: Speaks::Herd, settings: "", command, needs: Vec::new() }
 }
 
 /// Every variant, herd first.
@@ -71,13 +73,18 @@ pub fn all(places: &Places) -> Vec<Variant> {
         ],
         ..variant("node", Path::new("node"), &format!("{} {{name}} {{config}}", inside("node/server.mjs")))
     };
+    let herd = |name: &str, settings: &'static str| Variant {
+        settings,
+        ..variant(name, &places.herd, "{name} --config {config}")
+    };
     let redis = Variant {
         speaks: Speaks::Redis,
         needs: vec![need(&["redis-server", "--version"], "apt-get install redis-server")],
         ..variant("redis", Path::new("redis-server"), "--port {port} --bind 127.0.0.1 --appendonly no")
     };
     vec![
-        variant("herd", &places.herd, "{name} --config {config}"),
+        herd("herd", ""),
+        herd("herd-quiet", "log_level = \"warn\"\n"),
         variant("tokio", &built("tokio"), "{name} {config}"),
         variant("tokio-1", &built("tokio"), "--current-thread {name} {config}"),
         variant("tokio-batched", &built("tokio-batched"), "{name} {config}"),
@@ -106,7 +113,7 @@ impl Variant {
         if name.is_empty() || command.is_empty() {
             return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
         }
-        Ok(Variant { name: name.into(), speaks: Speaks::Herd, command, needs: Vec::new() })
+        Ok(Variant { name: name.into(), speaks: Speaks::Herd, settings: "", command, needs: Vec::new() })
     }
 
     /// The line that installs the first thing it lacks.

@@ -16,6 +16,8 @@ pub struct Workload {
     pub depth: usize,
     pub idle: usize,
     pub fresh: bool,
+    /// The first connection pipelines without end, and is not counted.
+    pub greedy: bool,
     /// One in so many commands is a WHATSAT; 0 is never.
     pub whatsat_every: u64,
     /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
@@ -40,12 +42,13 @@ const PLAIN: Workload = Workload {
     depth: 1,
     idle: 0,
     fresh: false,
+    greedy: false,
     whatsat_every: 0,
     open_share: None,
     of: Of::One,
 };
 
-pub const ALL: [Workload; 12] = [
+pub const ALL: [Workload; 13] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -58,6 +61,12 @@ pub const ALL: [Workload; 12] = [
     },
     Workload { name: "fresh", about: "a connection for every command, 50 at a time", fresh: true, ..PLAIN },
     Workload { name: "idle", about: "50 connections beside 10,000 idle", idle: 10_000, ..PLAIN },
+    Workload {
+        name: "beside",
+        about: "49 connections beside one that pipelines without end, whose replies are not counted",
+        greedy: true,
+        ..PLAIN
+    },
     Workload { name: "mixed", about: "50 connections, 1 in 5 a WHATSAT", whatsat_every: 5, ..PLAIN },
     Workload {
         name: "open",
@@ -99,6 +108,7 @@ impl Workload {
             connections: self.connections,
             idle: self.idle,
             fresh: self.fresh,
+            greedy: self.greedy,
             pace: Pace::Closed { depth: self.depth },
             warm_up: times.warm_up,
             measured: times.measured,

@@ -38,6 +38,7 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         connections: 4,
         idle: 3,
         fresh: false,
+        greedy: false,
         pace,
         warm_up: Duration::from_millis(100),
         measured: Duration::from_millis(900),
