@@ -26,8 +26,10 @@
 
 pub mod protocol;
 
+pub mod digest;
 pub mod store;
 
+pub mod link;
 pub mod node;
 
 pub mod places;

@@ -115,6 +115,31 @@ pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 pub const RECONNECT_MIN_S: f64 = 0.1;
 pub const RECONNECT_MAX_S: f64 = 5.0;
 
+/// Seconds either end of a link has for each part of the exchange that opens it.
+pub const HANDSHAKE_S: u64 = 5;
+
+/// Seconds after which news is confirmed by a mark, and a mark is repeated when there is none.
+pub const MARK_S: u64 = 1;
+pub const HEARTBEAT_S: u64 = 5;
+
+/// Seconds without a word of a neighbour after which its link is down: three heartbeats.
+pub const LINK_SILENCE_S: u64 = 15;
+const _: () = assert!(LINK_SILENCE_S >= 3 * HEARTBEAT_S, "one lost in a stall is no outage");
+
+/// Seconds without news after which a link compares its store with the neighbour's, and what a
+/// neighbour may take to answer: a digest of a million clients takes a fraction of a second.
+pub const COMPARE_S: u64 = 10;
+pub const DIGEST_WAIT_S: u64 = 10;
+
+/// How often the flooder looks whether the workers' turns in hand are over, in ms.
+pub const TURNS_LOOK_MS: u64 = 5;
+
+/// Jobs that may wait for the keeper: one a link, and some who ask.
+pub const KEEPER_JOBS: usize = 64;
+
+/// Bytes a neighbour may say in one line: a digest, mostly.
+pub const LINK_LINE_MAX: usize = 16 * 1024;
+
 /// Seconds a neighbour has to accept a link.
 pub const LINK_CONNECT_TIMEOUT_S: u64 = 5;
 

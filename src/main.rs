@@ -11,6 +11,7 @@ use signal_hook::iterator::Signals;
 
 use herd::args::{Args, Early};
 use herd::config::{Config, ConfigError, DEFAULT_PATHS};
+use herd::link::KeyRing;
 use herd::logging::{self, SAID_ALREADY, Sink};
 use herd::server::{self, Server};
 use herd::{exit, family};
@@ -77,8 +78,9 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Ok(places) => places,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let started = server::listen(&own.listen)
-        .and_then(|listener| Server::start(config, index, listener, places, sink.clone()));
+    let started = server::listen(&own.listen).and_then(|listener| {
+        Server::start(config, index, listener, places, KeyRing::default(), sink.clone())
+    });
     match started {
         Ok(server) => serve(&own.name, server, signals, &sink, config),
         Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),

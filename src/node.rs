@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::places::Lookup;
+use crate::protocol::link::Verb;
 use crate::protocol::record::{Offsets, Parts};
 use crate::protocol::{Command, Location, Malformed, Query, Record, Report, line};
 use crate::store::{Learned, Store};
@@ -54,7 +55,7 @@ impl<'a> Line<'a> {
 }
 
 /// What becomes of a line. Replies without a lookup are appended to the output by `answer`.
-pub enum Reply {
+pub enum Reply<'a> {
     /// The AT line of a report is in the output.
     Located,
     /// The AT line is known and the places are to be asked; nothing is in the output yet.
@@ -63,6 +64,8 @@ pub enum Reply {
     Refused(Refusal),
     /// Nothing is due: a blank line, or an AT line of a neighbour.
     Silence(Silence),
+    /// It is about the connection, whose owner answers it, or refuses it by [`refuse`].
+    Link(Verb<'a>),
 }
 
 /// The first half of a WHATSAT reply, and what to ask for the second.
@@ -116,14 +119,14 @@ impl Node {
 
     /// Answers one line that was received at `now_ns` (POSIX time, ns): appends the reply to
     /// `out`, and what the herd did not know yet to `news`.
-    pub fn answer(
+    pub fn answer<'a>(
         &self,
-        line: Line<'_>,
+        line: Line<'a>,
         peer: Peer,
         now_ns: u64,
         out: &mut Vec<u8>,
         news: &mut News,
-    ) -> Reply {
+    ) -> Reply<'a> {
         let refusal = match Command::parse(line.text) {
             Ok(Command::Blank) => return Reply::Silence(Silence::Blank),
             Ok(Command::Iamat(report)) => match self.locate(&report, now_ns, out, news) {
@@ -143,6 +146,9 @@ impl Node {
                     return self.hear(&parts, committed, index, news);
                 }
             },
+            // A prefix of it may be as good a line, so only the newline makes it one.
+            Ok(Command::Link(verb)) if line.terminated => return Reply::Link(verb),
+            Ok(Command::Link(_)) => Refusal::Malformed(Malformed::Keyword),
             Err(why) if is_at(line.text) && peer.kind != PeerKind::Stranger => {
                 return Reply::Silence(Silence::Dropped(why));
             }
@@ -198,7 +204,7 @@ impl Node {
     }
 
     /// Merges what a neighbour passed on.
-    fn hear(&self, parts: &Parts<'_>, committed: bool, from: Option<u16>, news: &mut News) -> Reply {
+    fn hear(&self, parts: &Parts<'_>, committed: bool, from: Option<u16>, news: &mut News) -> Reply<'static> {
         if !committed {
             return Reply::Silence(Silence::Unterminated);
         }
@@ -259,7 +265,7 @@ impl News {
 }
 
 /// Appends the reply to an invalid command: `? `, the line as it came, and a newline.
-fn refuse(line: &[u8], out: &mut Vec<u8>) {
+pub fn refuse(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"? ");
     out.extend_from_slice(line);
     out.push(b'\n');

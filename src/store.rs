@@ -1,11 +1,12 @@
-//! What the herd knows: the newest record of every client. `node` learns and asks; a link that
-//! is behind walks it.
+//! What the herd knows: the newest record of every client. `node` learns and asks; links walk it
+//! for what a neighbour missed.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashbrown::HashTable;
 
+use crate::digest::{Digest, Parts};
 use crate::limits::STORE_BUCKETS;
 use crate::protocol::{Record, StoredRecord};
 
@@ -13,16 +14,27 @@ use crate::protocol::{Record, StoredRecord};
 /// so there is no second key. It is `hashbrown`'s table, on which std's `HashMap` stands too:
 /// hashed once an operation, replaced in place.
 pub struct Store {
-    /// Held for one map operation or the copy of one bucket, never across I/O.
+    /// Held for one map operation or the walk through one bucket, never across I/O.
     clients: Mutex<Clients>,
     hasher: RandomState,
 }
 
-/// One map in `STORE_BUCKETS` parts: growing one, or copying it for a link, holds the lock for a
+/// One map in `STORE_BUCKETS` parts: growing one, or walking it for a link, holds the lock for a
 /// thousandth of what the whole would take.
 struct Clients {
-    buckets: Vec<HashTable<StoredRecord>>,
+    buckets: Vec<Bucket>,
     count: usize,
+    /// What is learned now is of this epoch; `close_epoch` begins the next.
+    epoch: u32,
+    /// Records that were news.
+    news: u64,
+}
+
+#[derive(Default)]
+struct Bucket {
+    table: HashTable<StoredRecord>,
+    /// The epoch of the latest record learned in it.
+    latest: u32,
 }
 
 /// What merging a record came to.
@@ -35,10 +47,22 @@ pub enum Learned {
     Stale,
 }
 
+/// Which records of a store a walk is for.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Those learned in a later epoch; 0 is all.
+    After(u32),
+    /// Those in parts of the digest that differ.
+    In(Box<Parts>),
+}
+
 impl Default for Store {
     fn default() -> Store {
-        let buckets = (0..STORE_BUCKETS).map(|_| HashTable::new()).collect();
-        Store { clients: Mutex::new(Clients { buckets, count: 0 }), hasher: RandomState::new() }
+        let buckets = (0..STORE_BUCKETS).map(|_| Bucket::default()).collect();
+        Store {
+            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0 }),
+            hasher: RandomState::new(),
+        }
     }
 }
 
@@ -46,28 +70,31 @@ impl Store {
     /// The only merge there is: keeps the record if it is newer by [`Record::cmp_age`]. Commutes
     /// with itself, so that reports, floods and catch-ups may come in any order, any number of times.
     pub fn learn(&self, record: &Record<&[u8]>) -> Learned {
-        self.learn_if(record, |stored| record.cmp_age(stored).is_gt())
+        self.learn_if(record, |stored| record.cmp_age(&stored.borrow()).is_gt())
     }
 
     /// The same for a report made to this very server, which is no news when it is a repetition.
     pub fn learn_report(&self, record: &Record<&[u8]>) -> Learned {
-        self.learn_if(record, |stored| record.cmp_report(stored).is_gt())
+        self.learn_if(record, |stored| record.cmp_report(&stored.borrow()).is_gt())
     }
 
     fn learn_if(&self, record: &Record<&[u8]>, newer: impl Fn(&StoredRecord) -> bool) -> Learned {
         let client = record.client();
         let hash = self.hasher.hash_one(client);
         let mut clients = self.lock();
-        let Clients { buckets, count } = &mut *clients;
+        let Clients { buckets, count, epoch, news } = &mut *clients;
         let bucket = &mut buckets[bucket_of(hash)];
-        match bucket.find_mut(hash, |stored| stored.client() == client) {
-            Some(stored) if newer(stored) => stored.replace(record),
+        match bucket.table.find_mut(hash, |stored| stored.client() == client) {
+            Some(stored) if newer(stored) => stored.replace(record, *epoch),
             Some(_) => return Learned::Stale,
             None => {
-                bucket.insert_unique(hash, record.into(), |stored| self.hasher.hash_one(stored.client()));
+                let stored = StoredRecord::new(record, *epoch);
+                bucket.table.insert_unique(hash, stored, |stored| self.hasher.hash_one(stored.client()));
                 *count += 1;
             }
         }
+        bucket.latest = *epoch;
+        *news += 1;
         Learned::News
     }
 
@@ -75,17 +102,57 @@ impl Store {
     pub fn read<T>(&self, client: &[u8], read: impl FnOnce(Record<&[u8]>) -> T) -> Option<T> {
         let hash = self.hasher.hash_one(client);
         let clients = self.lock();
-        let stored = clients.buckets[bucket_of(hash)].find(hash, |stored| stored.client() == client)?;
+        let bucket = &clients.buckets[bucket_of(hash)];
+        let stored = bucket.table.find(hash, |stored| stored.client() == client)?;
         Some(read(stored.borrow()))
     }
 
-    /// Appends the AT lines of one of the `STORE_BUCKETS` buckets, each with its newline.
-    pub fn copy_bucket(&self, bucket: usize, out: &mut Vec<u8>) {
+    /// Appends the AT lines that are wanted of one of the `STORE_BUCKETS` buckets, each with its
+    /// newline.
+    pub fn copy_bucket(&self, bucket: usize, wanted: &Wanted, out: &mut Vec<u8>) {
         let clients = self.lock();
-        for record in &clients.buckets[bucket] {
+        let bucket = &clients.buckets[bucket];
+        let mut add = |record: &StoredRecord| {
             out.extend_from_slice(record.line());
             out.push(b'\n');
+        };
+        match wanted {
+            Wanted::After(epoch) if bucket.latest <= *epoch => {}
+            Wanted::After(epoch) => {
+                bucket.table.iter().filter(|record| record.epoch() > *epoch).for_each(&mut add);
+            }
+            Wanted::In(parts) => {
+                bucket.table.iter().filter(|record| parts.has(record.client())).for_each(&mut add);
+            }
         }
+    }
+
+    /// Ends the epoch and returns it with the news so far: whatever is learned from here on is of a
+    /// later one.
+    pub fn close_epoch(&self) -> (u32, u64) {
+        let mut clients = self.lock();
+        let closed = clients.epoch;
+        // One a second lasts for 136 years; a count that stood still would only resend too much.
+        clients.epoch = closed.saturating_add(1);
+        (closed, clients.news)
+    }
+
+    /// Records that were news since the start: as long as it stands still, so does the store.
+    pub fn news(&self) -> u64 {
+        self.lock().news
+    }
+
+    /// What tells whether two servers know the same. Walks the store, a bucket at a time: it is of
+    /// one moment only when nothing is learned meanwhile.
+    pub fn digest(&self) -> Digest {
+        let mut digest = Digest::default();
+        for bucket in 0..STORE_BUCKETS {
+            let clients = self.lock();
+            for record in &clients.buckets[bucket].table {
+                digest.add(record.client(), record.line());
+            }
+        }
+        digest
     }
 
     /// How many clients are known.
@@ -113,7 +180,7 @@ mod tests {
         let Ok(Command::At(parts)) = Command::parse(line) else { panic!("{}", line.escape_ascii()) };
         let mut out = Vec::new();
         let offsets = Offsets::write(&parts, &mut out);
-        Record::new(out.into(), offsets)
+        StoredRecord::new(&Record::new(&out, offsets), 0)
     }
 
     fn learn(store: &Store, line: &str) -> Learned {
@@ -126,10 +193,61 @@ mod tests {
 
     fn sorted_lines(store: &Store) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, &mut all));
+        (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), &mut all));
         let mut lines: Vec<_> = all.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
         lines.sort();
         lines
+    }
+
+    fn wanted(store: &Store, wanted: &Wanted) -> Vec<String> {
+        let mut all = Vec::new();
+        (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, wanted, &mut all));
+        let mut lines: Vec<_> = String::from_utf8_lossy(&all).lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn a_walk_finds_what_was_learned_after_an_epoch_and_no_more() {
+        let store = Store::default();
+        assert_eq!(learn(&store, "AT G +0 kiwi +1+1 1"), Learned::News);
+        assert_eq!(learn(&store, "AT G +0 fig +1+1 1"), Learned::News);
+        let (first, _) = store.close_epoch();
+        assert_eq!(wanted(&store, &Wanted::After(first)), [""; 0]);
+        assert_eq!(learn(&store, "AT G +0 fig +1+1 1"), Learned::Stale);
+        assert_eq!(learn(&store, "AT G +0 kiwi +1+1 2"), Learned::News);
+        assert_eq!(wanted(&store, &Wanted::After(first)), ["AT G +0 kiwi +1+1 2"]);
+        let (second, news) = store.close_epoch();
+        assert_eq!((news, store.news()), (3, 3));
+        assert_eq!(learn(&store, "AT G +0 plum +1+1 2"), Learned::News);
+        assert_eq!(wanted(&store, &Wanted::After(second)), ["AT G +0 plum +1+1 2"]);
+        assert_eq!(wanted(&store, &Wanted::After(0)).len(), 3);
+    }
+
+    #[test]
+    fn stores_differ_in_the_parts_that_hold_different_records_and_repair_each_other() {
+        let (a, b) = (Store::default(), Store::default());
+        for i in 0..5_000 {
+            for store in [&a, &b] {
+                let _ = learn(store, &format!("AT G +0 c{i} +1+1 1"));
+            }
+        }
+        assert_eq!(a.digest(), b.digest());
+        let _ = learn(&a, "AT G +0 c7 +1+1 2");
+        let _ = learn(&b, "AT G +0 c8 +1+1 2");
+        let _ = learn(&b, "AT G +0 only +1+1 2");
+        let parts = a.digest().differing(&b.digest());
+        let (from_a, from_b) = (Wanted::In(parts.clone().into()), Wanted::In(parts.into()));
+        let (from_a, from_b) = (wanted(&a, &from_a), wanted(&b, &from_b));
+        assert!(from_a.len() < 200 && from_b.len() < 200, "{} {}", from_a.len(), from_b.len());
+        from_a.iter().for_each(|line| {
+            let _ = learn(&b, line);
+        });
+        from_b.iter().for_each(|line| {
+            let _ = learn(&a, line);
+        });
+        assert_eq!(a.digest(), b.digest());
+        assert_eq!(sorted_lines(&a), sorted_lines(&b));
     }
 
     #[test]

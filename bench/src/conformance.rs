@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use crate::link_end;
 use crate::stand_in::ANSWER;
 
 /// Longer than anything takes that works.
@@ -258,15 +259,20 @@ fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
     let reply = say(address, &[b"IAMAT flooded +1+1 7\n".to_vec()]).map_err(|why| why.to_string())?;
     let deadline = Instant::now() + HANG;
     neighbour.set_nonblocking(true).map_err(|why| why.to_string())?;
-    let mut links: Vec<(TcpStream, Vec<u8>)> = Vec::new();
+    let mut links: Vec<(TcpStream, Vec<u8>, usize)> = Vec::new();
     while Instant::now() < deadline {
         if let Ok((stream, _)) = neighbour.accept() {
             stream.set_nonblocking(true).map_err(|why| why.to_string())?;
-            links.push((stream, Vec::new()));
+            links.push((stream, Vec::new(), 0));
         }
-        for (stream, said) in &mut links {
+        for (stream, said, answered) in &mut links {
             // Nothing to read yet, or a link that ended; the deadline decides.
             let _ = stream.read_to_end(said);
+            while let Some(end) = memchr::memchr(b'\n', &said[*answered..]) {
+                let line = *answered..=*answered + end;
+                *answered += end + 1;
+                let _ = link_end::answer(&said[line], stream);
+            }
             if memchr::memmem::find(said, &reply).is_some() {
                 return Ok(());
             }

@@ -9,6 +9,7 @@ mod dialect;
 mod diff;
 mod five;
 mod generator;
+mod link_end;
 mod load;
 mod observer;
 mod pacing;

@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::dialect::report_of;
 use crate::generator;
+use crate::link_end;
 use crate::pacing;
 
 pub struct Observer {
@@ -117,6 +118,9 @@ impl State {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
             self.note(&line);
+            if link_end::answer(&line, reader.get_mut()).is_err() {
+                return;
+            }
             line.clear();
         }
     }

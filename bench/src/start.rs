@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::link_end::NAME as OBSERVER;
 use crate::process::{Process, Usage};
 use crate::variants::{Speaks, Variant};
 
 /// The server under measurement, which the updates of a herd go to.
 pub const NAME: &str = "Goloman";
 
-/// The original herd; Welsh is farthest from Goloman, and `OBSERVER` listens behind it.
+/// The original herd; Welsh is farthest from Goloman, and this program listens behind it.
 const GRAPH: [(&str, &str); 5] = [
     ("Goloman", "\"Hands\", \"Holiday\", \"Wilkes\""),
     ("Hands", "\"Wilkes\""),
@@ -24,7 +25,6 @@ const GRAPH: [(&str, &str); 5] = [
     ("Wilkes", ""),
 ];
 pub const FARTHEST: &str = "Welsh";
-const OBSERVER: &str = "Observer";
 
 /// How variants are started.
 pub struct Starter {

@@ -63,10 +63,10 @@ impl Wire {
         self.record(b"out", line);
     }
 
-    /// Whole lines go out, each with its newline.
+    /// Lines go out to a neighbour, each with its newline; only AT lines are worth a record.
     pub fn sent_all(&mut self, lines: &[u8]) {
         if self.enabled {
-            let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            let lines = lines.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT "));
             lines.for_each(|line| self.sent(line));
         }
     }

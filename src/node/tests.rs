@@ -14,13 +14,13 @@ const STRANGER: PeerKind = PeerKind::Stranger;
 const NEIGHBOUR: PeerKind = PeerKind::Neighbour { index: Some(3), plain: false };
 const PLAIN: PeerKind = PeerKind::Neighbour { index: None, plain: true };
 
-struct Answer {
-    reply: Reply,
+struct Answer<'a> {
+    reply: Reply<'a>,
     out: String,
     news: Vec<(String, Option<u16>)>,
 }
 
-fn ask(node: &Node, kind: PeerKind, text: &str, terminated: bool) -> Answer {
+fn ask<'a>(node: &Node, kind: PeerKind, text: &'a str, terminated: bool) -> Answer<'a> {
     let (mut out, mut news) = (Vec::new(), News::default());
     let line = Line { text: text.as_bytes(), terminated, alone: true };
     let reply = node.answer(line, peer(kind), NOW_NS, &mut out, &mut news);
@@ -94,7 +94,8 @@ fn at_lines_of_neighbours_are_learned_in_silence() {
 fn max_ahead_refuses_only_what_is_further_ahead() {
     let node = Node::new("Goloman", Some(5_000_000_000));
     let check = |time: &str, accepted: bool| {
-        let reply = ask(&node, STRANGER, &format!("IAMAT a +1+1 {time}"), true).reply;
+        let line = format!("IAMAT a +1+1 {time}");
+        let reply = ask(&node, STRANGER, &line, true).reply;
         assert_eq!(matches!(reply, Reply::Located), accepted, "{time}");
     };
     check("1520023940.182837383", true);

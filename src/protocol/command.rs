@@ -2,6 +2,7 @@
 
 use super::decimal::{self, Decimal};
 use super::line::Fields;
+use super::link::Verb;
 use super::record::Parts;
 use super::{Location, Timestamp};
 
@@ -20,6 +21,8 @@ pub enum Command<'a> {
     Whatsat(Query<'a>),
     /// A neighbour passes on what it learned.
     At(Parts<'a>),
+    /// A neighbour opens a link, or says how far it is on one.
+    Link(Verb<'a>),
 }
 
 /// The three fields of an IAMAT, as the client wrote them.
@@ -64,7 +67,7 @@ impl<'a> Command<'a> {
             Some(b"IAMAT") => parse_iamat(fields).map(Command::Iamat),
             Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
             Some(b"AT") => parse_at(fields).map(Command::At),
-            Some(_) => Err(Malformed::Keyword),
+            Some(other) => Verb::of(other, fields).map(Command::Link).ok_or(Malformed::Keyword),
         }
     }
 }
@@ -138,6 +141,7 @@ mod tests {
             Ok(Command::Iamat(_)) => "iamat".into(),
             Ok(Command::Whatsat(query)) => format!("whatsat {} {}", query.radius_m, query.bound),
             Ok(Command::At(_)) => "at".into(),
+            Ok(Command::Link(_)) => "link".into(),
             Err(why) => format!("{why:?}"),
         }
     }
@@ -177,6 +181,8 @@ mod tests {
         check(b"AT Goloman +nan kiwi +34-118 1", "Difference");
         check(b"AT Goloman +0.1 kiwi +34-118 1.", "Time");
         check(b"AT Goloman +0.1 kiwi +34-118", "FieldCount");
+        check(b"MARK 5", "link");
+        check(b"MARK five", "Keyword");
         check(b"ATGoloman +0.1 kiwi +34-118 1", "Keyword");
     }
 

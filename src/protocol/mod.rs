@@ -4,6 +4,7 @@
 pub mod command;
 pub mod decimal;
 pub mod line;
+pub mod link;
 pub mod position;
 pub mod record;
 pub mod timestamp;

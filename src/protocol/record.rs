@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 
+use memchr::memrchr;
+
 use super::{Location, Timestamp, timestamp};
 
 /// Where the fields of an AT line lie. Between any two of them is exactly one space.
@@ -14,15 +16,22 @@ pub struct Offsets {
 }
 
 /// An AT line without its newline: `AT origin difference client location time`.
-/// 24 bytes beside the line itself when boxed.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<L> {
     line: L,
     offsets: Offsets,
 }
 
-/// A record as the store keeps it.
-pub type StoredRecord = Record<Box<[u8]>>;
+/// A record as the store keeps it: 24 bytes beside the line itself. Where the time begins, which is
+/// the last field, is found again when it is asked for.
+#[derive(Clone, Debug)]
+pub struct StoredRecord {
+    line: Box<[u8]>,
+    client: u16,
+    location: u16,
+    /// When it was learned, by the store's count: greater is later.
+    epoch: u32,
+}
 
 /// The five fields behind `AT`.
 pub struct Parts<'a> {
@@ -107,28 +116,43 @@ impl<L: AsRef<[u8]>> Record<L> {
             .then_with(|| self.location().cmp(other.location()))
             .then_with(|| self.origin_and_difference().0.cmp(other.origin_and_difference().0))
     }
-
-    /// The same record, borrowed.
-    pub fn borrow(&self) -> Record<&[u8]> {
-        Record { line: self.line(), offsets: self.offsets }
-    }
 }
 
 impl StoredRecord {
+    pub fn new(record: &Record<&[u8]>, epoch: u32) -> StoredRecord {
+        let Offsets { client, location, time: _ } = record.offsets;
+        StoredRecord { line: record.line.into(), client, location, epoch }
+    }
+
     /// Takes over a newer record of the same client, in place when the lengths allow it.
-    pub fn replace(&mut self, newer: &Record<&[u8]>) {
+    pub fn replace(&mut self, newer: &Record<&[u8]>, epoch: u32) {
         if self.line.len() == newer.line.len() {
             self.line.copy_from_slice(newer.line);
         } else {
             self.line = newer.line.into();
         }
-        self.offsets = newer.offsets;
+        let Offsets { client, location, time: _ } = newer.offsets;
+        (self.client, self.location, self.epoch) = (client, location, epoch);
     }
-}
 
-impl From<&Record<&[u8]>> for StoredRecord {
-    fn from(record: &Record<&[u8]>) -> StoredRecord {
-        Record { line: record.line.into(), offsets: record.offsets }
+    /// The AT line, without a newline.
+    pub fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// The client's ID.
+    pub fn client(&self) -> &[u8] {
+        &self.line[self.client as usize..self.location as usize - 1]
+    }
+
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The same record, borrowed.
+    pub fn borrow(&self) -> Record<&[u8]> {
+        let time = memrchr(b' ', &self.line).map_or(0, |space| space + 1) as u16;
+        Record::new(&self.line, Offsets { client: self.client, location: self.location, time })
     }
 }
 
@@ -137,11 +161,16 @@ mod tests {
     use super::super::Command;
     use super::*;
 
-    fn record(line: &str) -> StoredRecord {
+    fn record(line: &str) -> Record<Vec<u8>> {
         let mut out = Vec::new();
         let Ok(Command::At(parts)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
         let offsets = Offsets::write(&parts, &mut out);
-        Record::new(out.into(), offsets)
+        Record::new(out, offsets)
+    }
+
+    fn stored(line: &str) -> StoredRecord {
+        let record = record(line);
+        StoredRecord::new(&Record::new(record.line(), record.offsets()), 7)
     }
 
     #[test]
@@ -183,10 +212,11 @@ mod tests {
 
     #[test]
     fn replacing_takes_over_lines_of_any_length() {
-        let mut stored = record("AT G +0.1 c +1+1 1.5");
+        let mut found = stored("AT G +0.1 c +1+1 1.5");
         for line in ["AT G +0.1 c +2+2 2.5", "AT G +0.123 c +2+2 3", "AT G +0.1 c +2+2 40"] {
-            stored.replace(&record(line).borrow());
-            assert_eq!((stored.line(), stored.client()), (line.as_bytes(), &b"c"[..]));
+            found.replace(&stored(line).borrow(), 8);
+            assert_eq!((found.line(), found.client(), found.epoch()), (line.as_bytes(), &b"c"[..], 8));
+            assert_eq!(found.borrow().time(), record(line).time());
         }
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use super::poller::Interest;
 use super::socket;
 use crate::config::Settings;
-use crate::limits::LINGER_S;
+use crate::limits::{HANDSHAKE_S, LINGER_S};
+use crate::link::Listener;
 use crate::node::Peer;
 
 pub struct Connection {
@@ -20,6 +21,8 @@ pub struct Connection {
     pub eof: bool,
     /// It has delivered AT lines: a neighbour's link, which may be silent for as long as it likes.
     pub is_link: bool,
+    /// The exchange by which the other end shows that it is a neighbour, once it has begun.
+    pub link: Option<Box<Listener>>,
     /// A line of it has been taken up.
     pub has_spoken: bool,
     /// What it kept was left because too much was unsent, and is to be taken up when all is sent.
@@ -47,10 +50,22 @@ pub enum Phase {
     Open,
     /// A places lookup; this AT line with its newline begins the reply.
     Lookup(Vec<u8>),
+    /// A digest of the store, for a neighbour that compares.
+    Asked,
     /// Nothing but the last replies to be sent, and then, for this reason, the end.
     Closing(&'static str),
     /// All is said; what the peer still sends is dropped, so that no reset overtakes the reply.
     Lingering { until: Instant, why: &'static str },
+}
+
+impl Phase {
+    /// Whether what the peer sends is still going to be answered.
+    pub fn has_reader(&self) -> bool {
+        match self {
+            Phase::Open | Phase::Lookup(_) | Phase::Asked => true,
+            Phase::Closing(_) | Phase::Lingering { .. } => false,
+        }
+    }
 }
 
 impl Connection {
@@ -62,6 +77,7 @@ impl Connection {
             phase: Phase::Open,
             eof: false,
             is_link: false,
+            link: None,
             has_spoken: false,
             stalled: false,
             is_greedy: false,
@@ -143,7 +159,9 @@ impl Connection {
         }
         match self.phase {
             Phase::Open | Phase::Lingering { .. } if !self.eof => Interest::Readable,
-            Phase::Open | Phase::Lingering { .. } | Phase::Lookup(_) | Phase::Closing(_) => Interest::Nothing,
+            Phase::Open | Phase::Lingering { .. } | Phase::Lookup(_) | Phase::Asked | Phase::Closing(_) => {
+                Interest::Nothing
+            }
         }
     }
 
@@ -154,6 +172,9 @@ impl Connection {
         }
         if self.unsent() > 0 {
             return Some((self.taken + settings.write_timeout, "it does not read its replies"));
+        }
+        if let (Phase::Open, Some(Listener::Greeted { .. })) = (&self.phase, self.link.as_deref()) {
+            return Some((self.heard + Duration::from_secs(HANDSHAKE_S), "it did not prove who it is"));
         }
         match (&self.phase, settings.idle_timeout) {
             // One that has just got its replies, late as it or they may be, has its time to say more.

@@ -9,10 +9,12 @@ use super::Shared;
 use super::connection::{Connection, Phase};
 use super::socket;
 use crate::limits;
+use crate::link::{Denied, Listener};
 use crate::logging::Wire;
 use crate::node::{self, Line, News, PeerKind, Reply, Silence};
 use crate::places::Lookup;
 use crate::protocol::line;
+use crate::protocol::link::Verb;
 
 /// What one turn of a worker makes, for all its connections; reused by the next.
 pub struct Turn {
@@ -26,14 +28,17 @@ pub struct Turn {
     pub read_bytes: usize,
 }
 
+/// What a connection waits for, unread.
+pub enum Wait {
+    /// The second half of the reply to a WHATSAT.
+    Places(Lookup),
+    /// A digest of the store.
+    Digest,
+}
+
 /// Answers what a connection has read: first what it kept, then `bytes`. What cannot be answered
-/// yet is kept. Returns the lookup to ask when the conversation came to a WHATSAT.
-pub fn converse(
-    shared: &Shared,
-    turn: &mut Turn,
-    connection: &mut Connection,
-    bytes: &[u8],
-) -> Option<Lookup> {
+/// yet is kept. Returns what the conversation waits for when it came to that.
+pub fn converse(shared: &Shared, turn: &mut Turn, connection: &mut Connection, bytes: &[u8]) -> Option<Wait> {
     if let Some(reply) = &shared.settings.echo {
         echo(turn, connection, bytes, reply);
         return None;
@@ -42,23 +47,23 @@ pub fn converse(
     let begin = turn.out.len();
     let now_ns = socket::posix_ns();
     turn.wire.at(now_ns);
-    let mut talk = Talk { shared, turn, connection, begin, now_ns, lookup: None };
+    let mut talk = Talk { shared, turn, connection, begin, now_ns, wait: None };
     if talk.connection.input.is_empty() {
         let answered = talk.answer(bytes);
         // Once it is to close, what is left has no reader.
-        if matches!(talk.connection.phase, Phase::Open | Phase::Lookup(_)) {
+        if talk.connection.phase.has_reader() {
             talk.connection.keep(&bytes[answered..]);
         }
     } else {
         let mut input = std::mem::take(&mut talk.connection.input);
         input.extend_from_slice(bytes);
         let answered = talk.answer(&input);
-        if matches!(talk.connection.phase, Phase::Open | Phase::Lookup(_)) && answered < input.len() {
+        if talk.connection.phase.has_reader() && answered < input.len() {
             input.drain(..answered);
             talk.connection.input = input;
         }
     }
-    talk.lookup
+    talk.wait
 }
 
 /// Answers every line with the same.
@@ -79,7 +84,7 @@ struct Talk<'a> {
     /// Where this connection's replies begin in the turn's output.
     begin: usize,
     now_ns: u64,
-    lookup: Option<Lookup>,
+    wait: Option<Wait>,
 }
 
 impl Talk<'_> {
@@ -153,7 +158,10 @@ impl Talk<'_> {
     }
 
     fn answer_line(&mut self, line: Line<'_>) {
-        self.turn.wire.received(line.shown());
+        // Of what neighbours say, the log has what is news of clients.
+        if self.connection.link.is_none() || node::is_at(line.text) {
+            self.turn.wire.received(line.shown());
+        }
         if self.connection.peer.kind == PeerKind::Stranger && node::is_at(line.text) {
             self.connection.peer.kind = self.peer_kind();
         }
@@ -167,9 +175,10 @@ impl Talk<'_> {
             }
             Reply::Nearby(nearby) => {
                 self.connection.phase = Phase::Lookup(nearby.line);
-                self.lookup = Some(nearby.lookup);
+                self.wait = Some(Wait::Places(nearby.lookup));
             }
             Reply::Silence(silence) => self.heard(silence),
+            Reply::Link(verb) => self.link(&verb, line),
         }
     }
 
@@ -195,6 +204,53 @@ impl Talk<'_> {
                 let address = self.connection.address;
                 log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
             }),
+        }
+    }
+
+    /// The exchange that opens a link, and what is said on it beside AT lines.
+    fn link(&mut self, verb: &Verb<'_>, line: Line<'_>) {
+        let (neighbours, address) = (&self.shared.neighbours, self.connection.peer.address);
+        let done = match (verb, self.connection.link.as_deref_mut()) {
+            (Verb::Hello(dialer), None) => {
+                let count = self.shared.node.store.count() as u64;
+                let begun = socket::random()
+                    .map_err(|_| Denied::Refused)
+                    .and_then(|nonce| neighbours.welcome(dialer, address, nonce, count, &mut self.turn.out));
+                begun.map(|link| self.connection.link = Some(link.into()))
+            }
+            (Verb::Proof(proof), Some(link)) => {
+                let (proven, neighbour) = (neighbours.prove(link, proof), link.neighbour());
+                if let (Ok(()), Some(index)) = (proven, neighbour) {
+                    self.connection.peer.kind = PeerKind::Neighbour { index: Some(index), plain: false };
+                    self.learned();
+                }
+                proven
+            }
+            (Verb::Mark(epoch), Some(&mut Listener::Open { neighbour: Some(index), incarnation })) => {
+                neighbours.seen.note(index, incarnation, *epoch);
+                Verb::Seen(*epoch).write(&mut self.turn.out);
+                Ok(())
+            }
+            (Verb::Ask, Some(Listener::Open { .. })) => {
+                self.connection.phase = Phase::Asked;
+                self.wait = Some(Wait::Digest);
+                Ok(())
+            }
+            // From anybody else it is no command.
+            (_, None) => {
+                let start = self.turn.out.len();
+                node::refuse(line.shown(), &mut self.turn.out);
+                return self.replied(start);
+            }
+            (_, Some(_)) => Err(Denied::OutOfTurn),
+        };
+        if let Err(why) = done {
+            node::refuse(line.shown(), &mut self.turn.out);
+            let (address, reason) = (self.connection.address, why.reason());
+            self.shared.denied.count(|total| {
+                log::warn!("closed a link from {address}: {reason}; {total} so far");
+            });
+            self.connection.close_after_replies("it is not known as a neighbour");
         }
     }
 

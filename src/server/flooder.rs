@@ -7,16 +7,19 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::link::Outlet;
+use super::marker::Marker;
 use super::socket;
+use super::turns::Turns;
 use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES, FLOOD_SMALL_BYTES};
+use crate::link::Mark;
 use crate::logging::{Sink, Wire};
-use crate::node::News;
+use crate::node::{News, Node};
 use crate::thread;
 
 /// The workers' end of the flood.
@@ -28,8 +31,10 @@ pub struct Flood {
     links: Vec<Arc<Outlet>>,
 }
 
-enum Message {
+pub(super) enum Message {
     News(News),
+    /// All news of this epoch came before it.
+    Mark(Mark),
     Stop,
 }
 
@@ -45,12 +50,18 @@ type Newest<'a> = HashMap<&'a [u8], (usize, usize)>;
 
 impl Flood {
     /// Starts the flooder. It ends at the `Stop` message, after all that was sent before it.
-    pub fn start(links: Vec<Arc<Outlet>>, sink: Arc<Sink>) -> io::Result<(Flood, JoinHandle<()>)> {
+    pub fn start(
+        links: Vec<Arc<Outlet>>,
+        node: Arc<Node>,
+        turns: Arc<[Turns]>,
+        sink: Arc<Sink>,
+    ) -> io::Result<(Flood, JoinHandle<()>)> {
         let (channel, batches) = bounded(FLOOD_BATCHES);
         let sender = FloodSender { links: links.clone(), wire: Wire::new(&sink), sink };
         let sender = Arc::new(Mutex::new(sender));
-        let shared = sender.clone();
-        let flooder = thread::spawn("flooder", move || run(&batches, &shared))?;
+        let mut flooder =
+            Flooder { batches, sender: sender.clone(), marker: Marker::new(node, turns, channel.clone()) };
+        let flooder = thread::spawn("flooder", move || flooder.run())?;
         Ok((Flood { channel, sender, links }, flooder))
     }
 
@@ -90,26 +101,58 @@ impl FloodSender {
 }
 
 /// The flooder thread.
-fn run(batches: &Receiver<Message>, sender: &Mutex<FloodSender>) {
-    let mut stopping = false;
-    while !stopping {
-        let Ok(Message::News(first)) = batches.recv() else { return };
+struct Flooder {
+    batches: Receiver<Message>,
+    sender: Arc<Mutex<FloodSender>>,
+    marker: Marker,
+}
+
+impl Flooder {
+    fn run(&mut self) {
+        loop {
+            let next = match self.batches.recv_deadline(self.marker.due()) {
+                Ok(Message::News(first)) => self.flood(first),
+                Ok(other) => Some(other),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            match next {
+                Some(Message::Mark(mark)) => self.mark(mark),
+                Some(Message::Stop) => return,
+                // What ends a drain is never news.
+                Some(Message::News(_)) | None => {}
+            }
+            if let Some(mark) = self.marker.look() {
+                self.mark(mark);
+            }
+        }
+    }
+
+    /// Joins what has gathered behind a batch and sends it; returns what came after it.
+    fn flood(&self, first: News) -> Option<Message> {
         let mut bytes = first.lines.len();
         let mut drained = vec![first];
-        while bytes < FLOOD_DRAIN_BYTES {
-            match batches.try_recv() {
+        let mut next = None;
+        while bytes < FLOOD_DRAIN_BYTES && next.is_none() {
+            match self.batches.try_recv() {
                 Ok(Message::News(news)) => {
                     bytes += news.lines.len();
                     drained.push(news);
                 }
-                Ok(Message::Stop) => {
-                    stopping = true;
-                    break;
-                }
+                Ok(other) => next = Some(other),
                 Err(_) => break,
             }
         }
-        sender.lock().unwrap_or_else(PoisonError::into_inner).send(&drained);
+        self.sender().send(&drained);
+        next
+    }
+
+    fn mark(&self, mark: Mark) {
+        self.sender().links.iter().for_each(|link| link.mark(mark));
+    }
+
+    fn sender(&self) -> MutexGuard<'_, FloodSender> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

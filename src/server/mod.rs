@@ -6,13 +6,16 @@ mod balance;
 mod connection;
 mod conversation;
 mod flooder;
+mod keeper;
 mod link;
+mod marker;
 mod neighbours;
 mod poller;
 mod retry;
 mod slots;
 mod socket;
 mod tally;
+mod turns;
 mod worker;
 
 use std::io;
@@ -28,6 +31,7 @@ pub use socket::listen;
 
 use crate::config::{self, Config, HostPort, Settings};
 use crate::limits::RESERVED_DESCRIPTORS;
+use crate::link::{Identity, KeyRing};
 use crate::logging::Sink;
 use crate::node::Node;
 use crate::places::{Places, pool::Pool};
@@ -35,10 +39,12 @@ use crate::thread;
 use balance::Load;
 use connection::Connection;
 use flooder::Flood;
+use keeper::Keeper;
 use link::{Link, LinkSettings, Outlet};
-use neighbours::Neighbours;
+use neighbours::{Neighbour, Neighbours};
 use poller::Poller;
 use tally::Tally;
+use turns::Turns;
 use worker::Worker;
 
 /// A running server. Dropping it does not stop it; `stop` does.
@@ -47,8 +53,9 @@ pub struct Server {
     address: SocketAddr,
     /// End once `Shared::stopping` is set and their replies are flushed.
     workers: Vec<JoinHandle<()>>,
-    /// Ends at its stop message.
+    /// End at their stop messages.
     flooder: JoinHandle<()>,
+    keeper: JoinHandle<()>,
     /// End at `Outlet::stop`, after what is queued.
     links: Vec<(Arc<Outlet>, JoinHandle<()>)>,
 }
@@ -62,6 +69,7 @@ pub struct Shared {
     neighbours: Arc<Neighbours>,
     listener: TcpListener,
     flood: Flood,
+    keeper: Keeper,
     places: Pool,
     sink: Arc<Sink>,
     /// One a worker.
@@ -75,6 +83,10 @@ pub struct Shared {
     starved: Tally,
     /// AT lines of neighbours that were none.
     dropped: Tally,
+    /// Links whose dialer was not who it should be.
+    denied: Tally,
+    /// One a worker.
+    turns: Arc<[Turns]>,
 }
 
 /// Where a worker is reached.
@@ -91,6 +103,8 @@ enum Letter {
     Connection(Box<Connection>),
     /// The places for a connection that waits for them.
     Places { key: u64, json: Arc<[u8]> },
+    /// The digest for a neighbour's connection that waits for it.
+    Digest { key: u64, line: Vec<u8> },
 }
 
 impl Desk {
@@ -138,15 +152,20 @@ impl Server {
         index: usize,
         listener: TcpListener,
         places: Arc<dyn Places>,
+        keys: KeyRing,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
         let own = &config.servers[index];
         let settings = config.settings.clone();
         let address = listener.local_addr()?;
         let node = Arc::new(Node::new(&own.name, settings.max_ahead_ns));
-        let (neighbours, links) = links(config, index, &node, &sink)?;
+        let incarnation = u64::from_be_bytes(socket::random()?);
+        let own = Identity { name: own.name.as_str().into(), incarnation };
+        let (neighbours, links) = links(config, index, own, keys, &node, &sink)?;
         let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
-        let (flood, flooder) = Flood::start(outlets, sink.clone())?;
+        let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
+        let (flood, flooder) = Flood::start(outlets, node.clone(), turns.clone(), sink.clone())?;
+        let (keeper, keeper_thread) = Keeper::start(node.clone())?;
         let shared = Arc::new(Shared {
             max_connections: room_for(settings.max_connections),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
@@ -161,12 +180,15 @@ impl Server {
             neighbours,
             listener,
             flood,
+            keeper,
             sink,
             open: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             refused: Tally::default(),
             starved: Tally::default(),
             dropped: Tally::default(),
+            denied: Tally::default(),
+            turns,
         });
         shared.desks[0].load.set_at_work(true);
         let links = links
@@ -178,12 +200,17 @@ impl Server {
             thread::spawn(format!("worker-{index}"), move || worker.run())
         };
         let workers = (0..shared.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        Ok(Server { shared, address, workers, flooder, links })
+        Ok(Server { shared, address, workers, flooder, keeper: keeper_thread, links })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Replaces the secrets; links that are open stay open.
+    pub fn rekey(&self, keys: KeyRing) {
+        self.shared.neighbours.rekey(keys);
     }
 
     /// Stops accepting, finishes the turn in hand, flushes replies and floods. False when some of
@@ -199,7 +226,9 @@ impl Server {
         }
         let mut clean = self.workers.iter().all(|worker| thread::ends_by(worker, early));
         self.shared.flood.stop();
+        self.shared.keeper.stop();
         clean &= thread::ends_by(&self.flooder, early + timeout / 20);
+        clean &= thread::ends_by(&self.keeper, early + timeout / 20);
         self.links.iter().for_each(|(outlet, _)| outlet.stop());
         // One that is down has nothing to flush, and may be waiting for a dead host.
         clean &= self.links.iter().all(|(outlet, link)| !outlet.is_up() || thread::ends_by(link, deadline));
@@ -215,12 +244,15 @@ impl Server {
 fn links(
     config: &Config,
     index: usize,
+    identity: Identity,
+    keys: KeyRing,
     node: &Arc<Node>,
     sink: &Arc<Sink>,
 ) -> io::Result<(Arc<Neighbours>, Vec<(Arc<Outlet>, Link)>)> {
     let own = &config.servers[index];
     let others: Vec<_> = own.neighbours.iter().map(|&other| &config.servers[other]).collect();
-    let neighbours = Arc::new(Neighbours::new(others.iter().map(|other| other.plain).collect()));
+    let known = others.iter().map(|other| Neighbour { name: other.name.clone(), plain: other.plain });
+    let neighbours = Arc::new(Neighbours::new(identity, known.collect(), keys));
     let mut links = Vec::with_capacity(others.len());
     for (number, other) in (0..).zip(&others) {
         if let Ok(ip) = other.address.host.parse() {

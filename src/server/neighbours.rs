@@ -1,38 +1,76 @@
-//! Whose address is whose: what makes an AT line credible until links prove themselves. Workers
-//! ask it for every connection; links tell it what a name resolves to.
+//! Who this server's neighbours are: by the name they prove, or, where the herd has no secret, by
+//! the address they dial from. Workers ask for every connection; links tell what a name resolves to.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::link::exchange::{Denied, Identity, Listener};
+use crate::link::{KeyRing, Keys, Seen};
 use crate::node::{Peer, PeerKind};
+use crate::protocol::link::{End, Nonce, Proof};
 
-/// The addresses of this server's neighbours, as last resolved.
+/// What neighbours are to know of us, and we of them.
 pub struct Neighbours {
-    /// Whether the neighbour at an index is `plain`.
-    plain: Vec<bool>,
-    /// Each address and the neighbour that has it.
-    addresses: Mutex<Vec<(IpAddr, u16)>>,
+    pub own: Identity,
+    pub seen: Seen,
+    list: Vec<Neighbour>,
+    state: Mutex<State>,
 }
 
+/// One of them, as herd.conf has it.
+pub struct Neighbour {
+    pub name: String,
+    /// Of another make: known by its address, never by a proof.
+    pub plain: bool,
+}
+
+struct State {
+    /// Each address and the neighbour that has it, as last resolved.
+    addresses: Vec<(IpAddr, u16)>,
+    keys: KeyRing,
+}
+
+/// The name by which `herd --agree` introduces itself; no server can have it.
+pub const ASKER: &str = "-";
+
 impl Neighbours {
-    pub fn new(plain: Vec<bool>) -> Neighbours {
-        Neighbours { plain, addresses: Mutex::default() }
+    pub fn new(own: Identity, list: Vec<Neighbour>, keys: KeyRing) -> Neighbours {
+        let state = Mutex::new(State { addresses: Vec::new(), keys });
+        Neighbours { own, seen: Seen::default(), list, state }
     }
 
     /// Replaces the addresses of one neighbour.
     pub fn update(&self, neighbour: u16, resolved: &[SocketAddr]) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        addresses.retain(|&(_, index)| index != neighbour);
-        addresses.extend(resolved.iter().map(|at| (at.ip().to_canonical(), neighbour)));
+        let mut state = self.state();
+        state.addresses.retain(|&(_, index)| index != neighbour);
+        state.addresses.extend(resolved.iter().map(|at| (at.ip().to_canonical(), neighbour)));
     }
 
-    /// Who dials from this address, as far as it tells.
+    /// Replaces the secrets; links that are open stay open.
+    pub fn rekey(&self, keys: KeyRing) {
+        self.state().keys = keys;
+    }
+
+    /// What is shared with a neighbour, or with those who only ask.
+    pub fn keys(&self, neighbour: Option<u16>) -> Keys {
+        let state = self.state();
+        match neighbour {
+            Some(index) => state.keys.pairs.get(usize::from(index)).cloned().unwrap_or_default(),
+            None => state.keys.own.clone(),
+        }
+    }
+
+    /// Who dials from this address, as far as it tells; where there is a secret it tells only of
+    /// neighbours of another make.
     pub fn peer(&self, address: IpAddr) -> Peer {
         let address = address.to_canonical();
-        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         let mut kind = PeerKind::Stranger;
-        for &(_, found) in addresses.iter().filter(|(at, _)| *at == address) {
-            let found_plain = self.plain.get(usize::from(found)).copied().unwrap_or(false);
+        for &(_, found) in state.addresses.iter().filter(|(at, _)| *at == address) {
+            let found_plain = self.list.get(usize::from(found)).is_some_and(|it| it.plain);
+            if !found_plain && state.keys.has_secret(found) {
+                continue;
+            }
             kind = match kind {
                 PeerKind::Stranger => PeerKind::Neighbour { index: Some(found), plain: found_plain },
                 PeerKind::Neighbour { index, plain } => {
@@ -43,29 +81,129 @@ impl Neighbours {
         }
         Peer { address, kind }
     }
+
+    /// Answers a dialer that says who it is.
+    ///
+    /// # Errors
+    /// It is no neighbour, or, where no secret is to prove it, does not dial from one's address.
+    pub fn welcome(
+        &self,
+        dialer: &End<'_>,
+        address: IpAddr,
+        nonce: Nonce,
+        count: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Listener, Denied> {
+        let neighbour = self.named(dialer.name)?;
+        let keys = self.keys(neighbour);
+        if keys.is_empty() && !self.is_at(address.to_canonical(), neighbour) {
+            return Err(Denied::Elsewhere);
+        }
+        let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialer.incarnation));
+        Ok(Listener::welcome(&self.own, nonce, neighbour, dialer, &keys, (seen, count), out))
+    }
+
+    /// Takes a dialer's proof.
+    ///
+    /// # Errors
+    /// It does not hold.
+    pub fn prove(&self, link: &mut Listener, proof: &Proof) -> Result<(), Denied> {
+        let neighbour = link.neighbour();
+        let name = neighbour.and_then(|index| self.list.get(usize::from(index)));
+        let name = name.map_or(ASKER, |neighbour| neighbour.name.as_str());
+        link.prove(proof, &self.own, name, &self.keys(neighbour))
+    }
+
+    /// The neighbour of this name, or nothing for one who only asks.
+    fn named(&self, name: &[u8]) -> Result<Option<u16>, Denied> {
+        if name == ASKER.as_bytes() {
+            return Ok(None);
+        }
+        let found = (0..).zip(&self.list).find(|(_, it)| it.name.as_bytes() == name && !it.plain);
+        found.map(|(index, _)| Some(index)).ok_or(Denied::Unknown)
+    }
+
+    /// Whether a neighbour has this address; those who only ask may be any of them, or at home.
+    fn is_at(&self, address: IpAddr, neighbour: Option<u16>) -> bool {
+        let known = |&(at, index): &(IpAddr, u16)| {
+            at == address && neighbour.is_none_or(|neighbour| neighbour == index)
+        };
+        (neighbour.is_none() && address.is_loopback()) || self.state().addresses.iter().any(known)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::Key;
+    use crate::protocol::link::NONCE_BYTES;
 
-    #[test]
-    fn an_address_tells_one_neighbour_or_only_that_it_is_one() {
-        let neighbours = Neighbours::new(vec![false, false, true]);
+    fn neighbours(keys: KeyRing) -> Neighbours {
+        let own = Identity { name: "Goloman".into(), incarnation: 1 };
+        let list = [("A", false), ("B", false), ("C", true)];
+        let list = list.map(|(name, plain)| Neighbour { name: name.into(), plain }).into();
+        let neighbours = Neighbours::new(own, list, keys);
         let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
         neighbours.update(0, &[at("10.0.0.1:1"), at("[::1]:1")]);
         neighbours.update(1, &[at("127.0.0.1:2")]);
         neighbours.update(2, &[at("127.0.0.1:3"), at("127.0.0.1:4")]);
-        let check = |text: &str, expected: PeerKind| {
-            assert_eq!(neighbours.peer(text.parse().expect("an address")).kind, expected, "{text}");
+        neighbours
+    }
+
+    fn kind(neighbours: &Neighbours, address: &str) -> PeerKind {
+        neighbours.peer(address.parse().expect("an address")).kind
+    }
+
+    #[test]
+    fn an_address_tells_one_neighbour_or_only_that_it_is_one() {
+        let neighbours = neighbours(KeyRing::default());
+        let a = PeerKind::Neighbour { index: Some(0), plain: false };
+        for (address, expected) in [
+            ("10.0.0.1", a),
+            ("::ffff:10.0.0.1", a),
+            ("::1", a),
+            ("127.0.0.1", PeerKind::Neighbour { index: None, plain: true }),
+            ("127.0.0.2", PeerKind::Stranger),
+        ] {
+            assert_eq!(kind(&neighbours, address), expected, "{address}");
+        }
+        neighbours.update(0, &["10.0.0.2:1".parse().expect("an address")]);
+        assert_eq!(kind(&neighbours, "10.0.0.1"), PeerKind::Stranger);
+        assert_eq!(kind(&neighbours, "10.0.0.2"), a);
+    }
+
+    #[test]
+    fn with_a_secret_an_address_tells_only_who_is_of_another_make() {
+        let key = || vec![Key::new(b"key")];
+        let neighbours = neighbours(KeyRing { pairs: vec![key(), key(), Vec::new()], own: key() });
+        assert_eq!(kind(&neighbours, "10.0.0.1"), PeerKind::Stranger);
+        let plain = PeerKind::Neighbour { index: Some(2), plain: true };
+        assert_eq!(kind(&neighbours, "127.0.0.1"), plain);
+    }
+
+    #[test]
+    fn a_name_is_believed_at_its_address_or_with_a_secret_to_prove_it() {
+        let welcome = |neighbours: &Neighbours, name: &str, address: &str| {
+            let dialer = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES] };
+            let address = address.parse().expect("an address");
+            let link = neighbours.welcome(&dialer, address, [1; NONCE_BYTES], 0, &mut Vec::new());
+            link.map(|link| link.neighbour())
         };
-        check("10.0.0.1", PeerKind::Neighbour { index: Some(0), plain: false });
-        check("::ffff:10.0.0.1", PeerKind::Neighbour { index: Some(0), plain: false });
-        check("::1", PeerKind::Neighbour { index: Some(0), plain: false });
-        check("127.0.0.1", PeerKind::Neighbour { index: None, plain: true });
-        check("127.0.0.2", PeerKind::Stranger);
-        neighbours.update(0, &[at("10.0.0.2:1")]);
-        check("10.0.0.1", PeerKind::Stranger);
-        check("10.0.0.2", PeerKind::Neighbour { index: Some(0), plain: false });
+        let open = neighbours(KeyRing::default());
+        assert_eq!(welcome(&open, "A", "10.0.0.1"), Ok(Some(0)));
+        assert_eq!(welcome(&open, "A", "127.0.0.1"), Err(Denied::Elsewhere));
+        assert_eq!(welcome(&open, "B", "127.0.0.1"), Ok(Some(1)));
+        assert_eq!(welcome(&open, "C", "127.0.0.1"), Err(Denied::Unknown), "of another make");
+        assert_eq!(welcome(&open, "D", "127.0.0.1"), Err(Denied::Unknown));
+        assert_eq!(welcome(&open, ASKER, "127.0.0.1"), Ok(None));
+        assert_eq!(welcome(&open, ASKER, "10.0.0.1"), Ok(None));
+        assert_eq!(welcome(&open, ASKER, "10.0.0.9"), Err(Denied::Elsewhere));
+        let pairs = vec![vec![Key::new(b"key")]];
+        let secured = neighbours(KeyRing { pairs, own: vec![Key::new(b"key")] });
+        assert_eq!(welcome(&secured, "A", "192.0.2.1"), Ok(Some(0)), "its proof will tell");
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::harness::{Client, HANG, Herd, Server, folder_with, free_address, wait_for};
+use crate::harness::{Client, HANG, Herd, LinkEnd, Server, folder_with, free_address, wait_for};
 
 const NAMES: [&str; 5] = ["Goloman", "Hands", "Holiday", "Welsh", "Wilkes"];
 
@@ -173,7 +173,7 @@ fn a_stuck_neighbour_holds_up_nobody_and_costs_bounded_memory() {
     // Accepts, and never reads.
     let stuck = herd.listen_as("Hands");
     let (goloman, holiday) = (herd.start("Goloman"), herd.start("Holiday"));
-    let held = stuck.accept().expect("the link");
+    let held = LinkEnd::accept(&stuck, "Hands");
     let before_kb = goloman.process.status("VmRSS");
     let line = (0..8).map(|round| {
         load(&goloman, 2_000, 2_000 - round);
@@ -201,14 +201,12 @@ fn a_slow_neighbour_gets_all_in_the_end() {
     let herd = Herd::new(&NAMES[..2], &[("Goloman", "Hands")], "", &[]);
     let slow = herd.listen_as("Hands");
     let goloman = herd.start("Goloman");
-    let (link, _) = slow.accept().expect("the link");
-    link.set_read_timeout(Some(HANG)).expect("set");
+    let mut link = LinkEnd::accept(&slow, "Hands");
     load(&goloman, 3_000, 1_000);
     // Nothing was read so far; now all is, from the queue or from the store.
     let mut clients = std::collections::BTreeSet::new();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(link));
     while clients.len() < 3_000 {
-        let line = lines.next().expect("the link holds").expect("a line in time");
+        let line = link.at_line();
         clients.insert(line.split(' ').nth(3).expect("a client").to_owned());
     }
 }
@@ -266,12 +264,8 @@ fn news_goes_on_to_all_but_its_source_and_stale_lines_to_nobody() {
         Herd::new(&["Goloman", "Hands", "Wilkes"], &[("Goloman", "Hands"), ("Goloman", "Wilkes")], "", &[]);
     let (hands, wilkes) = (herd.listen_as("Hands"), herd.listen_as("Wilkes"));
     let goloman = herd.start("Goloman");
-    let accept = |listener: &TcpListener| {
-        let (stream, _) = listener.accept().expect("the link");
-        stream.set_read_timeout(Some(HANG)).expect("set");
-        std::io::BufReader::new(stream)
-    };
-    let (mut to_hands, mut to_wilkes) = (accept(&hands), accept(&wilkes));
+    let (mut to_hands, mut to_wilkes) =
+        (LinkEnd::accept(&hands, "Hands"), LinkEnd::accept(&wilkes, "Wilkes"));
     // From here on only news is sent, no more of the store.
     goloman.wait_for_log("link to Hands is up");
     goloman.wait_for_log("link to Wilkes is up");
@@ -279,16 +273,10 @@ fn news_goes_on_to_all_but_its_source_and_stale_lines_to_nobody() {
     from_hands.send("AT Hands +0.1 a +1+1 5\nAT Hands +0.1 a +1+1 4\nAT Hands +0.1 a +1+1 5\n");
     goloman.wait_to_know("a", "AT Hands +0.1 a +1+1 5");
     let mark = goloman.ask("IAMAT mark +1+1 1\n");
-    let mut line = String::new();
-    let mut next = |link: &mut std::io::BufReader<std::net::TcpStream>| {
-        line.clear();
-        std::io::BufRead::read_line(link, &mut line).expect("a line");
-        line.clone()
-    };
-    let mut heard = [next(&mut to_wilkes), next(&mut to_wilkes)];
+    let mut heard = [to_wilkes.at_line(), to_wilkes.at_line()];
     heard.sort();
     assert_eq!(heard, [mark.clone(), "AT Hands +0.1 a +1+1 5\n".to_owned()]);
-    assert_eq!(next(&mut to_hands), mark, "its own news is not sent back");
+    assert_eq!(to_hands.at_line(), mark, "its own news is not sent back");
 }
 
 #[test]
@@ -301,7 +289,8 @@ fn a_server_that_refuses_our_lines_is_reported() {
     let b = Server::start(theirs.path(), "B");
     let a = Server::start(ours.path(), "A");
     let line = a.ask("IAMAT c +1+1 1\n");
-    a.wait_for_log("B refuses our AT lines");
+    a.wait_for_log("link to B is down: it refuses us");
+    b.wait_for_log("it is no neighbour of ours by its name");
     assert_eq!(b.knows("c"), None, "{line}");
 }
 

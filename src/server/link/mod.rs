@@ -9,15 +9,19 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use memchr::memchr;
+
 use super::connection::is_retry;
 use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
-use crate::limits::STORE_BUCKETS;
+use crate::digest::Digest;
+use crate::limits::{COMPARE_S, DIGEST_WAIT_S, HANDSHAKE_S, LINK_LINE_MAX, LINK_SILENCE_S, STORE_BUCKETS};
+use crate::link::{Dialer, Due, Welcome};
 use crate::logging::{Escaped, Sink, Wire};
 use crate::node::Node;
-use outlet::Due;
+use crate::protocol::link::Verb;
 pub use outlet::Outlet;
 
 /// What a link needs to know.
@@ -43,6 +47,16 @@ pub struct Link {
     health: Health,
     /// This connection's refusals have been reported.
     refused: bool,
+    /// What the neighbour said and has not ended.
+    input: Vec<u8>,
+    /// When it last said or took something.
+    heard: Instant,
+    /// When a digest was asked for that has not come.
+    asked_at: Option<Instant>,
+    /// The news there was, and since when there has been no more.
+    quiet: (u64, Instant),
+    /// The news there was when the stores were last compared.
+    compared: Option<u64>,
     sink: Arc<Sink>,
     wire: Wire,
 }
@@ -61,12 +75,26 @@ impl Link {
         neighbours: Arc<Neighbours>,
         sink: Arc<Sink>,
     ) -> io::Result<(Arc<Outlet>, Link)> {
-        let outlet = Arc::new(Outlet::new(index, &settings.name)?);
+        let outlet = Arc::new(Outlet::new(index, &settings.name, settings.plain)?);
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);
-        let link =
-            Link { settings, node, neighbours, outlet: outlet.clone(), health, refused: false, sink, wire };
+        let now = Instant::now();
+        let link = Link {
+            settings,
+            node,
+            neighbours,
+            outlet: outlet.clone(),
+            health,
+            refused: false,
+            input: Vec::new(),
+            heard: now,
+            asked_at: None,
+            quiet: (0, now),
+            compared: None,
+            sink,
+            wire,
+        };
         Ok((outlet, link))
     }
 
@@ -82,6 +110,7 @@ impl Link {
             let began = Instant::now();
             let ended = if self.settings.plain { self.serve_plain() } else { self.connect_and_serve() };
             self.outlet.close();
+            (self.asked_at, self.compared) = (None, None);
             match ended {
                 Ended::Stopped => return,
                 Ended::Failed(why) => self.health.failed(&why),
@@ -109,22 +138,15 @@ impl Link {
     }
 
     fn connect_and_serve(&mut self) -> Ended {
-        match self.connect() {
-            Ok(stream) => {
-                let stream = Arc::new(stream);
-                self.serve(&stream).map_or_else(
-                    |why| {
-                        // It may have stopped reading because its refusals were not read.
-                        let mut said = [0; 4096];
-                        let count = socket::read_now(&stream, &mut said).unwrap_or(0);
-                        self.hear(&said[..count]);
-                        Ended::Failed(why)
-                    },
-                    |()| Ended::Stopped,
-                )
-            }
-            Err(why) => Ended::Failed(why),
-        }
+        let served = self.connect().and_then(|stream| {
+            let stream = Arc::new(stream);
+            self.input.clear();
+            self.serve(&stream).inspect_err(|_| {
+                // It may have closed because it refused us, and said so.
+                let _ = self.read(&stream);
+            })
+        });
+        served.map_or_else(Ended::Failed, |()| Ended::Stopped)
     }
 
     /// Dials every address of the neighbour in turn.
@@ -143,22 +165,96 @@ impl Link {
         Err(last)
     }
 
-    /// Sends the store and has the flooder send whatever comes, until told to stop or the connection
-    /// fails.
+    /// Opens the link, sends what the neighbour lacks and has the flooder send whatever comes, until
+    /// told to stop or the connection fails.
     fn serve(&mut self, stream: &Arc<TcpStream>) -> io::Result<()> {
-        self.outlet.open();
         self.outlet.watch(stream)?;
-        self.health.connected();
         self.refused = false;
+        let Some(welcome) = self.greet(stream)? else { return Ok(()) };
+        self.outlet.open(Some(stream.clone()), welcome.seen);
+        if welcome.seen == 0 && welcome.count > 0 && self.node.store.count() > 0 {
+            self.narrow(stream)?;
+        }
+        self.health.connected();
+        self.heard = Instant::now();
         loop {
-            self.send_all(Some(stream), |link, lines, logged| link.write(stream, lines, logged))?;
+            self.send_all(|link, lines, logged| link.write(stream, lines, logged))?;
             self.health.caught_up();
             if self.outlet.is_stopping() {
                 let _ = stream.shutdown(Shutdown::Write);
                 return Ok(());
             }
-            if self.outlet.wait(self.health.proven_in())? {
+            self.compare();
+            let timeout = self.health.proven_in().unwrap_or(LOOK).min(LOOK);
+            if self.outlet.wait(Some(timeout))? {
                 self.read(stream)?;
+            }
+            if self.heard.elapsed() > Duration::from_secs(LINK_SILENCE_S) {
+                let why = format!("it said nothing for {LINK_SILENCE_S} s");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+            }
+        }
+    }
+
+    /// The exchange that opens the link; nothing when it is to stop before.
+    fn greet(&mut self, stream: &TcpStream) -> io::Result<Option<Welcome>> {
+        let mut said = Vec::new();
+        let (neighbours, index) = (self.neighbours.clone(), self.outlet.index());
+        let dialer = Dialer::greet(&neighbours.own, socket::random()?, &mut said);
+        say(stream, &said)?;
+        let until = Instant::now() + Duration::from_secs(HANDSHAKE_S);
+        let Some(line) = self.next_line(stream, until)? else {
+            return if self.outlet.is_stopping() { Ok(None) } else { Err(late("it does not answer HERD")) };
+        };
+        said.clear();
+        let keys = neighbours.keys(Some(index));
+        let welcome = dialer.answer(&line, &neighbours.own, &self.settings.name, &keys, &mut said);
+        let welcome = welcome.map_err(|why| io::Error::other(why.reason()))?;
+        say(stream, &said)?;
+        Ok(Some(welcome))
+    }
+
+    /// Finds out what a neighbour lacks that knows a good deal, but not from this start of ours: the
+    /// parts in which its digest differs. Without an answer it gets everything.
+    fn narrow(&mut self, stream: &TcpStream) -> io::Result<()> {
+        say(stream, &ask())?;
+        let until = Instant::now() + Duration::from_secs(DIGEST_WAIT_S);
+        loop {
+            let Some(line) = self.next_line(stream, until)? else { return Ok(()) };
+            if let Some(theirs) = self.hear(&line) {
+                self.outlet.narrow(self.node.store.digest().differing(&theirs));
+                return Ok(());
+            }
+        }
+    }
+
+    /// Once all has been quiet for a while, asks for the neighbour's digest, to mend what differs.
+    fn compare(&mut self) {
+        let news = self.node.store.news();
+        if news != self.quiet.0 {
+            self.quiet = (news, Instant::now());
+        } else if self.compared != Some(news)
+            && self.asked_at.is_none_or(|at| at.elapsed() > Duration::from_secs(DIGEST_WAIT_S))
+            && self.quiet.1.elapsed() > Duration::from_secs(COMPARE_S)
+        {
+            self.asked_at = Some(Instant::now());
+            // The flooder may be writing, too, so it is offered like news.
+            self.outlet.offer(&ask(), &mut self.wire);
+        }
+    }
+
+    /// The next line of the neighbour; nothing when it takes too long or the link is to stop.
+    fn next_line(&mut self, stream: &TcpStream, until: Instant) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(line) = self.take_line() {
+                return Ok(Some(line));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if self.outlet.is_stopping() || left.is_zero() {
+                return Ok(None);
+            }
+            if self.outlet.wait(Some(left))? {
+                self.fill(stream)?;
             }
         }
     }
@@ -166,18 +262,17 @@ impl Link {
     /// Sends what is pending and, when the link is behind, the store, bucket by bucket.
     fn send_all(
         &mut self,
-        stream: Option<&Arc<TcpStream>>,
         mut send: impl FnMut(&mut Link, &[u8], usize) -> io::Result<()>,
     ) -> io::Result<()> {
         loop {
-            match self.outlet.next(stream) {
+            match self.outlet.next() {
                 Due::Nothing => return Ok(()),
                 Due::Lines { bytes, logged } => send(self, &bytes, logged)?,
-                Due::Store => {
+                Due::Store(wanted) => {
                     let mut lines = Vec::new();
                     for bucket in 0..STORE_BUCKETS {
                         lines.clear();
-                        self.node.store.copy_bucket(bucket, &mut lines);
+                        self.node.store.copy_bucket(bucket, &wanted, &mut lines);
                         if !lines.is_empty() {
                             send(self, &lines, 0)?;
                         }
@@ -198,15 +293,34 @@ impl Link {
                 io::Error::new(io::ErrorKind::TimedOut, format!("it took nothing for {timeout_s} s"))
             }
             _ => why,
-        })
+        })?;
+        // It takes what it is sent, whether or not it finds time to say so.
+        self.heard = Instant::now();
+        Ok(())
     }
 
+    /// Reads what the neighbour says and acts on it.
     fn read(&mut self, stream: &TcpStream) -> io::Result<()> {
+        let filled = self.fill(stream);
+        while let Some(line) = self.take_line() {
+            if let Some(theirs) = self.hear(&line) {
+                self.mend(&theirs);
+            }
+        }
+        filled
+    }
+
+    /// Reads what is there.
+    fn fill(&mut self, stream: &TcpStream) -> io::Result<()> {
         let mut said = [0; 4096];
         match socket::read_now(stream, &mut said) {
             Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the link")),
             Ok(count) => {
-                self.hear(&said[..count]);
+                self.heard = Instant::now();
+                self.input.extend_from_slice(&said[..count]);
+                if self.input.len() > LINK_LINE_MAX && !self.input.contains(&b'\n') {
+                    return Err(io::Error::other("it says a line without end"));
+                }
                 Ok(())
             }
             Err(why) if is_retry(&why) => Ok(()),
@@ -214,18 +328,69 @@ impl Link {
         }
     }
 
-    /// A neighbour says nothing on this connection, unless it refuses what it gets: logged once.
-    fn hear(&mut self, said: &[u8]) {
-        if said.is_empty() || std::mem::replace(&mut self.refused, true) {
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let end = memchr(b'\n', &self.input)?;
+        let rest = self.input.split_off(end + 1);
+        let mut line = std::mem::replace(&mut self.input, rest);
+        line.pop();
+        Some(line)
+    }
+
+    /// Takes note of a line; returns the digest, if it is one. A neighbour that refuses what it gets
+    /// is reported once.
+    fn hear(&mut self, line: &[u8]) -> Option<Digest> {
+        match Verb::parse(line) {
+            Some(Verb::Seen(epoch)) => self.outlet.seen(epoch),
+            Some(Verb::Digest { count, sums }) => {
+                self.asked_at = None;
+                return Digest::from_hex(count, sums);
+            }
+            _ if !std::mem::replace(&mut self.refused, true) => log::warn!(
+                "{} refuses what we send; is it the same herd.conf on both sides? It said: {}",
+                self.settings.name,
+                Escaped(line)
+            ),
+            _ => {}
+        }
+        None
+    }
+
+    /// Has what differs sent; the neighbour does the same on its own link.
+    fn mend(&mut self, theirs: &Digest) {
+        let own = self.node.store.digest();
+        let parts = own.differing(theirs);
+        // What was learned meanwhile may explain it: then it is quiet again another time.
+        if self.node.store.news() != self.quiet.0 {
             return;
         }
-        log::warn!(
-            "{} refuses our AT lines: its herd.conf must have us as a neighbour, at the address we dial from; \
-             it said: {}",
-            self.settings.name,
-            Escaped(said.split(|&byte| byte == b'\n').next().unwrap_or_default())
-        );
+        self.compared = Some(self.quiet.0);
+        if !parts.is_empty() {
+            let (name, count) = (&self.settings.name, own.count);
+            log::info!(
+                "{name} knows {} clients and we {count}, or others: sending what differs",
+                theirs.count
+            );
+            self.outlet.repair(parts);
+        }
     }
+}
+
+/// How often an open link looks after itself.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Says lines while nobody else writes.
+fn say(mut stream: &TcpStream, lines: &[u8]) -> io::Result<()> {
+    stream.write_all(lines)
+}
+
+fn ask() -> Vec<u8> {
+    let mut line = Vec::new();
+    Verb::Ask.write(&mut line);
+    line
+}
+
+fn late(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{why} for {HANDSHAKE_S} s"))
 }
 
 /// This server's own address of the target's family, by which the neighbour recognises it.

@@ -8,7 +8,7 @@ use super::{Ended, Link};
 impl Link {
     /// Sends what is queued or missing, then whatever comes, until told to stop or a try fails.
     pub(super) fn serve_plain(&mut self) -> Ended {
-        self.outlet.open();
+        self.outlet.open(None, 0);
         // After a failure its try tells whether the neighbour is back, before anything is sent.
         if self.health.is_failing()
             && let Err(why) = self.connect()
@@ -16,7 +16,7 @@ impl Link {
             return Ended::Failed(why);
         }
         loop {
-            if let Err(why) = self.send_all(None, Link::write_plain) {
+            if let Err(why) = self.send_all(Link::write_plain) {
                 return Ended::Failed(why);
             }
             if self.outlet.is_stopping() {

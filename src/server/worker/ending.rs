@@ -19,7 +19,7 @@ impl Worker {
     pub(super) fn close_lingering(&mut self, key: u64) {
         let why = match self.connections.get(key).map(|connection| &connection.phase) {
             Some(&Phase::Lingering { why, .. } | &Phase::Closing(why)) => why,
-            Some(Phase::Open | Phase::Lookup(_)) | None => "the peer closed it",
+            Some(Phase::Open | Phase::Lookup(_) | Phase::Asked) | None => "the peer closed it",
         };
         self.close(key, why);
     }

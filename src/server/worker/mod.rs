@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use super::accept::Acceptor;
 use super::balance::{Gauge, LOOK_EVERY};
 use super::connection::{Connection, Phase, is_retry};
-use super::conversation::{self, Turn};
+use super::conversation::{self, Turn, Wait};
 use super::poller::{Event, Events, WAKE};
 use super::slots::Slots;
 use super::{Letter, Shared};
+use crate::digest::Digest;
 use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::node::News;
 use crate::places::Lookup;
+use crate::protocol::link::Verb;
 
 /// The key of the listener among a poller's events.
 pub const LISTENER: u64 = u64::MAX - 1;
@@ -72,10 +74,12 @@ impl Worker {
             self.acceptor.open(&self.shared, self.index);
         }
         loop {
+            self.shared.turns[self.index].end();
             if let Err(why) = self.shared.desks[self.index].poller.wait(&mut events, self.timeout()) {
                 log::error!("worker {} cannot wait for its connections: {why}", self.index);
                 return;
             }
+            self.shared.turns[self.index].begin();
             self.turn.now = Instant::now();
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
             for index in 0..events.len() {
@@ -121,6 +125,7 @@ impl Worker {
             match letter {
                 Letter::Connection(connection) => self.adopt(*connection),
                 Letter::Places { key, json } => self.looked_up(key, &json),
+                Letter::Digest { key, line } => self.digested(key, &line),
             }
         }
         if self.shared.desks[self.index].load.is_at_work() {
@@ -211,10 +216,12 @@ impl Worker {
     fn converse(&mut self, key: u64, count: usize) {
         let Some(connection) = self.connections.get(key) else { return };
         let begin = self.turn.out.len();
-        let lookup = conversation::converse(&self.shared, &mut self.turn, connection, &self.buffer[..count]);
+        let wait = conversation::converse(&self.shared, &mut self.turn, connection, &self.buffer[..count]);
         self.sends.push((key, begin..self.turn.out.len()));
-        if let Some(lookup) = lookup {
-            self.look_up(key, lookup);
+        match wait {
+            Some(Wait::Places(lookup)) => self.look_up(key, lookup),
+            Some(Wait::Digest) => self.ask(key),
+            None => {}
         }
     }
 
@@ -225,6 +232,32 @@ impl Worker {
             // A worker ends only when none of its connections waits for a lookup.
             let _ = shared.desks[index].post(Letter::Places { key, json });
         });
+    }
+
+    /// Has the keeper make a digest; it comes back as a letter. With too much to do it says nothing,
+    /// and the neighbour asks again later.
+    fn ask(&mut self, key: u64) {
+        let (shared, index) = (self.shared.clone(), self.index);
+        let accepted = self.shared.keeper.digest(Box::new(move |digest: Digest| {
+            let mut line = Vec::new();
+            Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut line);
+            // A worker that has ended has nobody left to answer.
+            let _ = shared.desks[index].post(Letter::Digest { key, line });
+        }));
+        if !accepted {
+            self.digested(key, b"");
+        }
+    }
+
+    fn digested(&mut self, key: u64, line: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if matches!(connection.phase, Phase::Asked) {
+            connection.phase = Phase::Open;
+            let begin = self.turn.out.len();
+            self.turn.out.extend_from_slice(line);
+            self.sends.push((key, begin..self.turn.out.len()));
+            self.converse_kept(key);
+        }
     }
 
     fn looked_up(&mut self, key: u64, json: &[u8]) {
@@ -294,7 +327,7 @@ impl Worker {
                 Phase::Open if connection.stalled => self.converse_kept(key),
                 Phase::Closing(why) if connection.eof => return self.close(key, why),
                 Phase::Closing(why) => self.linger(key, why),
-                Phase::Open | Phase::Lookup(_) | Phase::Lingering { .. } => {}
+                Phase::Open | Phase::Lookup(_) | Phase::Asked | Phase::Lingering { .. } => {}
             }
         }
         self.watch(key);

@@ -30,12 +30,12 @@ impl Worker {
         }
     }
 
-    /// Connections that can change hands: all but those whose lookup will be answered here.
+    /// Connections that can change hands: all but those whose answer will come here.
     fn movable(&mut self, wanted: impl Fn(&Connection) -> bool) -> Vec<u64> {
         let mut keys = self.connections.keys();
         keys.retain(|&key| {
             let connection = self.connections.get(key);
-            connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_)))
+            connection.is_some_and(|it| wanted(it) && !matches!(it.phase, Phase::Lookup(_) | Phase::Asked))
         });
         keys
     }

@@ -2,6 +2,7 @@
 //! sleeps for a length of time: everything waits for a condition, up to a deadline that is a hang.
 
 mod client;
+mod link;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -14,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use client::Client;
+pub use link::LinkEnd;
 
 /// Longer than anything takes that works.
 pub const HANG: Duration = Duration::from_secs(20);

@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use herd::config::Config;
 use herd::limits::STORE_BUCKETS;
-use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
+use herd::node::{self, Line, News, Node, Peer, PeerKind, Reply};
+use herd::store::Wanted;
 
 /// Bytes of a line without its newline; one that is longer is refused and the connection closed.
 pub const MAX_LINE: usize = 4_096;
@@ -99,6 +100,11 @@ impl Herd {
         let line = Line { text, terminated, alone: false };
         match self.node.answer(line, peer, now_ns(), out, news) {
             Reply::Nearby(nearby) => Outcome::Nearby(nearby),
+            // These servers know no links but plain AT lines.
+            Reply::Link(_) => {
+                node::refuse(line.shown(), out);
+                Outcome::Replied
+            }
             Reply::Located | Reply::Refused(_) | Reply::Silence(_) => Outcome::Replied,
         }
     }
@@ -106,7 +112,8 @@ impl Herd {
     /// The whole store as AT lines, for a neighbour that has just been connected.
     pub fn store(&self) -> Vec<u8> {
         let mut lines = Vec::new();
-        (0..STORE_BUCKETS).for_each(|bucket| self.node.store.copy_bucket(bucket, &mut lines));
+        (0..STORE_BUCKETS)
+            .for_each(|bucket| self.node.store.copy_bucket(bucket, &Wanted::After(0), &mut lines));
         lines
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use herd::config::Config;
+use herd::link::KeyRing;
 use herd::logging;
 use herd::server::{self, Server};
 
@@ -31,7 +32,8 @@ fn run(arguments: &[String]) -> Result<(), String> {
     let sink = logging::start(&log, log::LevelFilter::Off).map_err(|why| why.to_string())?;
     let places = config.open_places().map_err(|why| why.to_string())?;
     let listener = server::listen(&config.servers[index].listen).map_err(|why| why.to_string())?;
-    let server = Server::start(&config, index, listener, places, sink).map_err(|why| why.to_string())?;
+    let server = Server::start(&config, index, listener, places, KeyRing::default(), sink)
+        .map_err(|why| why.to_string())?;
     println!("{name} listens on {}", server.address());
     loop {
         // SIGTERM ends it.

@@ -1,0 +1,121 @@
+//! What tells in 2 KB whether two servers know the same, and where they differ. `store` makes it,
+//! links exchange it.
+
+use std::fmt::Write;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Parts a digest has; a difference is sent as the records of its parts.
+pub const PARTS: usize = 256;
+
+/// The sums of the XXH3-64 hashes of the AT lines, in parts by the hash of the client's ID. Equal
+/// stores have equal digests on every server, whatever its make; unequal ones have, but for a
+/// chance of 1 in 2^64, unequal digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    sums: Box<[u64; PARTS]>,
+    pub count: u64,
+}
+
+/// Some of the parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts([bool; PARTS]);
+
+impl Default for Digest {
+    fn default() -> Digest {
+        Digest { sums: Box::new([0; PARTS]), count: 0 }
+    }
+}
+
+fn part_of(client: &[u8]) -> usize {
+    xxh3_64(client) as usize % PARTS
+}
+
+impl Digest {
+    /// Counts in the record of a client.
+    pub fn add(&mut self, client: &[u8], line: &[u8]) {
+        let sum = &mut self.sums[part_of(client)];
+        *sum = sum.wrapping_add(xxh3_64(line));
+        self.count += 1;
+    }
+
+    /// One number for the whole: what people compare.
+    pub fn total(&self) -> u64 {
+        let bytes: Vec<u8> = self.sums.iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        xxh3_64(&bytes)
+    }
+
+    /// The parts in which two digests differ.
+    pub fn differing(&self, other: &Digest) -> Parts {
+        Parts(std::array::from_fn(|part| self.sums[part] != other.sums[part]))
+    }
+
+    /// As hexadecimal digits, 16 a part.
+    pub fn to_hex(&self) -> String {
+        let mut text = String::with_capacity(16 * PARTS);
+        for sum in self.sums.iter() {
+            let _ = write!(text, "{sum:016x}");
+        }
+        text
+    }
+
+    /// The digest of so many records that `to_hex` wrote.
+    pub fn from_hex(count: u64, text: &[u8]) -> Option<Digest> {
+        if text.len() != 16 * PARTS || !text.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+        let mut digest = Digest { count, ..Digest::default() };
+        for (sum, digits) in digest.sums.iter_mut().zip(text.chunks(16)) {
+            *sum = u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(digest)
+    }
+}
+
+impl Parts {
+    /// Whether a client's record is in one of them.
+    pub fn has(&self, client: &[u8]) -> bool {
+        self.0[part_of(client)]
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|part| !part)
+    }
+
+    /// These and others.
+    pub fn join(&mut self, other: &Parts) {
+        self.0.iter_mut().zip(other.0).for_each(|(part, other)| *part |= other);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_does_not_matter_and_every_line_does() {
+        let digest = |lines: &[(&str, &str)]| {
+            let mut digest = Digest::default();
+            lines.iter().for_each(|(client, line)| digest.add(client.as_bytes(), line.as_bytes()));
+            digest
+        };
+        let a = digest(&[("a", "AT G +0 a +1+1 1"), ("b", "AT G +0 b +1+1 1")]);
+        assert_eq!(a, digest(&[("b", "AT G +0 b +1+1 1"), ("a", "AT G +0 a +1+1 1")]));
+        let b = digest(&[("a", "AT G +0 a +1+1 2"), ("b", "AT G +0 b +1+1 1")]);
+        assert_ne!(a.total(), b.total());
+        let parts = a.differing(&b);
+        assert!(parts.has(b"a") && !parts.has(b"b") && !parts.is_empty());
+        assert!(a.differing(&a).is_empty());
+    }
+
+    #[test]
+    fn digits_come_back_as_the_digest_and_nothing_else_does() {
+        let mut digest = Digest::default();
+        digest.add(b"kiwi", b"AT G +0 kiwi +1+1 1");
+        let text = digest.to_hex();
+        assert_eq!(Digest::from_hex(1, text.as_bytes()), Some(digest));
+        assert_eq!(Digest::from_hex(1, &text.as_bytes()[1..]), None);
+        assert_eq!(Digest::from_hex(1, text.replace('0', "+").as_bytes()), None);
+        assert_eq!(Digest::from_hex(1, text.replace('0', "g").as_bytes()), None);
+    }
+}

@@ -1,0 +1,12 @@
+//! How servers talk with each other, without sockets, threads or a clock: who is who, what is sent
+//! when, and what has arrived. `server` moves the bytes; the simulation of the tests does, too.
+
+pub mod exchange;
+pub mod keys;
+pub mod outbox;
+pub mod seen;
+
+pub use exchange::{Denied, Dialer, Identity, Listener, Welcome};
+pub use keys::{Key, KeyRing, Keys};
+pub use outbox::{Due, Lag, Mark, Offered, Outbox};
+pub use seen::Seen;

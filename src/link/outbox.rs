@@ -1,0 +1,285 @@
+//! What one neighbour is to be sent, and what of it has arrived: lines that wait, whether the store
+//! has to be read, marks and their acknowledgement. One a link, behind its lock.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::digest::Parts;
+use crate::limits::LINK_PENDING_BYTES;
+use crate::protocol::link::Verb;
+use crate::store::Wanted;
+
+/// The state of a link's sending side.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    mode: Mode,
+    /// What is to be sent next. The first bytes of it may be the rest of a line.
+    pending: Vec<u8>,
+    /// So many bytes of what is pending are in the log already.
+    logged: usize,
+    /// Lines were dropped, or never offered: the store has what is missing.
+    behind: bool,
+    /// Parts of the store in which the neighbour differs.
+    repair: Option<Parts>,
+    /// The neighbour has all up to this epoch.
+    seen: u32,
+    /// Marks sent and not seen, oldest first.
+    marks: VecDeque<Mark>,
+    /// Records that were news to this server when the last mark that is seen was taken, and when.
+    confirmed: (u64, Duration),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Mode {
+    /// The link is down: nothing is kept, coming up it reads the store.
+    #[default]
+    Down,
+    /// What is offered waits behind what is being sent.
+    Queueing,
+    /// Nothing waits: what is offered may be sent at once.
+    Live,
+}
+
+/// An epoch that was closed, and how much had been learned by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    pub epoch: u32,
+    /// Records that were news since the start.
+    pub total: u64,
+    /// Since the start.
+    pub at: Duration,
+}
+
+/// What becomes of lines that are offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// Send them now; `leave` what cannot be.
+    Send,
+    /// They wait; wake whoever sends what is pending.
+    Wake,
+    /// They wait behind others, or the store will be read for them.
+    Kept,
+}
+
+/// What is to be sent next.
+#[derive(Debug)]
+pub enum Due {
+    /// These bytes, of which the first are in the log already.
+    Lines { bytes: Vec<u8>, logged: usize },
+    /// What the store has of this.
+    Store(Wanted),
+    /// Nothing: from here on lines are sent as they are offered.
+    Nothing,
+}
+
+/// How far a neighbour is behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    pub is_up: bool,
+    /// Records it is not known to have, at most.
+    pub records: u64,
+    /// Since when it is not known to have everything.
+    pub time: Duration,
+}
+
+impl Outbox {
+    /// The link is up; the neighbour has all up to the epoch `seen`. With `differing` it also has
+    /// all but the records in these parts.
+    pub fn open(&mut self, seen: u32) {
+        *self = Outbox {
+            mode: Mode::Queueing,
+            behind: true,
+            seen,
+            confirmed: self.confirmed,
+            ..Outbox::default()
+        };
+    }
+
+    /// What the neighbour is behind with lies in these parts: a walk through them is enough.
+    pub fn narrow(&mut self, parts: Parts) {
+        self.behind = false;
+        self.repair(parts);
+    }
+
+    /// The link is down, and what was on its way may be lost.
+    pub fn close(&mut self) {
+        *self = Outbox { confirmed: self.confirmed, ..Outbox::default() };
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.mode != Mode::Down
+    }
+
+    /// Takes whole lines for the neighbour.
+    pub fn offer(&mut self, lines: &[u8]) -> Offered {
+        match self.mode {
+            Mode::Down => Offered::Kept,
+            Mode::Live => Offered::Send,
+            Mode::Queueing if self.pending.len() + lines.len() > LINK_PENDING_BYTES => {
+                self.behind = true;
+                Offered::Kept
+            }
+            Mode::Queueing => {
+                let first = self.pending.is_empty();
+                self.pending.extend_from_slice(lines);
+                if first { Offered::Wake } else { Offered::Kept }
+            }
+        }
+    }
+
+    /// Lines that were to be sent could not be, from `sent` bytes on. The sender of what is pending
+    /// is to be woken.
+    pub fn leave(&mut self, lines: &[u8], sent: usize) {
+        self.mode = Mode::Queueing;
+        self.pending.extend_from_slice(&lines[sent..]);
+    }
+
+    /// The same, when all of them are in the log already.
+    pub fn leave_logged(&mut self, lines: &[u8], sent: usize) {
+        self.leave(lines, sent);
+        self.logged = lines.len() - sent;
+    }
+
+    /// Lines for it were lost on the way here; true when the sender is to be woken.
+    pub fn mark_behind(&mut self) -> bool {
+        let woken = self.is_up() && !self.behind;
+        self.behind |= self.is_up();
+        woken
+    }
+
+    /// It differs in these parts.
+    pub fn repair(&mut self, parts: Parts) {
+        match &mut self.repair {
+            Some(due) => due.join(&parts),
+            None => self.repair = Some(parts).filter(|parts| !parts.is_empty()),
+        }
+    }
+
+    /// Notes that an epoch is closed and that all of it has been offered; with `true` the mark is to
+    /// be offered like a line. A link that has yet to read the store cannot vouch for it.
+    pub fn mark(&mut self, mark: Mark, out: &mut Vec<u8>) -> bool {
+        if self.mode == Mode::Down || self.behind || self.repair.is_some() {
+            return false;
+        }
+        if self.marks.back().is_none_or(|last| last.epoch < mark.epoch) {
+            self.marks.push_back(mark);
+        }
+        Verb::Mark(mark.epoch).write(out);
+        true
+    }
+
+    /// The neighbour has all up to this epoch.
+    pub fn seen(&mut self, epoch: u32) {
+        while let Some(mark) = self.marks.front().filter(|mark| mark.epoch <= epoch) {
+            self.confirmed = (mark.total, mark.at);
+            self.seen = self.seen.max(mark.epoch);
+            self.marks.pop_front();
+        }
+    }
+
+    /// Marks sent and not seen.
+    pub fn unseen(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// What is next; with nothing left, lines are sent as they are offered.
+    pub fn take_due(&mut self) -> Due {
+        if !self.pending.is_empty() {
+            // Its beginning may be sent already: whatever else is due comes after it.
+            let logged = std::mem::take(&mut self.logged);
+            return Due::Lines { bytes: std::mem::take(&mut self.pending), logged };
+        }
+        if std::mem::take(&mut self.behind) {
+            self.mode = Mode::Queueing;
+            return Due::Store(Wanted::After(self.seen));
+        }
+        if let Some(parts) = self.repair.take() {
+            self.mode = Mode::Queueing;
+            return Due::Store(Wanted::In(parts.into()));
+        }
+        self.mode = Mode::Live;
+        Due::Nothing
+    }
+
+    /// How far it is behind, when so many records have been news and it is so late.
+    pub fn lag(&self, total: u64, now: Duration) -> Lag {
+        let (confirmed, at) = self.confirmed;
+        let records = total.saturating_sub(confirmed);
+        let time = if records == 0 { Duration::ZERO } else { now.saturating_sub(at) };
+        Lag { is_up: self.is_up(), records, time }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(epoch: u32, total: u64) -> Mark {
+        Mark { epoch, total, at: Duration::from_secs(total) }
+    }
+
+    #[test]
+    fn an_opened_link_reads_the_store_from_what_was_seen_and_then_sends_at_once() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.offer(b"lost\n"), Offered::Kept);
+        outbox.open(4);
+        assert_eq!(outbox.offer(b"kept\n"), Offered::Wake);
+        assert_eq!(outbox.offer(b"more\n"), Offered::Kept);
+        assert!(matches!(outbox.take_due(), Due::Lines { bytes, logged: 0 } if bytes == b"kept\nmore\n"));
+        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(4))));
+        assert!(matches!(outbox.take_due(), Due::Nothing));
+        assert_eq!(outbox.offer(b"now\n"), Offered::Send);
+        outbox.leave_logged(b"now\n", 1);
+        assert_eq!(outbox.offer(b"later\n"), Offered::Kept);
+        assert!(matches!(outbox.take_due(), Due::Lines { bytes, logged: 3 } if bytes == b"ow\nlater\n"));
+        outbox.close();
+        assert_eq!(outbox.offer(b"lost\n"), Offered::Kept);
+    }
+
+    #[test]
+    fn no_mark_passes_what_is_still_in_the_store() {
+        let (mut outbox, mut out) = (Outbox::default(), Vec::new());
+        assert!(!outbox.mark(mark(1, 1), &mut out));
+        outbox.open(0);
+        assert!(!outbox.mark(mark(1, 1), &mut out), "nothing has been read yet");
+        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(outbox.mark(mark(2, 1), &mut out), "it waits behind what the walk sends");
+        assert!(matches!(outbox.take_due(), Due::Nothing));
+        assert!(outbox.mark_behind() && !outbox.mark_behind());
+        assert!(!outbox.mark(mark(3, 2), &mut out), "something was dropped");
+        outbox.seen(2);
+        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(2))), "only what came after");
+        assert_eq!(out, b"MARK 2\n");
+    }
+
+    #[test]
+    fn a_full_outbox_reads_the_store_instead() {
+        let mut outbox = Outbox::default();
+        outbox.open(0);
+        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        let chunk = vec![b'\n'; LINK_PENDING_BYTES / 4];
+        for _ in 0..5 {
+            let _ = outbox.offer(&chunk);
+        }
+        assert!(matches!(outbox.take_due(), Due::Lines { bytes, .. } if bytes.len() == LINK_PENDING_BYTES));
+        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(0))));
+        assert!(matches!(outbox.take_due(), Due::Nothing));
+    }
+
+    #[test]
+    fn lag_is_what_was_learned_since_the_last_mark_that_was_seen() {
+        let (mut outbox, mut out) = (Outbox::default(), Vec::new());
+        let now = Duration::from_secs(20);
+        outbox.open(0);
+        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(outbox.mark(mark(1, 10), &mut out) && outbox.mark(mark(2, 15), &mut out));
+        assert_eq!(outbox.lag(18, now), Lag { is_up: true, records: 18, time: now });
+        outbox.seen(1);
+        assert_eq!(outbox.lag(18, now), Lag { is_up: true, records: 8, time: Duration::from_secs(10) });
+        outbox.close();
+        assert_eq!(outbox.lag(18, now), Lag { is_up: false, records: 8, time: Duration::from_secs(10) });
+        outbox.open(1);
+        outbox.seen(9);
+        assert_eq!(outbox.lag(10, now), Lag { is_up: true, records: 0, time: Duration::ZERO });
+    }
+}

@@ -1,0 +1,50 @@
+//! What this server has of its neighbours: the last epoch of which it stored everything.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// For each neighbour the incarnation it was heard in, and the last epoch of it that is stored.
+#[derive(Debug, Default)]
+pub struct Seen {
+    marks: Mutex<Vec<(u64, u32)>>,
+}
+
+impl Seen {
+    /// The last epoch of a neighbour's incarnation that is stored; 0 is none.
+    pub fn of(&self, neighbour: u16, incarnation: u64) -> u32 {
+        let marks = self.marks();
+        let known = marks.get(usize::from(neighbour)).filter(|(known, _)| *known == incarnation);
+        known.map_or(0, |(_, epoch)| *epoch)
+    }
+
+    /// All of a neighbour's records up to this epoch are stored.
+    pub fn note(&self, neighbour: u16, incarnation: u64, epoch: u32) {
+        let mut marks = self.marks();
+        let index = usize::from(neighbour);
+        if marks.len() <= index {
+            marks.resize(index + 1, (0, 0));
+        }
+        let (known, latest) = marks[index];
+        // An older connection may still deliver the marks it was sent.
+        marks[index] = (incarnation, if known == incarnation { latest.max(epoch) } else { epoch });
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_counts_in_its_incarnation_and_never_goes_back() {
+        let seen = Seen::default();
+        assert_eq!(seen.of(3, 7), 0);
+        seen.note(3, 7, 5);
+        seen.note(3, 7, 4);
+        assert_eq!((seen.of(3, 7), seen.of(3, 8), seen.of(2, 7)), (5, 0, 0));
+        seen.note(3, 8, 1);
+        assert_eq!((seen.of(3, 7), seen.of(3, 8)), (0, 1));
+    }
+}

@@ -1,0 +1,46 @@
+//! The listening end of a link, played by a test: it opens it as a server would and reads.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+
+use super::HANG;
+
+pub struct LinkEnd {
+    pub reader: BufReader<TcpStream>,
+}
+
+impl LinkEnd {
+    /// Takes the next connection and opens it as the server of this name, which knows nobody.
+    pub fn accept(listener: &TcpListener, name: &str) -> LinkEnd {
+        let (stream, _) = listener.accept().expect("the link");
+        stream.set_read_timeout(Some(HANG)).expect("set");
+        let mut end = LinkEnd { reader: BufReader::new(stream) };
+        let hello = end.line();
+        assert!(hello.starts_with("HERD 1 "), "{hello}");
+        end.say(&format!("HERD 1 {name} 0000000000000001 00000000000000000000000000000002 0 0 -\n"));
+        assert_eq!(end.line(), "PROOF -\n");
+        end
+    }
+
+    /// The next line with its newline; empty at the end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).expect("a line in time");
+        line
+    }
+
+    /// The next line that is an AT line. Marks before it are acknowledged.
+    pub fn at_line(&mut self) -> String {
+        loop {
+            let line = self.line();
+            match line.strip_prefix("MARK ") {
+                Some(epoch) => self.say(&format!("SEEN {epoch}")),
+                None => return line,
+            }
+        }
+    }
+
+    pub fn say(&mut self, text: &str) {
+        self.reader.get_mut().write_all(text.as_bytes()).expect("sent");
+    }
+}
