@@ -21,6 +21,14 @@ pub struct Args {
     #[argh(switch)]
     pub check: bool,
 
+    /// ask every server what it knows and tell whether all know the same: status 0 if so, else 1
+    #[argh(switch)]
+    pub agree: bool,
+
+    /// with --agree: how long to go on asking until they do, like 10s (default: ask once)
+    #[argh(option, arg_name = "TIME")]
+    pub wait: Option<String>,
+
     /// print the version and exit
     #[argh(switch, short = 'V')]
     pub version: bool,

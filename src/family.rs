@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Server};
@@ -45,8 +45,8 @@ enum Event {
     Ready(usize, String),
     /// A member closed its stdout: it has ended or is about to.
     Ended(usize),
-    /// SIGUSR1, which every member is to have.
-    Reopen,
+    /// A signal that every member is to have.
+    Tell(Signal),
     /// SIGINT or SIGTERM.
     Stop,
 }
@@ -117,9 +117,9 @@ fn try_run(config: &Config) -> io::Result<u8> {
                 status = exit::SERVER_DIED;
             }
             // A member that is not ready yet does not catch it, and has just opened its file.
-            Event::Reopen => {
+            Event::Tell(told) => {
                 let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
-                ready.for_each(|member| signal(member, Signal::USR1));
+                ready.for_each(|member| signal(member, told));
             }
             Event::Stop => stop(config, &mut members),
         }
@@ -138,12 +138,16 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, asked.clone())?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+    let mut signals = Signals::new(exit::signals())?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
         for signal in signals.forever() {
             // It fails only when the process is about to end.
-            let _ = events.send(if signal == SIGUSR1 { Event::Reopen } else { Event::Stop });
+            let _ = events.send(match signal {
+                SIGUSR1 => Event::Tell(Signal::USR1),
+                SIGHUP => Event::Tell(Signal::HUP),
+                _ => Event::Stop,
+            });
         }
     })?);
     Ok(asked)

@@ -48,6 +48,10 @@ pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 pub const PLACES_CONNECT_TIMEOUT_S: Limit = limit(2, 1, 60);
 pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
 
+/// Bytes of a secret at least: 16 random ones cannot be guessed. And of a file with some.
+pub const SECRET_MIN: usize = 16;
+pub const SECRET_FILE_MAX: u64 = 65_536;
+
 /// Bytes of a server's name, which stands in every AT line it originates.
 pub const NAME_MAX: usize = 64;
 

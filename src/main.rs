@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use herd::args::{Args, Early};
-use herd::config::{Config, ConfigError, DEFAULT_PATHS};
-use herd::link::KeyRing;
+use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::logging::{self, SAID_ALREADY, Sink};
-use herd::server::{self, Server};
+use herd::server::{self, Agreement, Server};
 use herd::{exit, family};
 
 fn main() -> ExitCode {
@@ -39,19 +38,37 @@ fn main() -> ExitCode {
             let (path, names) = (path.display(), config.names());
             fail(exit::USAGE, format!("no server {name:?} in {path}; there are {names}"))
         }
-        Ok(_) if args.check => check(&config),
+        Ok(_) if args.agree => agree(&config, args.wait.as_deref()),
+        Ok(index) if args.check => check(&config, index),
         Ok(Some(index)) => run_one(&config, index),
         Ok(None) => family::run(&config),
     }
 }
 
 /// All that can be wrong with herd.conf and the files it names, without starting anything.
-fn check(config: &Config) -> ExitCode {
+fn check(config: &Config, index: Option<usize>) -> ExitCode {
     logging::warn_on_stderr();
-    match config.open_places() {
+    // Of a herd on several machines each has the secrets of its own servers only.
+    let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
+    let opened = here.into_iter().try_for_each(|index| config.open_keys(index).map(|_| ()));
+    match opened.and_then(|()| config.open_places()) {
         Ok(_) => say(config.to_string().trim_end()),
         Err(why) => fail(exit::CONFIG, why),
     }
+}
+
+/// Whether all servers know the same.
+fn agree(config: &Config, wait: Option<&str>) -> ExitCode {
+    let Some(wait_s) = wait.map_or(Some(0), config::duration_s) else {
+        return fail(exit::USAGE, "--wait must be like 10s or 5m");
+    };
+    let keys = match config.open_asking_keys() {
+        Ok(keys) => keys,
+        Err(why) => return fail(exit::CONFIG, why),
+    };
+    let found = Agreement::find(config, &keys, Duration::from_secs(wait_s));
+    let _ = say(found.to_string().trim_end());
+    ExitCode::from(if found.is_whole() { exit::OK } else { exit::DISAGREE })
 }
 
 /// Runs one server until a signal ends it.
@@ -65,7 +82,7 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         return fail(exit::USAGE, why);
     }
     // Caught from here on, so that none is missed before the server runs.
-    let signals = match Signals::new([SIGINT, SIGTERM, SIGUSR1]) {
+    let signals = match Signals::new(exit::signals()) {
         Ok(signals) => signals,
         Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
     };
@@ -78,25 +95,30 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Ok(places) => places,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let started = server::listen(&own.listen).and_then(|listener| {
-        Server::start(config, index, listener, places, KeyRing::default(), sink.clone())
-    });
+    let keys = match config.open_keys(index) {
+        Ok(keys) => keys,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
+    };
+    let started = server::listen(&own.listen)
+        .and_then(|listener| Server::start(config, index, listener, places, keys, sink.clone()));
     match started {
-        Ok(server) => serve(&own.name, server, signals, &sink, config),
+        Ok(server) => serve(index, server, signals, &sink, config),
         Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
     }
 }
 
-fn serve(name: &str, server: Server, mut signals: Signals, sink: &Sink, config: &Config) -> ExitCode {
+fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config: &Config) -> ExitCode {
+    let name = &config.servers[index].name;
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.address());
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
     let _ = say(format!("{name} listens on {}", server.address()));
     for signal in signals.forever() {
-        if signal != SIGUSR1 {
-            break;
+        match signal {
+            SIGUSR1 => sink.reopen(),
+            SIGHUP => reload(index, &server, config),
+            _ => break,
         }
-        sink.reopen();
     }
     let deadline = Instant::now() + config.settings.stop_timeout;
     log::info!("{name} stops");
@@ -105,6 +127,17 @@ fn serve(name: &str, server: Server, mut signals: Signals, sink: &Sink, config: 
     }
     sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
     ExitCode::from(exit::OK)
+}
+
+/// Reads the secrets anew; with the old ones when that fails.
+fn reload(index: usize, server: &Server, config: &Config) {
+    match config.open_keys(index) {
+        Ok(keys) => {
+            server.rekey(keys);
+            log::info!("read the secrets anew");
+        }
+        Err(why) => log::error!("keeping the secrets there were: {why}"),
+    }
 }
 
 /// What a flush of the log may take when there is no other time for it.

@@ -2,6 +2,7 @@
 //! nothing is opened before it is valid.
 
 mod raw;
+mod secrets;
 mod validate;
 
 use std::fmt;
@@ -13,7 +14,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+pub use validate::duration_s;
+
 use crate::places::{self, Places};
+use secrets::SecretFile;
 
 /// Where herd.conf is looked for when none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["herd.conf", "/etc/herd/herd.conf"];
@@ -29,6 +33,8 @@ pub struct Config {
     pub places: places::Settings,
     /// Where the provider is named.
     places_line: Option<usize>,
+    /// What the servers share that have none of their own.
+    secret_file: Option<SecretFile>,
     pub log_dir: PathBuf,
     pub log_level: LevelFilter,
 }
@@ -43,6 +49,10 @@ pub struct Server {
     pub address: HostPort,
     /// Of another make: knows only AT lines, one a connection.
     pub plain: bool,
+    /// A plain one gets the whole store whenever it is back, not only what came since the start.
+    pub refill: bool,
+    /// What it alone shares with its neighbours.
+    secret_file: Option<SecretFile>,
     /// Indices into `Config::servers`, ascending; mutual.
     pub neighbours: Vec<usize>,
 }
@@ -110,7 +120,7 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
         let places_line = raw.places.provider.as_ref().map(|provider| raw::line_of(&provider.span(), text));
-        let config = validate::validate(path, raw).map_err(|problem| problem.in_file(path, text))?;
+        let config = validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))?;
         Ok(Config { places_line, ..config })
     }
 

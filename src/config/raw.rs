@@ -28,6 +28,9 @@ pub struct Raw {
     pub stop_timeout_s: Option<Spanned<i64>>,
     pub max_ahead: Option<Spanned<String>>,
     pub connections: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub insecure_neighbours: bool,
     pub log_dir: Option<String>,
     pub log_level: Option<Spanned<String>>,
     #[serde(default)]
@@ -59,6 +62,9 @@ pub struct RawServer {
     pub neighbours: Vec<Spanned<String>>,
     #[serde(default)]
     pub plain: bool,
+    #[serde(default)]
+    pub refill: bool,
+    pub secret_file: Option<Spanned<String>>,
 }
 
 pub fn parse(text: &str) -> Result<Raw, Problem> {

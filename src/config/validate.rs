@@ -8,22 +8,68 @@ use std::time::Duration;
 use log::LevelFilter;
 use toml::Spanned;
 
-use super::raw::{Problem, Raw, RawPlaces, RawServer};
+use super::raw::{Problem, Raw, RawPlaces, RawServer, line_of};
+use super::secrets::SecretFile;
 use super::{Config, HostPort, Server, Settings};
 use crate::limits::{self, Limit};
 use crate::places::{self, Provider};
 
-pub fn validate(path: &Path, raw: Raw) -> Result<Config, Problem> {
+/// `text` is what it was read from, for the places of files that are opened later.
+pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(Config {
+    let files = SecretFiles { folder, text };
+    let insecure = raw.insecure_neighbours;
+    let places_of: Vec<_> =
+        raw.servers.iter().map(|(name, table)| (name.span().start, table.listen.span())).collect();
+    let config = Config {
         path: path.to_owned(),
         settings: settings(&raw)?,
         log_dir: folder.join(raw.log_dir.as_deref().unwrap_or("log")),
         log_level: log_level(raw.log_level.as_ref())?,
         places: places(raw.places, folder)?,
         places_line: None,
-        servers: servers(raw.servers)?,
-    })
+        secret_file: files.open(raw.secret_file.as_ref()),
+        servers: servers(raw.servers, &files)?,
+    };
+    if !insecure {
+        guarded(&config, places_of)?;
+    }
+    Ok(config)
+}
+
+/// Where secrets are.
+struct SecretFiles<'a> {
+    folder: &'a Path,
+    text: &'a str,
+}
+
+impl SecretFiles<'_> {
+    fn open(&self, place: Option<&Spanned<String>>) -> Option<SecretFile> {
+        let place = place?;
+        let line = line_of(&place.span(), self.text);
+        Some(SecretFile { path: self.folder.join(place.get_ref()), line })
+    }
+}
+
+/// No server takes AT lines from other machines on trust.
+fn guarded(config: &Config, mut places: Vec<(usize, std::ops::Range<usize>)>) -> Result<(), Problem> {
+    places.sort_by_key(|(start, _)| *start);
+    let is_outside = |server: &Server| !server.listen.is_loopback() || !server.address.is_loopback();
+    for (index, (server, (_, listen))) in config.servers.iter().zip(places).enumerate() {
+        let trusted = server.neighbours.iter().find(|&&other| {
+            config.shared_secret(index, other).is_none()
+                && (is_outside(server) || is_outside(&config.servers[other]))
+        });
+        if let Some(&other) = trusted {
+            let why = format!(
+                "{} and its neighbour {} can be reached from other machines and share no secret, so anybody there \
+                 could forge positions; add secret_file = \"herd.key\", or insecure_neighbours = true to accept it",
+                server.name, config.servers[other].name
+            );
+            return Err(Problem { span: Some(listen), why });
+        }
+    }
+    Ok(())
 }
 
 fn settings(raw: &Raw) -> Result<Settings, Problem> {
@@ -39,7 +85,7 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
         write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,
         max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
-        max_ahead_ns: raw.max_ahead.as_ref().map(duration_ns).transpose()?,
+        max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
         echo: None,
     })
@@ -55,24 +101,26 @@ fn number(value: &Option<Spanned<i64>>, limit: &Limit, key: &str) -> Result<u64,
     })
 }
 
-/// `90s`, `15m`, `24h` or `7d` in ns, up to 36500 days.
-fn duration_ns(place: &Spanned<String>) -> Result<u64, Problem> {
-    let text = place.get_ref();
-    let seconds = || {
-        let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-        let unit_s = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_s)?;
-        (seconds <= 36_500 * 86_400).then_some(seconds)
+/// `90s`, `15m`, `24h` or `7d` in seconds, up to 36500 days.
+pub fn duration_s(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit_s = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
     };
-    let why = || format!("max_ahead is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
-    seconds().map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_s)?;
+    (seconds <= 36_500 * 86_400).then_some(seconds)
+}
+
+/// The same in ns, of a key.
+fn duration_ns(place: &Spanned<String>, key: &str) -> Result<u64, Problem> {
+    let text = place.get_ref();
+    let why = || format!("{key} is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
+    duration_s(text).map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
 }
 
 fn one_shot(value: Option<&Spanned<String>>) -> Result<bool, Problem> {
@@ -137,7 +185,10 @@ fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
     })
 }
 
-fn servers(raw: BTreeMap<Spanned<String>, RawServer>) -> Result<Vec<Server>, Problem> {
+fn servers(
+    raw: BTreeMap<Spanned<String>, RawServer>,
+    files: &SecretFiles<'_>,
+) -> Result<Vec<Server>, Problem> {
     if raw.is_empty() {
         let why = "no servers: add a table like [servers.Goloman] with listen = \"127.0.0.1:16675\"";
         return Err(Problem { span: None, why: why.into() });
@@ -146,7 +197,7 @@ fn servers(raw: BTreeMap<Spanned<String>, RawServer>) -> Result<Vec<Server>, Pro
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut servers = Vec::with_capacity(tables.len());
     for (name, table) in &tables {
-        servers.push(server(name, table)?);
+        servers.push(server(name, table, files)?);
     }
     connect(&tables, &mut servers)?;
     distinct(&tables, &servers)?;
@@ -155,7 +206,7 @@ fn servers(raw: BTreeMap<Spanned<String>, RawServer>) -> Result<Vec<Server>, Pro
     Ok(servers)
 }
 
-fn server(name: &Spanned<String>, table: &RawServer) -> Result<Server, Problem> {
+fn server(name: &Spanned<String>, table: &RawServer, files: &SecretFiles<'_>) -> Result<Server, Problem> {
     let text = name.get_ref();
     let plain_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -171,7 +222,15 @@ fn server(name: &Spanned<String>, table: &RawServer) -> Result<Server, Problem> 
         Some(place) => host_port(place, "address")?,
         None => listen.clone(),
     };
-    Ok(Server { name: text.clone(), listen, address, plain: table.plain, neighbours: Vec::new() })
+    Ok(Server {
+        name: text.clone(),
+        listen,
+        address,
+        plain: table.plain,
+        refill: table.refill,
+        secret_file: files.open(table.secret_file.as_ref()),
+        neighbours: Vec::new(),
+    })
 }
 
 fn host_port(place: &Spanned<String>, key: &str) -> Result<HostPort, Problem> {

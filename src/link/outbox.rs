@@ -83,16 +83,10 @@ pub struct Lag {
 }
 
 impl Outbox {
-    /// The link is up; the neighbour has all up to the epoch `seen`. With `differing` it also has
-    /// all but the records in these parts.
+    /// The link is up; the neighbour has all up to the epoch `seen`.
     pub fn open(&mut self, seen: u32) {
-        *self = Outbox {
-            mode: Mode::Queueing,
-            behind: true,
-            seen,
-            confirmed: self.confirmed,
-            ..Outbox::default()
-        };
+        let confirmed = self.confirmed;
+        *self = Outbox { mode: Mode::Queueing, behind: true, seen, confirmed, ..Outbox::default() };
     }
 
     /// What the neighbour is behind with lies in these parts: a walk through them is enough.
@@ -103,7 +97,12 @@ impl Outbox {
 
     /// The link is down, and what was on its way may be lost.
     pub fn close(&mut self) {
-        *self = Outbox { confirmed: self.confirmed, ..Outbox::default() };
+        *self = Outbox { seen: self.seen, confirmed: self.confirmed, ..Outbox::default() };
+    }
+
+    /// The last epoch that the neighbour is known to have all of.
+    pub fn seen_epoch(&self) -> u32 {
+        self.seen
     }
 
     pub fn is_up(&self) -> bool {
@@ -166,6 +165,13 @@ impl Outbox {
         }
         Verb::Mark(mark.epoch).write(out);
         true
+    }
+
+    /// The same for a neighbour that knows no marks: when nothing waits, it was sent everything.
+    pub fn mark_sent(&mut self, mark: Mark) {
+        if self.mode == Mode::Live && !self.behind {
+            (self.seen, self.confirmed) = (mark.epoch, (mark.total, mark.at));
+        }
     }
 
     /// The neighbour has all up to this epoch.
@@ -250,6 +256,21 @@ mod tests {
         outbox.seen(2);
         assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(2))), "only what came after");
         assert_eq!(out, b"MARK 2\n");
+    }
+
+    #[test]
+    fn a_neighbour_without_marks_has_what_was_sent_when_nothing_waits() {
+        let mut outbox = Outbox::default();
+        outbox.open(3);
+        outbox.mark_sent(mark(4, 1));
+        assert_eq!(outbox.seen_epoch(), 3, "the store is still to be read");
+        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(3))));
+        assert!(matches!(outbox.take_due(), Due::Nothing));
+        outbox.mark_sent(mark(5, 2));
+        outbox.leave(b"waits\n", 0);
+        outbox.mark_sent(mark(6, 3));
+        outbox.close();
+        assert_eq!(outbox.seen_epoch(), 5);
     }
 
     #[test]

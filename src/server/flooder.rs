@@ -149,6 +149,7 @@ impl Flooder {
 
     fn mark(&self, mark: Mark) {
         self.sender().links.iter().for_each(|link| link.mark(mark));
+        log::debug!("epoch {} is on its way to all links", mark.epoch);
     }
 
     fn sender(&self) -> MutexGuard<'_, FloodSender> {

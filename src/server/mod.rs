@@ -2,6 +2,7 @@
 //! and stops it. Only the files of this folder name sockets.
 
 mod accept;
+mod agree;
 mod balance;
 mod connection;
 mod conversation;
@@ -27,6 +28,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+pub use agree::Agreement;
 pub use socket::listen;
 
 use crate::config::{self, Config, HostPort, Settings};
@@ -263,6 +265,7 @@ fn links(
             target: other.address.clone(),
             source: source(own).filter(|_| !other.plain),
             plain: other.plain,
+            refill: other.refill,
             write_timeout: config.settings.write_timeout,
         };
         links.push(Link::new(number, settings, node.clone(), neighbours.clone(), sink.clone())?);

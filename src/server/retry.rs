@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::limits::{RECONNECT_MAX_S, RECONNECT_MIN_S};
 
 /// A link that never was up is given this long before its failure is worth a warning: servers that
-/// start together find each other a moment later.
+/// start together find each other a moment later. Not so a neighbour that is there and not known.
 const START_GRACE: Duration = Duration::from_secs(3);
 
 /// How long a link holds before it is believed to be up again.
@@ -101,7 +101,8 @@ impl Health {
     pub fn failed(&mut self, why: &io::Error) {
         self.connected_at = None;
         self.failing = true;
-        let starting = self.said == Said::Nothing && self.began.elapsed() < START_GRACE;
+        let may_be_late = why.kind() != io::ErrorKind::Other;
+        let starting = self.said == Said::Nothing && may_be_late && self.began.elapsed() < START_GRACE;
         let closing =
             why.kind() == io::ErrorKind::UnexpectedEof && !std::mem::replace(&mut self.closed, true);
         if self.said == Said::Up && closing {

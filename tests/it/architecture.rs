@@ -41,6 +41,10 @@ fn dependencies_run_one_way() {
     check_free("src/places", &["crate::store", "crate::node", "crate::server", "crate::config"]);
     check_free("src/logging", &["crate::store", "crate::node", "crate::server", "crate::config"]);
     check_free("src/config", &["crate::store", "crate::node", "crate::server"]);
+    check_free(
+        "src/link",
+        &["crate::node", "crate::server", "crate::config", "std::net", "std::thread", "Instant"],
+    );
     for (file, banned) in
         [("store.rs", ["crate::node", "crate::server"]), ("node.rs", ["crate::server", "crate::config"])]
     {

@@ -93,7 +93,7 @@ fn a_server_that_listens_everywhere_is_known_by_its_address() {
     let [everywhere, other] = [free_address(), free_address()];
     let port = everywhere.port();
     let folder = folder_with(&format!(
-        "[servers.A]\nlisten = \"0.0.0.0:{port}\"\naddress = \"{everywhere}\"\nneighbours = [\"B\"]\n\
+        "insecure_neighbours = true\n[servers.A]\nlisten = \"0.0.0.0:{port}\"\naddress = \"{everywhere}\"\nneighbours = [\"B\"]\n\
          [servers.B]\nlisten = \"{other}\"\n"
     ));
     let servers = ["A", "B"].map(|name| Server::start(folder.path(), name));

@@ -8,6 +8,7 @@ mod descriptors;
 mod flood;
 mod harness;
 mod lines;
+mod links;
 mod logs;
 mod model;
 mod order;

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::TcpListener;
 
-use crate::harness::{Client, HANG, Herd};
+use crate::harness::{Client, HANG, Herd, wait_for};
 
 fn with_plain() -> Herd {
     Herd::new(&["Goloman", "Plain"], &[("Goloman", "Plain")], "", &[("Plain", "plain = true")])
 }
 
 /// Takes connections until each of `lines` has come on one of its own; an empty one is a try.
-fn collect(listener: &TcpListener, lines: &[String]) {
+/// Returns all that came.
+fn collect(listener: &TcpListener, lines: &[String]) -> Vec<String> {
+    let mut heard = Vec::new();
     let mut missing: BTreeSet<_> = lines.iter().map(|line| line.as_bytes().to_vec()).collect();
     while !missing.is_empty() {
         let (mut stream, _) = listener.accept().expect("accepted");
@@ -21,7 +23,9 @@ fn collect(listener: &TcpListener, lines: &[String]) {
         let newlines = said.iter().filter(|&&byte| byte == b'\n').count();
         assert!(newlines <= 1, "{}", said.escape_ascii());
         missing.remove(&said);
+        heard.push(String::from_utf8(said).expect("text"));
     }
+    heard
 }
 
 #[test]
@@ -46,6 +50,32 @@ fn a_plain_neighbour_that_was_away_gets_what_it_missed() {
     goloman.wait_for_log("link to Plain is down");
     collect(&herd.listen_as("Plain"), &lines);
     goloman.wait_for_log("link to Plain is up");
+}
+
+#[test]
+fn a_plain_neighbour_that_returns_gets_what_it_missed_and_all_only_if_so_configured() {
+    for (refill, expects_all) in [("plain = true", false), ("plain = true\nrefill = true", true)] {
+        let debug = "log_level = \"debug\"";
+        let herd = Herd::new(&["Goloman", "Plain"], &[("Goloman", "Plain")], debug, &[("Plain", refill)]);
+        let plain = herd.listen_as("Plain");
+        let goloman = herd.start("Goloman");
+        let before = goloman.ask("IAMAT before +1+1 1\n");
+        collect(&plain, std::slice::from_ref(&before));
+        // By the second mark nothing has been waiting for seconds.
+        wait_for("two marks", || {
+            (goloman.log_text().matches("is on its way to all links").count() >= 2).then_some(())
+        });
+        drop(plain);
+        let missed = goloman.ask("IAMAT missed +1+1 1\n");
+        goloman.wait_for_log("link to Plain is down");
+        let plain = herd.listen_as("Plain");
+        let heard = collect(&plain, std::slice::from_ref(&missed));
+        if expects_all && !heard.contains(&before) {
+            collect(&plain, &[before]);
+        } else {
+            assert_eq!(heard.contains(&before), expects_all);
+        }
+    }
 }
 
 #[test]

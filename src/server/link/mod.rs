@@ -35,6 +35,8 @@ pub struct LinkSettings {
     pub source: Option<HostPort>,
     /// Of another make: a fresh connection per AT line, closed after it.
     pub plain: bool,
+    /// A plain one gets the whole store on every return.
+    pub refill: bool,
     pub write_timeout: Duration,
 }
 
@@ -75,7 +77,11 @@ impl Link {
         neighbours: Arc<Neighbours>,
         sink: Arc<Sink>,
     ) -> io::Result<(Arc<Outlet>, Link)> {
-        let outlet = Arc::new(Outlet::new(index, &settings.name, settings.plain)?);
+        let outlet = Arc::new({
+            // What was there before the start a plain neighbour gets only by `refill`.
+            let (seen, _) = node.store.close_epoch();
+            Outlet::new(index, &settings.name, settings.plain, seen)?
+        });
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);

@@ -40,12 +40,16 @@ struct State {
 }
 
 impl Outlet {
-    pub fn new(index: u16, name: &str, plain: bool) -> io::Result<Outlet> {
+    /// `seen` is the epoch from which a neighbour without marks gets what it misses.
+    pub fn new(index: u16, name: &str, plain: bool, seen: u32) -> io::Result<Outlet> {
+        let mut state = State::default();
+        state.outbox.open(seen);
+        state.outbox.close();
         Ok(Outlet {
             index,
             name: name.to_owned(),
             plain,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             stopping: AtomicBool::new(false),
             poller: Poller::new()?,
         })
@@ -69,7 +73,9 @@ impl Outlet {
     /// Tells the neighbour that all of an epoch is on its way.
     pub fn mark(&self, mark: Mark) {
         let (mut state, mut line) = (self.state(), Vec::new());
-        if !self.plain && state.outbox.mark(mark, &mut line) {
+        if self.plain {
+            state.outbox.mark_sent(mark);
+        } else if state.outbox.mark(mark, &mut line) {
             self.send(&mut state, &line);
         }
     }
@@ -159,6 +165,11 @@ impl Outlet {
         self.state().outbox.seen(epoch);
     }
 
+    /// The last epoch that the neighbour is known to have all of.
+    pub(super) fn seen_epoch(&self) -> u32 {
+        self.state().outbox.seen_epoch()
+    }
+
     /// What is next for the link's thread; with nothing left the flooder sends.
     pub(super) fn next(&self) -> Due {
         self.state().outbox.take_due()
@@ -203,7 +214,7 @@ mod tests {
         let mut far = listener.accept().expect("accepted").0;
         let folder = tempfile::tempdir().expect("a folder");
         let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
-        let outlet = Outlet::new(0, "Hands", false).expect("a poller");
+        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
         let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
         outlet.open(Some(near.clone()), 0);
         assert!(matches!(outlet.next(), Due::Store(_)));

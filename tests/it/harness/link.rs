@@ -12,14 +12,22 @@ pub struct LinkEnd {
 impl LinkEnd {
     /// Takes the next connection and opens it as the server of this name, which knows nobody.
     pub fn accept(listener: &TcpListener, name: &str) -> LinkEnd {
-        let (stream, _) = listener.accept().expect("the link");
-        stream.set_read_timeout(Some(HANG)).expect("set");
-        let mut end = LinkEnd { reader: BufReader::new(stream) };
+        LinkEnd::accept_having(listener, name, "0")
+    }
+
+    /// The same, as one that has all up to this epoch.
+    pub fn accept_having(listener: &TcpListener, name: &str, seen: &str) -> LinkEnd {
+        let mut end = LinkEnd::of(listener.accept().expect("the link").0);
         let hello = end.line();
         assert!(hello.starts_with("HERD 1 "), "{hello}");
-        end.say(&format!("HERD 1 {name} 0000000000000001 00000000000000000000000000000002 0 0 -\n"));
+        end.say(&format!("HERD 1 {name} 0000000000000001 00000000000000000000000000000002 {seen} 0 -\n"));
         assert_eq!(end.line(), "PROOF -\n");
         end
+    }
+
+    pub fn of(stream: TcpStream) -> LinkEnd {
+        stream.set_read_timeout(Some(HANG)).expect("set");
+        LinkEnd { reader: BufReader::new(stream) }
     }
 
     /// The next line with its newline; empty at the end.

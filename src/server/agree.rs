@@ -1,0 +1,107 @@
+//! `herd --agree`: asks every server what it knows, as a number, and tells whether it is the same
+//! everywhere. It proves itself as a neighbour would.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::neighbours::ASKER;
+use super::socket;
+use crate::config::{Config, Server};
+use crate::digest::Digest;
+use crate::limits::{DIGEST_WAIT_S, LINK_LINE_MAX};
+use crate::link::{Dialer, Identity, Keys};
+use crate::protocol::link::Verb;
+
+/// What every server of a herd knows, but for those of another make.
+pub struct Agreement {
+    servers: Vec<(String, io::Result<Digest>)>,
+}
+
+/// How long to wait before servers that differ are asked again.
+const REST: Duration = Duration::from_millis(200);
+
+impl Agreement {
+    /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
+    /// what proves to each that it may be asked.
+    pub fn find(config: &Config, keys: &[Keys], wait: Duration) -> Agreement {
+        let until = Instant::now() + wait;
+        loop {
+            let asked = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain);
+            let servers = asked.map(|(server, keys)| (server.name.clone(), ask(server, keys))).collect();
+            let agreement = Agreement { servers };
+            if agreement.is_whole() || Instant::now() >= until {
+                return agreement;
+            }
+            std::thread::sleep(REST.min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Whether all answered, and the same.
+    pub fn is_whole(&self) -> bool {
+        let mut digests = self.servers.iter().map(|(_, digest)| digest.as_ref().ok());
+        let Some(Some(first)) = digests.next() else { return false };
+        digests.all(|digest| digest == Some(first))
+    }
+}
+
+/// A line a server: its name, how many clients it knows, and the number for what it knows of them.
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.servers.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
+        writeln!(f, "{:width$}  {:>10}  digest", "server", "clients")?;
+        for (name, digest) in &self.servers {
+            match digest {
+                Ok(digest) => writeln!(f, "{name:width$}  {:>10}  {:016x}", digest.count, digest.total())?,
+                Err(why) => writeln!(f, "{name:width$}  {:>10}  {why}", "-")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ask(server: &Server, keys: &Keys) -> io::Result<Digest> {
+    let timeout = Duration::from_secs(DIGEST_WAIT_S);
+    let mut last = io::Error::other("no address");
+    for address in server.address.resolve()? {
+        match socket::dial(address, None, timeout) {
+            Ok(stream) => return converse(stream, server, keys, timeout),
+            Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
+        }
+    }
+    Err(last)
+}
+
+fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Duration) -> io::Result<Digest> {
+    stream.set_read_timeout(Some(timeout))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
+    let mut said = Vec::new();
+    let dialer = Dialer::greet(&own, socket::random()?, &mut said);
+    stream.write_all(&said)?;
+    let welcome = line(&mut reader)?;
+    said.clear();
+    let opened = dialer.answer(&welcome, &own, &server.name, keys, &mut said);
+    opened.map_err(|why| io::Error::other(why.reason()))?;
+    Verb::Ask.write(&mut said);
+    stream.write_all(&said)?;
+    let answer = line(&mut reader)?;
+    let digest = match Verb::parse(&answer) {
+        Some(Verb::Digest { count, sums }) => Digest::from_hex(count, sums),
+        _ => None,
+    };
+    digest.ok_or_else(|| io::Error::other("it does not answer with a digest; its log may say why"))
+}
+
+/// The next line without its newline.
+fn line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
+    match line.pop() {
+        Some(b'\n') => Ok(line),
+        _ => {
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection; its log may say why"))
+        }
+    }
+}
