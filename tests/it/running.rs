@@ -200,7 +200,7 @@ fn a_server_that_dies_is_reported_and_the_others_go_on() {
     kill_process(Pid::from_raw(hands as i32).expect("a pid"), Signal::KILL).expect("killed");
     wait_for("the report", || process.stderr().contains("Hands died: signal: 9").then_some(()));
     let stderr = process.stderr();
-    assert!(stderr.contains("Hands.log") && stderr.contains("listens on"), "{stderr}");
+    assert!(stderr.contains("Hands.log") && stderr.contains("Z [INFO] "), "{stderr}");
     let mut client = crate::harness::Client::connect(herd.address("Welsh"));
     client.send("IAMAT a +1+1 1\n");
     assert!(client.text_line().starts_with("AT Welsh"));
