@@ -1,4 +1,4 @@
-//! Packs data/gazetteer.tsv into the form `src/places/pack.rs` describes, for `include_bytes!`.
+//! Packs src/places/data/gazetteer.tsv into the form `src/places/pack.rs` describes, for `include_bytes!`.
 
 #[allow(dead_code)] // the reader uses all of the form, the writer only most of it
 #[path = "src/places/pack.rs"]
@@ -11,7 +11,7 @@ use std::{env, fs};
 
 use pack::{AIRPORT_ID_MIN, Columns, MAGIC, UNITS_PER_DEGREE};
 
-const TABLE: &str = "data/gazetteer.tsv";
+const TABLE: &str = "src/places/data/gazetteer.tsv";
 const HEADER: &str = "lat\tlon\tname\tregion\tcountry\ttype\tpopulation\tid";
 
 struct Row<'a> {

@@ -30,6 +30,7 @@ pub mod protocol;
 pub mod digest;
 pub mod store;
 
+pub mod journal;
 pub mod link;
 pub mod node;
 

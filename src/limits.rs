@@ -156,6 +156,17 @@ pub const KEEPALIVE_RETRIES: u32 = 3;
 /// Parts the store is walked in when a link catches up: the lock is held for one of them.
 pub const STORE_BUCKETS: usize = 1_024;
 
+/// Bytes of a journal read at once.
+pub const REPLAY_BYTES: usize = 1024 * 1024;
+const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
+
+/// Bytes of journal below which compaction is not worth its while.
+pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes a compaction writes a second: a million clients in some 3 s, beside which their reports go
+/// on at nearly full speed.
+pub const COMPACT_BYTES_PER_S: u64 = 40_000_000;
+
 /// Bytes of log waiting for the disk; beyond, records are dropped and counted.
 pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;
 

@@ -91,7 +91,7 @@ mod tests {
     use super::super::near::distance_m;
     use super::*;
 
-    const TABLE: &str = include_str!("../../data/gazetteer.tsv");
+    const TABLE: &str = include_str!("data/gazetteer.tsv");
 
     fn ids_within(latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<String> {
         let hits = within(&Gazetteer, latitude_deg, longitude_deg, radius_m);

@@ -1,0 +1,59 @@
+//! A line of the journal: the CRC-32 of what follows, in eight hexadecimal digits, a space, and an
+//! AT line or `SEEN NEIGHBOUR INCARNATION EPOCH`.
+
+/// Bytes before the line itself.
+const HEAD: usize = 9;
+
+/// Bytes an entry has more than its line, the newline included.
+pub const EXTRA: usize = HEAD + 1;
+
+/// Appends a line, given without its newline, as an entry.
+pub fn write(line: &[u8], out: &mut Vec<u8>) {
+    let sum = crc32fast::hash(line).to_be_bytes();
+    for byte in sum {
+        out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+    }
+    out.push(b' ');
+    out.extend_from_slice(line);
+    out.push(b'\n');
+}
+
+/// The line of an entry, given without its newline; nothing if it is not as it was written.
+pub fn read(entry: &[u8]) -> Option<&[u8]> {
+    let (head, line) = entry.split_at_checked(HEAD)?;
+    let mut expected = Vec::with_capacity(HEAD);
+    let sum = crc32fast::hash(line).to_be_bytes();
+    expected.extend(
+        sum.iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|digit| b"0123456789abcdef"[usize::from(digit)]),
+    );
+    expected.push(b' ');
+    (head == expected).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_and_nothing_that_differs_in_a_bit() {
+        let line = b"AT Goloman +0.1 kiwi +1+1 15";
+        let mut entry = Vec::new();
+        write(line, &mut entry);
+        // The check value of CRC-32/ISO-HDLC over this line, so that the format stays what it is.
+        assert_eq!(&entry[..HEAD], format!("{:08x} ", crc32fast::hash(line)).as_bytes());
+        assert_eq!(entry.len(), line.len() + EXTRA);
+        entry.pop();
+        assert_eq!(read(&entry), Some(&line[..]));
+        for byte in 0..entry.len() {
+            assert_eq!(read(&entry[..byte]), None, "cut at {byte}");
+            for bit in 0..8 {
+                entry[byte] ^= 1 << bit;
+                assert_eq!(read(&entry), None, "bit {bit} of byte {byte}");
+                entry[byte] ^= 1 << bit;
+            }
+        }
+        assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926, "the published check value");
+    }
+}

@@ -1,0 +1,244 @@
+//! What outlasts a restart: the AT line of every record that was news, in files of a folder of the
+//! server's own. Workers append, the keeper syncs and compacts, the start replays.
+
+mod compact;
+mod disk;
+mod entry;
+mod replay;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+
+pub use disk::{Disk, RealDisk, Segment};
+pub use entry::EXTRA as ENTRY_EXTRA;
+pub use replay::Replayed;
+
+/// When what was appended is on the disk: what an AT reply promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the reply.
+    Always,
+    /// Within a second; a crash of the process loses nothing.
+    Second,
+    /// When the system likes; a crash of the process loses nothing.
+    Never,
+}
+
+/// The journal of one server.
+pub struct Journal {
+    folder: PathBuf,
+    mode: SyncMode,
+    disk: Box<dyn Disk>,
+    /// Held while an entry is written, so that a write that fails half-way is followed by none. A
+    /// disk that stalls stalls those who write, as it would without the lock.
+    active: Mutex<Active>,
+    /// A sync has ended.
+    synced: Condvar,
+    /// It cannot be written: nothing of what is learned is kept.
+    degraded: AtomicBool,
+    /// Keeps a second process out for as long as it is open.
+    _lock: File,
+}
+
+struct Active {
+    /// Nothing while it cannot be written.
+    segment: Option<Arc<dyn Segment>>,
+    number: u64,
+    /// Of all segments.
+    bytes: u64,
+    /// Appends so far, and how many of them are on the disk.
+    appended: u64,
+    synced: u64,
+    /// Somebody is in a sync.
+    syncing: bool,
+}
+
+/// Calls what it is given with every line that is to be kept.
+pub type Lines<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
+
+/// Something could not be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotKept;
+
+/// Entries on their way to the journal.
+#[derive(Default)]
+pub struct Entries(Vec<u8>);
+
+impl Entries {
+    pub fn push(&mut self, line: &[u8]) {
+        entry::write(line, &mut self.0);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+        self.0.shrink_to(1 << 20);
+    }
+}
+
+impl Journal {
+    /// Opens the journal of a folder, which is created if need be, and hands every line in it to
+    /// `take`, which says whether it knows what it is. Appending begins a new segment.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be read or written; the message says which.
+    pub fn open(
+        folder: &Path,
+        mode: SyncMode,
+        disk: Box<dyn Disk>,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<(Journal, Replayed)> {
+        let explain = |why: io::Error| {
+            let remedy = "; data_dir = \"\" in herd.conf keeps nothing on disk";
+            io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
+        };
+        fs::create_dir_all(folder).map_err(explain)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join("lock"))
+            .map_err(explain)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|why| {
+            let why = io::Error::from(why);
+            if why.kind() != io::ErrorKind::WouldBlock {
+                return explain(why);
+            }
+            let why = format!(
+                "journal {}: another process has it; is this server running already?",
+                folder.display()
+            );
+            io::Error::new(io::ErrorKind::AddrInUse, why)
+        })?;
+        compact::remove_unfinished(folder).map_err(explain)?;
+        let replayed = replay::replay(folder, take).map_err(explain)?;
+        let number = replay::segments(folder).map_err(explain)?.last().map_or(0, |(number, _)| *number) + 1;
+        let segment = disk.create(&segment_path(folder, number)).map_err(explain)?;
+        disk.sync_folder(folder).map_err(explain)?;
+        let active = Active {
+            segment: Some(segment),
+            number,
+            bytes: replayed.bytes,
+            appended: 0,
+            synced: 0,
+            syncing: false,
+        };
+        let journal = Journal {
+            folder: folder.to_owned(),
+            mode,
+            disk,
+            active: Mutex::new(active),
+            synced: Condvar::new(),
+            degraded: AtomicBool::new(false),
+            _lock: lock,
+        };
+        Ok((journal, replayed))
+    }
+
+    /// Whether nothing may be acknowledged that is not on the disk.
+    pub fn is_strict(&self) -> bool {
+        self.mode == SyncMode::Always
+    }
+
+    /// Whether it cannot be written now.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(Ordering::SeqCst)
+    }
+
+    /// Appends entries in one write, and returns when they are as safe as the mode says.
+    ///
+    /// # Errors
+    /// They are not; from here on the journal is degraded until it is compacted.
+    pub fn append(&self, entries: &Entries) -> Result<(), NotKept> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut active = self.active();
+        let Some(segment) = active.segment.clone() else { return Err(NotKept) };
+        if let Err(why) = segment.append(&entries.0) {
+            // What was written of it is a cut end, as this segment gets no more.
+            self.degrade(&mut active, &why);
+            return Err(NotKept);
+        }
+        active.bytes += entries.0.len() as u64;
+        active.appended += 1;
+        let ticket = active.appended;
+        if self.is_strict() { self.sync_up_to(active, ticket) } else { Ok(()) }
+    }
+
+    /// Makes everything appended so far last.
+    pub fn sync(&self) {
+        let active = self.active();
+        let ticket = active.appended;
+        // A failure is logged and leaves the journal degraded.
+        let _ = self.sync_up_to(active, ticket);
+    }
+
+    /// Once a second: syncs, where the mode says so, and compacts what has grown, or what is to be
+    /// healed. `live_bytes` is what the records themselves take; `lines` writes them all.
+    pub fn tend(&self, live_bytes: u64, lines: &Lines<'_>) {
+        if self.mode == SyncMode::Second && !self.is_degraded() {
+            self.sync();
+        }
+        let bytes = self.active().bytes;
+        if self.is_degraded() || compact::is_due(bytes, live_bytes) {
+            self.compact(lines);
+        }
+    }
+
+    /// One sync serves all who wait for one.
+    fn sync_up_to<'a>(&'a self, mut active: MutexGuard<'a, Active>, ticket: u64) -> Result<(), NotKept> {
+        while active.synced < ticket {
+            let Some(segment) = active.segment.clone() else { return Err(NotKept) };
+            if active.syncing {
+                active = self.synced.wait(active).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            active.syncing = true;
+            let (covered, number) = (active.appended, active.number);
+            drop(active);
+            let done = segment.sync();
+            active = self.active();
+            active.syncing = false;
+            match done {
+                Ok(()) => active.synced = active.synced.max(covered),
+                // Not of a segment that has been replaced meanwhile: its records are in another.
+                Err(why) if active.number == number => self.degrade(&mut active, &why),
+                Err(_) => {}
+            }
+            self.synced.notify_all();
+        }
+        Ok(())
+    }
+
+    fn degrade(&self, active: &mut Active, why: &io::Error) {
+        active.segment = None;
+        if !self.degraded.swap(true, Ordering::SeqCst) {
+            let rest = if self.is_strict() {
+                "refusing reports until it can be written again"
+            } else {
+                "serving on, and keeping nothing until it can be written again"
+            };
+            log::error!("journal {} is degraded: {why}; {rest}", self.folder.display());
+        }
+    }
+
+    fn active(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn segment_path(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.log"))
+}
+
+#[cfg(test)]
+mod tests;
