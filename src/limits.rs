@@ -160,6 +160,9 @@ pub const STORE_BUCKETS: usize = 1_024;
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
 
+/// Seconds in which the keeper has gone through the whole store for clients to forget.
+pub const FORGET_SWEEP_S: usize = 16;
+
 /// Bytes of journal below which compaction is not worth its while.
 pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -2,6 +2,7 @@
 //! what they read; it has no socket and no clock of its own.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::places::Lookup;
 use crate::protocol::link::Verb;
@@ -14,6 +15,10 @@ pub struct Node {
     name: Box<str>,
     /// How far ahead of this server's clock a report may be, in ns.
     max_ahead_ns: Option<u64>,
+    /// A client not heard of for so long is unknown.
+    forget_after_s: Option<u64>,
+    /// Reports cannot be kept as safe as they must be, and are refused.
+    read_only: AtomicBool,
     pub store: Store,
 }
 
@@ -80,6 +85,8 @@ pub enum Refusal {
     Malformed(Malformed),
     UnknownClient,
     NotANeighbour,
+    /// The journal cannot be written, and `sync = "always"` promises that it was.
+    NotKept,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +117,45 @@ pub struct NewsItem {
 
 impl Node {
     pub fn new(name: &str, max_ahead_ns: Option<u64>) -> Node {
-        Node { name: name.into(), max_ahead_ns, store: Store::default() }
+        let (name, store) = (name.into(), Store::default());
+        Node { name, max_ahead_ns, forget_after_s: None, read_only: AtomicBool::new(false), store }
+    }
+
+    /// The same, forgetting clients not heard of for so long.
+    pub fn forgetting(self, after_s: Option<u64>) -> Node {
+        Node { forget_after_s: after_s, ..self }
+    }
+
+    /// From here on reports are refused, or taken again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.read_only.store(read_only, Ordering::SeqCst);
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::SeqCst)
+    }
+
+    /// Records heard by their origin before this second are forgotten.
+    pub fn oldest_s(&self, now_ns: u64) -> Option<i64> {
+        let after_s = i64::try_from(self.forget_after_s?).unwrap_or(i64::MAX);
+        Some(((now_ns / 1_000_000_000) as i64).saturating_sub(after_s))
+    }
+
+    /// Learns an AT line that was kept; false if it is none.
+    pub fn restore(&self, line: &[u8], now_ns: u64, scratch: &mut Vec<u8>) -> bool {
+        let Ok(Command::At(parts)) = Command::parse(line) else { return false };
+        scratch.clear();
+        let offsets = Offsets::write(&parts, scratch);
+        let record = Record::new(&scratch[..], offsets);
+        if !self.is_past(&record, now_ns) {
+            // What is superseded in the same journal is no news.
+            let _ = self.store.learn(&record);
+        }
+        true
+    }
+
+    fn is_past(&self, record: &Record<&[u8]>, now_ns: u64) -> bool {
+        self.oldest_s(now_ns).is_some_and(|oldest_s| record.received_s() < oldest_s)
     }
 
     pub fn name(&self) -> &str {
@@ -129,11 +174,12 @@ impl Node {
     ) -> Reply<'a> {
         let refusal = match Command::parse(line.text) {
             Ok(Command::Blank) => return Reply::Silence(Silence::Blank),
+            Ok(Command::Iamat(_)) if self.is_read_only() => Refusal::NotKept,
             Ok(Command::Iamat(report)) => match self.locate(&report, now_ns, out, news) {
                 Ok(()) => return Reply::Located,
                 Err(why) => Refusal::Malformed(why),
             },
-            Ok(Command::Whatsat(query)) => match self.nearby(&query) {
+            Ok(Command::Whatsat(query)) => match self.nearby(&query, now_ns) {
                 Some(nearby) => return Reply::Nearby(nearby),
                 None => Refusal::UnknownClient,
             },
@@ -143,7 +189,7 @@ impl Node {
                     // One of another make sends one line a connection; a link that is cut in a
                     // later one has another neighbour at its end, with whom it shares an address.
                     let committed = line.terminated || (plain && line.alone);
-                    return self.hear(&parts, committed, index, news);
+                    return self.hear(&parts, committed, index, now_ns, news);
                 }
             },
             // A prefix of it may be as good a line, so only the newline makes it one.
@@ -187,8 +233,11 @@ impl Node {
         Ok(())
     }
 
-    fn nearby(&self, query: &Query<'_>) -> Option<Nearby> {
-        self.store.read(query.client, |record| {
+    fn nearby(&self, query: &Query<'_>, now_ns: u64) -> Option<Nearby> {
+        let found = self.store.read(query.client, |record| {
+            if self.is_past(&record, now_ns) {
+                return None;
+            }
             let mut line = Vec::with_capacity(record.line().len() + 1);
             line.extend_from_slice(record.line());
             line.push(b'\n');
@@ -199,18 +248,29 @@ impl Node {
                 radius_m: query.radius_m,
                 bound: query.bound,
             };
-            Nearby { line, lookup }
-        })
+            Some(Nearby { line, lookup })
+        });
+        found.flatten()
     }
 
     /// Merges what a neighbour passed on.
-    fn hear(&self, parts: &Parts<'_>, committed: bool, from: Option<u16>, news: &mut News) -> Reply<'static> {
+    fn hear(
+        &self,
+        parts: &Parts<'_>,
+        committed: bool,
+        from: Option<u16>,
+        now_ns: u64,
+        news: &mut News,
+    ) -> Reply<'static> {
         if !committed {
             return Reply::Silence(Silence::Unterminated);
         }
         let start = news.lines.len();
         let offsets = Offsets::write(parts, &mut news.lines);
-        let learned = self.store.learn(&Record::new(&news.lines[start..], offsets));
+        let record = Record::new(&news.lines[start..], offsets);
+        // What has been forgotten here does not come back from one who is slower to.
+        let is_past = self.is_past(&record, now_ns);
+        let learned = if is_past { Learned::Stale } else { self.store.learn(&record) };
         match learned {
             Learned::News => news.commit(start, offsets, from),
             Learned::Stale => news.lines.truncate(start),
@@ -225,6 +285,7 @@ impl Refusal {
         match self {
             Refusal::Malformed(why) => why.reason(),
             Refusal::UnknownClient => "no such client is known",
+            Refusal::NotKept => "the journal cannot be written",
             Refusal::NotANeighbour => "AT from an address that is no neighbour's",
         }
     }
@@ -246,6 +307,11 @@ impl News {
         let end = self.lines.len() as u32;
         self.items.push(NewsItem { start: start as u32, end, offsets, from });
         self.lines.push(b'\n');
+    }
+
+    /// Takes out what came from clients of this server.
+    pub fn drop_own(&mut self) {
+        self.items.retain(|item| item.from.is_some());
     }
 
     /// The record of one of the items.

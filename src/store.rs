@@ -28,6 +28,8 @@ struct Clients {
     epoch: u32,
     /// Records that were news.
     news: u64,
+    /// Bytes of the lines.
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -60,7 +62,7 @@ impl Default for Store {
     fn default() -> Store {
         let buckets = (0..STORE_BUCKETS).map(|_| Bucket::default()).collect();
         Store {
-            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0 }),
+            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0, bytes: 0 }),
             hasher: RandomState::new(),
         }
     }
@@ -82,10 +84,13 @@ impl Store {
         let client = record.client();
         let hash = self.hasher.hash_one(client);
         let mut clients = self.lock();
-        let Clients { buckets, count, epoch, news } = &mut *clients;
+        let Clients { buckets, count, epoch, news, bytes } = &mut *clients;
         let bucket = &mut buckets[bucket_of(hash)];
         match bucket.table.find_mut(hash, |stored| stored.client() == client) {
-            Some(stored) if newer(stored) => stored.replace(record, *epoch),
+            Some(stored) if newer(stored) => {
+                *bytes -= stored.line().len() as u64;
+                stored.replace(record, *epoch);
+            }
             Some(_) => return Learned::Stale,
             None => {
                 let stored = StoredRecord::new(record, *epoch);
@@ -94,6 +99,7 @@ impl Store {
             }
         }
         bucket.latest = *epoch;
+        *bytes += record.line().len() as u64;
         *news += 1;
         Learned::News
     }
@@ -142,17 +148,40 @@ impl Store {
         self.lock().news
     }
 
-    /// What tells whether two servers know the same. Walks the store, a bucket at a time: it is of
-    /// one moment only when nothing is learned meanwhile.
-    pub fn digest(&self) -> Digest {
+    /// What tells whether two servers know the same of those heard of since `oldest_s`. Walks the
+    /// store, a bucket at a time: it is of one moment only when nothing is learned meanwhile.
+    pub fn digest(&self, oldest_s: Option<i64>) -> Digest {
         let mut digest = Digest::default();
         for bucket in 0..STORE_BUCKETS {
             let clients = self.lock();
             for record in &clients.buckets[bucket].table {
-                digest.add(record.client(), record.line());
+                if oldest_s.is_none_or(|oldest_s| record.borrow().received_s() >= oldest_s) {
+                    digest.add(record.client(), record.line());
+                }
             }
         }
         digest
+    }
+
+    /// Drops the records of a bucket that were heard before `oldest_s`; returns how many.
+    pub fn forget(&self, bucket: usize, oldest_s: i64) -> usize {
+        let mut clients = self.lock();
+        let Clients { buckets, count, bytes, .. } = &mut *clients;
+        let before = *count;
+        buckets[bucket].table.retain(|record| {
+            let stays = record.borrow().received_s() >= oldest_s;
+            if !stays {
+                *count -= 1;
+                *bytes -= record.line().len() as u64;
+            }
+            stays
+        });
+        before - *count
+    }
+
+    /// Bytes of all lines, without newlines.
+    pub fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// How many clients are known.
@@ -232,11 +261,11 @@ mod tests {
                 let _ = learn(store, &format!("AT G +0 c{i} +1+1 1"));
             }
         }
-        assert_eq!(a.digest(), b.digest());
+        assert_eq!(a.digest(None), b.digest(None));
         let _ = learn(&a, "AT G +0 c7 +1+1 2");
         let _ = learn(&b, "AT G +0 c8 +1+1 2");
         let _ = learn(&b, "AT G +0 only +1+1 2");
-        let parts = a.digest().differing(&b.digest());
+        let parts = a.digest(None).differing(&b.digest(None));
         let (from_a, from_b) = (Wanted::In(parts.clone().into()), Wanted::In(parts.into()));
         let (from_a, from_b) = (wanted(&a, &from_a), wanted(&b, &from_b));
         assert!(from_a.len() < 200 && from_b.len() < 200, "{} {}", from_a.len(), from_b.len());
@@ -246,7 +275,7 @@ mod tests {
         from_b.iter().for_each(|line| {
             let _ = learn(&a, line);
         });
-        assert_eq!(a.digest(), b.digest());
+        assert_eq!(a.digest(None), b.digest(None));
         assert_eq!(sorted_lines(&a), sorted_lines(&b));
     }
 
@@ -260,6 +289,18 @@ mod tests {
         assert_eq!(learn(&store, "AT G +0.1 fig +1+1 1"), Learned::News);
         assert_eq!(line_of(&store, "kiwi").as_deref(), Some("AT G +0.25 kiwi +2+1 10.5"));
         assert_eq!((store.count(), line_of(&store, "kiw")), (2, None));
+    }
+
+    #[test]
+    fn what_was_not_heard_for_long_is_forgotten_and_nothing_else() {
+        let store = Store::default();
+        for (client, line) in [("old", "AT G +5 old +1+1 10"), ("new", "AT G +6 new +1+1 10")] {
+            assert_eq!(learn(&store, line), Learned::News, "{client}");
+        }
+        assert_eq!(store.digest(Some(16)).count, 1);
+        let forgotten: usize = (0..STORE_BUCKETS).map(|bucket| store.forget(bucket, 16)).sum();
+        assert_eq!((forgotten, store.count(), line_of(&store, "old")), (1, 1, None));
+        assert_eq!(store.bytes(), line_of(&store, "new").expect("known").len() as u64);
     }
 
     #[test]

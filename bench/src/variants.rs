@@ -85,6 +85,7 @@ pub fn all(places: &Places) -> Vec<Variant> {
     vec![
         herd("herd", ""),
         herd("herd-quiet", "log_level = \"warn\"\n"),
+        herd("herd-memory", "data_dir = \"\"\n"),
         variant("tokio", &built("tokio"), "{name} {config}"),
         variant("tokio-1", &built("tokio"), "--current-thread {name} {config}"),
         variant("tokio-batched", &built("tokio-batched"), "{name} {config}"),

@@ -16,6 +16,7 @@ use log::LevelFilter;
 
 pub use validate::duration_s;
 
+use crate::journal::SyncMode;
 use crate::places::{self, Places};
 use secrets::SecretFile;
 
@@ -35,6 +36,8 @@ pub struct Config {
     places_line: Option<usize>,
     /// What the servers share that have none of their own.
     secret_file: Option<SecretFile>,
+    /// Where journals are, a folder a server; nothing for none.
+    pub data_dir: Option<PathBuf>,
     pub log_dir: PathBuf,
     pub log_level: LevelFilter,
 }
@@ -71,6 +74,9 @@ pub struct Settings {
     pub max_unsent: usize,
     pub stop_timeout: Duration,
     pub max_ahead_ns: Option<u64>,
+    pub sync: SyncMode,
+    /// Since its last report, by the origin's clock.
+    pub forget_after_s: Option<u64>,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     /// Answers every line with this and does nothing else. Not of herd.conf: `bench` sets it, to
@@ -146,6 +152,11 @@ impl Config {
     /// The names of a server's neighbours.
     pub fn neighbour_names(&self, server: &Server) -> String {
         join(server.neighbours.iter().map(|&index| self.servers[index].name.as_str()))
+    }
+
+    /// A server's own folder for its journal.
+    pub fn data_path(&self, server: &Server) -> Option<PathBuf> {
+        self.data_dir.as_ref().map(|folder| folder.join(&server.name))
     }
 
     /// A server's own log file.

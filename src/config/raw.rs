@@ -31,6 +31,9 @@ pub struct Raw {
     pub secret_file: Option<Spanned<String>>,
     #[serde(default)]
     pub insecure_neighbours: bool,
+    pub data_dir: Option<String>,
+    pub sync: Option<Spanned<String>>,
+    pub forget_after: Option<Spanned<String>>,
     pub log_dir: Option<String>,
     pub log_level: Option<Spanned<String>>,
     #[serde(default)]

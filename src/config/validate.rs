@@ -11,6 +11,7 @@ use toml::Spanned;
 use super::raw::{Problem, Raw, RawPlaces, RawServer, line_of};
 use super::secrets::SecretFile;
 use super::{Config, HostPort, Server, Settings};
+use crate::journal::SyncMode;
 use crate::limits::{self, Limit};
 use crate::places::{self, Provider};
 
@@ -24,6 +25,10 @@ pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
     let config = Config {
         path: path.to_owned(),
         settings: settings(&raw)?,
+        data_dir: match raw.data_dir.as_deref() {
+            Some("") => None,
+            path => Some(folder.join(path.unwrap_or("data"))),
+        },
         log_dir: folder.join(raw.log_dir.as_deref().unwrap_or("log")),
         log_level: log_level(raw.log_level.as_ref())?,
         places: places(raw.places, folder)?,
@@ -86,6 +91,8 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
         max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
         max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
+        sync: sync_mode(raw.sync.as_ref())?,
+        forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
         echo: None,
     })
@@ -121,6 +128,26 @@ fn duration_ns(place: &Spanned<String>, key: &str) -> Result<u64, Problem> {
     let text = place.get_ref();
     let why = || format!("{key} is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
     duration_s(text).map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
+}
+
+fn forget_after_s(place: &Spanned<String>) -> Result<u64, Problem> {
+    match duration_ns(place, "forget_after")? / 1_000_000_000 {
+        0 => Err(Problem::at(place, "forget_after is no time at all; leave it out to forget nobody")),
+        seconds => Ok(seconds),
+    }
+}
+
+fn sync_mode(value: Option<&Spanned<String>>) -> Result<SyncMode, Problem> {
+    let Some(place) = value else { return Ok(SyncMode::Second) };
+    match place.get_ref().as_str() {
+        "always" => Ok(SyncMode::Always),
+        "second" => Ok(SyncMode::Second),
+        "never" => Ok(SyncMode::Never),
+        other => {
+            let why = format!("sync is {other:?}, but must be \"always\", \"second\" or \"never\"");
+            Err(Problem::at(place, why))
+        }
+    }
 }
 
 fn one_shot(value: Option<&Spanned<String>>) -> Result<bool, Problem> {

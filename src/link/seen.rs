@@ -28,6 +28,13 @@ impl Seen {
         marks[index] = (incarnation, if known == incarnation { latest.max(epoch) } else { epoch });
     }
 
+    /// Every neighbour that was heard of: its index, its incarnation, and the last epoch of it.
+    pub fn all(&self) -> Vec<(u16, u64, u32)> {
+        let marks = self.marks();
+        let known = (0..).zip(marks.iter()).filter(|(_, (_, epoch))| *epoch > 0);
+        known.map(|(neighbour, (incarnation, epoch))| (neighbour, *incarnation, *epoch)).collect()
+    }
+
     fn marks(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }

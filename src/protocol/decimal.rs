@@ -42,6 +42,18 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// A decimal number in billionths, of which further decimals are dropped; at most 10^37.
+pub fn nanos(text: &[u8]) -> i128 {
+    const MAX: i128 = 10_i128.pow(37);
+    let (whole, fraction) = split(text);
+    let mut nanos: i128 = 0;
+    let decimals = (0..9).map(|index| fraction.and_then(|digits| digits.get(index)).unwrap_or(&b'0'));
+    for digit in whole.iter().chain(decimals) {
+        nanos = (nanos * 10 + i128::from(digit.wrapping_sub(b'0'))).min(MAX / 10);
+    }
+    nanos
+}
+
 /// Whether `text` is one or more digits, optionally followed by a point and one or more digits.
 pub fn is_decimal(text: &[u8]) -> bool {
     match split(text) {

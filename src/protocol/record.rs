@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use memchr::memrchr;
 
-use super::{Location, Timestamp, timestamp};
+use super::{Location, Timestamp, decimal, timestamp};
 
 /// Where the fields of an AT line lie. Between any two of them is exactly one space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,16 @@ impl<L: AsRef<[u8]>> Record<L> {
         let both = &self.line()[3..self.offsets.client as usize - 1];
         let space = both.iter().position(|&b| b == b' ').unwrap_or(both.len());
         (&both[..space], both.get(space + 1..).unwrap_or_default())
+    }
+
+    /// When the origin server heard it, in s since 1970: the client's time and the difference. Every
+    /// server finds the same, whatever its own clock says.
+    pub fn received_s(&self) -> i64 {
+        let (_, difference) = self.origin_and_difference();
+        let (sign, difference) = difference.split_at_checked(1).unwrap_or_default();
+        let (time, difference) = (decimal::nanos(self.time()), decimal::nanos(difference));
+        let received = if sign == b"-" { time - difference } else { time + difference };
+        received.div_euclid(1_000_000_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 
     /// The total order by which every server settles on the same record of a client: time as an
@@ -208,6 +218,17 @@ mod tests {
         let (first, again) = (record("AT G +0.1 c +1+1 1.5"), record("AT G +7.5 c +1+1 1.5"));
         assert_eq!(first.cmp_report(&again), Ordering::Equal);
         assert_eq!(first.cmp_report(&record("AT H +0.1 c +1+1 1.5")), Ordering::Less);
+    }
+
+    #[test]
+    fn the_origins_receipt_is_time_and_difference() {
+        let check = |line: &str, expected: i64| assert_eq!(record(line).received_s(), expected, "{line}");
+        check("AT G +0.263873386 c +1+1 1520023934.918963997", 1_520_023_935);
+        check("AT G -0.918963998 c +1+1 1520023934.918963997", 1_520_023_933);
+        check("AT G +12 c +1+1 5", 17);
+        check("AT G -12.5 c +1+1 5", -8);
+        check("AT G +0.9999999999999999999 c +1+1 0.000000001", 1);
+        check("AT G +1 c +1+1 999999999999999999999999999999999999999999999", i64::MAX);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The bytes of one connection into replies: lines are cut, answered in order and logged. A worker
 //! calls it with what it read; everything it makes goes into the worker's `Turn`.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use memchr::{memchr, memchr_iter};
@@ -23,6 +24,11 @@ pub struct Turn {
     /// The replies, one connection's behind another's.
     pub out: Vec<u8>,
     pub news: News,
+    /// Epochs of neighbours that are stored with it: index, incarnation, epoch.
+    pub seen: Vec<(u16, u64, u32)>,
+    /// What in `out` promises that something was kept, and what to say instead if it was not. Only
+    /// where a reply promises that.
+    pub promises: Vec<(Range<usize>, Vec<u8>)>,
     pub wire: Wire,
     /// Bytes read so far.
     pub read_bytes: usize,
@@ -168,7 +174,14 @@ impl Talk<'_> {
         let (start, peer) = (self.turn.out.len(), self.connection.peer);
         let reply = self.shared.node.answer(line, peer, self.now_ns, &mut self.turn.out, &mut self.turn.news);
         match reply {
-            Reply::Located => self.replied(start),
+            Reply::Located => {
+                self.promise(start, || {
+                    let mut refusal = Vec::new();
+                    node::refuse(line.shown(), &mut refusal);
+                    refusal
+                });
+                self.replied(start);
+            }
             Reply::Refused(why) => {
                 log::debug!("{}: refused: {}", self.connection.address, why.reason());
                 self.replied(start);
@@ -179,6 +192,13 @@ impl Talk<'_> {
             }
             Reply::Silence(silence) => self.heard(silence),
             Reply::Link(verb) => self.link(&verb, line),
+        }
+    }
+
+    /// What is in the output from `start` on is a promise that something was kept.
+    fn promise(&mut self, start: usize, instead: impl FnOnce() -> Vec<u8>) {
+        if self.shared.journal.as_ref().is_some_and(|journal| journal.is_strict()) {
+            self.turn.promises.push((start..self.turn.out.len(), instead()));
         }
     }
 
@@ -227,8 +247,17 @@ impl Talk<'_> {
                 proven
             }
             (Verb::Mark(epoch), Some(&mut Listener::Open { neighbour: Some(index), incarnation })) => {
-                neighbours.seen.note(index, incarnation, *epoch);
-                Verb::Seen(*epoch).write(&mut self.turn.out);
+                let before = neighbours.seen.of(index, incarnation);
+                let start = self.turn.out.len();
+                // What cannot be kept is not confirmed; the old mark says that the link lives.
+                let epoch = if self.shared.node.is_read_only() { before } else { *epoch };
+                Verb::Seen(epoch).write(&mut self.turn.out);
+                self.turn.seen.push((index, incarnation, epoch));
+                self.promise(start, || {
+                    let mut old = Vec::new();
+                    Verb::Seen(before).write(&mut old);
+                    old
+                });
                 Ok(())
             }
             (Verb::Ask, Some(Listener::Open { .. })) => {

@@ -1,15 +1,20 @@
-//! The keeper: a thread for what takes longer than a worker's turn may. It makes digests of the
-//! store for those who ask.
+//! The keeper: a thread for what takes longer than a worker's turn may. It makes digests for those
+//! who ask, syncs and compacts the journal, and forgets clients that were not heard of for long.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::neighbours::Neighbours;
+use super::socket;
 use crate::digest::Digest;
-use crate::limits::KEEPER_JOBS;
+use crate::journal::{ENTRY_EXTRA, Journal};
+use crate::limits::{FORGET_SWEEP_S, KEEPER_JOBS, STORE_BUCKETS};
 use crate::node::Node;
+use crate::store::Wanted;
 use crate::thread;
 
 /// What to call with a digest.
@@ -25,11 +30,21 @@ enum Job {
     Stop,
 }
 
+/// What the thread looks after.
+pub struct Kept {
+    pub node: Arc<Node>,
+    pub neighbours: Arc<Neighbours>,
+    pub journal: Option<Arc<Journal>>,
+}
+
+/// How often it looks.
+const TICK: Duration = Duration::from_secs(1);
+
 impl Keeper {
     /// Starts the thread. It ends at `stop`.
-    pub fn start(node: Arc<Node>) -> io::Result<(Keeper, JoinHandle<()>)> {
+    pub fn start(kept: Kept) -> io::Result<(Keeper, JoinHandle<()>)> {
         let (jobs, due) = bounded(KEEPER_JOBS);
-        let keeper = thread::spawn("keeper", move || run(&due, &node))?;
+        let keeper = thread::spawn("keeper", move || run(&due, &kept))?;
         Ok((Keeper { jobs }, keeper))
     }
 
@@ -45,8 +60,60 @@ impl Keeper {
     }
 }
 
-fn run(due: &Receiver<Job>, node: &Node) {
-    while let Ok(Job::Digest(answer)) = due.recv() {
-        answer(node.store.digest());
+fn run(due: &Receiver<Job>, kept: &Kept) {
+    let mut tick_at = Instant::now() + TICK;
+    let mut swept = 0;
+    loop {
+        match due.recv_deadline(tick_at) {
+            Ok(Job::Digest(answer)) => answer(digest(&kept.node)),
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                kept.tend();
+                kept.forget(&mut swept);
+                tick_at = Instant::now() + TICK;
+            }
+        }
+    }
+    if let Some(journal) = &kept.journal {
+        journal.sync();
+    }
+}
+
+/// The digest of what a server knows now.
+pub fn digest(node: &Node) -> Digest {
+    node.store.digest(node.oldest_s(socket::posix_ns()))
+}
+
+impl Kept {
+    fn tend(&self) {
+        let Some(journal) = &self.journal else { return };
+        let store = &self.node.store;
+        let live_bytes = store.bytes() + (store.count() * ENTRY_EXTRA) as u64;
+        journal.tend(live_bytes, &|keep| {
+            // What was seen comes first: it is true of the store as it is from here on.
+            self.neighbours.seen_lines().iter().try_for_each(|line| keep(line.as_bytes()))?;
+            let mut lines = Vec::new();
+            for bucket in 0..STORE_BUCKETS {
+                lines.clear();
+                store.copy_bucket(bucket, &Wanted::After(0), &mut lines);
+                let mut each = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+                each.try_for_each(&mut *keep)?;
+            }
+            Ok(())
+        });
+        self.node.set_read_only(journal.is_strict() && journal.is_degraded());
+    }
+
+    /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`.
+    fn forget(&self, swept: &mut usize) {
+        let Some(oldest_s) = self.node.oldest_s(socket::posix_ns()) else { return };
+        let mut forgotten = 0;
+        for _ in 0..STORE_BUCKETS.div_ceil(FORGET_SWEEP_S) {
+            forgotten += self.node.store.forget(*swept, oldest_s);
+            *swept = (*swept + 1) % STORE_BUCKETS;
+        }
+        if forgotten > 0 {
+            log::debug!("forgot {forgotten} clients");
+        }
     }
 }

@@ -21,6 +21,7 @@ mod worker;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -32,6 +33,7 @@ pub use agree::Agreement;
 pub use socket::listen;
 
 use crate::config::{self, Config, HostPort, Settings};
+use crate::journal::{Journal, RealDisk, SyncMode};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing};
 use crate::logging::Sink;
@@ -41,7 +43,7 @@ use crate::thread;
 use balance::Load;
 use connection::Connection;
 use flooder::Flood;
-use keeper::Keeper;
+use keeper::{Keeper, Kept};
 use link::{Link, LinkSettings, Outlet};
 use neighbours::{Neighbour, Neighbours};
 use poller::Poller;
@@ -72,6 +74,7 @@ pub struct Shared {
     listener: TcpListener,
     flood: Flood,
     keeper: Keeper,
+    journal: Option<Arc<Journal>>,
     places: Pool,
     sink: Arc<Sink>,
     /// One a worker.
@@ -160,14 +163,24 @@ impl Server {
         let own = &config.servers[index];
         let settings = config.settings.clone();
         let address = listener.local_addr()?;
-        let node = Arc::new(Node::new(&own.name, settings.max_ahead_ns));
+        let node = Node::new(&own.name, settings.max_ahead_ns).forgetting(settings.forget_after_s);
+        let node = Arc::new(node);
+        let (journal, seen) = match config.data_path(own) {
+            Some(folder) => open_journal(&folder, settings.sync, &node)?,
+            None => (None, Vec::new()),
+        };
         let incarnation = u64::from_be_bytes(socket::random()?);
         let own = Identity { name: own.name.as_str().into(), incarnation };
         let (neighbours, links) = links(config, index, own, keys, &node, &sink)?;
+        seen.iter().for_each(|line| neighbours.recall(line));
         let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
         let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
         let (flood, flooder) = Flood::start(outlets, node.clone(), turns.clone(), sink.clone())?;
-        let (keeper, keeper_thread) = Keeper::start(node.clone())?;
+        let (keeper, keeper_thread) = Keeper::start(Kept {
+            node: node.clone(),
+            neighbours: neighbours.clone(),
+            journal: journal.clone(),
+        })?;
         let shared = Arc::new(Shared {
             max_connections: room_for(settings.max_connections),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
@@ -183,6 +196,7 @@ impl Server {
             listener,
             flood,
             keeper,
+            journal,
             sink,
             open: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
@@ -238,6 +252,34 @@ impl Server {
         let pool = Arc::into_inner(self.shared).map(|shared| shared.places);
         clean && pool.is_none_or(|pool| pool.stop(deadline))
     }
+}
+
+/// Opens a server's journal and learns what is in it; returns it with its lines about neighbours.
+#[expect(clippy::type_complexity, reason = "two things that only `start` takes apart")]
+fn open_journal(
+    folder: &Path,
+    mode: SyncMode,
+    node: &Node,
+) -> io::Result<(Option<Arc<Journal>>, Vec<Vec<u8>>)> {
+    let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
+    let now_ns = socket::posix_ns();
+    let (journal, replayed) = Journal::open(folder, mode, Box::new(RealDisk), |line| {
+        if line.starts_with(b"SEEN ") {
+            seen.push(line.to_vec());
+            return true;
+        }
+        node.restore(line, now_ns, &mut scratch)
+    })?;
+    if replayed.bytes > 0 {
+        let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
+        log::info!("read {} clients from {entries} entries of the journal in {ms} ms", node.store.count());
+    }
+    if replayed.bad > 0 {
+        // What a neighbour is told to have been stored may be what was lost.
+        seen.clear();
+        log::warn!("{} lines of the journal are bad, and neighbours are asked for everything", replayed.bad);
+    }
+    Ok((Some(Arc::new(journal)), seen))
 }
 
 /// The links of a server and what it knows of its neighbours' addresses. Names are left to the

@@ -60,6 +60,30 @@ impl Neighbours {
         }
     }
 
+    /// The journal's line for what is stored of a neighbour.
+    pub fn seen_line(&self, neighbour: u16, incarnation: u64, epoch: u32) -> String {
+        let name = self.list.get(usize::from(neighbour)).map_or("", |it| it.name.as_str());
+        format!("SEEN {name} {incarnation:016x} {epoch}")
+    }
+
+    /// The same for every neighbour that was heard of.
+    pub fn seen_lines(&self) -> Vec<String> {
+        let all = self.seen.all().into_iter();
+        all.map(|(neighbour, incarnation, epoch)| self.seen_line(neighbour, incarnation, epoch)).collect()
+    }
+
+    /// Takes up a line of the journal; one of a server that is no neighbour any more is of no use.
+    pub fn recall(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let fields: Vec<_> = text.split(' ').collect();
+        let ["SEEN", name, incarnation, epoch] = fields[..] else { return };
+        let known = (0..).zip(&self.list).find(|(_, it)| it.name == name);
+        let parsed = (u64::from_str_radix(incarnation, 16), epoch.parse());
+        if let (Some((index, _)), (Ok(incarnation), Ok(epoch))) = (known, parsed) {
+            self.seen.note(index, incarnation, epoch);
+        }
+    }
+
     /// Who dials from this address, as far as it tells; where there is a secret it tells only of
     /// neighbours of another make.
     pub fn peer(&self, address: IpAddr) -> Peer {
@@ -174,6 +198,19 @@ mod tests {
         neighbours.update(0, &["10.0.0.2:1".parse().expect("an address")]);
         assert_eq!(kind(&neighbours, "10.0.0.1"), PeerKind::Stranger);
         assert_eq!(kind(&neighbours, "10.0.0.2"), a);
+    }
+
+    #[test]
+    fn what_was_seen_comes_back_from_the_journal() {
+        let (before, after) = (neighbours(KeyRing::default()), neighbours(KeyRing::default()));
+        before.seen.note(1, 0xabc, 7);
+        let lines = before.seen_lines();
+        assert_eq!(lines, ["SEEN B 0000000000000abc 7"]);
+        lines.iter().for_each(|line| after.recall(line.as_bytes()));
+        for other in ["SEEN Z 0000000000000abc 9", "SEEN B x 9", "SEEN B 0000000000000abc", ""] {
+            after.recall(other.as_bytes());
+        }
+        assert_eq!(after.seen_lines(), lines);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use memchr::memchr;
 
 use super::connection::is_retry;
+use super::keeper::digest;
 use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
@@ -228,7 +229,7 @@ impl Link {
         loop {
             let Some(line) = self.next_line(stream, until)? else { return Ok(()) };
             if let Some(theirs) = self.hear(&line) {
-                self.outlet.narrow(self.node.store.digest().differing(&theirs));
+                self.outlet.narrow(digest(&self.node).differing(&theirs));
                 return Ok(());
             }
         }
@@ -363,7 +364,7 @@ impl Link {
 
     /// Has what differs sent; the neighbour does the same on its own link.
     fn mend(&mut self, theirs: &Digest) {
-        let own = self.node.store.digest();
+        let own = digest(&self.node);
         let parts = own.differing(theirs);
         // What was learned meanwhile may explain it: then it is quiet again another time.
         if self.node.store.news() != self.quiet.0 {

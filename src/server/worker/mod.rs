@@ -4,6 +4,7 @@
 mod ending;
 mod moving;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::poller::{Event, Events, WAKE};
 use super::slots::Slots;
 use super::{Letter, Shared};
 use crate::digest::Digest;
+use crate::journal::Entries;
 use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::node::News;
@@ -35,8 +37,10 @@ pub struct Worker {
     acceptor: Acceptor,
     gauge: Gauge,
     turn: Turn,
+    /// The journal's share of a turn; reused.
+    entries: Entries,
     /// What this turn has made for whom: a key and its part of the turn's output.
-    sends: Vec<(u64, std::ops::Range<usize>)>,
+    sends: Vec<(u64, Range<usize>)>,
     buffer: Box<[u8]>,
     /// Ready connections that filled their last read, whose turn comes after the others'.
     greedy: Vec<u64>,
@@ -56,7 +60,16 @@ impl Worker {
             connections: Slots::default(),
             acceptor: Acceptor::default(),
             gauge: Gauge::new(now),
-            turn: Turn { now, out: Vec::new(), news: News::default(), wire, read_bytes: 0 },
+            turn: Turn {
+                now,
+                out: Vec::new(),
+                news: News::default(),
+                seen: Vec::new(),
+                promises: Vec::new(),
+                wire,
+                read_bytes: 0,
+            },
+            entries: Entries::default(),
             sends: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
             greedy: Vec::new(),
@@ -285,10 +298,11 @@ impl Worker {
         }
     }
 
-    /// Everything the turn made leaves: news first, then the log, then the replies. Replies that
+    /// Everything the turn made leaves: first to the journal, then the news, the log, the replies. Replies that
     /// went out at once may free a connection to go on, which makes for another round.
     fn finish_turn(&mut self) {
-        while !self.sends.is_empty() || !self.turn.news.is_empty() {
+        while !self.sends.is_empty() || !self.turn.news.is_empty() || !self.turn.seen.is_empty() {
+            self.keep();
             if !self.turn.news.is_empty() {
                 self.shared.flood.send(std::mem::take(&mut self.turn.news));
             }
@@ -308,6 +322,28 @@ impl Worker {
         }
         self.turn.wire.commit(&self.shared.sink);
         self.turn.read_bytes = 0;
+    }
+
+    /// Has the journal keep what the turn learned. What could not be kept is not promised.
+    fn keep(&mut self) {
+        let (shared, turn) = (self.shared.clone(), &mut self.turn);
+        if let Some(journal) = &shared.journal {
+            self.entries.clear();
+            turn.news.items.iter().for_each(|item| self.entries.push(turn.news.record(item).line()));
+            for &(neighbour, incarnation, epoch) in &turn.seen {
+                self.entries.push(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
+            }
+            if journal.append(&self.entries).is_err() && journal.is_strict() {
+                shared.node.set_read_only(true);
+                turn.news.drop_own();
+                turn.seen.clear();
+                retract(turn, &mut self.sends);
+            }
+        }
+        turn.promises.clear();
+        for (neighbour, incarnation, epoch) in turn.seen.drain(..) {
+            shared.neighbours.seen.note(neighbour, incarnation, epoch);
+        }
     }
 
     fn send(&mut self, key: u64, replies: &[u8]) {
@@ -345,5 +381,50 @@ impl Worker {
             }
             self.note_deadline(key);
         }
+    }
+}
+
+/// Puts into a turn's output what is to be said instead of its promises.
+fn retract(turn: &mut Turn, sends: &mut [(u64, Range<usize>)]) {
+    let said = std::mem::take(&mut turn.out);
+    let mut promises = turn.promises.drain(..).peekable();
+    for (_, range) in sends {
+        let (begin, mut copied) = (turn.out.len(), range.start);
+        while let Some((promise, instead)) = promises.next_if(|(promise, _)| promise.start < range.end) {
+            turn.out.extend_from_slice(&said[copied..promise.start]);
+            turn.out.extend_from_slice(&instead);
+            copied = promise.end;
+        }
+        turn.out.extend_from_slice(&said[copied..range.end]);
+        *range = begin..turn.out.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::Sink;
+
+    #[test]
+    fn promises_that_cannot_be_held_are_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
+        let mut turn = Turn {
+            now: Instant::now(),
+            out: b"AT 1\n? x\nAT 2\nSEEN 7\n{}\n".to_vec(),
+            news: News::default(),
+            seen: Vec::new(),
+            promises: vec![
+                (0..5, b"? one\n".to_vec()),
+                (9..14, b"? 2\n".to_vec()),
+                (14..21, b"SEEN 6\n".to_vec()),
+            ],
+            wire,
+            read_bytes: 0,
+        };
+        let mut sends = vec![(1, 0..14), (2, 14..21), (3, 21..24), (4, 24..24)];
+        retract(&mut turn, &mut sends);
+        let said: Vec<_> = sends.iter().map(|(_, range)| &turn.out[range.clone()]).collect();
+        assert_eq!(said, [&b"? one\n? x\n? 2\n"[..], b"SEEN 6\n", b"{}\n", b""]);
     }
 }
