@@ -7,6 +7,7 @@ mod deadlines;
 mod descriptors;
 mod flood;
 mod harness;
+mod journal;
 mod lines;
 mod links;
 mod logs;
