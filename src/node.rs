@@ -27,6 +27,18 @@ pub struct Node {
 pub struct Peer {
     pub address: IpAddr,
     pub kind: PeerKind,
+    /// Of a neighbour's link: which of its starts is at the other end; 0 where that is unknown.
+    pub incarnation: u64,
+}
+
+/// Where news came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Which neighbour.
+    pub neighbour: u16,
+    /// Which of its starts; 0 where that is unknown. One that was started anew since may have lost
+    /// what it said before, and then has to be told.
+    pub incarnation: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +124,7 @@ pub struct NewsItem {
     end: u32,
     offsets: Offsets,
     /// The neighbour that sent it and needs no copy.
-    pub from: Option<u16>,
+    pub from: Option<Source>,
 }
 
 impl Node {
@@ -189,7 +201,8 @@ impl Node {
                     // One of another make sends one line a connection; a link that is cut in a
                     // later one has another neighbour at its end, with whom it shares an address.
                     let committed = line.terminated || (plain && line.alone);
-                    return self.hear(&parts, committed, index, now_ns, news);
+                    let from = index.map(|neighbour| Source { neighbour, incarnation: peer.incarnation });
+                    return self.hear(&parts, committed, from, now_ns, news);
                 }
             },
             // A prefix of it may be as good a line, so only the newline makes it one.
@@ -258,7 +271,7 @@ impl Node {
         &self,
         parts: &Parts<'_>,
         committed: bool,
-        from: Option<u16>,
+        from: Option<Source>,
         now_ns: u64,
         news: &mut News,
     ) -> Reply<'static> {
@@ -296,14 +309,14 @@ impl News {
         self.items.is_empty()
     }
 
-    fn push(&mut self, record: &Record<&[u8]>, from: Option<u16>) {
+    fn push(&mut self, record: &Record<&[u8]>, from: Option<Source>) {
         let start = self.lines.len();
         self.lines.extend_from_slice(record.line());
         self.commit(start, record.offsets(), from);
     }
 
     /// The line that was written at the end of `lines` from `start` on is news.
-    fn commit(&mut self, start: usize, offsets: Offsets, from: Option<u16>) {
+    fn commit(&mut self, start: usize, offsets: Offsets, from: Option<Source>) {
         let end = self.lines.len() as u32;
         self.items.push(NewsItem { start: start as u32, end, offsets, from });
         self.lines.push(b'\n');

@@ -138,6 +138,13 @@ impl Listener {
         }
     }
 
+    /// Which of its starts.
+    pub fn incarnation(&self) -> u64 {
+        match self {
+            Listener::Greeted { incarnation, .. } | Listener::Open { incarnation, .. } => *incarnation,
+        }
+    }
+
     /// Takes the dialer's proof: the link is open then.
     ///
     /// # Errors

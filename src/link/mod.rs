@@ -5,8 +5,10 @@ pub mod exchange;
 pub mod keys;
 pub mod outbox;
 pub mod seen;
+pub mod session;
 
 pub use exchange::{Denied, Dialer, Identity, Listener, Welcome};
 pub use keys::{Key, KeyRing, Keys};
 pub use outbox::{Due, Lag, Mark, Offered, Outbox};
 pub use seen::Seen;
+pub use session::{Heard, Session};

@@ -7,7 +7,7 @@ const NOW_NS: u64 = 1_520_023_935_182_837_383;
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997";
 
 fn peer(kind: PeerKind) -> Peer {
-    Peer { address: Ipv4Addr::LOCALHOST.into(), kind }
+    Peer { address: Ipv4Addr::LOCALHOST.into(), kind, incarnation: 0 }
 }
 
 const STRANGER: PeerKind = PeerKind::Stranger;
@@ -25,7 +25,8 @@ fn ask<'a>(node: &Node, kind: PeerKind, text: &'a str, terminated: bool) -> Answ
     let line = Line { text: text.as_bytes(), terminated, alone: true };
     let reply = node.answer(line, peer(kind), NOW_NS, &mut out, &mut news);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let items = news.items.iter().map(|item| (text(news.line(item)), item.from)).collect();
+    let items =
+        news.items.iter().map(|item| (text(news.line(item)), item.from.map(|from| from.neighbour))).collect();
     Answer { reply, out: text(&out), news: items }
 }
 

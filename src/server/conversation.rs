@@ -241,6 +241,7 @@ impl Talk<'_> {
             (Verb::Proof(proof), Some(link)) => {
                 let (proven, neighbour) = (neighbours.prove(link, proof), link.neighbour());
                 if let (Ok(()), Some(index)) = (proven, neighbour) {
+                    self.connection.peer.incarnation = link.incarnation();
                     self.connection.peer.kind = PeerKind::Neighbour { index: Some(index), plain: false };
                     self.learned();
                 }

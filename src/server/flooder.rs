@@ -19,7 +19,7 @@ use super::turns::Turns;
 use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES, FLOOD_SMALL_BYTES};
 use crate::link::Mark;
 use crate::logging::{Sink, Wire};
-use crate::node::{News, Node};
+use crate::node::{News, Node, Source};
 use crate::thread;
 
 /// The workers' end of the flood.
@@ -92,9 +92,7 @@ impl FloodSender {
     fn send(&mut self, drained: &[News]) {
         self.wire.at(socket::posix_ns());
         for (from, lines) in newest_by_source(drained) {
-            for link in self.links.iter().filter(|link| from != Some(link.index())) {
-                link.offer(&lines, &mut self.wire);
-            }
+            self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));
         }
         self.wire.commit(&self.sink);
     }
@@ -158,7 +156,7 @@ impl Flooder {
 }
 
 /// The AT lines of each client's newest record, grouped by the neighbour they came from.
-fn newest_by_source(drained: &[News]) -> Vec<(Option<u16>, Cow<'_, [u8]>)> {
+fn newest_by_source(drained: &[News]) -> Vec<(Option<Source>, Cow<'_, [u8]>)> {
     if let [news] = drained
         && let [item] = &news.items[..]
     {
@@ -182,7 +180,7 @@ fn newest_by_source(drained: &[News]) -> Vec<(Option<u16>, Cow<'_, [u8]>)> {
             }
         }
     }
-    let mut groups: Vec<(Option<u16>, Cow<'_, [u8]>)> = Vec::new();
+    let mut groups: Vec<(Option<Source>, Cow<'_, [u8]>)> = Vec::new();
     for (batch, index) in newest.into_values() {
         let news = &drained[batch];
         let item = &news.items[index];
@@ -207,7 +205,7 @@ mod tests {
     fn news(from: Option<u16>, lines: &[&str]) -> News {
         let (node, mut news) = (Node::new("Goloman", None), News::default());
         let kind = PeerKind::Neighbour { index: from, plain: false };
-        let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), kind };
+        let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), kind, incarnation: 5 };
         for line in lines {
             let line = Line { text: line.as_bytes(), terminated: true, alone: true };
             let _ = node.answer(line, peer, 0, &mut Vec::new(), &mut news);
@@ -223,12 +221,12 @@ mod tests {
             news(Some(2), &["AT A +1 plum +1+1 1", "AT A +1 fig +1+1 2"]),
         ];
         let mut groups = newest_by_source(&drained);
-        groups.sort();
+        groups.sort_by_key(|(from, _)| from.is_some());
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0], (None, Cow::Borrowed(&b"AT A +1 kiwi +1+1 7\n"[..])));
         let mut lines: Vec<_> = groups[1].1.split_inclusive(|&b| b == b'\n').collect();
         lines.sort();
-        assert_eq!(groups[1].0, Some(2));
+        assert_eq!(groups[1].0, Some(Source { neighbour: 2, incarnation: 5 }));
         assert_eq!(lines, [b"AT A +1 fig +1+1 2\n", &b"AT A +1 plum +1+1 1\n"[..]]);
     }
 }

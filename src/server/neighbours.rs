@@ -103,7 +103,7 @@ impl Neighbours {
                 }
             };
         }
-        Peer { address, kind }
+        Peer { address, kind, incarnation: 0 }
     }
 
     /// Answers a dialer that says who it is.

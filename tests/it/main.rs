@@ -19,6 +19,7 @@ mod providers;
 #[cfg(feature = "gazetteer")]
 mod readme;
 mod running;
+mod simulation;
 mod stand_in;
 mod stopping;
 mod whatsat;

@@ -18,8 +18,8 @@ use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
 use crate::digest::Digest;
-use crate::limits::{COMPARE_S, DIGEST_WAIT_S, HANDSHAKE_S, LINK_LINE_MAX, LINK_SILENCE_S, STORE_BUCKETS};
-use crate::link::{Dialer, Due, Welcome};
+use crate::limits::{DIGEST_WAIT_S, HANDSHAKE_S, LINK_LINE_MAX, LINK_SILENCE_S, STORE_BUCKETS};
+use crate::link::{Dialer, Due, Heard, Session, Welcome};
 use crate::logging::{Escaped, Sink, Wire};
 use crate::node::Node;
 use crate::protocol::link::Verb;
@@ -48,18 +48,12 @@ pub struct Link {
     neighbours: Arc<Neighbours>,
     outlet: Arc<Outlet>,
     health: Health,
-    /// This connection's refusals have been reported.
-    refused: bool,
     /// What the neighbour said and has not ended.
     input: Vec<u8>,
-    /// When it last said or took something.
-    heard: Instant,
-    /// When a digest was asked for that has not come.
-    asked_at: Option<Instant>,
-    /// The news there was, and since when there has been no more.
-    quiet: (u64, Instant),
-    /// The news there was when the stores were last compared.
-    compared: Option<u64>,
+    /// The times of a session count from here.
+    began: Instant,
+    /// The connection's.
+    session: Session,
     sink: Arc<Sink>,
     wire: Wire,
 }
@@ -86,19 +80,15 @@ impl Link {
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);
-        let now = Instant::now();
         let link = Link {
             settings,
             node,
             neighbours,
             outlet: outlet.clone(),
             health,
-            refused: false,
             input: Vec::new(),
-            heard: now,
-            asked_at: None,
-            quiet: (0, now),
-            compared: None,
+            began: Instant::now(),
+            session: Session::new(Duration::ZERO),
             sink,
             wire,
         };
@@ -117,7 +107,6 @@ impl Link {
             let began = Instant::now();
             let ended = if self.settings.plain { self.serve_plain() } else { self.connect_and_serve() };
             self.outlet.close();
-            (self.asked_at, self.compared) = (None, None);
             match ended {
                 Ended::Stopped => return,
                 Ended::Failed(why) => self.health.failed(&why),
@@ -176,14 +165,14 @@ impl Link {
     /// told to stop or the connection fails.
     fn serve(&mut self, stream: &Arc<TcpStream>) -> io::Result<()> {
         self.outlet.watch(stream)?;
-        self.refused = false;
+        self.session = Session::new(self.now());
         let Some(welcome) = self.greet(stream)? else { return Ok(()) };
-        self.outlet.open(Some(stream.clone()), welcome.seen);
+        self.outlet.open(Some(stream.clone()), welcome.incarnation, welcome.seen);
         if welcome.seen == 0 && welcome.count > 0 && self.node.store.count() > 0 {
             self.narrow(stream)?;
         }
         self.health.connected();
-        self.heard = Instant::now();
+        self.session.alive(self.now());
         loop {
             self.send_all(|link, lines, logged| link.write(stream, lines, logged))?;
             self.health.caught_up();
@@ -191,12 +180,12 @@ impl Link {
                 let _ = stream.shutdown(Shutdown::Write);
                 return Ok(());
             }
-            self.compare();
+            self.compare_when_quiet();
             let timeout = self.health.proven_in().unwrap_or(LOOK).min(LOOK);
             if self.outlet.wait(Some(timeout))? {
                 self.read(stream)?;
             }
-            if self.heard.elapsed() > Duration::from_secs(LINK_SILENCE_S) {
+            if self.session.is_silent(self.now()) {
                 let why = format!("it said nothing for {LINK_SILENCE_S} s");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
@@ -235,19 +224,15 @@ impl Link {
         }
     }
 
-    /// Once all has been quiet for a while, asks for the neighbour's digest, to mend what differs.
-    fn compare(&mut self) {
-        let news = self.node.store.news();
-        if news != self.quiet.0 {
-            self.quiet = (news, Instant::now());
-        } else if self.compared != Some(news)
-            && self.asked_at.is_none_or(|at| at.elapsed() > Duration::from_secs(DIGEST_WAIT_S))
-            && self.quiet.1.elapsed() > Duration::from_secs(COMPARE_S)
-        {
-            self.asked_at = Some(Instant::now());
+    fn compare_when_quiet(&mut self) {
+        if self.session.asks(self.node.store.news(), self.now()) {
             // The flooder may be writing, too, so it is offered like news.
-            self.outlet.offer(&ask(), &mut self.wire);
+            self.outlet.offer(&ask(), None, &mut self.wire);
         }
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// The next line of the neighbour; nothing when it takes too long or the link is to stop.
@@ -302,7 +287,7 @@ impl Link {
             _ => why,
         })?;
         // It takes what it is sent, whether or not it finds time to say so.
-        self.heard = Instant::now();
+        self.session.alive(self.now());
         Ok(())
     }
 
@@ -323,7 +308,7 @@ impl Link {
         match socket::read_now(stream, &mut said) {
             Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the link")),
             Ok(count) => {
-                self.heard = Instant::now();
+                self.session.alive(self.now());
                 self.input.extend_from_slice(&said[..count]);
                 if self.input.len() > LINK_LINE_MAX && !self.input.contains(&b'\n') {
                     return Err(io::Error::other("it says a line without end"));
@@ -343,21 +328,17 @@ impl Link {
         Some(line)
     }
 
-    /// Takes note of a line; returns the digest, if it is one. A neighbour that refuses what it gets
-    /// is reported once.
+    /// Takes note of a line; returns the digest, if it is one.
     fn hear(&mut self, line: &[u8]) -> Option<Digest> {
-        match Verb::parse(line) {
-            Some(Verb::Seen(epoch)) => self.outlet.seen(epoch),
-            Some(Verb::Digest { count, sums }) => {
-                self.asked_at = None;
-                return Digest::from_hex(count, sums);
-            }
-            _ if !std::mem::replace(&mut self.refused, true) => log::warn!(
-                "{} refuses what we send; is it the same herd.conf on both sides? It said: {}",
-                self.settings.name,
+        let name = &self.settings.name;
+        match self.session.hear(line, self.began.elapsed()) {
+            Heard::Nothing => {}
+            Heard::Seen(epoch) => self.outlet.seen(epoch),
+            Heard::Digest(theirs) => return Some(theirs),
+            Heard::Refusal => log::warn!(
+                "{name} refuses what we send; is it the same herd.conf on both sides? It said: {}",
                 Escaped(line)
             ),
-            _ => {}
         }
         None
     }
@@ -365,13 +346,7 @@ impl Link {
     /// Has what differs sent; the neighbour does the same on its own link.
     fn mend(&mut self, theirs: &Digest) {
         let own = digest(&self.node);
-        let parts = own.differing(theirs);
-        // What was learned meanwhile may explain it: then it is quiet again another time.
-        if self.node.store.news() != self.quiet.0 {
-            return;
-        }
-        self.compared = Some(self.quiet.0);
-        if !parts.is_empty() {
+        if let Some(parts) = self.session.compare(&own, theirs, self.node.store.news()) {
             let (name, count) = (&self.settings.name, own.count);
             log::info!(
                 "{name} knows {} clients and we {count}, or others: sending what differs",

@@ -14,6 +14,7 @@ use super::super::socket;
 use crate::digest::Parts;
 use crate::link::{Due, Mark, Offered, Outbox};
 use crate::logging::Wire;
+use crate::node::Source;
 
 /// The key of the link's socket among its poller's events.
 const SOCKET: u64 = 0;
@@ -37,6 +38,8 @@ struct State {
     outbox: Outbox,
     /// What the flooder may write to; nothing where there is a connection per line.
     stream: Option<Arc<TcpStream>>,
+    /// Which of the neighbour's starts is at the other end; 0 for one of another make.
+    incarnation: u64,
 }
 
 impl Outlet {
@@ -60,11 +63,14 @@ impl Outlet {
         self.index
     }
 
-    /// Sends AT lines to the neighbour, or leaves them to the link's thread, or notes that it will
-    /// have to read the store. Never waits. What is sent here is logged here.
-    pub fn offer(&self, lines: &[u8], wire: &mut Wire) {
+    /// Sends lines to the neighbour, unless they came from it, or leaves them to the link's thread, or
+    /// notes that it will have to read the store. Never waits. What is sent here is logged here.
+    pub fn offer(&self, lines: &[u8], from: Option<Source>, wire: &mut Wire) {
         let mut state = self.state();
-        if self.send(&mut state, lines) {
+        let is_its_own = from.is_some_and(|from| {
+            from.neighbour == self.index && (from.incarnation == 0 || from.incarnation == state.incarnation)
+        });
+        if !is_its_own && self.send(&mut state, lines) {
             wire.with_neighbour(&self.name);
             wire.sent_all(lines);
         }
@@ -82,7 +88,7 @@ impl Outlet {
 
     /// Says whether the lines went to the socket, be it only in part.
     fn send(&self, state: &mut State, lines: &[u8]) -> bool {
-        let State { outbox, stream } = state;
+        let State { outbox, stream, .. } = state;
         match (outbox.offer(lines), stream) {
             (Offered::Kept, _) => false,
             (Offered::Wake, _) => {
@@ -137,10 +143,10 @@ impl Outlet {
 
     /// From here on news is kept for the link's thread, which reads the store for what was before,
     /// from the epoch the neighbour has seen.
-    pub(super) fn open(&self, stream: Option<Arc<TcpStream>>, seen: u32) {
+    pub(super) fn open(&self, stream: Option<Arc<TcpStream>>, incarnation: u64, seen: u32) {
         let mut state = self.state();
         state.outbox.open(seen);
-        state.stream = stream;
+        (state.stream, state.incarnation) = (stream, incarnation);
     }
 
     /// The connection is gone, and with it what was on its way.
@@ -216,14 +222,14 @@ mod tests {
         let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
         let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
         let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
-        outlet.open(Some(near.clone()), 0);
+        outlet.open(Some(near.clone()), 7, 0);
         assert!(matches!(outlet.next(), Due::Store(_)));
         assert!(matches!(outlet.next(), Due::Nothing));
         // The flooder sends until the socket is full, and from there on everything waits.
         let mut expected = Vec::new();
         let mut offered = 0;
         let (bytes, logged) = loop {
-            outlet.offer(&chunk(offered), &mut wire);
+            outlet.offer(&chunk(offered), None, &mut wire);
             expected.extend(chunk(offered));
             offered += 1;
             if let Due::Lines { bytes, logged } = outlet.next() {
@@ -231,7 +237,7 @@ mod tests {
             }
         };
         assert_eq!(logged, bytes.len(), "what the flooder logged is not logged twice");
-        outlet.offer(&chunk(offered), &mut wire);
+        outlet.offer(&chunk(offered), None, &mut wire);
         expected.extend(chunk(offered));
         let Due::Lines { bytes: last, logged: 0 } = outlet.next() else { panic!("it waits behind the rest") };
         std::thread::scope(|scope| {

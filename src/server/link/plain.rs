@@ -9,7 +9,7 @@ impl Link {
     /// Sends what is queued or missing, then whatever comes, until told to stop or a try fails.
     pub(super) fn serve_plain(&mut self) -> Ended {
         let seen = if self.settings.refill { 0 } else { self.outlet.seen_epoch() };
-        self.outlet.open(None, seen);
+        self.outlet.open(None, 0, seen);
         // After a failure its try tells whether the neighbour is back, before anything is sent.
         if self.health.is_failing()
             && let Err(why) = self.connect()

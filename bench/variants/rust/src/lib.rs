@@ -84,7 +84,7 @@ impl Herd {
         let is_neighbour = self.peers.contains(&address);
         let kind =
             if is_neighbour { PeerKind::Neighbour { index: None, plain: false } } else { PeerKind::Stranger };
-        Peer { address, kind }
+        Peer { address, kind, incarnation: 0 }
     }
 
     /// Answers one line without its newline, and adds to `news` what the neighbours must hear

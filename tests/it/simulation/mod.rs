@@ -1,0 +1,222 @@
+//! Herds of random graphs under random faults, in virtual time: whatever happens, in the end all
+//! servers know the same, and nothing that a server acknowledged and kept is missing. A failure
+//! prints its seed; `HERD_SEED=... cargo test simulation` runs that one again.
+
+mod world;
+
+use std::collections::HashMap;
+
+use fastrand::Rng;
+use world::{SECOND, Settings, Time, World};
+
+/// Runs of the tests that always run.
+const RUNS: u64 = 300;
+
+/// How long clients report and things go wrong, and how long the herd then has to agree.
+const FAULTS: Time = 40 * SECOND;
+const AGREE: Time = 120 * SECOND;
+
+fn random_graph(random: &mut Rng) -> (usize, Vec<(usize, usize)>) {
+    let servers = random.usize(3..=12);
+    // A random tree, so that it is connected, and some more.
+    let mut edges: Vec<_> = (1..servers).map(|server| (random.usize(0..server), server)).collect();
+    for _ in 0..random.usize(0..=servers) {
+        let (a, b) = (random.usize(0..servers), random.usize(0..servers));
+        if a < b && !edges.contains(&(a, b)) {
+            edges.push((a, b));
+        }
+    }
+    (servers, edges)
+}
+
+fn random_settings(random: &mut Rng) -> Settings {
+    let (servers, edges) = random_graph(random);
+    let least = random.u64(0..20_000);
+    Settings {
+        servers,
+        edges,
+        delay: (least, least + random.u64(0..200_000)),
+        compares: random.bool(),
+        early_marks: false,
+        journals: random.bool(),
+        flood_delay: random.u64(0..SECOND),
+        capacity: random.usize(200..20_000),
+        channel: random.usize(1..50),
+    }
+}
+
+/// One run. Returns why it failed.
+fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
+    let mut random = Rng::with_seed(seed);
+    let mut settings = random_settings(&mut random);
+    change(&mut settings);
+    let servers = settings.servers;
+    let fail = |settings: &Settings, why: String| Err(format!("HERD_SEED={seed}: {why}; {settings:?}"));
+    let mut world = World::new(settings.clone(), random.fork());
+    // Few, that are told over and over in several places, or many, of which each word counts.
+    let clients = if random.bool() { 6 } else { 400 };
+    // Memory that is gone with its server takes with it what nobody else had.
+    let mut lost_memory = !settings.journals;
+    let mut acknowledged: HashMap<String, u64> = HashMap::new();
+    while world.now < FAULTS {
+        world.run_until(world.now + random.u64(0..200_000));
+        let server = random.usize(0..servers);
+        match random.u8(0..100) {
+            0..70 => {
+                let (client, time) = (random.u32(0..clients), world.now / SECOND + random.u64(0..4));
+                let line = format!("IAMAT c{client} +{}-1 {time}", random.u8(0..3));
+                if world.report(server, &line).is_some() {
+                    let newest = acknowledged.entry(format!("c{client}")).or_default();
+                    *newest = time.max(*newest);
+                }
+            }
+            70..82 => world.break_one(),
+            82..88 => world.cut(server, random.usize(0..servers), random.u64(0..30 * SECOND)),
+            88..92 => world.stick(server, random.u64(0..25 * SECOND)),
+            _ => {
+                let (power, forgets) = (random.u8(0..4) == 0, random.u8(0..6) == 0);
+                lost_memory |= power || forgets;
+                world.crash(server, random.u64(0..10 * SECOND), power, forgets);
+            }
+        }
+    }
+    world.heal();
+    let until = world.now + AGREE;
+    while world.now < until && !(world.agrees() && world.links_up()) {
+        world.run_until(world.now + SECOND);
+    }
+    if !world.agrees() {
+        return fail(&settings, "no agreement".into());
+    }
+    for (client, newest) in acknowledged.iter().filter(|_| !lost_memory) {
+        let stored = world.servers[0].node.store.read(client.as_bytes(), |record| {
+            String::from_utf8_lossy(record.line()).rsplit(' ').next().and_then(|time| time.parse().ok())
+        });
+        if stored.flatten().is_none_or(|stored: u64| stored < *newest) {
+            return fail(&settings, format!("{client} is not as new as was acknowledged"));
+        }
+    }
+    Ok(())
+}
+
+/// The seeds to run: one that was asked for, or so many that nobody chose.
+fn seeds(runs: u64) -> Vec<u64> {
+    match std::env::var("HERD_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => vec![seed],
+        None => (0..runs).map(|_| fastrand::u64(..)).collect(),
+    }
+}
+
+fn check(runs: u64) {
+    for seed in seeds(runs) {
+        if let Err(why) = run(seed, |_| ()) {
+            panic!("{why}");
+        }
+    }
+}
+
+#[test]
+fn any_herd_agrees_in_the_end_whatever_goes_wrong() {
+    check(RUNS);
+}
+
+/// The whole figure of it: `cargo test --release --test it -- --ignored ten_thousand`.
+#[test]
+#[ignore = "takes minutes; the same with fewer runs runs always"]
+fn ten_thousand_herds_agree() {
+    check(10_000);
+}
+
+#[test]
+fn a_mark_that_overtakes_its_news_is_caught() {
+    let caught = (0..400).any(|seed| {
+        let found = run(seed, |settings| (settings.early_marks, settings.compares) = (true, false));
+        found.is_err()
+    });
+    assert!(caught, "the simulation would not notice a mark sent too early");
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    let trace = || {
+        let mut world = World::new(random_settings(&mut Rng::with_seed(7)), Rng::with_seed(7));
+        for second in 1..20 {
+            world.report(0, &format!("IAMAT c +1+1 {second}"));
+            world.break_one();
+            world.run_until(second * SECOND);
+        }
+        (world.at_lines, world.random.u64(..))
+    };
+    assert_eq!(trace(), trace());
+}
+
+fn shape(name: &str, servers: usize) -> Vec<(usize, usize)> {
+    match name {
+        "line" => (1..servers).map(|server| (server - 1, server)).collect(),
+        "ring" => (0..servers).map(|server| (server, (server + 1) % servers)).collect(),
+        "tree" => (1..servers).map(|server| ((server - 1) / 2, server)).collect(),
+        "star" => (1..servers).map(|server| (0, server)).collect(),
+        "mesh" => (0..servers).flat_map(|a| (a + 1..servers).map(move |b| (a, b))).collect(),
+        other => panic!("{other}"),
+    }
+}
+
+/// AT lines per update, and ms until all know it, with 1 ms from server to server.
+fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
+    let settings = Settings {
+        servers,
+        edges: shape(name, servers),
+        delay: (1_000, 1_000),
+        compares: false,
+        early_marks: false,
+        journals: false,
+        flood_delay: 0,
+        capacity: usize::MAX,
+        channel: usize::MAX,
+    };
+    let mut world = World::new(settings, Rng::with_seed(1));
+    while !world.links_up() {
+        world.run_until(world.now + SECOND);
+    }
+    let (lines_before, mut spent) = (world.at_lines, 0);
+    for update in 0..updates {
+        let begun = world.now;
+        world.report(servers / 3, &format!("IAMAT c{update} +1+1 1"));
+        // Looked at every ms at first, and more coarsely the longer it takes.
+        while !world.agrees() {
+            let step = 1_000.max((world.now - begun) / 50);
+            world.run_until(world.now + step);
+        }
+        spent += world.now - begun;
+        world.run_until(world.now + SECOND);
+    }
+    ((world.at_lines - lines_before) as f64 / updates as f64, spent as f64 / updates as f64 / 1e3)
+}
+
+#[test]
+fn a_flood_reaches_every_server_once_by_every_link_and_ends() {
+    // In a tree of n servers n - 1 lines go out; in a mesh each that hears it tells all but one.
+    for (name, expected) in [("line", 4.0), ("ring", 6.0), ("tree", 4.0), ("star", 4.0), ("mesh", 16.0)] {
+        let (lines, ms) = flood_of(name, 5, 20);
+        let exact = name != "ring" && name != "mesh";
+        let fits = if exact { lines == expected } else { lines >= 4.0 && lines <= expected + 4.0 };
+        assert!(fits && ms < 1_000.0, "{name}: {lines} lines, {ms} ms");
+    }
+}
+
+/// README's table: `cargo test --release --test it -- --ignored --nocapture table_of_floods`.
+#[test]
+#[ignore = "prints a table; nothing to fail"]
+fn table_of_floods() {
+    println!("| graph | 5 | 50 | 500 |\n|---|---|---|---|");
+    for name in ["line", "ring", "tree", "star", "mesh"] {
+        let cells: Vec<_> = [5, 50, 500]
+            .into_iter()
+            .map(|servers| {
+                let (lines, ms) = flood_of(name, servers, if servers > 100 { 3 } else { 20 });
+                format!("{lines:.0} / {ms:.0} ms")
+            })
+            .collect();
+        println!("| {name} | {} |", cells.join(" | "));
+    }
+}
