@@ -201,12 +201,14 @@ fn start_on_a_small_disk(folder: &Path, sync: &str) -> Option<Small> {
         );
         return None;
     }
-    // The filler keeps the disk full until a file in the folder asks it to make room.
+    // The filler keeps the disk full until a file in the folder asks it to make room. It ends by
+    // itself, whatever becomes of the test.
     let script = format!(
-        "mount -t tmpfs -o size=1m none data && {{ while ! [ -e fill ]; do sleep 0.02; done; \
-         head -c 2000000 /dev/zero > data/filler; touch full; while ! [ -e free ]; do sleep 0.02; done; \
-         rm data/filler; touch freed; }} 2>/dev/null & exec_after() {{ exec {HERD} Goloman; }}; \
-         while ! grep -q ' '$PWD/data' ' /proc/self/mounts; do sleep 0.02; done; exec_after"
+        "wait_for() {{ i=0; while ! [ -e $1 ] && [ $i -lt 3000 ]; do sleep 0.02; i=$((i+1)); done; }}
+         mount -t tmpfs -o size=1m none data || exit 1
+         {{ wait_for fill; head -c 2000000 /dev/zero > data/filler; touch full; wait_for free; rm data/filler; touch freed; }} \
+             >/dev/null 2>&1 &
+         exec {HERD} Goloman"
     );
     let mut process = Process::start(Command::new("unshare").args(["-rm", "sh", "-c", &script]), folder);
     let ready = process.line();

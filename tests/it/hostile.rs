@@ -1,0 +1,133 @@
+//! A mob of every kind of bad client at once. What it costs is given back, nobody is held up, and
+//! nothing of it makes a panic.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::harness::{Client, Herd, Server, solo, wait_for};
+
+fn descriptors(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.process.pid())).expect("it lives").count()
+}
+
+/// Runs until the mob is called off: each kind in a loop of its own.
+fn mob<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    server: &'scope Server,
+    done: &'scope AtomicBool,
+) {
+    let address = server.address;
+    let goes_on = move || !done.load(Ordering::SeqCst);
+    // Half a command, and then nothing.
+    scope.spawn(move || {
+        let held: Vec<_> = (0..1_000).filter_map(|_| TcpStream::connect(address).ok()).collect();
+        held.iter().for_each(|mut stream| drop(stream.write_all(b"IAMAT half")));
+        while goes_on() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+    // A byte at a time.
+    scope.spawn(move || {
+        let slow: Vec<_> = (0..50).filter_map(|_| TcpStream::connect(address).ok()).collect();
+        for byte in b"IAMAT slow +1+1 1\n".iter().cycle() {
+            slow.iter().for_each(|mut stream| drop(stream.write_all(&[*byte])));
+            std::thread::sleep(Duration::from_millis(20));
+            if !goes_on() {
+                return;
+            }
+        }
+    });
+    // Reports without reading a reply.
+    scope.spawn(move || {
+        let lines = "IAMAT deaf +1+1 1\n".repeat(5_000);
+        while goes_on() {
+            let Ok(mut stream) = TcpStream::connect(address) else { continue };
+            let _ = stream.set_write_timeout(Some(Duration::from_millis(50)));
+            while goes_on() && stream.write_all(lines.as_bytes()).is_ok() {}
+        }
+    });
+    // A line without end, and noise, some of it in the words of servers.
+    scope.spawn(move || {
+        let mut random = fastrand::Rng::new();
+        let words: [&[u8]; 8] = [
+            b"HERD 1 ",
+            b"PROOF -\n",
+            b"MARK 9\n",
+            b"ASK\n",
+            b"SEEN 1\n",
+            b"AT G +1 c +1+1 1\n",
+            b"\n",
+            b"DIGEST 1 ",
+        ];
+        while goes_on() {
+            let Ok(mut stream) = TcpStream::connect(address) else { continue };
+            let _ = stream.write_all(&[b'x'; 20_000]);
+            let Ok(mut stream) = TcpStream::connect(address) else { continue };
+            for _ in 0..200 {
+                let noise: Vec<_> = (0..random.usize(0..40)).map(|_| random.u8(..)).collect();
+                let _ = stream.write_all(&noise);
+                let _ = stream.write_all(words[random.usize(..words.len())]);
+            }
+        }
+    });
+    // Connects and resets.
+    scope.spawn(move || {
+        while goes_on() {
+            let Ok(stream) = TcpStream::connect(address) else { continue };
+            let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+        }
+    });
+}
+
+#[test]
+fn a_mob_is_served_through_and_everything_it_took_is_given_back() {
+    let (_folder, server) = solo("log_level = \"warn\"\nwrite_timeout_s = 1\ndata_dir = \"\"");
+    let (before_fds, before_kb) = (descriptors(&server), server.process.status("VmRSS"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        mob(scope, &server, &done);
+        let mut client = server.client();
+        for i in 0..3_000 {
+            client.send(format!("IAMAT good +1+1 {i}\n"));
+            let reply = client.text_line();
+            assert!(reply.ends_with(&format!(" good +1+1 {i}\n")), "{reply:?}");
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    wait_for("all descriptors to be given back", || (descriptors(&server) <= before_fds).then_some(()));
+    let grown_kb = server.process.status("VmRSS").saturating_sub(before_kb);
+    assert!(grown_kb < 20_000, "{grown_kb} kB are kept");
+    assert!(!server.process.stderr().contains("panic"), "{}", server.process.stderr());
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "log_level = \"warn\"", &[]);
+    let goloman = herd.start("Goloman");
+    let hello = format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8);
+    for nonsense in [
+        "PROOF -\nPROOF -\n",
+        "MARK 5\n",
+        "ASK\n",
+        "PROOF -\nHERD 1 Hands 0000000000000007 00000000000000000000000000000008\n",
+        "PROOF -\nSEEN 5\n",
+        "PROOF -\nDIGEST 1 00\n",
+    ] {
+        let mut link = Client::connect_from(herd.ip("Hands"), goloman.address);
+        link.send(format!("{hello}{nonsense}"));
+        let said = String::from_utf8_lossy(&link.rest()).into_owned();
+        let refused = nonsense.lines().next_back().expect("a line");
+        assert!(said.starts_with("HERD 1 Goloman ") && said.ends_with(&format!("? {refused}\n")), "{said}");
+    }
+    goloman.wait_for_log("closed a link from");
+    // A link that is opened and greets no further is closed by itself.
+    let mut silent = Client::connect_from(herd.ip("Hands"), goloman.address);
+    silent.send(hello);
+    assert!(silent.text_line().starts_with("HERD 1 Goloman "));
+    assert!(silent.is_ended());
+    assert!(goloman.ask("IAMAT a +1+1 1\n").starts_with("AT Goloman"));
+}
