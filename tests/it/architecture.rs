@@ -102,3 +102,29 @@ fn readme_has_every_key_of_herd_conf() {
         assert!(named, "README does not explain {key}");
     }
 }
+
+#[test]
+fn what_readme_promises_is_shown_by_tests_that_exist() {
+    let readme = include_str!("../../README.md");
+    let page = readme.split("## What herd promises").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let page = page.expect("a page").split("The simulation behind").next().expect("the promises");
+    let code: String = ["src", "tests"]
+        .into_iter()
+        .flat_map(files)
+        .map(|path| fs::read_to_string(path).expect("text"))
+        .collect();
+    let mut count = 0;
+    for name in page.split('`').skip(1).step_by(2).filter(|name| name.contains('_')) {
+        assert!(
+            code.contains(&format!("#[test]\nfn {name}()"))
+                || code.contains(&format!("#[test]\n    fn {name}()")),
+            "no test {name}"
+        );
+        count += 1;
+    }
+    assert!(count > 25, "{count}");
+    // No promise without a test.
+    for promise in page.split("\n- ").skip(1) {
+        assert!(promise.contains('`'), "{promise}");
+    }
+}
