@@ -46,3 +46,5 @@ pub mod thread;
 pub mod args;
 pub mod exit;
 pub mod family;
+
+pub mod fuzzed;

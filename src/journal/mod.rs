@@ -16,7 +16,7 @@ use rustix::fs::{FlockOperation, flock};
 
 pub use disk::{Disk, RealDisk, Segment};
 pub use entry::EXTRA as ENTRY_EXTRA;
-pub use replay::Replayed;
+pub use replay::{Replayed, scan};
 
 /// When what was appended is on the disk: what an AT reply promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,14 +74,32 @@ fn read(
     take: &mut impl FnMut(&[u8]) -> bool,
     say: &mut impl FnMut(&Replayed),
 ) -> io::Result<()> {
-    let mut file = File::open(path)?;
     let mut aside = Aside { path: path.with_extension("log.bad"), file: None };
+    let cut = scan(&mut File::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
+    if let Some((length, offset)) = cut {
+        log::warn!(
+            "{}: dropped {length} bytes of a line cut off at its end, offset {offset}",
+            path.display()
+        );
+    }
+    aside.done();
+    Ok(())
+}
+
+/// Reads one segment; returns the length and the offset of a line that is cut off at its end.
+pub fn scan(
+    segment: &mut impl Read,
+    replayed: &mut Replayed,
+    take: &mut impl FnMut(&[u8]) -> bool,
+    bad: &mut impl FnMut(&[u8]),
+    say: &mut impl FnMut(&Replayed),
+) -> io::Result<Option<(usize, u64)>> {
     let mut buffer = vec![0; REPLAY_BYTES];
     // So much of the buffer is the beginning of an entry.
     let mut kept = 0;
     let mut offset = 0;
     loop {
-        let count = file.read(&mut buffer[kept..])?;
+        let count = segment.read(&mut buffer[kept..])?;
         if count == 0 {
             break;
         }
@@ -98,26 +116,25 @@ fn read(
                 replayed.entries += 1;
             } else {
                 replayed.bad += 1;
-                aside.keep(found);
+                bad(found);
             }
         }
         // Garbage without a newline is kept aside as it comes, so that memory is bounded.
         if filled - done > ENTRY_MAX {
             replayed.bad += 1;
-            aside.keep(&buffer[done..filled]);
+            bad(&buffer[done..filled]);
             done = filled;
         }
         buffer.copy_within(done..filled, 0);
-        offset += (done) as u64;
+        offset += done as u64;
         kept = filled - done;
         say(replayed);
     }
-    if kept > 0 {
-        replayed.cut += 1;
-        log::warn!("{}: dropped {kept} bytes of a line cut off at its end, offset {offset}", path.display());
+    if kept == 0 {
+        return Ok(None);
     }
-    aside.done();
-    Ok(())
+    replayed.cut += 1;
+    Ok(Some((kept, offset)))
 }
 
 /// Where bad lines of a segment go.

@@ -140,6 +140,13 @@ fn place(spot: &Spot) -> Place<'_> {
     }
 }
 
+/// What a file of these bytes answers.
+pub(super) fn judge(bytes: &[u8], bound: u8) -> Result<Vec<u8>, String> {
+    let file = File::of_rows(rows(bytes)?, Path::new("places"))?;
+    let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound };
+    file.nearby(&lookup, Instant::now()).map_err(|error| error.to_string())
+}
+
 /// The rows of either kind of file; the error begins with a line number.
 fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
     // Spreadsheets begin their exports with a byte order mark.

@@ -166,6 +166,19 @@ impl Settings {
     }
 }
 
+/// What becomes of an answer of a provider over HTTP, or of a file of places: the JSON for a client,
+/// or why there is none. Asks nobody; the fuzzer feeds it.
+pub fn judge(provider: Provider, code: u16, body: Vec<u8>, bound: u8) -> Result<Vec<u8>, String> {
+    let answer = http::Answer { code, body };
+    match provider {
+        Provider::Gazetteer => Err("the gazetteer is not asked over HTTP".into()),
+        Provider::Google => google::judge(&answer, bound),
+        Provider::GoogleLegacy => google_legacy::judge(answer, bound),
+        Provider::Overpass => overpass::judge(&answer, bound),
+        Provider::File => file::judge(&answer.body, bound),
+    }
+}
+
 /// Opens the provider: reads its key and its files, asks nobody yet.
 ///
 /// The error names the setting and says what to do; it holds no key.

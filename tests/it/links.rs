@@ -229,9 +229,14 @@ fn stores_that_differ_though_the_link_was_never_down_are_mended() {
     let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "", &[]);
     let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
     hands.wait_to_know("kiwi", &tell(&goloman, "kiwi"));
-    // Somebody speaks as Goloman and keeps from it what it says: only Hands knows of it.
+    // Somebody speaks as this very start of Goloman and keeps from it what it says: only Hands knows
+    // of it, and has no reason to pass it back.
+    let mut asked = Client::connect_from(herd.ip("Hands"), goloman.address);
+    asked.send(format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8));
+    let welcome = asked.text_line();
+    let incarnation = welcome.split(' ').nth(3).expect("an incarnation");
     let mut other = Client::connect_from(herd.ip("Goloman"), hands.address);
-    other.send(format!("HERD 1 Goloman {:016x} {:032x}\n", 7, 8));
+    other.send(format!("HERD 1 Goloman {incarnation} {:032x}\n", 8));
     assert!(other.text_line().starts_with("HERD 1 Hands "));
     other.send("PROOF -\nAT Goloman +0.5 kept +1+1 5\n");
     hands.wait_to_know("kept", "AT Goloman +0.5 kept +1+1 5");

@@ -21,6 +21,7 @@ mod providers;
 #[cfg(feature = "gazetteer")]
 mod readme;
 mod running;
+mod seeds;
 mod simulation;
 mod stand_in;
 mod stopping;

@@ -2,7 +2,9 @@
 //! ready, answers it, hands the news to the flooder as one batch, and only then sends the replies.
 
 mod ending;
+mod keeping;
 mod moving;
+mod waiting;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,13 +18,10 @@ use super::conversation::{self, Turn, Wait};
 use super::poller::{Event, Events, WAKE};
 use super::slots::Slots;
 use super::{Letter, Shared};
-use crate::digest::Digest;
 use crate::journal::Entries;
 use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::node::News;
-use crate::places::Lookup;
-use crate::protocol::link::Verb;
 
 /// The key of the listener among a poller's events.
 pub const LISTENER: u64 = u64::MAX - 1;
@@ -238,53 +237,6 @@ impl Worker {
         }
     }
 
-    /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
-    fn look_up(&mut self, key: u64, lookup: Lookup) {
-        let (shared, index) = (self.shared.clone(), self.index);
-        self.shared.places.submit(lookup, move |json| {
-            // A worker ends only when none of its connections waits for a lookup.
-            let _ = shared.desks[index].post(Letter::Places { key, json });
-        });
-    }
-
-    /// Has the keeper make a digest; it comes back as a letter. With too much to do it says nothing,
-    /// and the neighbour asks again later.
-    fn ask(&mut self, key: u64) {
-        let (shared, index) = (self.shared.clone(), self.index);
-        let accepted = self.shared.keeper.digest(Box::new(move |digest: Digest| {
-            let mut line = Vec::new();
-            Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut line);
-            // A worker that has ended has nobody left to answer.
-            let _ = shared.desks[index].post(Letter::Digest { key, line });
-        }));
-        if !accepted {
-            self.digested(key, b"");
-        }
-    }
-
-    fn digested(&mut self, key: u64, line: &[u8]) {
-        let Some(connection) = self.connections.get(key) else { return };
-        if matches!(connection.phase, Phase::Asked) {
-            connection.phase = Phase::Open;
-            let begin = self.turn.out.len();
-            self.turn.out.extend_from_slice(line);
-            self.sends.push((key, begin..self.turn.out.len()));
-            self.converse_kept(key);
-        }
-    }
-
-    fn looked_up(&mut self, key: u64, json: &[u8]) {
-        let Some(connection) = self.connections.get(key) else { return };
-        let Phase::Lookup(line) = std::mem::replace(&mut connection.phase, Phase::Open) else { return };
-        if self.shared.settings.one_shot {
-            connection.close_after_replies("one-shot");
-        }
-        let begin = self.turn.out.len();
-        conversation::reply_nearby(&mut self.turn, connection, &line, json);
-        self.sends.push((key, begin..self.turn.out.len()));
-        self.converse_kept(key);
-    }
-
     /// Goes on with what the connection kept while it waited.
     fn converse_kept(&mut self, key: u64) {
         let Some(connection) = self.connections.get(key) else { return };
@@ -324,28 +276,6 @@ impl Worker {
         self.turn.read_bytes = 0;
     }
 
-    /// Has the journal keep what the turn learned. What could not be kept is not promised.
-    fn keep(&mut self) {
-        let (shared, turn) = (self.shared.clone(), &mut self.turn);
-        if let Some(journal) = &shared.journal {
-            self.entries.clear();
-            turn.news.items.iter().for_each(|item| self.entries.push(turn.news.record(item).line()));
-            for &(neighbour, incarnation, epoch) in &turn.seen {
-                self.entries.push(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
-            }
-            if journal.append(&self.entries).is_err() && journal.is_strict() {
-                shared.node.set_read_only(true);
-                turn.news.drop_own();
-                turn.seen.clear();
-                retract(turn, &mut self.sends);
-            }
-        }
-        turn.promises.clear();
-        for (neighbour, incarnation, epoch) in turn.seen.drain(..) {
-            shared.neighbours.seen.note(neighbour, incarnation, epoch);
-        }
-    }
-
     fn send(&mut self, key: u64, replies: &[u8]) {
         let Some(connection) = self.connections.get(key) else { return };
         let sent = if replies.is_empty() { Ok(()) } else { connection.send(replies, self.turn.now) };
@@ -381,50 +311,5 @@ impl Worker {
             }
             self.note_deadline(key);
         }
-    }
-}
-
-/// Puts into a turn's output what is to be said instead of its promises.
-fn retract(turn: &mut Turn, sends: &mut [(u64, Range<usize>)]) {
-    let said = std::mem::take(&mut turn.out);
-    let mut promises = turn.promises.drain(..).peekable();
-    for (_, range) in sends {
-        let (begin, mut copied) = (turn.out.len(), range.start);
-        while let Some((promise, instead)) = promises.next_if(|(promise, _)| promise.start < range.end) {
-            turn.out.extend_from_slice(&said[copied..promise.start]);
-            turn.out.extend_from_slice(&instead);
-            copied = promise.end;
-        }
-        turn.out.extend_from_slice(&said[copied..range.end]);
-        *range = begin..turn.out.len();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::logging::Sink;
-
-    #[test]
-    fn promises_that_cannot_be_held_are_replaced_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
-        let mut turn = Turn {
-            now: Instant::now(),
-            out: b"AT 1\n? x\nAT 2\nSEEN 7\n{}\n".to_vec(),
-            news: News::default(),
-            seen: Vec::new(),
-            promises: vec![
-                (0..5, b"? one\n".to_vec()),
-                (9..14, b"? 2\n".to_vec()),
-                (14..21, b"SEEN 6\n".to_vec()),
-            ],
-            wire,
-            read_bytes: 0,
-        };
-        let mut sends = vec![(1, 0..14), (2, 14..21), (3, 21..24), (4, 24..24)];
-        retract(&mut turn, &mut sends);
-        let said: Vec<_> = sends.iter().map(|(_, range)| &turn.out[range.clone()]).collect();
-        assert_eq!(said, [&b"? one\n? x\n? 2\n"[..], b"SEEN 6\n", b"{}\n", b""]);
     }
 }

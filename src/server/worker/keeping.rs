@@ -1,0 +1,77 @@
+//! What a turn learned goes to the journal before anybody hears of it.
+
+use std::ops::Range;
+
+use super::Worker;
+use crate::server::conversation::Turn;
+
+impl Worker {
+    /// Has the journal keep what the turn learned. What could not be kept is not promised.
+    pub(super) fn keep(&mut self) {
+        let (shared, turn) = (self.shared.clone(), &mut self.turn);
+        if let Some(journal) = &shared.journal {
+            self.entries.clear();
+            turn.news.items.iter().for_each(|item| self.entries.push(turn.news.record(item).line()));
+            for &(neighbour, incarnation, epoch) in &turn.seen {
+                self.entries.push(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
+            }
+            if journal.append(&self.entries).is_err() && journal.is_strict() {
+                shared.node.set_read_only(true);
+                turn.news.drop_own();
+                turn.seen.clear();
+                retract(turn, &mut self.sends);
+            }
+        }
+        turn.promises.clear();
+        for (neighbour, incarnation, epoch) in turn.seen.drain(..) {
+            shared.neighbours.seen.note(neighbour, incarnation, epoch);
+        }
+    }
+}
+
+/// Puts into a turn's output what is to be said instead of its promises.
+fn retract(turn: &mut Turn, sends: &mut [(u64, Range<usize>)]) {
+    let said = std::mem::take(&mut turn.out);
+    let mut promises = turn.promises.drain(..).peekable();
+    for (_, range) in sends {
+        let (begin, mut copied) = (turn.out.len(), range.start);
+        while let Some((promise, instead)) = promises.next_if(|(promise, _)| promise.start < range.end) {
+            turn.out.extend_from_slice(&said[copied..promise.start]);
+            turn.out.extend_from_slice(&instead);
+            copied = promise.end;
+        }
+        turn.out.extend_from_slice(&said[copied..range.end]);
+        *range = begin..turn.out.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::{Sink, Wire};
+    use crate::node::News;
+    use std::time::Instant;
+
+    #[test]
+    fn promises_that_cannot_be_held_are_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
+        let mut turn = Turn {
+            now: Instant::now(),
+            out: b"AT 1\n? x\nAT 2\nSEEN 7\n{}\n".to_vec(),
+            news: News::default(),
+            seen: Vec::new(),
+            promises: vec![
+                (0..5, b"? one\n".to_vec()),
+                (9..14, b"? 2\n".to_vec()),
+                (14..21, b"SEEN 6\n".to_vec()),
+            ],
+            wire,
+            read_bytes: 0,
+        };
+        let mut sends = vec![(1, 0..14), (2, 14..21), (3, 21..24), (4, 24..24)];
+        retract(&mut turn, &mut sends);
+        let said: Vec<_> = sends.iter().map(|(_, range)| &turn.out[range.clone()]).collect();
+        assert_eq!(said, [&b"? one\n? x\n? 2\n"[..], b"SEEN 6\n", b"{}\n", b""]);
+    }
+}

@@ -1,0 +1,58 @@
+//! Connections that wait for what takes longer than a turn: places, or a digest of the store.
+
+use super::Worker;
+use crate::digest::Digest;
+use crate::places::Lookup;
+use crate::protocol::link::Verb;
+use crate::server::Letter;
+use crate::server::connection::Phase;
+use crate::server::conversation;
+
+impl Worker {
+    /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
+    pub(super) fn look_up(&mut self, key: u64, lookup: Lookup) {
+        let (shared, index) = (self.shared.clone(), self.index);
+        self.shared.places.submit(lookup, move |json| {
+            // A worker ends only when none of its connections waits for a lookup.
+            let _ = shared.desks[index].post(Letter::Places { key, json });
+        });
+    }
+
+    /// Has the keeper make a digest; it comes back as a letter. With too much to do it says nothing,
+    /// and the neighbour asks again later.
+    pub(super) fn ask(&mut self, key: u64) {
+        let (shared, index) = (self.shared.clone(), self.index);
+        let accepted = self.shared.keeper.digest(Box::new(move |digest: Digest| {
+            let mut line = Vec::new();
+            Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut line);
+            // A worker that has ended has nobody left to answer.
+            let _ = shared.desks[index].post(Letter::Digest { key, line });
+        }));
+        if !accepted {
+            self.digested(key, b"");
+        }
+    }
+
+    pub(super) fn digested(&mut self, key: u64, line: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
+        if matches!(connection.phase, Phase::Asked) {
+            connection.phase = Phase::Open;
+            let begin = self.turn.out.len();
+            self.turn.out.extend_from_slice(line);
+            self.sends.push((key, begin..self.turn.out.len()));
+            self.converse_kept(key);
+        }
+    }
+
+    pub(super) fn looked_up(&mut self, key: u64, json: &[u8]) {
+        let Some(connection) = self.connections.get(key) else { return };
+        let Phase::Lookup(line) = std::mem::replace(&mut connection.phase, Phase::Open) else { return };
+        if self.shared.settings.one_shot {
+            connection.close_after_replies("one-shot");
+        }
+        let begin = self.turn.out.len();
+        conversation::reply_nearby(&mut self.turn, connection, &line, json);
+        self.sends.push((key, begin..self.turn.out.len()));
+        self.converse_kept(key);
+    }
+}
