@@ -8,6 +8,7 @@
 //! MARK EPOCH                                     all the dialer learned up to this epoch is sent
 //! SEEN EPOCH                                     the listener has it
 //! ASK                                            the dialer wants to compare stores
+//! LAG NEIGHBOUR up|down RECORDS MS               the listener's, to `herd --agree` only
 //! DIGEST COUNT SUMS                              the listener's
 //! ```
 
@@ -49,6 +50,15 @@ pub enum Verb<'a> {
     Mark(u32),
     Seen(u32),
     Ask,
+    /// How far a neighbour of the listener is behind it.
+    Lag {
+        name: &'a [u8],
+        is_up: bool,
+        /// Records it is not known to have.
+        records: u64,
+        /// Since when it is not known to have everything.
+        ms: u64,
+    },
     Digest {
         count: u64,
         /// Hexadecimal digits, which `digest` understands.
@@ -72,6 +82,13 @@ impl<'a> Verb<'a> {
             b"MARK" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Verb::Mark),
             b"SEEN" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Verb::Seen),
             b"ASK" => fields.exactly::<0>().map(|[]| Verb::Ask),
+            b"LAG" => {
+                let [name, state, records, ms] = fields.exactly()?;
+                let is_up = state == b"up";
+                let known = is_up || state == b"down";
+                let (records, ms) = (number(records)?, number(ms)?);
+                known.then_some(Verb::Lag { name, is_up, records, ms })
+            }
             b"DIGEST" => {
                 let [count, sums] = fields.exactly()?;
                 Some(Verb::Digest { count: number(count)?, sums })
@@ -96,6 +113,12 @@ impl<'a> Verb<'a> {
             Verb::Mark(epoch) => out.extend_from_slice(format!("MARK {epoch}").as_bytes()),
             Verb::Seen(epoch) => out.extend_from_slice(format!("SEEN {epoch}").as_bytes()),
             Verb::Ask => out.extend_from_slice(b"ASK"),
+            Verb::Lag { name, is_up, records, ms } => {
+                out.extend_from_slice(b"LAG ");
+                out.extend_from_slice(name);
+                let state = if *is_up { "up" } else { "down" };
+                out.extend_from_slice(format!(" {state} {records} {ms}").as_bytes());
+            }
             Verb::Digest { count, sums } => {
                 out.extend_from_slice(format!("DIGEST {count} ").as_bytes());
                 out.extend_from_slice(sums);
@@ -188,6 +211,8 @@ mod tests {
             Verb::Mark(12),
             Verb::Seen(0),
             Verb::Ask,
+            Verb::Lag { name: b"Hands", is_up: true, records: 12, ms: 345 },
+            Verb::Lag { name: b"Hands", is_up: false, records: 0, ms: 0 },
             Verb::Digest { count: 3, sums: b"00ff" },
         ];
         for verb in verbs {

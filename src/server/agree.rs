@@ -16,7 +16,14 @@ use crate::protocol::link::Verb;
 
 /// What every server of a herd knows, but for those of another make.
 pub struct Agreement {
-    servers: Vec<(String, io::Result<Digest>)>,
+    servers: Vec<(String, io::Result<Answer>)>,
+}
+
+/// What one of them says.
+struct Answer {
+    digest: Digest,
+    /// How far its neighbours are behind it, in words, where they are.
+    lags: Vec<String>,
 }
 
 /// How long to wait before servers that differ are asked again.
@@ -40,20 +47,24 @@ impl Agreement {
 
     /// Whether all answered, and the same.
     pub fn is_whole(&self) -> bool {
-        let mut digests = self.servers.iter().map(|(_, digest)| digest.as_ref().ok());
+        let mut digests = self.servers.iter().map(|(_, answer)| Some(&answer.as_ref().ok()?.digest));
         let Some(Some(first)) = digests.next() else { return false };
         digests.all(|digest| digest == Some(first))
     }
 }
 
-/// A line a server: its name, how many clients it knows, and the number for what it knows of them.
+/// A line a server: its name, how many clients it knows, the number for what it knows of them, and
+/// its neighbours that are down or behind.
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.servers.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
         writeln!(f, "{:width$}  {:>10}  digest", "server", "clients")?;
-        for (name, digest) in &self.servers {
-            match digest {
-                Ok(digest) => writeln!(f, "{name:width$}  {:>10}  {:016x}", digest.count, digest.total())?,
+        for (name, answer) in &self.servers {
+            match answer {
+                Ok(Answer { digest, lags }) => {
+                    let lags: String = lags.iter().map(|lag| format!("  {lag}")).collect();
+                    writeln!(f, "{name:width$}  {:>10}  {:016x}{lags}", digest.count, digest.total())?;
+                }
                 Err(why) => writeln!(f, "{name:width$}  {:>10}  {why}", "-")?,
             }
         }
@@ -61,7 +72,7 @@ impl fmt::Display for Agreement {
     }
 }
 
-fn ask(server: &Server, keys: &Keys) -> io::Result<Digest> {
+fn ask(server: &Server, keys: &Keys) -> io::Result<Answer> {
     let timeout = Duration::from_secs(DIGEST_WAIT_S);
     let mut last = io::Error::other("no address");
     for address in server.address.resolve()? {
@@ -73,7 +84,7 @@ fn ask(server: &Server, keys: &Keys) -> io::Result<Digest> {
     Err(last)
 }
 
-fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Duration) -> io::Result<Digest> {
+fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Duration) -> io::Result<Answer> {
     stream.set_read_timeout(Some(timeout))?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
@@ -86,12 +97,23 @@ fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Durati
     opened.map_err(|why| io::Error::other(why.reason()))?;
     Verb::Ask.write(&mut said);
     stream.write_all(&said)?;
-    let answer = line(&mut reader)?;
-    let digest = match Verb::parse(&answer) {
-        Some(Verb::Digest { count, sums }) => Digest::from_hex(count, sums),
-        _ => None,
-    };
-    digest.ok_or_else(|| io::Error::other("it does not answer with a digest; its log may say why"))
+    let mut lags = Vec::new();
+    loop {
+        let answer = line(&mut reader)?;
+        match Verb::parse(&answer) {
+            Some(Verb::Lag { name, is_up, records, ms }) if !is_up || records > 0 => {
+                let (name, state) = (String::from_utf8_lossy(name), if is_up { "" } else { "down, " });
+                lags.push(format!("{name}: {state}{records} records and {:.1} s behind", ms as f64 / 1e3));
+            }
+            Some(Verb::Lag { .. }) => {}
+            Some(Verb::Digest { count, sums }) => {
+                let digest = Digest::from_hex(count, sums);
+                let digest = digest.ok_or_else(|| io::Error::other("its digest is of another make"))?;
+                return Ok(Answer { digest, lags });
+            }
+            _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
+        }
+    }
 }
 
 /// The next line without its newline.

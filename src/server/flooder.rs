@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
@@ -17,7 +18,7 @@ use super::marker::Marker;
 use super::socket;
 use super::turns::Turns;
 use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES, FLOOD_SMALL_BYTES};
-use crate::link::Mark;
+use crate::link::{Lag, Mark};
 use crate::logging::{Sink, Wire};
 use crate::node::{News, Node, Source};
 use crate::thread;
@@ -29,6 +30,9 @@ pub struct Flood {
     channel: Sender<Message>,
     sender: Arc<Mutex<FloodSender>>,
     links: Vec<Arc<Outlet>>,
+    node: Arc<Node>,
+    /// Marks are timed from here on.
+    began: Instant,
 }
 
 pub(super) enum Message {
@@ -57,12 +61,22 @@ impl Flood {
         sink: Arc<Sink>,
     ) -> io::Result<(Flood, JoinHandle<()>)> {
         let (channel, batches) = bounded(FLOOD_BATCHES);
+        let began = Instant::now();
         let sender = FloodSender { links: links.clone(), wire: Wire::new(&sink), sink };
         let sender = Arc::new(Mutex::new(sender));
-        let mut flooder =
-            Flooder { batches, sender: sender.clone(), marker: Marker::new(node, turns, channel.clone()) };
+        let mut flooder = Flooder {
+            batches,
+            sender: sender.clone(),
+            marker: Marker::new(node.clone(), turns, channel.clone(), began),
+        };
         let flooder = thread::spawn("flooder", move || flooder.run())?;
-        Ok((Flood { channel, sender, links }, flooder))
+        Ok((Flood { channel, sender, links, node, began }, flooder))
+    }
+
+    /// How far each neighbour is behind.
+    pub fn lags(&self) -> Vec<(&str, Lag)> {
+        let (news, now) = (self.node.store.news(), self.began.elapsed());
+        self.links.iter().map(|link| (link.name(), link.lag(news, now))).collect()
     }
 
     /// Puts news on its way. Never blocks.

@@ -29,11 +29,12 @@ pub struct Marker {
 }
 
 impl Marker {
-    pub fn new(node: Arc<Node>, turns: Arc<[Turns]>, channel: Sender<Message>) -> Marker {
+    /// Marks are timed from `began` on.
+    pub fn new(node: Arc<Node>, turns: Arc<[Turns]>, channel: Sender<Message>, began: Instant) -> Marker {
         let now = Instant::now();
         let last = Mark { epoch: 0, total: 0, at: Duration::ZERO };
         let (look_at, beat_at) = (now + Duration::from_secs(MARK_S), now + Duration::from_secs(HEARTBEAT_S));
-        Marker { node, turns, channel, began: now, last, closing: None, look_at, beat_at }
+        Marker { node, turns, channel, began, last, closing: None, look_at, beat_at }
     }
 
     /// When to call `look` again.

@@ -211,12 +211,21 @@ fn all_agree_or_the_status_says_that_they_do_not() {
     let (status, stdout, _) = agree("1s");
     assert_eq!(status, Some(1), "{stdout}");
     tell_all(&servers, &servers[0].knows("kiwi").expect("known"));
-    let mut wilkes = servers.into_iter().next_back().expect("Wilkes");
+    let mut servers = servers.into_iter();
+    let mut wilkes = servers.next_back().expect("Wilkes");
     wilkes.process.child.kill().expect("killed");
     wilkes.process.wait();
     let (status, stdout, _) = agree("0s");
     assert_eq!(status, Some(1), "{stdout}");
     assert!(stdout.contains("Wilkes") && stdout.contains("refused"), "{stdout}");
+    let mut hands = servers.next_back().expect("Hands");
+    hands.process.child.kill().expect("killed");
+    hands.process.wait();
+    let goloman = servers.next_back().expect("Goloman");
+    goloman.wait_for_log("link to Hands is down");
+    tell(&goloman, "fig");
+    let (_, stdout, _) = agree("0s");
+    assert!(stdout.contains("Hands: down, ") && stdout.contains(" s behind"), "{stdout}");
 }
 
 /// Checks that two linked servers agree by what they print.

@@ -12,7 +12,7 @@ use super::super::connection::is_retry;
 use super::super::poller::{Events, Interest, Poller, WAKE};
 use super::super::socket;
 use crate::digest::Parts;
-use crate::link::{Due, Mark, Offered, Outbox};
+use crate::link::{Due, Lag, Mark, Offered, Outbox};
 use crate::logging::Wire;
 use crate::node::Source;
 
@@ -74,6 +74,16 @@ impl Outlet {
             wire.with_neighbour(&self.name);
             wire.sent_all(lines);
         }
+    }
+
+    /// The neighbour's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How far the neighbour is behind, when so many records have been news and it is so late.
+    pub fn lag(&self, news: u64, now: Duration) -> Lag {
+        self.state().outbox.lag(news, now)
     }
 
     /// Tells the neighbour that all of an epoch is on its way.

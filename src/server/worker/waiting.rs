@@ -2,6 +2,7 @@
 
 use super::Worker;
 use crate::digest::Digest;
+use crate::link::Lag;
 use crate::places::Lookup;
 use crate::protocol::link::Verb;
 use crate::server::Letter;
@@ -22,8 +23,15 @@ impl Worker {
     /// and the neighbour asks again later.
     pub(super) fn ask(&mut self, key: u64) {
         let (shared, index) = (self.shared.clone(), self.index);
+        let link = self.connections.get(key).and_then(|connection| connection.link.as_deref());
+        let is_asker = link.is_some_and(|link| link.neighbour().is_none());
         let accepted = self.shared.keeper.digest(Box::new(move |digest: Digest| {
             let mut line = Vec::new();
+            for (name, lag) in is_asker.then(|| shared.flood.lags()).into_iter().flatten() {
+                let Lag { is_up, records, time } = lag;
+                let ms = time.as_millis() as u64;
+                Verb::Lag { name: name.as_bytes(), is_up, records, ms }.write(&mut line);
+            }
             Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut line);
             // A worker that has ended has nobody left to answer.
             let _ = shared.desks[index].post(Letter::Digest { key, line });
