@@ -22,7 +22,7 @@ pub struct Agreement {
 /// What one of them says.
 struct Answer {
     digest: Digest,
-    /// How far its neighbours are behind it, in words, where they are.
+    /// Its neighbours that are down or have not confirmed all it knows, in words.
     lags: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ impl Agreement {
 }
 
 /// A line a server: its name, how many clients it knows, the number for what it knows of them, and
-/// its neighbours that are down or behind.
+/// its neighbours that are down or have not confirmed all of it.
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.servers.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
@@ -103,7 +103,8 @@ fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Durati
         match Verb::parse(&answer) {
             Some(Verb::Lag { name, is_up, records, ms }) if !is_up || records > 0 => {
                 let (name, state) = (String::from_utf8_lossy(name), if is_up { "" } else { "down, " });
-                lags.push(format!("{name}: {state}{records} records and {:.1} s behind", ms as f64 / 1e3));
+                let seconds = ms as f64 / 1e3;
+                lags.push(format!("{name}: {state}{records} records unconfirmed for {seconds:.1} s"));
             }
             Some(Verb::Lag { .. }) => {}
             Some(Verb::Digest { count, sums }) => {

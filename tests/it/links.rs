@@ -225,7 +225,7 @@ fn all_agree_or_the_status_says_that_they_do_not() {
     goloman.wait_for_log("link to Hands is down");
     tell(&goloman, "fig");
     let (_, stdout, _) = agree("0s");
-    assert!(stdout.contains("Hands: down, ") && stdout.contains(" s behind"), "{stdout}");
+    assert!(stdout.contains("Hands: down, ") && stdout.contains(" records unconfirmed for "), "{stdout}");
 }
 
 /// Checks that two linked servers agree by what they print.
