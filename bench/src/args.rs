@@ -82,6 +82,10 @@ pub struct LoadArgs {
     #[argh(option, default = "0")]
     pub idle: usize,
 
+    /// beside clients that mean no good
+    #[argh(switch)]
+    pub mob: bool,
+
     /// commands a second, in an open loop; without it every reply makes room for the next command
     #[argh(option)]
     pub rate: Option<f64>,

@@ -224,7 +224,7 @@ impl Bench {
     /// What the first variant does in the closed loop that goes with an open one, replies a second.
     fn calibrate(&self, workload: &Workload) -> f64 {
         self.progress.now("finding a rate for the open loop");
-        let closed = Workload { open_share: None, ..*workload };
+        let closed = Workload { open_share: None, mob: false, ..*workload };
         let found = self.run(&self.variants[0], &closed, None).ok();
         found.map_or(0.0, |round| round.per_second).max(1_000.0)
     }

@@ -10,6 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::connection::{Connection, Fault, dial};
 use crate::dialect::{Dialect, Script};
+use crate::mob::Mob;
 use crate::pacing::{Pace, Schedule};
 use crate::poller::{Events, Interest, Poller};
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub fresh: bool,
     /// The first connection has `GREEDY_DEPTH` commands under way, and counts only as load.
     pub greedy: bool,
+    /// Beside clients that mean no good.
+    pub mob: bool,
     pub pace: Pace,
     pub warm_up: Duration,
     pub measured: Duration,
@@ -112,6 +115,7 @@ pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
     let threads = plan.threads.clamp(1, plan.connections);
     let mut loads: Vec<_> =
         (0..threads).map(|thread| Load::open(plan, thread, threads)).collect::<io::Result<_>>()?;
+    let mob = plan.mob.then(|| Mob::call(plan.address));
     let outcome = std::thread::scope(|scope| {
         let start = Instant::now();
         (hooks.begins)(start);
@@ -125,6 +129,7 @@ pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
         let outcomes = running.into_iter().map(|thread| thread.join().expect("a generator thread panicked"));
         outcomes.reduce(Outcome::merge)
     });
+    drop(mob);
     still_open(&idle)?;
     outcome.ok_or_else(|| io::Error::other("no connections to load it with"))
 }

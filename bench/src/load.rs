@@ -24,6 +24,7 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         dialect: Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
         connections: args.connections.max(1),
         idle: args.idle,
+        mob: args.mob,
         fresh: args.fresh,
         greedy: false,
         pace,

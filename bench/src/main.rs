@@ -11,6 +11,7 @@ mod five;
 mod generator;
 mod link_end;
 mod load;
+mod mob;
 mod observer;
 mod pacing;
 mod poller;

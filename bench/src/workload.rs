@@ -18,6 +18,8 @@ pub struct Workload {
     pub fresh: bool,
     /// The first connection pipelines without end, and is not counted.
     pub greedy: bool,
+    /// Beside clients that mean no good.
+    pub mob: bool,
     /// One in so many commands is a WHATSAT; 0 is never.
     pub whatsat_every: u64,
     /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
@@ -43,12 +45,13 @@ const PLAIN: Workload = Workload {
     idle: 0,
     fresh: false,
     greedy: false,
+    mob: false,
     whatsat_every: 0,
     open_share: None,
     of: Of::One,
 };
 
-pub const ALL: [Workload; 13] = [
+pub const ALL: [Workload; 14] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -72,6 +75,13 @@ pub const ALL: [Workload; 13] = [
         name: "open",
         about: "50 connections, open loop at a quarter of what the first server does",
         open_share: Some(0.25),
+        ..PLAIN
+    },
+    Workload {
+        name: "mob",
+        about: "the same rate beside 10,000 half commands, 100 at a byte a second, 20 that never read, endless lines, noise and resets",
+        open_share: Some(0.25),
+        mob: true,
         ..PLAIN
     },
     Workload {
@@ -109,6 +119,7 @@ impl Workload {
             idle: self.idle,
             fresh: self.fresh,
             greedy: self.greedy,
+            mob: self.mob,
             pace: Pace::Closed { depth: self.depth },
             warm_up: times.warm_up,
             measured: times.measured,

@@ -39,6 +39,7 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         idle: 3,
         fresh: false,
         greedy: false,
+        mob: false,
         pace,
         warm_up: Duration::from_millis(100),
         measured: Duration::from_millis(900),
