@@ -45,7 +45,7 @@ pub struct Compare {
     #[argh(option, default = "1")]
     pub threads: usize,
 
-    /// NAME='command with {{name}} {{port}} {{config}}': a server of your own; may be repeated
+    /// NAME='command with {name} {port} {config}': a server of your own, its words split at white space; may be repeated
     #[argh(option)]
     pub server: Vec<String>,
 

@@ -14,12 +14,16 @@ use crate::conformance;
 use crate::dialect::Dialect;
 use crate::five;
 use crate::generator::{self, Hooks, Outcome, Plan};
+use crate::leftovers;
 use crate::pacing::Pace;
 use crate::process::Usage;
 use crate::report::machine::Machine;
-use crate::report::{Cell, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table};
+use crate::report::{
+    Cell, MISSING, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table,
+};
 use crate::stand_in;
 use crate::start::{NAME, Starter};
+use crate::stats::Spread;
 use crate::variants::{self, Speaks, Variant};
 use crate::workload::{self, Of, Times, Workload};
 
@@ -43,25 +47,35 @@ struct Bench {
 /// # Errors
 /// Nothing could be built or measured; with what to do.
 pub fn run(args: &Compare) -> Result<(), String> {
+    let begun_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let out = Path::new(&args.out);
+    // What cannot be written is better known before it is measured.
+    fs::create_dir_all(out).map_err(|why| format!("{}: {why}", out.display()))?;
+    tempfile::tempfile_in(out).map_err(|why| format!("{}: {why}", out.display()))?;
     let bench_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if args.rounds == Some(0) {
+        return Err("--rounds: at least 1".into());
+    }
     let built = build(bench_folder)?;
     let (all, workloads) = choose(args, variants::all(&built))?;
     let mut infos = Vec::new();
+    if args.pin {
+        pin_generator()?;
+    }
     let mut bench = Bench {
         variants: Vec::new(),
         workloads,
-        rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }).max(1),
+        rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }),
         times: times(args)?,
         threads: args.threads.max(1),
         starter: Starter {
             places: stand_in::start(PLACES_DELAY).map_err(|why| format!("the places stand-in: {why}"))?,
             pin: args.pin,
+            folder: tempfile::tempdir().map_err(|why| format!("a folder for the servers: {why}"))?,
         },
         progress: Progress::new(),
     };
-    if args.pin {
-        pin_generator()?;
-    }
+    leftovers::watch(bench.starter.folder.path().to_owned()).map_err(|why| format!("signals: {why}"))?;
     for variant in all {
         let checked = bench.check(&variant);
         let info = VariantInfo {
@@ -82,8 +96,8 @@ pub fn run(args: &Compare) -> Result<(), String> {
     bench.progress.end();
     let report = Report {
         schema: SCHEMA.into(),
-        command: std::env::args().skip(1).fold("herd-bench".into(), |line, word| format!("{line} {word}")),
-        begun_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        command: command_line(std::env::args().skip(1)),
+        begun_s,
         machine: Machine::read(),
         warm_up_s: bench.times.warm_up.as_secs_f64(),
         measured_s: bench.times.measured.as_secs_f64(),
@@ -95,14 +109,24 @@ pub fn run(args: &Compare) -> Result<(), String> {
             .collect(),
         cells,
     };
-    let out = Path::new(&args.out);
-    fs::create_dir_all(out).map_err(|why| format!("{}: {why}", out.display()))?;
     print!("{}", table::table(&report));
     report.write(&out.join("report.json"))?;
     let page = out.join("report.html");
     fs::write(&page, html::html(&report)).map_err(|why| format!("{}: {why}", page.display()))?;
     println!("\nwritten: {} and {}", out.join("report.json").display(), page.display());
     Ok(())
+}
+
+/// The command that began this, as a shell in the folder above takes it.
+fn command_line(words: impl Iterator<Item = String>) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=,./:".contains(&byte);
+    let quoted = words.map(|word| match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word,
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.fold("cargo run --release --manifest-path bench/Cargo.toml --".into(), |line: String, word| {
+        line + " " + &word
+    })
 }
 
 fn describe(info: &VariantInfo) -> String {
@@ -115,18 +139,18 @@ fn describe(info: &VariantInfo) -> String {
 
 fn times(args: &Compare) -> Result<Times, String> {
     let seconds = args.seconds.unwrap_or(if args.quick { 0.5 } else { 2.0 });
-    let measured =
-        Duration::try_from_secs_f64(seconds).map_err(|why| format!("--seconds {seconds}: {why}"))?;
-    if measured < Duration::from_millis(100) {
-        return Err(format!("--seconds {seconds}: less than 0.1 measures nothing"));
-    }
+    let measured = workload::measured(seconds)?;
     Ok(Times { warm_up: (measured / 4).clamp(Duration::from_millis(100), Duration::from_secs(1)), measured })
 }
 
 /// What `--only`, `--quick` and `--server` leave.
 fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Workload>), String> {
     for text in &args.server {
-        all.push(Variant::custom(text)?);
+        let own = Variant::custom(text)?;
+        if all.iter().any(|variant| variant.name == own.name) {
+            return Err(format!("--server {}: there is a variant of that name", own.name));
+        }
+        all.push(own);
     }
     let mut workloads: Vec<_> = workload::ALL.to_vec();
     if args.quick {
@@ -134,6 +158,9 @@ fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Wo
     }
     let Some(only) = &args.only else { return Ok((all, workloads)) };
     let names: Vec<_> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return Err("--only: name variants and workloads, with commas between".into());
+    }
     let is_variant = |name: &str| all.iter().any(|variant| variant.name == name);
     let unknown = names.iter().find(|name| !is_variant(name) && Workload::find(name).is_none());
     if let Some(name) = unknown {
@@ -182,38 +209,52 @@ impl Bench {
     /// that does not speak the protocol.
     fn check(&self, variant: &Variant) -> Result<Option<usize>, String> {
         if let Some(install) = variant.lacks() {
-            return Err(format!("install it with: {install}"));
+            return Err(format!("{MISSING}{install}"));
         }
-        let neighbour = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string())?;
-        let neighbour_at = neighbour.local_addr().map_err(|why| why.to_string())?;
-        let started = self.starter.one(variant, Some(neighbour_at)).map_err(|why| why.to_string())?;
-        match variant.speaks {
-            Speaks::Herd => conformance::run(started.first().address, &neighbour)
-                .map(Some)
-                .map_err(|why| format!("it does not conform: {why}")),
-            Speaks::Echo | Speaks::Redis => Ok(None),
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string());
+        let address = |listener: &TcpListener| listener.local_addr().map_err(|why| why.to_string());
+        // With two on one address a server cannot tell which of them an AT line comes from, and so
+        // passes it on to both.
+        let (neighbour, other) = (bind()?, bind()?);
+        let neighbours = [address(&neighbour)?, address(&other)?];
+        let start = |neighbours| self.starter.one(variant, neighbours).map_err(|why| why.to_string());
+        let started = start(&neighbours)?;
+        if variant.speaks != Speaks::Herd {
+            return Ok(None);
         }
+        let conformed = conformance::run(started.first().address, &neighbour)
+            .and_then(|cases| Ok(cases + conformance::alone(start(&[])?.first().address)?));
+        conformed.map(Some).map_err(|why| format!("it does not conform: {why}"))
     }
 
     /// All cells, workload by workload and in each round by round.
     fn measure(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for workload in &self.workloads {
-            let rate = workload.open_share.map(|share| share * self.calibrate(workload));
+            let does = |variant: &&Variant| {
+                variant.speaks == Speaks::Herd || (workload.whatsat_every == 0 && workload.of == Of::One)
+            };
+            let variants: Vec<_> = self.variants.iter().filter(does).collect();
+            let rate = workload.open_share.map(|share| self.calibrate(workload).map(|found| share * found));
             let empty = |variant: &Variant| Cell {
                 variant: variant.name.clone(),
                 workload: workload.name.into(),
                 rounds: Vec::new(),
             };
-            let mut column: Vec<_> = self.variants.iter().map(empty).collect();
+            let mut column: Vec<_> = variants.iter().copied().map(empty).collect();
             for round in 0..self.rounds {
-                for (variant, cell) in self.variants.iter().zip(&mut column) {
+                for (variant, cell) in variants.iter().zip(&mut column) {
                     let (name, about) = (&variant.name, workload.about);
                     self.progress.now(&format!("{about}: round {} of {}: {name}", round + 1, self.rounds));
-                    cell.rounds.push(
-                        self.run(variant, workload, rate)
-                            .unwrap_or_else(|why| Round { void: Some(why.to_string()), ..Round::default() }),
-                    );
+                    let ran = match rate {
+                        Some(None) => Err(io::Error::other("the first variant gave no rate to go by")),
+                        Some(Some(rate)) => self.run(variant, workload, Some(rate)),
+                        None => self.run(variant, workload, None),
+                    };
+                    let void = |why: io::Error| Round { void: Some(why.to_string()), ..Round::default() };
+                    let mut ran = ran.unwrap_or_else(void);
+                    ran.rate = rate.flatten();
+                    cell.rounds.push(ran);
                 }
             }
             cells.append(&mut column);
@@ -221,18 +262,17 @@ impl Bench {
         cells
     }
 
-    /// What the first variant does in the closed loop that goes with an open one, replies a second.
-    fn calibrate(&self, workload: &Workload) -> f64 {
+    /// What the first variant does in the closed loop that goes with an open one, replies a second:
+    /// the median of three runs.
+    fn calibrate(&self, workload: &Workload) -> Option<f64> {
         self.progress.now("finding a rate for the open loop");
         let closed = Workload { open_share: None, mob: false, ..*workload };
-        let found = self.run(&self.variants[0], &closed, None).ok();
-        found.map_or(0.0, |round| round.per_second).max(1_000.0)
+        let runs = (0..3).filter_map(|_| self.run(&self.variants[0], &closed, None).ok());
+        let found = Spread::of(runs.filter(|round| round.void.is_none()).map(|round| round.per_second))?;
+        Some(found.median)
     }
 
     fn run(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
-        if variant.speaks != Speaks::Herd && (workload.whatsat_every > 0 || workload.of != Of::One) {
-            return Err(io::Error::other("it does not do that"));
-        }
         let ran = match workload.of {
             Of::One => return self.run_one(variant, workload, rate),
             Of::Five => five::herd(&self.starter, variant, rate, self.times)?,
@@ -243,7 +283,7 @@ impl Bench {
     }
 
     fn run_one(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
-        let started = self.starter.one(variant, None)?;
+        let started = self.starter.one(variant, &[])?;
         let dialect = match variant.speaks {
             Speaks::Herd => Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every },
             Speaks::Echo => Dialect::Echo,
@@ -289,6 +329,7 @@ fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) ->
         threads: after.threads,
         generator_busy: outcome.busy,
         unanswered: outcome.unanswered,
+        rate: None,
         agreed_ms: None,
         latency_us: PERCENTILES.map(|at| outcome.latency_ns.value_at_percentile(at) as f64 / 1e3).to_vec(),
     }

@@ -27,6 +27,7 @@ fn cases() -> Vec<Case> {
         cases.push(Case { about, sends, expects: expects.to_vec() });
     };
     let at = |text: &str| format!("{AT}{text}\n").into_bytes();
+    let peers = |line: &str| format!("{line}\n{}\n\n", ANSWER.trim_end()).into_bytes();
     let json = |id: &str| format!("{AT}{id}\n{}\n\n", ANSWER.trim_end()).into_bytes();
 
     add(
@@ -133,6 +134,16 @@ fn cases() -> Vec<Case> {
         &[at("r +2+2 1"), at("r +1+1 1"), json("r +2+2 1")].concat(),
     );
     add(
+        "then the greater origin",
+        &[b"AT Peer +0.5 w +1+1 5\nAT Peeq +0.7 w +1+1 5\nWHATSAT w 10 5\n"],
+        &peers("AT Peer +0.5 w +1+1 5"),
+    );
+    add(
+        "then the greater difference",
+        &[b"AT Peer +0.5 y +1+1 5\nAT Peer +0.7 y +1+1 5\nAT Peer +0.6 y +1+1 5\nWHATSAT y 10 5\n"],
+        &peers("AT Peer +0.7 y +1+1 5"),
+    );
+    add(
         "times are exact numbers",
         &[b"IAMAT s +1+1 9007199254740993.5\nIAMAT s +2+2 9007199254740993.25\nWHATSAT s 10 5\n"],
         &[
@@ -184,6 +195,17 @@ pub fn run(address: SocketAddr, neighbour: &TcpListener) -> Result<usize, String
     bounded(address)?;
     flooded(address, neighbour).map_err(|why| format!("the flood: {why}"))?;
     Ok(cases.len() + 2)
+}
+
+/// Whether a server without neighbours takes an AT line for the invalid command it is.
+///
+/// # Errors
+/// It does not; with what came instead.
+pub fn alone(address: SocketAddr) -> Result<usize, String> {
+    let line = b"AT Peer +0.5 x +1+1 5\n";
+    let expected = [b"? ", &line[..], b"? WHATSAT x 10 5\n"].concat();
+    let got = say(address, &[[&line[..], b"WHATSAT x 10 5\n"].concat()]).map_err(|why| why.to_string())?;
+    if got == expected { Ok(1) } else { Err(format!("an AT of a stranger: got {}", got.escape_ascii())) }
 }
 
 /// Sends the pieces, each in a segment of its own, half-closes and reads to the end.
@@ -241,6 +263,10 @@ fn bounded(address: SocketAddr) -> Result<(), String> {
         let asked = format!("WHATSAT b {radius} {bound}\n").into_bytes();
         let got = say(address, &[asked]).map_err(|why| why.to_string())?;
         let text = String::from_utf8_lossy(&got).into_owned();
+        let line_end = got.iter().position(|&byte| byte == b'\n').map_or(got.len(), |end| end + 1);
+        if !matches(&got[..line_end], format!("{AT}b +34-118 1520023934\n").as_bytes()) {
+            return Err(format!("radius {radius} and bound {bound}: the AT line of {text:?}"));
+        }
         let json = text.split_once('\n').and_then(|(_, json)| json.strip_suffix("\n\n"));
         let value: Option<serde_json::Value> = json.and_then(|json| serde_json::from_str(json).ok());
         let results = value.as_ref().and_then(|value| value["results"].as_array());
@@ -254,9 +280,15 @@ fn bounded(address: SocketAddr) -> Result<(), String> {
     Ok(())
 }
 
-/// A report must reach the neighbour as the AT line the client got.
+/// A report must reach the neighbour as the AT line the client got, and so must another server's AT
+/// line; a report that is older than another must not.
 fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
-    let reply = say(address, &[b"IAMAT flooded +1+1 7\n".to_vec()]).map_err(|why| why.to_string())?;
+    let tell = |line: &str| say(address, &[line.as_bytes().to_vec()]).map_err(|why| why.to_string());
+    let passed = "AT Peer +0.5 passed +1+1 5\n";
+    let reply = tell("IAMAT flooded +1+1 7\n")?;
+    let stale = tell("IAMAT flooded +1+1 6\n")?;
+    tell(passed)?;
+    let last = tell("IAMAT last +1+1 1\n")?;
     let deadline = Instant::now() + HANG;
     neighbour.set_nonblocking(true).map_err(|why| why.to_string())?;
     let mut links: Vec<(TcpStream, Vec<u8>, usize)> = Vec::new();
@@ -273,13 +305,18 @@ fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
                 *answered += end + 1;
                 let _ = link_end::answer(&said[line], stream);
             }
-            if memchr::memmem::find(said, &reply).is_some() {
+            let has = |line: &[u8]| memchr::memmem::find(said, line).is_some();
+            if has(&stale) {
+                return Err("the neighbour got an older report".into());
+            }
+            if has(&reply) && has(passed.as_bytes()) && has(&last) {
                 return Ok(());
             }
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    Err(format!("the neighbour never got {:?}", String::from_utf8_lossy(&reply)))
+    let show = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+    Err(format!("the neighbour never got all of {:?}, {passed:?}, {:?}", show(&reply), show(&last)))
 }
 
 #[cfg(test)]

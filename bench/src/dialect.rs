@@ -44,16 +44,14 @@ pub fn report_of(line: &[u8]) -> Option<(usize, u64)> {
 }
 
 impl Script {
-    /// The commands of the client of this number.
-    pub fn new(dialect: &Dialect, client: usize) -> Script {
+    /// The commands of the client of this number; its times are fractions of the second `base_s`.
+    pub fn new(dialect: &Dialect, client: usize, base_s: u64) -> Script {
         let id = format!("c{client:07}.bench");
         let zeros = "0".repeat(COUNTER_DIGITS);
         let (report, end) = match dialect {
-            Dialect::Herd { .. } | Dialect::Echo => {
-                (format!("IAMAT {id} {LOCATION} 1520023934.{zeros}\n"), 1)
-            }
+            Dialect::Herd { .. } | Dialect::Echo => (format!("IAMAT {id} {LOCATION} {base_s}.{zeros}\n"), 1),
             Dialect::Redis => {
-                let value = format!("AT Goloman +0.263873386 {id} {LOCATION} 1520023934.{zeros}");
+                let value = format!("AT Goloman +0.263873386 {id} {LOCATION} {base_s}.{zeros}");
                 let (id_bytes, value_bytes) = (id.len(), value.len());
                 (format!("*3\r\n$3\r\nSET\r\n${id_bytes}\r\n{id}\r\n${value_bytes}\r\n{value}\r\n"), 2)
             }
@@ -161,7 +159,7 @@ mod tests {
     use super::*;
 
     fn herd(whatsat_every: u64) -> Script {
-        Script::new(&Dialect::Herd { server: "Goloman".into(), whatsat_every }, 3)
+        Script::new(&Dialect::Herd { server: "Goloman".into(), whatsat_every }, 3, 1_520_023_934)
     }
 
     fn command(script: &mut Script, number: u64) -> String {
@@ -221,13 +219,13 @@ mod tests {
 
     #[test]
     fn redis_and_echo_have_their_own_replies() {
-        let mut redis = Script::new(&Dialect::Redis, 1);
+        let mut redis = Script::new(&Dialect::Redis, 1, 1_520_023_934);
         let set = command(&mut redis, 5);
         assert!(set.starts_with("*3\r\n$3\r\nSET\r\n$14\r\nc0000001.bench\r\n$"), "{set}");
         assert!(set.ends_with(".000000005\r\n"), "{set}");
         assert_eq!(redis.take_reply(5, b"+OK\r\n+OK"), Ok(Some(5)));
         assert!(redis.take_reply(5, b"-ERR\r\n").is_err());
-        let mut echo = Script::new(&Dialect::Echo, 1);
+        let mut echo = Script::new(&Dialect::Echo, 1, 1_520_023_934);
         let line = "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
         assert_eq!(echo.take_reply(5, line.as_bytes()), Ok(Some(line.len())));
         assert!(echo.take_reply(5, b"AT\n").is_err());

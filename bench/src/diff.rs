@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use crate::report::MISSING;
 use crate::report::table::short;
 use crate::report::{Cell, Figure, Report};
 use crate::stats::Spread;
@@ -10,9 +11,17 @@ use crate::stats::Spread;
 /// A change for the worse by more than this share, beyond the noise, is a regression.
 const REGRESSION: f64 = 0.10;
 
+/// Quartiles of fewer rounds are no measure of noise.
+const ROUNDS_MIN: usize = 3;
+
+/// Open loops whose rates differ by no more than this share are loaded alike.
+const SAME_RATE: f64 = 0.05;
+
 /// What became of a figure of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
+    /// There are fewer than `ROUNDS_MIN` rounds.
+    Unknown,
     /// The rounds of the two overlap in their quartiles.
     Noise,
     Better,
@@ -32,15 +41,52 @@ pub fn diff(old: &Report, new: &Report) -> Result<(String, bool), String> {
     for cell in &new.cells {
         let Some(before) = old.cell(&cell.variant, &cell.workload) else { continue };
         shared += 1;
-        // What can be told from noise on a machine that is shared: throughput and its price.
-        for figure in [Figure::PerSecond, Figure::CpuUs, Figure::P99Us] {
+        let figures = figures(before, cell);
+        for &figure in figures {
             regressed |= compare(before, cell, figure, &mut text);
         }
+        if figures.is_empty() {
+            let (old, new) = (short(before.rate().unwrap_or(0.0)), short(cell.rate().unwrap_or(0.0)));
+            let (variant, workload) = (&cell.variant, &cell.workload);
+            let _ = writeln!(
+                text,
+                "{workload:10} {variant:14} not compared: loaded with {old} and {new} a second"
+            );
+        }
+        if cell.voids() > 0 {
+            let (voids, all, why) = (cell.voids(), cell.rounds.len(), cell.void().unwrap_or(""));
+            let _ = writeln!(
+                text,
+                "{:10} {:14} {voids} of {all} rounds void: {why}",
+                cell.workload, cell.variant
+            );
+        }
+    }
+    for cell in old.cells.iter().filter(|cell| new.cell(&cell.variant, &cell.workload).is_none()) {
+        let (variant, workload) = (&cell.variant, &cell.workload);
+        let gone =
+            new.variants.iter().find(|info| info.name == *variant).and_then(|info| info.skipped.as_deref());
+        // What is not installed, or was not asked for, is nobody's regression.
+        let fault = gone.filter(|why| !why.starts_with(MISSING));
+        regressed |= fault.is_some();
+        let said = if fault.is_some() { "REGRESSION: " } else { "" };
+        let why = gone.unwrap_or("the new report does not have it");
+        let _ = writeln!(text, "{workload:10} {variant:14} {:15} {said}not measured now: {why}", "");
     }
     if shared == 0 {
         return Err("the two reports have no variant and workload in common".into());
     }
     Ok((text, regressed))
+}
+
+/// What can be told from noise on a machine that is shared: throughput and its price. The throughput
+/// of an open loop is the rate it was given, and at other rates all else differs.
+fn figures(before: &Cell, after: &Cell) -> &'static [Figure] {
+    match (before.rate(), after.rate()) {
+        (Some(old), Some(new)) if (new / old - 1.0).abs() > SAME_RATE => &[],
+        (None, None) => &[Figure::PerSecond, Figure::CpuUs, Figure::P99Us],
+        _ => &[Figure::CpuUs, Figure::P99Us],
+    }
 }
 
 fn compare(before: &Cell, after: &Cell, figure: Figure, text: &mut String) -> bool {
@@ -56,6 +102,7 @@ fn compare(before: &Cell, after: &Cell, figure: Figure, text: &mut String) -> bo
     };
     let verdict = judge(&old, &new, figure);
     let said = match verdict {
+        Verdict::Unknown => "too few rounds to tell it from noise",
         Verdict::Noise => "within the noise",
         Verdict::Better => "better",
         Verdict::Worse => "worse, by no more than 10 %",
@@ -73,6 +120,9 @@ fn compare(before: &Cell, after: &Cell, figure: Figure, text: &mut String) -> bo
 
 /// Beyond the noise is what leaves no overlap between the two ranges from quartile to quartile.
 fn judge(old: &Spread, new: &Spread, figure: Figure) -> Verdict {
+    if old.rounds.min(new.rounds) < ROUNDS_MIN {
+        return Verdict::Unknown;
+    }
     if new.lower_quartile <= old.upper_quartile && old.lower_quartile <= new.upper_quartile {
         return Verdict::Noise;
     }
@@ -87,6 +137,7 @@ fn judge(old: &Spread, new: &Spread, figure: Figure) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::VariantInfo;
     use crate::report::tests::report;
 
     #[test]
@@ -110,11 +161,55 @@ mod tests {
         let new = report(&[("herd", "50", &[70.0, 71.0, 72.0]), ("own", "50", &[50.0, 50.0])]);
         let (text, regressed) = diff(&old, &new).expect("shared");
         assert!(regressed && text.contains("herd") && text.contains("REGRESSION"), "{text}");
-        assert!(!text.contains("tokio") && !text.contains("own"), "{text}");
+        assert!(!text.contains("own") && text.matches("tokio").count() == 1, "{text}");
         let (text, regressed) = diff(&old, &old).expect("shared");
         assert!(!regressed && text.contains("within the noise"), "{text}");
         let other = report(&[("own", "9", &[1.0])]);
         assert!(diff(&old, &other).is_err_and(|why| why.contains("in common")));
+    }
+
+    #[test]
+    fn what_is_no_longer_measured_is_told_and_is_a_regression_unless_it_is_not_installed() {
+        let old = report(&[("herd", "50", &[100.0]), ("own", "50", &[50.0])]);
+        let mut new = report(&[("herd", "50", &[100.0])]);
+        for (skipped, expected) in [
+            (None, false),
+            (Some("install it with: apt-get install own"), false),
+            (Some("it does not conform: IAMAT"), true),
+        ] {
+            new.variants.retain(|info| info.name == "herd");
+            new.variants.extend(skipped.map(|why| VariantInfo {
+                name: "own".into(),
+                skipped: Some(why.into()),
+                conformed: None,
+            }));
+            let (text, regressed) = diff(&old, &new).expect("shared");
+            assert_eq!(regressed, expected, "{text}");
+            assert!(text.contains("not measured now") && text.contains(skipped.unwrap_or("own")), "{text}");
+        }
+    }
+
+    #[test]
+    fn open_loops_of_other_rates_are_not_compared_and_throughput_of_none() {
+        let mut old = report(&[("herd", "open", &[100.0; 3])]);
+        let mut new = report(&[("herd", "open", &[70.0; 3])]);
+        let set = |report: &mut Report, rate| {
+            report.cells[0].rounds.iter_mut().for_each(|round| round.rate = Some(rate));
+        };
+        set(&mut old, 100.0);
+        for (rate, compared) in [(104.0, true), (120.0, false)] {
+            set(&mut new, rate);
+            let (text, _) = diff(&old, &new).expect("shared");
+            assert_eq!(text.contains("CPU"), compared, "{text}");
+            assert!(!text.contains("requests/s"), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_round_is_no_measure_of_noise() {
+        let (old, new) = (report(&[("herd", "50", &[100.0])]), report(&[("herd", "50", &[70.0])]));
+        let (text, regressed) = diff(&old, &new).expect("shared");
+        assert!(!regressed && text.contains("too few rounds"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::dialect::Dialect;
 use crate::generator::{self, Hooks, Outcome, Plan};
@@ -13,7 +13,7 @@ use crate::pacing::Pace;
 use crate::process::{self, Usage};
 use crate::start::{AGREE_MAX, FARTHEST, NAME, Started, Starter};
 use crate::variants::Variant;
-use crate::workload::Times;
+use crate::workload::{BASE_S, Times};
 
 /// What came of a run.
 pub struct HerdOutcome {
@@ -51,6 +51,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         // One, so that every client's place in the schedule is known to the observer.
         threads: 1,
         first_client: 0,
+        base_s: BASE_S,
     }
 }
 
@@ -141,14 +142,16 @@ pub fn heal(starter: &Starter, variant: &Variant) -> io::Result<HerdOutcome> {
         let listen = started.kill(FARTHEST).ok_or_else(|| io::Error::other("it was gone"))?;
         std::thread::sleep(HEAL_DOWN);
         observer.forget();
+        let restarted = Instant::now();
         starter.add(&mut started, variant, FARTHEST, listen)?;
         // Of every client what was due by now, but for what is on its way.
         let due = (warm_up + HEAL_DOWN).as_secs_f64() - 0.1;
         let each = (due * HEAL_PER_SECOND / HEAL_CLIENTS as f64) as u64;
         let agreed = observer.wait_for(|client| if client < HEAL_CLIENTS { each } else { 0 }, HEAL_AFTER);
+        let agreed_after = agreed.map(|_| restarted.elapsed());
         let outcome = load.join().map_err(|_| io::Error::other("the generator panicked"))??;
         let agreed_after =
-            agreed.ok_or_else(|| io::Error::other("it did not agree while the load lasted"))?;
+            agreed_after.ok_or_else(|| io::Error::other("it did not agree while the load lasted"))?;
         let read = |slot: &Mutex<Usage>| *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let stderr = started.first().stderr();
         Ok(HerdOutcome { outcome, usage: [first, read(&before), read(&after)], agreed_after, stderr })

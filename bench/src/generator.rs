@@ -34,6 +34,8 @@ pub struct Plan {
     pub threads: usize,
     /// The number of the first connection's client.
     pub first_client: usize,
+    /// The second that their times are fractions of: a later run is news only with a later one.
+    pub base_s: u64,
 }
 
 /// What came of it, in the measured time.
@@ -41,10 +43,11 @@ pub struct Plan {
 pub struct Outcome {
     /// Latencies in ns, from when a command was due to its whole reply.
     pub latency_ns: Histogram<u64>,
-    /// Replies.
+    /// Replies that came in the measured time.
     pub replies: u64,
     pub elapsed: Duration,
-    /// Commands due that had no reply when the run was given up; their latency so far is counted.
+    /// Commands that had no reply when the run was given up: of an open loop those due in the
+    /// measured time, of a closed one those under way since before it. Their wait so far is counted.
     pub unanswered: u64,
     /// The share of the time that the busiest generator thread computed: near 1, it was the limit.
     pub busy: f64,
@@ -167,7 +170,7 @@ impl<'a> Load<'a> {
             let connection = Connection::new(
                 dial(plan.address)?,
                 client,
-                Script::new(&plan.dialect, plan.first_client + client),
+                Script::new(&plan.dialect, plan.first_client + client, plan.base_s),
             );
             poller.add(&connection.stream, connections.len(), Interest::Readable)?;
             connections.push(connection);
@@ -221,7 +224,11 @@ impl<'a> Load<'a> {
             let computed = (thread_cpu() - cpu).as_nanos() as f64;
             self.outcome.busy = computed / (since(start) - at_ns).max(1) as f64;
         }
-        if self.schedule.is_some() { self.drain(start, &mut events, &mut buffer) } else { Ok(()) }
+        if self.schedule.is_some() {
+            self.drain(start, &mut events, &mut buffer)?;
+        }
+        self.give_up(since(start));
+        Ok(())
     }
 
     /// A closed loop begins with its commands under way.
@@ -269,9 +276,12 @@ impl<'a> Load<'a> {
         let mut replies = 0;
         connection.receive(buffer, |due_ns| {
             replies += 1;
-            // An open loop counts what was due in the window, a closed one what was answered in it.
-            if is_counted && window.contains(if is_open { &due_ns } else { &now_ns }) {
-                outcome.replies += 1;
+            if !is_counted {
+                return;
+            }
+            outcome.replies += u64::from(window.contains(&now_ns));
+            // Latency is of what was due in the window in an open loop, of what came in it in a closed.
+            if window.contains(if is_open { &due_ns } else { &now_ns }) {
                 outcome.latency_ns.saturating_record(now_ns.saturating_sub(due_ns).max(1));
             }
         })?;
@@ -306,14 +316,27 @@ impl<'a> Load<'a> {
             self.poller.wait(events, left)?;
             events.keys().try_for_each(|key| self.attend(key, buffer, start))?;
         }
-        let now_ns = since(start);
-        for due_ns in self.connections.iter().flat_map(|one| &one.due_ns) {
-            if self.window_ns.contains(due_ns) {
-                self.outcome.unanswered += 1;
-                self.outcome.latency_ns.saturating_record(now_ns - due_ns);
+        Ok(())
+    }
+
+    /// Counts what has no reply, so that a server that leaves some without is seen to.
+    fn give_up(&mut self, now_ns: u64) {
+        let begin_ns = self.window_ns.start;
+        let is_late = |due_ns: &u64| match self.schedule {
+            Some(_) => self.window_ns.contains(due_ns),
+            None => *due_ns < begin_ns,
+        };
+        let mut outcome = std::mem::replace(&mut self.outcome.unanswered, 0);
+        for key in 0..self.connections.len() {
+            if self.is_greedy(key) {
+                continue;
+            }
+            for &due_ns in self.connections[key].due_ns.iter().filter(|due_ns| is_late(due_ns)) {
+                outcome += 1;
+                self.outcome.latency_ns.saturating_record(now_ns.saturating_sub(due_ns));
             }
         }
-        Ok(())
+        self.outcome.unanswered = outcome;
     }
 }
 

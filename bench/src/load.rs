@@ -1,13 +1,14 @@
 //! `load ADDRESS`: drives one server that runs already, and says how it did.
 
 use std::net::ToSocketAddrs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::LoadArgs;
 use crate::dialect::Dialect;
 use crate::generator::{self, BUSY_LIMIT, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
 use crate::report::table::short;
+use crate::workload;
 
 /// # Errors
 /// The server cannot be reached, or the run is void.
@@ -19,6 +20,12 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         Some(_) => return Err("--rate: it must be above 0".into()),
         None => Pace::Closed { depth: args.depth.max(1) },
     };
+    if args.fresh && (args.rate.is_some() || args.depth > 1) {
+        return Err("--fresh has one command under way on each connection: no --depth and no --rate".into());
+    }
+    if args.whatsat_every == 1 {
+        return Err("--whatsat-every: a WHATSAT needs an IAMAT before it, so 2 or more".into());
+    }
     let plan = Plan {
         address,
         dialect: Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
@@ -29,14 +36,17 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         greedy: false,
         pace,
         warm_up: Duration::from_millis(500),
-        measured: Duration::try_from_secs_f64(args.seconds).map_err(|why| format!("--seconds: {why}"))?,
+        measured: workload::measured(args.seconds)?,
         threads: args.threads.max(1),
         first_client: 0,
+        // Newer than any run before it.
+        base_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
     let outcome = generator::run(&plan, &Hooks::NONE).map_err(|why| format!("{address}: {why}"))?;
     print!("{}", describe(&outcome));
     match outcome.fault {
         Some(why) => Err(format!("the run is void: {why}")),
+        None if outcome.replies == 0 => Err(format!("{address}: no reply at all")),
         None => Ok(()),
     }
 }

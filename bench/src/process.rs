@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::leftovers;
+
 /// How long a server may take to listen, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
 const STOP_MAX: Duration = Duration::from_secs(10);
@@ -41,12 +43,12 @@ impl Process {
     /// It cannot be started, or ends or says something else before it is ready; with its stderr.
     pub fn start(command: &mut Command, folder: &Path, known: Option<SocketAddr>) -> io::Result<Process> {
         let stderr = folder.join(format!("stderr-{}", fastrand::u64(..)));
-        let mut child = command
+        command
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(&stderr)?)
-            .spawn()
+            .stderr(File::create(&stderr)?);
+        let mut child = leftovers::spawn(command)
             .map_err(|why| io::Error::new(why.kind(), format!("{:?}: {why}", command.get_program())))?;
         let said = match known {
             Some(address) => wait_to_listen(&mut child, address),
@@ -55,8 +57,7 @@ impl Process {
         match said {
             Ok(address) => Ok(Process { child, address, stderr }),
             Err(why) => {
-                let _ = child.kill();
-                let _ = child.wait();
+                end(&mut child);
                 let stderr = fs::read_to_string(&stderr).unwrap_or_default();
                 Err(io::Error::other(format!("{why}; stderr: {}", stderr.trim_end())))
             }
@@ -81,9 +82,14 @@ impl Process {
 
     /// Ends it at once, as a crash would.
     pub fn kill(mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+fn end(child: &mut Child) {
+    leftovers::forget(child);
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 impl Drop for Process {
@@ -92,12 +98,11 @@ impl Drop for Process {
         let deadline = Instant::now() + STOP_MAX;
         while matches!(self.child.try_wait(), Ok(None)) {
             if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
+                return end(&mut self.child);
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        leftovers::forget(&self.child);
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Starter {
     pub places: SocketAddr,
     /// On the first core only.
     pub pin: bool,
+    /// Holds the folders of all that is started.
+    pub folder: TempDir,
 }
 
 /// One or more servers of one config.
@@ -43,16 +45,17 @@ pub struct Started {
 }
 
 impl Starter {
-    /// One server, with this neighbour if there is one.
+    /// One server, with these neighbours, of which the first is the observer.
     ///
     /// # Errors
     /// It does not start; with what it said.
-    pub fn one(&self, variant: &Variant, neighbour: Option<SocketAddr>) -> io::Result<Started> {
+    pub fn one(&self, variant: &Variant, neighbours: &[SocketAddr]) -> io::Result<Started> {
         let listen = free_address()?;
-        let mut tables = format!("[servers.{NAME}]\nlisten = \"{listen}\"\n");
-        if let Some(address) = neighbour {
-            tables +=
-                &format!("neighbours = [\"{OBSERVER}\"]\n[servers.{OBSERVER}]\nlisten = \"{address}\"\n");
+        let named: Vec<_> = [OBSERVER, "Other"].into_iter().zip(neighbours).collect();
+        let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
+        let mut tables = format!("[servers.{NAME}]\nlisten = \"{listen}\"\nneighbours = {names:?}\n");
+        for (name, address) in named {
+            tables += &format!("[servers.{name}]\nlisten = \"{address}\"\n");
         }
         let mut started = self.prepare(variant, &tables)?;
         self.add(&mut started, variant, NAME, listen)?;
@@ -82,7 +85,7 @@ impl Starter {
     }
 
     fn prepare(&self, variant: &Variant, tables: &str) -> io::Result<Started> {
-        let folder = tempfile::tempdir()?;
+        let folder = tempfile::tempdir_in(self.folder.path())?;
         let config = folder.path().join("herd.conf");
         let (places, settings) = (self.places, variant.settings);
         let head = format!(

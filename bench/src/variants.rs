@@ -80,7 +80,11 @@ pub fn all(places: &Places) -> Vec<Variant> {
     let redis = Variant {
         speaks: Speaks::Redis,
         needs: vec![need(&["redis-server", "--version"], "apt-get install redis-server")],
-        ..variant("redis", Path::new("redis-server"), "--port {port} --bind 127.0.0.1 --appendonly no")
+        ..variant(
+            "redis",
+            Path::new("redis-server"),
+            "--port {port} --bind 127.0.0.1 --appendonly no --maxclients 30000",
+        )
     };
     vec![
         herd("herd", ""),

@@ -125,8 +125,25 @@ impl Workload {
             measured: times.measured,
             threads,
             first_client: 0,
+            base_s: BASE_S,
         }
     }
+}
+
+/// What the clients of a comparison count from, whose servers know nothing before.
+pub const BASE_S: u64 = 1_520_023_934;
+
+/// What `--seconds` says.
+///
+/// # Errors
+/// It is too short to measure anything, or no time at all.
+pub fn measured(seconds: f64) -> Result<Duration, String> {
+    let measured =
+        Duration::try_from_secs_f64(seconds).map_err(|why| format!("--seconds {seconds}: {why}"))?;
+    if measured < Duration::from_millis(100) {
+        return Err(format!("--seconds {seconds}: less than 0.1 measures nothing"));
+    }
+    Ok(measured)
 }
 
 /// How long a run takes.

@@ -53,15 +53,66 @@ fn every_variant_conforms_and_is_measured_without_a_void_round() {
     }
     let measured = variants.iter().filter(|variant| variant["skipped"].is_null()).count();
     let cells = report["cells"].as_array().expect("cells");
-    assert_eq!(cells.len(), measured * 6);
+    // A yardstick knows no WHATSAT, and has no cell where there is one.
+    let yardsticks =
+        ["echo", "redis"].map(|name| cells.iter().filter(|cell| cell["variant"] == name).count());
+    assert!(yardsticks.iter().all(|&count| [0, 5].contains(&count)), "{yardsticks:?}");
+    assert_eq!(cells.len(), measured * 6 - yardsticks.iter().filter(|&&count| count > 0).count());
     for cell in cells {
-        let is_yardstick = ["echo", "redis"].contains(&cell["variant"].as_str().expect("a name"));
         let rounds = cell["rounds"].as_array().expect("rounds");
         assert_eq!(rounds.len(), 1);
         let is_measured = |round: &Value| {
             round["void"].is_null() && round["per_second"].as_f64().is_some_and(|number| number > 0.0)
         };
-        // A yardstick cannot do all workloads, and says so.
-        assert!(is_yardstick || rounds.iter().all(is_measured), "{cell:#}\n{said}");
+        assert!(rounds.iter().all(is_measured), "{cell:#}\n{said}");
     }
+}
+
+fn bench(arguments: &[&str]) -> (Option<i32>, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_herd-bench")).args(arguments).output().expect("started");
+    (ran.status.code(), String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned())
+}
+
+#[test]
+fn what_cannot_be_measured_is_told_before_anything_is_measured() {
+    for (arguments, hint) in [
+        (&["compare", "--rounds", "0"][..], "--rounds: at least 1"),
+        (&["compare", "--seconds", "0"], "--seconds 0: less than 0.1"),
+        (&["compare", "--out", "/proc/nope"], "/proc/nope: "),
+        (&["compare", "old.json", "new.json"], "old.json: "),
+        (&["compare", "only.json"], "two reports"),
+        (&["load", "127.0.0.1:1", "--seconds", "0"], "--seconds 0: less than 0.1"),
+        (&["load", "127.0.0.1:1", "--fresh", "--rate", "5"], "--fresh"),
+        (&["load", "127.0.0.1:1", "--whatsat-every", "1"], "2 or more"),
+    ] {
+        let (status, said) = bench(arguments);
+        assert!(status == Some(2) && said.contains(hint), "{arguments:?}: {status:?} {said}");
+    }
+}
+
+#[test]
+fn load_drives_a_server_that_runs_as_often_as_it_is_asked_to() {
+    // One that stores nothing, answers in order, and takes every report for news.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                use std::io::{BufRead, BufReader, Write};
+                for line in BufReader::new(&stream).lines().map_while(Result::ok) {
+                    let reply = line.replacen("IAMAT", "AT Goloman +0.000000001", 1) + "\n";
+                    let _ = (&stream).write_all(reply.as_bytes());
+                }
+            });
+        }
+    });
+    let load = |extra: &[&str]| {
+        bench(&[&["load", &address, "--seconds", "0.2", "--connections", "3"], extra].concat())
+    };
+    for extra in [&[][..], &["--depth", "4"], &["--rate", "200"]] {
+        let (status, said) = load(extra);
+        assert!(status == Some(0) && said.contains("requests/s") && said.contains("p99.9"), "{said}");
+    }
+    let (status, said) = load(&["--name", "Hands"]);
+    assert!(status == Some(2) && said.contains("void: wrong reply"), "{said}");
 }

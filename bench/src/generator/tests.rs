@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::workload::BASE_S;
 
 /// A server that gives every line to `answer`, which writes the reply when it likes.
 fn serve(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
@@ -45,6 +46,7 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         measured: Duration::from_millis(900),
         threads: 2,
         first_client: 0,
+        base_s: BASE_S,
     }
 }
 
@@ -80,7 +82,8 @@ fn a_stall_shows_in_the_latency_of_all_it_delayed() {
     let outcome = measure(&plan(address, Pace::Open { per_second: 400.0 }));
     assert_eq!((outcome.fault.clone(), outcome.unanswered), (None, 0));
     // Due in 900 ms whatever happened: the rate is kept.
-    assert!((350..=370).contains(&outcome.replies), "{}", outcome.replies);
+    let due = outcome.latency_ns.len();
+    assert!((350..=370).contains(&due), "{due}");
     // 400 ms of 900 were a stall, so well over a tenth waited for over half of it.
     assert!(outcome.latency_ns.value_at_quantile(0.9) > 200_000_000);
     assert!(outcome.latency_ns.max() < 10_000_000_000);
@@ -98,6 +101,31 @@ fn what_is_never_answered_is_counted_with_the_time_it_waited() {
     assert_eq!((outcome.replies, outcome.fault), (0, None));
     assert!((18..=22).contains(&outcome.unanswered), "{}", outcome.unanswered);
     assert!(outcome.latency_ns.min() >= DRAIN.as_nanos() as u64 / 2);
+}
+
+#[test]
+fn a_connection_that_is_never_answered_is_counted_in_a_closed_loop_too() {
+    let address = serve(|line, stream| {
+        if !line.contains("c0000002") {
+            let _ = stream.write_all(right_reply(line).as_bytes());
+        }
+    });
+    let outcome = measure(&plan(address, Pace::Closed { depth: 3 }));
+    assert_eq!((outcome.fault.clone(), outcome.unanswered), (None, 3));
+    assert!(outcome.replies > 3 && outcome.latency_ns.max() >= 990_000_000, "{}", outcome.latency_ns.max());
+}
+
+#[test]
+fn an_open_loop_counts_what_came_in_time_however_much_comes_later() {
+    // One command in 20 ms on each of four connections is a fifth of what is due.
+    let address = serve(|line, stream| {
+        std::thread::sleep(Duration::from_millis(20));
+        let _ = stream.write_all(right_reply(line).as_bytes());
+    });
+    let outcome = measure(&plan(address, Pace::Open { per_second: 1_000.0 }));
+    assert_eq!((outcome.fault.clone(), outcome.unanswered), (None, 0));
+    assert!(outcome.latency_ns.len() > 880, "{}", outcome.latency_ns.len());
+    assert!(outcome.per_second() <= 4.0 / 0.020 * 1.05, "{}", outcome.per_second());
 }
 
 #[test]

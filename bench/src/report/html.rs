@@ -14,7 +14,7 @@ use super::{Cell, Report, VariantInfo};
 const STYLE: &str = include_str!("html/style.css");
 
 /// Colours of variants that are not the first; more variants than that begin again.
-const COLOURS: usize = 10;
+const COLOURS: usize = 12;
 
 /// The page.
 pub fn html(report: &Report) -> String {
@@ -159,7 +159,7 @@ mod tests {
         let cells: Vec<(&str, &str, &[f64])> =
             names.iter().map(|name| (&name[..], "50", &[1.0][..])).collect();
         let found = report(&cells);
-        for (name, expected) in [("v0", 0), ("v1", 1), ("v10", COLOURS), ("v11", 1)] {
+        for (name, expected) in [("v0", 0), ("v1", 1), ("v10", 10), ("v12", COLOURS), ("v13", 1)] {
             assert_eq!(colour(&found, name), expected, "{name}");
         }
     }

@@ -31,6 +31,9 @@ pub struct Report {
     pub cells: Vec<Cell>,
 }
 
+/// How the reason begins why a variant was not measured where it is not installed.
+pub const MISSING: &str = "install it with: ";
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VariantInfo {
     pub name: String,
@@ -71,8 +74,11 @@ pub struct Round {
     pub threads: u64,
     /// The share of the time the busiest generator thread computed.
     pub generator_busy: f64,
-    /// Replies that were due and never came.
+    /// Commands that had no reply when the run was given up.
     pub unanswered: u64,
+    /// Of an open loop: commands due a second.
+    #[serde(default)]
+    pub rate: Option<f64>,
     /// Of a whole herd: ms from the end of the load, or from a server's restart, until all agreed.
     #[serde(default)]
     pub agreed_ms: Option<f64>,
@@ -142,6 +148,27 @@ impl Cell {
     /// Why rounds of it are void, the first of the reasons.
     pub fn void(&self) -> Option<&str> {
         self.rounds.iter().find_map(|round| round.void.as_deref())
+    }
+
+    /// In how many rounds it is void.
+    pub fn voids(&self) -> usize {
+        self.rounds.iter().filter(|round| round.void.is_some()).count()
+    }
+
+    /// The rate of an open loop.
+    pub fn rate(&self) -> Option<f64> {
+        self.rounds.iter().find_map(|round| round.rate)
+    }
+
+    /// Commands without a reply, in all rounds.
+    pub fn unanswered(&self) -> u64 {
+        self.rounds.iter().map(|round| round.unanswered).sum()
+    }
+
+    /// Whether an open loop got markedly fewer replies than it had commands due.
+    pub fn lags(&self) -> bool {
+        let kept = self.spread(Figure::PerSecond).map(|found| found.median);
+        self.rate().zip(kept).is_some_and(|(rate, kept)| kept < rate * 0.98)
     }
 
     /// In how many rounds the generator may have been the limit.

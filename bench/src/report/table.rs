@@ -73,7 +73,13 @@ fn line(cell: &Cell, base: Option<&Cell>) -> String {
         let _ = write!(text, "  agrees after {} ms", short(found.median));
     }
     if let Some(why) = cell.void() {
-        let _ = write!(text, "  VOID: {why}");
+        let _ = write!(text, "  VOID in {} of {}: {why}", cell.voids(), cell.rounds.len());
+    }
+    if cell.unanswered() > 0 {
+        let _ = write!(text, "  {} commands got no reply", short(cell.unanswered() as f64));
+    }
+    if cell.lags() {
+        let _ = write!(text, "  does not keep up with {} a second", short(cell.rate().unwrap_or(0.0)));
     }
     if cell.limited() > 0 {
         let _ = write!(text, "  generator at its limit in {} of {}", cell.limited(), cell.rounds.len());
@@ -126,7 +132,7 @@ mod tests {
         found.variants[1].skipped = Some("apt-get install x".into());
         let text = table(&found);
         assert!(
-            text.contains("VOID: wrong reply") && text.contains("tokio was not measured: apt-get"),
+            text.contains("VOID in 1 of 3: wrong reply") && text.contains("tokio was not measured: apt-get"),
             "{text}"
         );
     }

@@ -102,6 +102,9 @@ fn notes(cell: &Cell) -> Vec<String> {
     if unanswered > 0 {
         notes.push(format!("{unanswered} unanswered"));
     }
+    if cell.lags() {
+        notes.push("does not keep up".into());
+    }
     notes
 }
 

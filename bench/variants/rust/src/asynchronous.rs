@@ -81,14 +81,19 @@ impl Server {
         if news.items.is_empty() {
             return;
         }
-        let lines: Arc<[u8]> = news.lines.as_slice().into();
+        if !self.links.is_empty() {
+            self.tell_all(news.lines.as_slice().into());
+        }
+        news.lines.clear();
+        news.items.clear();
+    }
+
+    fn tell_all(&self, lines: Arc<[u8]>) {
         for link in &self.links {
             if link.queue.try_send(lines.clone()).is_err() {
                 link.behind.notify_one();
             }
         }
-        news.lines.clear();
-        news.items.clear();
     }
 
     /// The whole reply to a WHATSAT.

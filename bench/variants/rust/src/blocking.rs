@@ -74,8 +74,7 @@ impl Server {
     pub fn serve(&self, stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let peer = self.herd.peer(stream.peer_addr()?.ip());
-        let mut writer = stream.try_clone()?;
-        let mut reader = BufReader::new(stream);
+        let (mut writer, mut reader) = (&stream, BufReader::new(&stream));
         let (mut line, mut out, mut news) = (Vec::new(), Vec::new(), News::default());
         loop {
             line.clear();
@@ -85,7 +84,7 @@ impl Server {
             let terminated = line.pop_if(|last| *last == b'\n').is_some();
             if is_too_long(&line, peer) {
                 writer.write_all(&too_long(&line))?;
-                return close(reader.into_inner());
+                return close(&stream);
             }
             if !terminated && line.is_empty() {
                 return Ok(());
@@ -103,14 +102,19 @@ impl Server {
         if news.items.is_empty() {
             return;
         }
-        let lines: Arc<[u8]> = news.lines.as_slice().into();
+        if !self.links.is_empty() {
+            self.tell_all(news.lines.as_slice().into());
+        }
+        news.lines.clear();
+        news.items.clear();
+    }
+
+    fn tell_all(&self, lines: Arc<[u8]>) {
         for link in &self.links {
             if link.queue.try_send(lines.clone()).is_err() {
                 link.behind.store(true, Ordering::SeqCst);
             }
         }
-        news.lines.clear();
-        news.items.clear();
     }
 
     fn nearby(&self, nearby: Nearby) -> Vec<u8> {
@@ -132,7 +136,7 @@ impl Server {
 }
 
 /// Takes what the peer still sends, so that closing does not reset the reply away.
-fn close(mut stream: TcpStream) -> io::Result<()> {
+fn close(mut stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let _ = io::copy(&mut stream, &mut io::sink());
