@@ -170,6 +170,9 @@ pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 /// on at nearly full speed.
 pub const COMPACT_BYTES_PER_S: u64 = 40_000_000;
 
+/// Bytes that a worker keeps for the news of its next turn.
+pub const NEWS_KEPT_BYTES: usize = 256 * 1024;
+
 /// Bytes of log waiting for the disk; beyond, records are dropped and counted.
 pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;
 

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::limits::NEWS_KEPT_BYTES;
 use crate::places::Lookup;
 use crate::protocol::link::Verb;
 use crate::protocol::record::{Offsets, Parts};
@@ -307,6 +308,14 @@ impl Refusal {
 impl News {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Empties it, to be filled anew.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+        self.items.clear();
+        self.lines.shrink_to(NEWS_KEPT_BYTES);
+        self.items.shrink_to(NEWS_KEPT_BYTES / size_of::<NewsItem>());
     }
 
     fn push(&mut self, record: &Record<&[u8]>, from: Option<Source>) {

@@ -43,11 +43,14 @@ fn is_sign(byte: u8) -> bool {
 
 fn is_angle(text: &[u8], digits_max: usize, limit: u32) -> bool {
     let [sign, number @ ..] = text else { return false };
-    let (whole, _) = decimal::split(number);
-    is_sign(*sign)
+    let (whole, fraction) = decimal::split(number);
+    let is_written = is_sign(*sign)
         && whole.len() <= digits_max
-        && decimal::is_decimal(number)
-        && Decimal::new(number).at_most(limit)
+        && decimal::is_digits(whole)
+        && fraction.is_none_or(decimal::is_digits);
+    // Two or three digits, so that it does not overflow.
+    let degrees = || whole.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    is_written && (degrees() < limit || Decimal::new(number).at_most(limit))
 }
 
 /// `text` is a sign and a decimal number, which always parses as a float.

@@ -79,20 +79,24 @@ impl Flood {
         self.links.iter().map(|link| (link.name(), link.lag(news, now))).collect()
     }
 
-    /// Puts news on its way. Never blocks.
-    pub fn send(&self, news: News) {
+    /// Puts news on its way, and returns what the next may be put into. Never blocks.
+    pub fn send(&self, mut news: News) -> News {
         if self.links.is_empty() {
-            return;
+            news.clear();
+            return news;
         }
         if news.lines.len() <= FLOOD_SMALL_BYTES
             && self.channel.is_empty()
             && let Ok(mut sender) = self.sender.try_lock()
         {
-            return sender.send(&[news]);
+            sender.send(std::slice::from_ref(&news));
+            news.clear();
+            return news;
         }
         if let Err(TrySendError::Full(_)) = self.channel.try_send(Message::News(news)) {
             self.links.iter().for_each(|link| link.mark_behind());
         }
+        News::default()
     }
 
     /// Ends the flooder after what is in the channel. Blocks while the channel is full.

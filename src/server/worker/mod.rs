@@ -256,7 +256,7 @@ impl Worker {
         while !self.sends.is_empty() || !self.turn.news.is_empty() || !self.turn.seen.is_empty() {
             self.keep();
             if !self.turn.news.is_empty() {
-                self.shared.flood.send(std::mem::take(&mut self.turn.news));
+                self.turn.news = self.shared.flood.send(std::mem::take(&mut self.turn.news));
             }
             self.turn.wire.commit(&self.shared.sink);
             let (mut sends, out) = (std::mem::take(&mut self.sends), std::mem::take(&mut self.turn.out));
