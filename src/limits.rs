@@ -80,16 +80,19 @@ pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
 /// Ready connections fetched from the poller at once.
 pub const EVENTS_MAX: usize = 256;
 
-/// Connections accepted a turn: an unbounded accept loop starves the reads.
+/// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
+/// loop starves the reads, and one that is too slow those who wait to be let in.
 pub const ACCEPTS_PER_TURN: usize = 8;
+pub const READS_PER_ACCEPT: usize = 8;
 
 /// Bytes of replies the kernel keeps for a connection. Left to itself it grows that to megabytes, so
 /// that a few clients that never read would cost a small machine its memory, and the others the
 /// time to make all those replies. At 100 ms round trip it still carries over 2 MB/s.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Connections the kernel completes and keeps while no worker accepts; a burst of dials fits.
-pub const LISTEN_BACKLOG: i32 = 1_024;
+/// Connections the kernel completes and keeps while no worker accepts, as far as it allows so many
+/// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.
+pub const LISTEN_BACKLOG: i32 = 4_096;
 
 /// Rest after the process ran out of descriptors, so that accepting does not spin.
 pub const ACCEPT_PAUSE_MS: u64 = 100;

@@ -10,12 +10,14 @@ use rustix::io::Errno;
 
 use super::Shared;
 use super::worker::LISTENER;
-use crate::limits::{ACCEPT_PAUSE_MS, ACCEPTS_PER_TURN};
+use crate::limits::ACCEPT_PAUSE_MS;
 
 /// Whether and when a worker watches the listener.
 #[derive(Default)]
 pub struct Acceptor {
     watching: bool,
+    /// It took all it might at once, and there may be more.
+    has_more: bool,
     resumes_at: Option<Instant>,
 }
 
@@ -32,7 +34,7 @@ impl Acceptor {
 
     /// Watches it no more.
     pub fn close(&mut self, shared: &Shared, worker: usize) {
-        self.resumes_at = None;
+        (self.resumes_at, self.has_more) = (None, false);
         if std::mem::replace(&mut self.watching, false) {
             // Removing fails only for a source that is not watched, which is what it is to be.
             let _ = shared.desks[worker].poller.remove(&shared.listener);
@@ -52,14 +54,30 @@ impl Acceptor {
         }
     }
 
-    /// Takes a few of the connections that are due.
-    pub fn accept(&mut self, shared: &Shared, worker: usize, now: Instant) -> Vec<(TcpStream, SocketAddr)> {
+    /// Whether to go on in the next turn, reported or not: where thousands of connections are ready,
+    /// the poller comes round to the listener only after all of them.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Takes up to `count` of the connections that are due.
+    pub fn accept(
+        &mut self,
+        shared: &Shared,
+        worker: usize,
+        now: Instant,
+        count: usize,
+    ) -> Vec<(TcpStream, SocketAddr)> {
         let mut accepted = Vec::new();
-        for _ in 0..ACCEPTS_PER_TURN {
+        self.has_more = true;
+        for _ in 0..count {
             match shared.listener.accept() {
                 Ok((stream, address)) if has_room(shared) => accepted.push((stream, address)),
                 Ok((stream, address)) => refuse(shared, stream, address),
-                Err(why) if why.kind() == io::ErrorKind::WouldBlock => break,
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                    self.has_more = false;
+                    break;
+                }
                 Err(why) if is_exhaustion(&why) => {
                     shared
                         .starved

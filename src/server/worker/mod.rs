@@ -19,7 +19,9 @@ use super::poller::{Event, Events, WAKE};
 use super::slots::Slots;
 use super::{Letter, Shared};
 use crate::journal::Entries;
-use crate::limits::{EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, TURN_BYTES_MAX};
+use crate::limits::{
+    ACCEPTS_PER_TURN, EVENTS_MAX, GREEDY_BYTES_MAX, READ_BYTES, READS_PER_ACCEPT, TURN_BYTES_MAX,
+};
 use crate::logging::Wire;
 use crate::node::News;
 
@@ -41,6 +43,8 @@ pub struct Worker {
     /// What this turn has made for whom: a key and its part of the turn's output.
     sends: Vec<(u64, Range<usize>)>,
     buffer: Box<[u8]>,
+    /// What the poller reported for this turn.
+    ready: usize,
     /// Ready connections that filled their last read, whose turn comes after the others'.
     greedy: Vec<u64>,
     /// The last of them that was read.
@@ -71,6 +75,7 @@ impl Worker {
             entries: Entries::default(),
             sends: Vec::new(),
             buffer: vec![0; READ_BYTES].into(),
+            ready: 0,
             greedy: Vec::new(),
             greedy_last: 0,
             sweep_at: None,
@@ -94,6 +99,10 @@ impl Worker {
             self.shared.turns[self.index].begin();
             self.turn.now = Instant::now();
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
+            self.ready = events.len();
+            if self.acceptor.has_more() && !stopping {
+                self.accept();
+            }
             for index in 0..events.len() {
                 self.take(events.get(index), stopping);
                 if self.turn.read_bytes >= TURN_BYTES_MAX {
@@ -126,6 +135,8 @@ impl Worker {
         match event.key {
             WAKE => self.open_inbox(),
             LISTENER if stopping => {}
+            // Those that are accepted already in this turn.
+            LISTENER if self.acceptor.has_more() => {}
             LISTENER => self.accept(),
             key => self.ready(key, event, stopping),
         }
@@ -147,7 +158,8 @@ impl Worker {
 
     fn accept(&mut self) {
         let shared = self.shared.clone();
-        for (stream, address) in self.acceptor.accept(&shared, self.index, self.turn.now) {
+        let count = ACCEPTS_PER_TURN.max(self.ready / READS_PER_ACCEPT);
+        for (stream, address) in self.acceptor.accept(&shared, self.index, self.turn.now, count) {
             let peer = shared.neighbours.peer(address.ip());
             self.turn.wire.at(super::socket::posix_ns());
             self.turn.wire.with(&address);
