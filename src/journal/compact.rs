@@ -39,9 +39,15 @@ impl Journal {
     pub(super) fn compact(&self, lines: &Lines<'_>) {
         let begun = Instant::now();
         match self.try_compact(lines) {
-            Ok(bytes) => {
+            Ok((bytes, failures)) => {
                 let ms = begun.elapsed().as_millis();
+                let active = self.active();
+                if active.segment.is_none() || active.failures != failures {
+                    // It failed anew meanwhile: it stays degraded, and this is done again.
+                    return;
+                }
                 let healed = self.degraded.swap(false, Ordering::SeqCst);
+                drop(active);
                 let what = if healed { "can be written again, and was compacted" } else { "was compacted" };
                 log::info!("journal {} {what} to {bytes} bytes in {ms} ms", self.folder.display());
             }
@@ -51,8 +57,9 @@ impl Journal {
         }
     }
 
-    fn try_compact(&self, lines: &Lines<'_>) -> io::Result<u64> {
-        let first_new = self.begin_segment()?;
+    /// Returns the bytes written, and how often the journal had failed when it began.
+    fn try_compact(&self, lines: &Lines<'_>) -> io::Result<(u64, u64)> {
+        let (first_new, failures) = self.begin_segment()?;
         let snapshot = first_new - 1;
         let unfinished = self.folder.join(format!("{snapshot:08}.{UNFINISHED}"));
         let written = self.write_snapshot(&unfinished, lines).inspect_err(|_| {
@@ -67,23 +74,29 @@ impl Journal {
                 self.disk.remove(&path)?;
             }
         }
-        Ok(written)
+        Ok((written, failures))
     }
 
     /// Appends go to a new segment from here on; the number before it is left for the snapshot.
-    fn begin_segment(&self) -> io::Result<u64> {
+    fn begin_segment(&self) -> io::Result<(u64, u64)> {
         let mut active = self.active();
-        let number = active.number + 2;
-        let segment = self.disk.create(&segment_path(&self.folder, number))?;
-        self.disk.sync_folder(&self.folder)?;
-        if let Some(old) = active.segment.replace(segment) {
-            // What is in it is in the store, too; but until that is written it counts.
-            old.sync()?;
-        }
-        active.synced = active.appended;
+        let (before, number) = (active.number, active.number + 2);
+        let path = segment_path(&self.folder, number);
+        let segment = self.disk.create(&path)?;
+        // The name is taken now, whatever comes of it.
         active.number = number;
+        // What is in the old one is in the store, too; but until that is written it counts.
+        let sync_old = || active.segment.as_ref().map_or(Ok(()), |old| old.sync());
+        if let Err(why) = self.disk.sync_folder(&self.folder).and_then(|()| sync_old()) {
+            if self.disk.remove(&path).is_ok() {
+                active.number = before;
+            }
+            return Err(why);
+        }
+        active.segment = Some(segment);
+        active.synced = active.appended;
         active.bytes = 0;
-        Ok(number)
+        Ok((number, active.failures))
     }
 
     /// Removes the segment of a compaction that failed, if nothing is in it, so that trying again does

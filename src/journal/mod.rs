@@ -56,6 +56,8 @@ struct Active {
     synced: u64,
     /// Somebody is in a sync.
     syncing: bool,
+    /// How often it could not be written.
+    failures: u64,
 }
 
 /// Calls what it is given with every line that is to be kept.
@@ -120,6 +122,10 @@ impl Journal {
         })?;
         compact::remove_unfinished(folder).map_err(explain)?;
         let replayed = replay::replay(folder, take).map_err(explain)?;
+        if mode != SyncMode::Never {
+            // What was read counts from now on, and may not have been on the disk before a crash.
+            sync_all(folder).map_err(explain)?;
+        }
         let number = replay::segments(folder).map_err(explain)?.last().map_or(0, |(number, _)| *number) + 1;
         let segment = disk.create(&segment_path(folder, number)).map_err(explain)?;
         disk.sync_folder(folder).map_err(explain)?;
@@ -130,6 +136,7 @@ impl Journal {
             appended: 0,
             synced: 0,
             syncing: false,
+            failures: 0,
         };
         let journal = Journal {
             folder: folder.to_owned(),
@@ -221,6 +228,7 @@ impl Journal {
 
     fn degrade(&self, active: &mut Active, why: &io::Error) {
         active.segment = None;
+        active.failures += 1;
         if !self.degraded.swap(true, Ordering::SeqCst) {
             let rest = if self.is_strict() {
                 "refusing reports until it can be written again"
@@ -234,6 +242,10 @@ impl Journal {
     fn active(&self) -> MutexGuard<'_, Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn sync_all(folder: &Path) -> io::Result<()> {
+    replay::segments(folder)?.iter().try_for_each(|(_, path)| File::open(path)?.sync_data())
 }
 
 fn segment_path(folder: &Path, number: u64) -> PathBuf {

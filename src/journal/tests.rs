@@ -265,6 +265,47 @@ fn a_full_disk_is_said_and_healed_by_a_compaction() {
 }
 
 #[test]
+fn a_failure_at_any_operation_of_a_healing_is_healed_by_the_next() {
+    for mode in [SyncMode::Always, SyncMode::Second] {
+        for operations in 0..16 {
+            let folder = folder();
+            let disk = Failing::after(usize::MAX);
+            let (journal, ..) = open_on(folder.path(), mode, Box::new(disk.clone()));
+            journal.append(&entries(&["kept"])).expect("kept");
+            let live = |keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| keep(b"kept");
+            disk.left.store(operations, Ordering::SeqCst);
+            journal.compact(&live);
+            disk.mend();
+            (0..2).for_each(|_| journal.tend(0, &live));
+            assert!(!journal.is_degraded(), "{mode:?} {operations}");
+            journal.append(&entries(&["after"])).expect("kept");
+            drop(journal);
+            let (_, replayed, lines) = open(&folder);
+            assert_eq!((lines.last().map(String::as_str), replayed.bad), (Some("after"), 0), "{lines:?}");
+            assert!(lines.iter().any(|line| line == "kept"), "{mode:?} {operations}: {lines:?}");
+        }
+    }
+}
+
+#[test]
+fn a_failure_during_a_compaction_that_ends_well_is_healed_too() {
+    let folder = folder();
+    let disk = Failing::after(usize::MAX);
+    let (journal, ..) = open_on(folder.path(), SyncMode::Always, Box::new(disk.clone()));
+    let live = |keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| keep(b"live");
+    journal.compact(&|keep| {
+        disk.left.store(0, Ordering::SeqCst);
+        assert_eq!(journal.append(&entries(&["lost"])), Err(NotKept));
+        disk.mend();
+        live(keep)
+    });
+    assert!(journal.is_degraded(), "what came after it is kept nowhere");
+    journal.tend(0, &live);
+    assert!(!journal.is_degraded());
+    journal.append(&entries(&["after"])).expect("kept");
+}
+
+#[test]
 fn one_sync_serves_all_who_wait_and_its_failure_reaches_them_all() {
     let folder = folder();
     let disk = Failing::after(usize::MAX);
