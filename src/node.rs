@@ -162,7 +162,7 @@ impl Node {
         let record = Record::new(&scratch[..], offsets);
         if !self.is_past(&record, now_ns) {
             // What is superseded in the same journal is no news.
-            let _ = self.store.learn(&record);
+            let _ = self.store.learn(&record, self.oldest_s(now_ns));
         }
         true
     }
@@ -240,7 +240,7 @@ impl Node {
         let start = out.len();
         let offsets = Offsets::write(&parts, out);
         let record = Record::new(&out[start..], offsets);
-        if self.store.learn_report(&record) == Learned::News {
+        if self.store.learn_report(&record, self.oldest_s(now_ns)) == Learned::News {
             news.push(&record, None);
         }
         out.push(b'\n');
@@ -284,7 +284,7 @@ impl Node {
         let record = Record::new(&news.lines[start..], offsets);
         // What has been forgotten here does not come back from one who is slower to.
         let is_past = self.is_past(&record, now_ns);
-        let learned = if is_past { Learned::Stale } else { self.store.learn(&record) };
+        let learned = if is_past { Learned::Stale } else { self.store.learn(&record, self.oldest_s(now_ns)) };
         match learned {
             Learned::News => news.commit(start, offsets, from),
             Learned::Stale => news.lines.truncate(start),

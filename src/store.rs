@@ -68,26 +68,32 @@ impl Default for Store {
     }
 }
 
+/// Whether a record was heard by its origin before this second, if there is such a limit.
+fn is_past(record: &Record<&[u8]>, oldest_s: Option<i64>) -> bool {
+    oldest_s.is_some_and(|oldest_s| record.received_s() < oldest_s)
+}
+
 impl Store {
     /// The only merge there is: keeps the record if it is newer by [`Record::cmp_age`]. Commutes
     /// with itself, so that reports, floods and catch-ups may come in any order, any number of times.
-    pub fn learn(&self, record: &Record<&[u8]>) -> Learned {
-        self.learn_if(record, |stored| record.cmp_age(&stored.borrow()).is_gt())
+    /// What was heard before `oldest_s` is as good as dropped already, and in nobody's way.
+    pub fn learn(&self, record: &Record<&[u8]>, oldest_s: Option<i64>) -> Learned {
+        self.learn_if(record, |stored| is_past(stored, oldest_s) || record.cmp_age(stored).is_gt())
     }
 
     /// The same for a report made to this very server, which is no news when it is a repetition.
-    pub fn learn_report(&self, record: &Record<&[u8]>) -> Learned {
-        self.learn_if(record, |stored| record.cmp_report(&stored.borrow()).is_gt())
+    pub fn learn_report(&self, record: &Record<&[u8]>, oldest_s: Option<i64>) -> Learned {
+        self.learn_if(record, |stored| is_past(stored, oldest_s) || record.cmp_report(stored).is_gt())
     }
 
-    fn learn_if(&self, record: &Record<&[u8]>, newer: impl Fn(&StoredRecord) -> bool) -> Learned {
+    fn learn_if(&self, record: &Record<&[u8]>, newer: impl Fn(&Record<&[u8]>) -> bool) -> Learned {
         let client = record.client();
         let hash = self.hasher.hash_one(client);
         let mut clients = self.lock();
         let Clients { buckets, count, epoch, news, bytes } = &mut *clients;
         let bucket = &mut buckets[bucket_of(hash)];
         match bucket.table.find_mut(hash, |stored| stored.client() == client) {
-            Some(stored) if newer(stored) => {
+            Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
                 stored.replace(record, *epoch);
             }
@@ -213,7 +219,7 @@ mod tests {
     }
 
     fn learn(store: &Store, line: &str) -> Learned {
-        store.learn(&record(line.as_bytes()).borrow())
+        store.learn(&record(line.as_bytes()).borrow(), None)
     }
 
     fn line_of(store: &Store, client: &str) -> Option<String> {
@@ -234,6 +240,16 @@ mod tests {
         let mut lines: Vec<_> = String::from_utf8_lossy(&all).lines().map(str::to_owned).collect();
         lines.sort();
         lines
+    }
+
+    #[test]
+    fn what_is_past_is_in_nobodys_way() {
+        let store = Store::default();
+        let told = |line: &str, oldest_s| store.learn(&record(line.as_bytes()).borrow(), oldest_s);
+        assert_eq!(told("AT G -90 a +1+1 100", None), Learned::News, "heard at 10");
+        assert_eq!(told("AT G +0 a +1+1 50", Some(10)), Learned::Stale);
+        assert_eq!(told("AT G +0 a +1+1 50", Some(11)), Learned::News);
+        assert_eq!(store.count(), 1);
     }
 
     #[test]
@@ -308,8 +324,8 @@ mod tests {
         let store = Store::default();
         let again = record(b"AT G +5.0 kiwi +1+1 10");
         assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::News);
-        assert_eq!(store.learn_report(&again.borrow()), Learned::Stale);
-        assert_eq!(store.learn(&again.borrow()), Learned::News);
+        assert_eq!(store.learn_report(&again.borrow(), None), Learned::Stale);
+        assert_eq!(store.learn(&again.borrow(), None), Learned::News);
     }
 
     /// Records that collide in time, location, origin and difference as often as they can.
@@ -332,7 +348,7 @@ mod tests {
             let split = |random: &mut fastrand::Rng| random.usize(..servers.len());
             for line in &records {
                 for _ in 0..random.usize(1..3) {
-                    let _ = servers[split(&mut random)].learn(&record(line).borrow());
+                    let _ = servers[split(&mut random)].learn(&record(line).borrow(), None);
                 }
             }
             // Each server then hears from the others, in an order of its own, some of it twice.
@@ -341,12 +357,12 @@ mod tests {
             for server in &servers {
                 random.shuffle(&mut heard);
                 for line in &heard {
-                    let _ = server.learn(&record(line).borrow());
+                    let _ = server.learn(&record(line).borrow(), None);
                 }
             }
             let expected = Store::default();
             for line in &records {
-                let _ = expected.learn(&record(line).borrow());
+                let _ = expected.learn(&record(line).borrow(), None);
             }
             for server in &servers {
                 assert_eq!(sorted_lines(server), sorted_lines(&expected), "seed {seed}");

@@ -19,6 +19,8 @@ pub struct Outbox {
     logged: usize,
     /// Lines were dropped, or never offered: the store has what is missing.
     behind: bool,
+    /// Lines were dropped since the store was last to be read, whose place in it nobody knows.
+    missed: bool,
     /// Parts of the store in which the neighbour differs.
     repair: Option<Parts>,
     /// The neighbour has all up to this epoch.
@@ -91,7 +93,8 @@ impl Outbox {
 
     /// What the neighbour is behind with lies in these parts: a walk through them is enough.
     pub fn narrow(&mut self, parts: Parts) {
-        self.behind = false;
+        // But not with what was dropped while that was found out.
+        self.behind = self.missed;
         self.repair(parts);
     }
 
@@ -115,7 +118,7 @@ impl Outbox {
             Mode::Down => Offered::Kept,
             Mode::Live => Offered::Send,
             Mode::Queueing if self.pending.len() + lines.len() > LINK_PENDING_BYTES => {
-                self.behind = true;
+                (self.behind, self.missed) = (true, true);
                 Offered::Kept
             }
             Mode::Queueing => {
@@ -143,6 +146,7 @@ impl Outbox {
     pub fn mark_behind(&mut self) -> bool {
         let woken = self.is_up() && !self.behind;
         self.behind |= self.is_up();
+        self.missed |= self.is_up();
         woken
     }
 
@@ -196,6 +200,7 @@ impl Outbox {
             return Due::Lines { bytes: std::mem::take(&mut self.pending), logged };
         }
         if std::mem::take(&mut self.behind) {
+            self.missed = false;
             self.mode = Mode::Queueing;
             return Due::Store(Wanted::After(self.seen));
         }
@@ -219,6 +224,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     fn mark(epoch: u32, total: u64) -> Mark {
         Mark { epoch, total, at: Duration::from_secs(total) }
@@ -256,6 +262,21 @@ mod tests {
         outbox.seen(2);
         assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(2))), "only what came after");
         assert_eq!(out, b"MARK 2\n");
+    }
+
+    #[test]
+    fn what_was_dropped_while_the_differences_were_found_is_read_all_the_same() {
+        for drop in [false, true] {
+            let (mut outbox, mut out) = (Outbox::default(), Vec::new());
+            outbox.open(0);
+            if drop {
+                let _ = outbox.offer(&vec![b'\n'; LINK_PENDING_BYTES + 1]);
+            }
+            let nowhere = Digest::default().differing(&Digest::default());
+            outbox.narrow(nowhere);
+            assert_eq!(outbox.mark(mark(1, 1), &mut out), !drop);
+            assert_eq!(matches!(outbox.take_due(), Due::Store(Wanted::After(0))), drop);
+        }
     }
 
     #[test]
