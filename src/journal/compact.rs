@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{Entries, Journal, Lines, replay, segment_path};
+use super::{Entries, Journal, Lines, SyncMode, replay, segment_path};
 use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES};
 
 /// Written under this name until it is whole.
@@ -114,6 +114,7 @@ impl Journal {
     fn write_snapshot(&self, path: &Path, lines: &Lines<'_>) -> io::Result<u64> {
         let file = self.disk.create(path)?;
         let (begun, mut written, mut entries) = (Instant::now(), 0, Entries::default());
+        let mut synced_at = begun;
         let mut flush = |entries: &mut Entries| -> io::Result<()> {
             file.append(&entries.0)?;
             written += entries.0.len() as u64;
@@ -121,6 +122,11 @@ impl Journal {
             // At a pace that leaves the disk and a core to the clients.
             let due = Duration::from_secs_f64(written as f64 / COMPACT_BYTES_PER_S as f64);
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
+            // What is learned meanwhile lasts as soon as at any other time.
+            if self.mode == SyncMode::Second && synced_at.elapsed() >= Duration::from_secs(1) {
+                self.sync();
+                synced_at = Instant::now();
+            }
             Ok(())
         };
         lines(&mut |line| {

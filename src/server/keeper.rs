@@ -64,14 +64,16 @@ fn run(due: &Receiver<Job>, kept: &Kept) {
     let mut tick_at = Instant::now() + TICK;
     let mut swept = 0;
     loop {
+        // First, as jobs may wait without end, and be handed out however late it is.
+        if Instant::now() >= tick_at {
+            kept.tend();
+            kept.forget(&mut swept);
+            tick_at = Instant::now() + TICK;
+        }
         match due.recv_deadline(tick_at) {
             Ok(Job::Digest(answer)) => answer(digest(&kept.node)),
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                kept.tend();
-                kept.forget(&mut swept);
-                tick_at = Instant::now() + TICK;
-            }
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
     if let Some(journal) = &kept.journal {
