@@ -79,6 +79,11 @@ impl Flood {
         self.links.iter().map(|link| (link.name(), link.lag(news, now))).collect()
     }
 
+    /// A neighbour has dialled and proven itself.
+    pub fn call(&self, neighbour: u16) {
+        self.links.iter().filter(|link| link.index() == neighbour).for_each(|link| link.call());
+    }
+
     /// Puts news on its way, and returns what the next may be put into. Never blocks.
     pub fn send(&self, mut news: News) -> News {
         if self.links.is_empty() {

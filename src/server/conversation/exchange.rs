@@ -24,6 +24,7 @@ impl Talk<'_> {
                 if let (Ok(()), Some(index)) = (proven, neighbour) {
                     self.connection.peer.incarnation = link.incarnation();
                     self.connection.peer.kind = PeerKind::Neighbour { index: Some(index), plain: false };
+                    self.shared.flood.call(index);
                     self.learned();
                 }
                 proven

@@ -108,22 +108,8 @@ impl Link {
             }
             let pause = backoff.next(began.elapsed());
             log::debug!("next try of {} in {} ms", self.settings.name, pause.as_millis());
-            if self.rest(pause) {
+            if self.outlet.rest(pause) {
                 return;
-            }
-        }
-    }
-
-    /// Waits before the next try; true when the link is to stop instead.
-    fn rest(&mut self, pause: Duration) -> bool {
-        let until = Instant::now() + pause;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.outlet.is_stopping() || left.is_zero() {
-                return self.outlet.is_stopping();
-            }
-            if self.outlet.wait(Some(left)).is_err() {
-                return true;
             }
         }
     }

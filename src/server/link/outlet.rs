@@ -6,7 +6,7 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::connection::is_retry;
 use super::super::poller::{Events, Interest, Poller, WAKE};
@@ -29,6 +29,8 @@ pub struct Outlet {
     /// Held for one write that does not wait, or to change what is pending.
     state: Mutex<State>,
     stopping: AtomicBool,
+    /// The neighbour dialled while the link was down.
+    called: AtomicBool,
     /// The link's thread waits here.
     poller: Poller,
 }
@@ -54,6 +56,7 @@ impl Outlet {
             plain,
             state: Mutex::new(state),
             stopping: AtomicBool::new(false),
+            called: AtomicBool::new(false),
             poller: Poller::new()?,
         })
     }
@@ -142,6 +145,28 @@ impl Outlet {
         self.poller.wake();
     }
 
+    /// The neighbour has dialled, so it is there: a link that rests is tried now.
+    pub fn call(&self) {
+        if !self.is_up() {
+            self.called.store(true, Ordering::SeqCst);
+            self.poller.wake();
+        }
+    }
+
+    /// Waits before the next try, or until the neighbour dials; true when the link is to stop instead.
+    pub(super) fn rest(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.is_stopping() || left.is_zero() || self.called.swap(false, Ordering::SeqCst) {
+                return self.is_stopping();
+            }
+            if self.wait(Some(left)).is_err() {
+                return true;
+            }
+        }
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -222,6 +247,21 @@ mod tests {
     use crate::logging::Sink;
     use std::io::Read;
     use std::net::TcpListener;
+
+    #[test]
+    fn a_link_rests_until_it_is_called_or_stopped() {
+        const LONG: Duration = Duration::from_secs(3_600);
+        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
+        assert!(!outlet.rest(Duration::from_millis(1)));
+        outlet.call();
+        assert!(!outlet.rest(LONG), "there is somebody to be dialled");
+        outlet.open(None, 7, 0);
+        outlet.call();
+        outlet.close();
+        outlet.stop();
+        assert!(outlet.rest(LONG));
+        assert!(!outlet.called.load(Ordering::SeqCst), "it was up");
+    }
 
     #[test]
     fn what_the_socket_does_not_take_is_left_to_the_links_thread_in_order() {
