@@ -173,6 +173,9 @@ pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 /// on at nearly full speed.
 pub const COMPACT_BYTES_PER_S: u64 = 40_000_000;
 
+/// Seconds until a compaction that failed, of a journal that can be appended to, is tried again.
+pub const COMPACT_REST_S: u64 = 60;
+
 /// Bytes that a worker keeps for the news of its next turn.
 pub const NEWS_KEPT_BYTES: usize = 256 * 1024;
 

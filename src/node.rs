@@ -18,6 +18,8 @@ pub struct Node {
     max_ahead_ns: Option<u64>,
     /// A client not heard of for so long is unknown.
     forget_after_s: Option<u64>,
+    /// Reports are learned when they are kept, rather than as they come.
+    keeps_first: bool,
     /// Reports cannot be kept as safe as they must be, and are refused.
     read_only: AtomicBool,
     pub store: Store,
@@ -117,6 +119,8 @@ pub enum Silence {
 pub struct News {
     pub lines: Vec<u8>,
     pub items: Vec<NewsItem>,
+    /// Lines of the store, which a report that is no news relies on where reports are kept first.
+    pub relied_on: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy)]
@@ -126,17 +130,25 @@ pub struct NewsItem {
     offsets: Offsets,
     /// The neighbour that sent it and needs no copy.
     pub from: Option<Source>,
+    /// It is a client's report to this very server.
+    is_own: bool,
 }
 
 impl Node {
     pub fn new(name: &str, max_ahead_ns: Option<u64>) -> Node {
         let (name, store) = (name.into(), Store::default());
-        Node { name, max_ahead_ns, forget_after_s: None, read_only: AtomicBool::new(false), store }
+        let read_only = AtomicBool::new(false);
+        Node { name, max_ahead_ns, forget_after_s: None, keeps_first: false, read_only, store }
     }
 
     /// The same, forgetting clients not heard of for so long.
     pub fn forgetting(self, after_s: Option<u64>) -> Node {
         Node { forget_after_s: after_s, ..self }
+    }
+
+    /// The same, learning reports only by `learn_kept`: nobody hears of one that cannot be kept.
+    pub fn keeping_first(self, keeps_first: bool) -> Node {
+        Node { keeps_first, ..self }
     }
 
     /// From here on reports are refused, or taken again.
@@ -240,11 +252,37 @@ impl Node {
         let start = out.len();
         let offsets = Offsets::write(&parts, out);
         let record = Record::new(&out[start..], offsets);
-        if self.store.learn_report(&record, self.oldest_s(now_ns)) == Learned::News {
-            news.push(&record, None);
+        let oldest_s = self.oldest_s(now_ns);
+        if self.keeps_first {
+            match self.store.superseding(&record, oldest_s) {
+                Some(line) => news.relied_on.push(line),
+                None => news.push(&record),
+            }
+        } else if self.store.learn_report(&record, oldest_s) == Learned::News {
+            news.push(&record);
         }
         out.push(b'\n');
         Ok(())
+    }
+
+    /// Learns the reports of a node that keeps them first, now that they are kept.
+    pub fn learn_kept(&self, news: &mut News, now_ns: u64) {
+        if !self.keeps_first {
+            return;
+        }
+        let oldest_s = self.oldest_s(now_ns);
+        let News { lines, items, .. } = news;
+        items.retain(|item| {
+            let record = item.record(lines);
+            !item.is_own || self.store.learn_report(&record, oldest_s) == Learned::News
+        });
+    }
+
+    /// Whether a line asks for a client whose report is in `news` and still to be kept.
+    pub fn is_early(&self, text: &[u8], news: &News) -> bool {
+        self.keeps_first
+            && !news.is_empty()
+            && matches!(Command::parse(text), Ok(Command::Whatsat(query)) if news.has_own(query.client))
     }
 
     fn nearby(&self, query: &Query<'_>, now_ns: u64) -> Option<Nearby> {
@@ -286,7 +324,7 @@ impl Node {
         let is_past = self.is_past(&record, now_ns);
         let learned = if is_past { Learned::Stale } else { self.store.learn(&record, self.oldest_s(now_ns)) };
         match learned {
-            Learned::News => news.commit(start, offsets, from),
+            Learned::News => news.commit(start, offsets, from, false),
             Learned::Stale => news.lines.truncate(start),
         }
         Reply::Silence(Silence::Learned)
@@ -305,6 +343,12 @@ impl Refusal {
     }
 }
 
+impl NewsItem {
+    fn record<'a>(&self, lines: &'a [u8]) -> Record<&'a [u8]> {
+        Record::new(&lines[self.start as usize..self.end as usize], self.offsets)
+    }
+}
+
 impl News {
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -314,31 +358,38 @@ impl News {
     pub fn clear(&mut self) {
         self.lines.clear();
         self.items.clear();
+        self.relied_on.clear();
         self.lines.shrink_to(NEWS_KEPT_BYTES);
         self.items.shrink_to(NEWS_KEPT_BYTES / size_of::<NewsItem>());
     }
 
-    fn push(&mut self, record: &Record<&[u8]>, from: Option<Source>) {
+    /// Adds a report to this very server.
+    fn push(&mut self, record: &Record<&[u8]>) {
         let start = self.lines.len();
         self.lines.extend_from_slice(record.line());
-        self.commit(start, record.offsets(), from);
+        self.commit(start, record.offsets(), None, true);
     }
 
     /// The line that was written at the end of `lines` from `start` on is news.
-    fn commit(&mut self, start: usize, offsets: Offsets, from: Option<Source>) {
+    fn commit(&mut self, start: usize, offsets: Offsets, from: Option<Source>, is_own: bool) {
         let end = self.lines.len() as u32;
-        self.items.push(NewsItem { start: start as u32, end, offsets, from });
+        self.items.push(NewsItem { start: start as u32, end, offsets, from, is_own });
         self.lines.push(b'\n');
     }
 
     /// Takes out what came from clients of this server.
     pub fn drop_own(&mut self) {
-        self.items.retain(|item| item.from.is_some());
+        self.items.retain(|item| !item.is_own);
+        self.relied_on.clear();
+    }
+
+    fn has_own(&self, client: &[u8]) -> bool {
+        self.items.iter().any(|item| item.is_own && self.client(item) == client)
     }
 
     /// The record of one of the items.
     pub fn record(&self, item: &NewsItem) -> Record<&[u8]> {
-        Record::new(&self.lines[item.start as usize..item.end as usize], item.offsets)
+        item.record(&self.lines)
     }
 
     /// The client that one of the items is about.

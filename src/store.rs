@@ -110,6 +110,15 @@ impl Store {
         Learned::News
     }
 
+    /// The line to which a report made to this very server is no news, if there is one.
+    pub fn superseding(&self, report: &Record<&[u8]>, oldest_s: Option<i64>) -> Option<Vec<u8>> {
+        let line = self.read(report.client(), |stored| {
+            let is_news = is_past(&stored, oldest_s) || report.cmp_report(&stored).is_gt();
+            (!is_news).then(|| stored.line().to_vec())
+        });
+        line.flatten()
+    }
+
     /// Hands the record of a client, if it is known, to `read` while the lock is held.
     pub fn read<T>(&self, client: &[u8], read: impl FnOnce(Record<&[u8]>) -> T) -> Option<T> {
         let hash = self.hasher.hash_one(client);

@@ -1,7 +1,7 @@
 //! Named threads with a small stack, and joining with a deadline. The only place that spawns.
 
 use std::io;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, Scope};
 use std::time::{Duration, Instant};
 
 use crate::limits::STACK_BYTES;
@@ -20,6 +20,19 @@ pub fn spawn<T: Send + 'static>(
         .stack_size(STACK_BYTES)
         .spawn(run)
         .map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
+}
+
+/// The same for a thread that ends before its scope.
+///
+/// # Errors
+/// The same.
+pub fn spawn_scoped<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    run: impl FnOnce() + Send + 'scope,
+) -> io::Result<()> {
+    let started = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, run);
+    started.map(drop).map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
 }
 
 /// Waits until the thread has ended or the deadline is there, and says whether it ended.

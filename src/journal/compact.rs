@@ -6,11 +6,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
+
 use super::{Entries, Journal, Lines, SyncMode, replay, segment_path};
-use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES};
+use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES, COMPACT_REST_S};
+use crate::thread;
 
 /// Written under this name until it is whole.
 const UNFINISHED: &str = "unfinished";
@@ -39,13 +43,14 @@ impl Journal {
     pub(super) fn compact(&self, lines: &Lines<'_>) {
         let begun = Instant::now();
         match self.try_compact(lines) {
-            Ok((bytes, failures)) => {
+            Ok(bytes) => {
                 let ms = begun.elapsed().as_millis();
-                let active = self.active();
-                if active.segment.is_none() || active.failures != failures {
+                let mut active = self.active();
+                if active.segment.is_none() {
                     // It failed anew meanwhile: it stays degraded, and this is done again.
                     return;
                 }
+                active.rest_until = None;
                 let healed = self.degraded.swap(false, Ordering::SeqCst);
                 drop(active);
                 let what = if healed { "can be written again, and was compacted" } else { "was compacted" };
@@ -53,89 +58,136 @@ impl Journal {
             }
             // While it is degraded this is tried every second, and was logged.
             Err(_) if self.is_degraded() => {}
-            Err(why) => self.degrade(&mut self.active(), &why),
+            Err(_) if self.stopping.load(Ordering::SeqCst) => {}
+            // What is appended is kept all the same.
+            Err(why) => {
+                self.active().rest_until = Some(Instant::now() + Duration::from_secs(COMPACT_REST_S));
+                let folder = self.folder.display();
+                log::warn!(
+                    "journal {folder} cannot be compacted: {why}; it grows on, and is tried again in {COMPACT_REST_S} s"
+                );
+            }
         }
     }
 
-    /// Returns the bytes written, and how often the journal had failed when it began.
-    fn try_compact(&self, lines: &Lines<'_>) -> io::Result<(u64, u64)> {
-        let (first_new, failures) = self.begin_segment()?;
+    /// Returns the bytes written.
+    fn try_compact(&self, lines: &Lines<'_>) -> io::Result<u64> {
+        // Only this thread ends a degradation, so what it finds now holds until then.
+        let is_healing = self.is_degraded();
+        let first_new = self.begin_segment()?;
+        // What is in the older segments is known from here on.
+        drop(self.settling.write().unwrap_or_else(PoisonError::into_inner));
         let snapshot = first_new - 1;
         let unfinished = self.folder.join(format!("{snapshot:08}.{UNFINISHED}"));
-        let written = self.write_snapshot(&unfinished, lines).inspect_err(|_| {
+        let replaced = self.write_beside(&unfinished, lines).and_then(|written| {
+            self.disk.rename(&unfinished, &segment_path(&self.folder, snapshot))?;
+            self.disk.sync_folder(&self.folder)?;
+            Ok(written)
+        });
+        let written = replaced.inspect_err(|_| {
             // It is removed at the next start at the latest.
             let _ = self.disk.remove(&unfinished);
-            self.take_back(first_new);
+            if is_healing {
+                self.take_back(first_new);
+            }
         })?;
-        self.disk.rename(&unfinished, &segment_path(&self.folder, snapshot))?;
-        self.disk.sync_folder(&self.folder)?;
+        self.active().bytes += written;
         for (number, path) in replay::segments(&self.folder)? {
-            if number < snapshot {
+            if number < snapshot && !self.held.contains(&number) {
                 self.disk.remove(&path)?;
             }
         }
-        Ok((written, failures))
+        Ok(written)
     }
 
     /// Appends go to a new segment from here on; the number before it is left for the snapshot.
-    fn begin_segment(&self) -> io::Result<(u64, u64)> {
-        let mut active = self.active();
-        let (before, number) = (active.number, active.number + 2);
+    fn begin_segment(&self) -> io::Result<u64> {
+        let number = self.active().number + 2;
         let path = segment_path(&self.folder, number);
-        let segment = self.disk.create(&path)?;
-        // The name is taken now, whatever comes of it.
-        active.number = number;
-        // What is in the old one is in the store, too; but until that is written it counts.
-        let sync_old = || active.segment.as_ref().map_or(Ok(()), |old| old.sync());
-        if let Err(why) = self.disk.sync_folder(&self.folder).and_then(|()| sync_old()) {
-            if self.disk.remove(&path).is_ok() {
-                active.number = before;
-            }
-            return Err(why);
+        let segment = self.disk.create(&path).and_then(|segment| {
+            self.disk.sync_folder(&self.folder)?;
+            Ok(segment)
+        });
+        let mut active = self.active();
+        while active.syncing {
+            active = self.synced.wait(active).unwrap_or_else(PoisonError::into_inner);
         }
-        active.segment = Some(segment);
-        active.synced = active.appended;
+        // The name is taken, unless it could be given back.
+        let segment = segment.inspect_err(|_| {
+            if path.exists() && self.disk.remove(&path).is_err() {
+                active.number = number;
+            }
+        })?;
+        active.number = number;
         active.bytes = 0;
-        Ok((number, active.failures))
+        // What is in the old one is known, but until that is written the old one counts. Those who
+        // wait for a sync wait for this one.
+        if let Some(old) = active.segment.replace(segment)
+            && self.mode != SyncMode::Never
+        {
+            active = self.sync_segment(active, &*old);
+        }
+        match active.segment {
+            Some(_) => Ok(number),
+            None => Err(io::Error::other("what came before it cannot be written")),
+        }
     }
 
-    /// Removes the segment of a compaction that failed, if nothing is in it, so that trying again does
+    /// Gives up the segment of a healing that failed: nothing in it is promised, and trying again must
     /// not leave one a second.
     fn take_back(&self, number: u64) {
         let mut active = self.active();
-        let path = segment_path(&self.folder, number);
-        let is_empty = fs::metadata(&path).is_ok_and(|found| found.len() == 0);
-        if self.is_degraded() && is_empty && active.number == number && self.disk.remove(&path).is_ok() {
+        if active.number == number {
             active.segment = None;
-            active.number -= 2;
+            if self.disk.remove(&segment_path(&self.folder, number)).is_ok() {
+                active.number -= 2;
+            }
         }
+    }
+
+    /// Writes the snapshot in a thread of its own, so that what is learned meanwhile lasts as soon as
+    /// at any other time, however slow the disk takes the snapshot.
+    fn write_beside(&self, path: &Path, lines: &Lines<'_>) -> io::Result<u64> {
+        std::thread::scope(|scope| {
+            let (done, waits) = bounded(1);
+            let write = move || {
+                // It fails only when nobody waits any more.
+                let _ = done.send(self.write_snapshot(path, lines));
+            };
+            thread::spawn_scoped(scope, "compaction", write)?;
+            loop {
+                match waits.recv_timeout(Duration::from_secs(1)) {
+                    Ok(written) => return written,
+                    Err(RecvTimeoutError::Timeout) => self.sync_where_due(),
+                    Err(RecvTimeoutError::Disconnected) => {
+                        return Err(io::Error::other("the thread that wrote it ended"));
+                    }
+                }
+            }
+        })
     }
 
     fn write_snapshot(&self, path: &Path, lines: &Lines<'_>) -> io::Result<u64> {
         let file = self.disk.create(path)?;
         let (begun, mut written, mut entries) = (Instant::now(), 0, Entries::default());
-        let mut synced_at = begun;
         let mut flush = |entries: &mut Entries| -> io::Result<()> {
-            file.append(&entries.0)?;
-            written += entries.0.len() as u64;
+            file.append(entries.all())?;
+            written += entries.all().len() as u64;
             entries.clear();
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(io::Error::other("the server stops"));
+            }
             // At a pace that leaves the disk and a core to the clients.
             let due = Duration::from_secs_f64(written as f64 / COMPACT_BYTES_PER_S as f64);
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
-            // What is learned meanwhile lasts as soon as at any other time.
-            if self.mode == SyncMode::Second && synced_at.elapsed() >= Duration::from_secs(1) {
-                self.sync();
-                synced_at = Instant::now();
-            }
             Ok(())
         };
         lines(&mut |line| {
             entries.push(line);
-            if entries.0.len() >= CHUNK { flush(&mut entries) } else { Ok(()) }
+            if entries.all().len() >= CHUNK { flush(&mut entries) } else { Ok(()) }
         })?;
         flush(&mut entries)?;
         file.sync()?;
-        self.active().bytes += written;
         Ok(written)
     }
 }

@@ -7,6 +7,46 @@ const HEAD: usize = 9;
 /// Bytes an entry has more than its line, the newline included.
 pub const EXTRA: usize = HEAD + 1;
 
+/// Entries on their way to the journal.
+#[derive(Default)]
+pub struct Entries {
+    bytes: Vec<u8>,
+    /// So many bytes are records; the rest vouches for them.
+    records: usize,
+}
+
+impl Entries {
+    /// Adds a record's line. All records come before what vouches for them.
+    pub fn push(&mut self, line: &[u8]) {
+        debug_assert_eq!(self.records, self.bytes.len(), "records come first");
+        write(line, &mut self.bytes);
+        self.records = self.bytes.len();
+    }
+
+    /// Adds a line that says that a neighbour's records are in the journal.
+    pub fn vouch(&mut self, line: &[u8]) {
+        write(line, &mut self.bytes);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn records(&self) -> &[u8] {
+        &self.bytes[..self.records]
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.records = 0;
+        self.bytes.shrink_to(1 << 20);
+    }
+}
+
 /// Appends a line, given without its newline, as an entry.
 pub fn write(line: &[u8], out: &mut Vec<u8>) {
     let sum = crc32fast::hash(line).to_be_bytes();

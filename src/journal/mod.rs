@@ -10,12 +10,13 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
 
 use rustix::fs::{FlockOperation, flock};
 
 pub use disk::{Disk, RealDisk, Segment};
-pub use entry::EXTRA as ENTRY_EXTRA;
+pub use entry::{EXTRA as ENTRY_EXTRA, Entries};
 pub use replay::{Replayed, scan};
 
 /// When what was appended is on the disk: what an AT reply promises.
@@ -39,8 +40,14 @@ pub struct Journal {
     active: Mutex<Active>,
     /// A sync has ended.
     synced: Condvar,
+    /// Held for reading from before an entry is written until what it says is known.
+    settling: RwLock<()>,
     /// It cannot be written: nothing of what is learned is kept.
     degraded: AtomicBool,
+    /// The server stops, and a compaction is not worth its wait.
+    stopping: AtomicBool,
+    /// Segments whose bad lines are nowhere else.
+    held: Vec<u64>,
     /// Keeps a second process out for as long as it is open.
     _lock: File,
 }
@@ -54,37 +61,20 @@ struct Active {
     /// Appends so far, and how many of them are on the disk.
     appended: u64,
     synced: u64,
-    /// Somebody is in a sync.
+    /// Somebody is in a sync, which whoever wants to sync or to change the segment waits for.
     syncing: bool,
+    /// No compaction before this, as the last one failed.
+    rest_until: Option<Instant>,
     /// How often it could not be written.
     failures: u64,
 }
 
 /// Calls what it is given with every line that is to be kept.
-pub type Lines<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + 'a;
+pub type Lines<'a> = dyn Fn(&mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> + Sync + 'a;
 
 /// Something could not be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotKept;
-
-/// Entries on their way to the journal.
-#[derive(Default)]
-pub struct Entries(Vec<u8>);
-
-impl Entries {
-    pub fn push(&mut self, line: &[u8]) {
-        entry::write(line, &mut self.0);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
-        self.0.shrink_to(1 << 20);
-    }
-}
 
 impl Journal {
     /// Opens the journal of a folder, which is created if need be, and hands every line in it to
@@ -103,6 +93,13 @@ impl Journal {
             io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
         };
         fs::create_dir_all(folder).map_err(explain)?;
+        if mode != SyncMode::Never {
+            // The folder's own name has to last, too, and that of the one it is in.
+            for parent in folder.ancestors().skip(1).take(2) {
+                let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+                disk.sync_folder(parent).map_err(explain)?;
+            }
+        }
         let lock = File::options()
             .create(true)
             .truncate(false)
@@ -124,7 +121,8 @@ impl Journal {
         let replayed = replay::replay(folder, take).map_err(explain)?;
         if mode != SyncMode::Never {
             // What was read counts from now on, and may not have been on the disk before a crash.
-            sync_all(folder).map_err(explain)?;
+            let found = replay::segments(folder).map_err(explain)?;
+            found.iter().try_for_each(|(_, path)| disk.sync_file(path)).map_err(explain)?;
         }
         let number = replay::segments(folder).map_err(explain)?.last().map_or(0, |(number, _)| *number) + 1;
         let segment = disk.create(&segment_path(folder, number)).map_err(explain)?;
@@ -136,6 +134,7 @@ impl Journal {
             appended: 0,
             synced: 0,
             syncing: false,
+            rest_until: None,
             failures: 0,
         };
         let journal = Journal {
@@ -144,7 +143,10 @@ impl Journal {
             disk,
             active: Mutex::new(active),
             synced: Condvar::new(),
+            settling: RwLock::new(()),
             degraded: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            held: replayed.held.clone(),
             _lock: lock,
         };
         Ok((journal, replayed))
@@ -160,25 +162,41 @@ impl Journal {
         self.degraded.load(Ordering::SeqCst)
     }
 
+    /// Appends entries in one write, and calls `settle` when they are as safe as the mode says, or
+    /// cannot be. What becomes known only in `settle` is known before a compaction looks.
+    pub fn keep<T>(&self, entries: &Entries, settle: impl FnOnce(Result<(), NotKept>) -> T) -> T {
+        let settling = self.is_strict().then(|| self.settling.read().unwrap_or_else(PoisonError::into_inner));
+        let settled = settle(self.append(entries));
+        drop(settling);
+        settled
+    }
+
     /// Appends entries in one write, and returns when they are as safe as the mode says.
     ///
     /// # Errors
     /// They are not; from here on the journal is degraded until it is compacted.
-    pub fn append(&self, entries: &Entries) -> Result<(), NotKept> {
+    fn append(&self, entries: &Entries) -> Result<(), NotKept> {
         if entries.is_empty() {
             return Ok(());
         }
         let mut active = self.active();
         let Some(segment) = active.segment.clone() else { return Err(NotKept) };
-        if let Err(why) = segment.append(&entries.0) {
+        // While it is healed records are written, and nothing that vouches for those that were not.
+        let is_healing = self.is_degraded();
+        let bytes = if is_healing { entries.records() } else { entries.all() };
+        if let Err(why) = segment.append(bytes) {
             // What was written of it is a cut end, as this segment gets no more.
             self.degrade(&mut active, &why);
             return Err(NotKept);
         }
-        active.bytes += entries.0.len() as u64;
+        active.bytes += bytes.len() as u64;
         active.appended += 1;
         let ticket = active.appended;
-        if self.is_strict() { self.sync_up_to(active, ticket) } else { Ok(()) }
+        match self.is_strict() {
+            true if is_healing => Err(NotKept),
+            true => self.sync_up_to(active, ticket),
+            false => Ok(()),
+        }
     }
 
     /// Makes everything appended so far last.
@@ -192,38 +210,66 @@ impl Journal {
     /// Once a second: syncs, where the mode says so, and compacts what has grown, or what is to be
     /// healed. `live_bytes` is what the records themselves take; `lines` writes them all.
     pub fn tend(&self, live_bytes: u64, lines: &Lines<'_>) {
+        self.sync_where_due();
+        let active = self.active();
+        let rests = active.rest_until.is_some_and(|until| Instant::now() < until);
+        let is_due = compact::is_due(active.bytes, live_bytes) && !rests;
+        drop(active);
+        if self.is_degraded() || is_due {
+            self.compact(lines);
+        }
+    }
+
+    /// Has a compaction end where it is.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// The sync of every second, in the mode of that name.
+    fn sync_where_due(&self) {
         if self.mode == SyncMode::Second && !self.is_degraded() {
             self.sync();
-        }
-        let bytes = self.active().bytes;
-        if self.is_degraded() || compact::is_due(bytes, live_bytes) {
-            self.compact(lines);
         }
     }
 
     /// One sync serves all who wait for one.
     fn sync_up_to<'a>(&'a self, mut active: MutexGuard<'a, Active>, ticket: u64) -> Result<(), NotKept> {
+        let failures = active.failures;
         while active.synced < ticket {
             let Some(segment) = active.segment.clone() else { return Err(NotKept) };
+            if active.failures != failures {
+                // It may have been in the segment that failed, and this is the one that heals it.
+                return Err(NotKept);
+            }
             if active.syncing {
                 active = self.synced.wait(active).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            active.syncing = true;
-            let (covered, number) = (active.appended, active.number);
-            drop(active);
-            let done = segment.sync();
-            active = self.active();
-            active.syncing = false;
-            match done {
-                Ok(()) => active.synced = active.synced.max(covered),
-                // Not of a segment that has been replaced meanwhile: its records are in another.
-                Err(why) if active.number == number => self.degrade(&mut active, &why),
-                Err(_) => {}
-            }
-            self.synced.notify_all();
+            active = self.sync_segment(active, &*segment);
         }
         Ok(())
+    }
+
+    /// Syncs a segment that holds what was appended so far and is not synced yet. Nobody else is in a
+    /// sync; meanwhile others append.
+    fn sync_segment<'a>(
+        &'a self,
+        mut active: MutexGuard<'a, Active>,
+        segment: &dyn Segment,
+    ) -> MutexGuard<'a, Active> {
+        active.syncing = true;
+        let covered = active.appended;
+        drop(active);
+        let done = segment.sync();
+        active = self.active();
+        active.syncing = false;
+        match done {
+            Ok(()) => active.synced = active.synced.max(covered),
+            // The system tells only once, and what it could not write may be gone.
+            Err(why) => self.degrade(&mut active, &why),
+        }
+        self.synced.notify_all();
+        active
     }
 
     fn degrade(&self, active: &mut Active, why: &io::Error) {
@@ -242,10 +288,6 @@ impl Journal {
     fn active(&self) -> MutexGuard<'_, Active> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn sync_all(folder: &Path) -> io::Result<()> {
-    replay::segments(folder)?.iter().try_for_each(|(_, path)| File::open(path)?.sync_data())
 }
 
 fn segment_path(folder: &Path, number: u64) -> PathBuf {

@@ -20,6 +20,8 @@ pub struct Replayed {
     /// Segments that end in the middle of a line, as they do after a crash.
     pub cut: u64,
     pub bytes: u64,
+    /// Segments whose bad lines could not be kept aside, by number: they stay as they are.
+    pub held: Vec<u64>,
 }
 
 /// Longer than this no entry is: what has no newline within it is no journal.
@@ -43,7 +45,9 @@ pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// The number of a segment by its name: `00000012.log`.
 fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
-    (digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    // More digits than a server of a segment a second ever comes to; its successor has a number, too.
+    ((8..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
 }
 
 /// Hands every good line of every segment to `take`, which says whether it is one it knows.
@@ -55,8 +59,8 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
     let total: u64 = segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
     let mut replayed = Replayed::default();
     let mut say_at = Instant::now() + SAY_EVERY;
-    for (_, path) in segments {
-        read(&path, &mut replayed, &mut take, &mut |replayed| {
+    for (number, path) in segments {
+        let is_aside = read(&path, &mut replayed, &mut take, &mut |replayed| {
             if Instant::now() >= say_at {
                 say_at += SAY_EVERY;
                 let (done, total) = (replayed.bytes / 1_000_000, total / 1_000_000);
@@ -64,17 +68,21 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
             }
         })
         .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
+        if !is_aside {
+            replayed.held.push(number);
+        }
     }
     Ok(replayed)
 }
 
+/// Reads one segment; false when it has bad lines that could not be kept aside.
 fn read(
     path: &Path,
     replayed: &mut Replayed,
     take: &mut impl FnMut(&[u8]) -> bool,
     say: &mut impl FnMut(&Replayed),
-) -> io::Result<()> {
-    let mut aside = Aside { path: path.with_extension("log.bad"), file: None };
+) -> io::Result<bool> {
+    let mut aside = Aside { path: path.with_extension("log.bad"), file: Ok(None) };
     let cut = scan(&mut File::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
         log::warn!(
@@ -82,8 +90,7 @@ fn read(
             path.display()
         );
     }
-    aside.done();
-    Ok(())
+    Ok(aside.finish())
 }
 
 /// Reads one segment; returns the length and the offset of a line that is cut off at its end.
@@ -140,27 +147,41 @@ pub fn scan(
 /// Where bad lines of a segment go.
 struct Aside {
     path: PathBuf,
-    file: Option<File>,
+    /// Nothing before the first; why it cannot be written, once that is so.
+    file: io::Result<Option<File>>,
 }
 
 impl Aside {
     fn keep(&mut self, line: &[u8]) {
-        if self.file.is_none() {
-            // Anew at every start, as it is written from the same segment.
-            self.file = File::create(&self.path)
-                .inspect_err(|why| log::warn!("cannot write {}: {why}", self.path.display()))
-                .ok();
-        }
-        if let Some(file) = &mut self.file {
-            // The segment itself stays as long as this could not be written.
-            let _ = file.write_all(line).and_then(|()| file.write_all(b"\n"));
+        if let Err(why) = self.write(line) {
+            self.file = Err(why);
         }
     }
 
-    fn done(self) {
-        if let Some(file) = self.file {
-            let _ = file.sync_all();
-            log::warn!("bad lines of a segment are kept in {}", self.path.display());
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let Ok(place) = &mut self.file else { return Ok(()) };
+        let file = match place {
+            Some(file) => file,
+            // Anew at every start, as it is written from the same segment.
+            None => place.insert(File::create(&self.path)?),
+        };
+        file.write_all(line)?;
+        file.write_all(b"\n")
+    }
+
+    /// Says what became of them, and whether all of them are kept.
+    fn finish(self) -> bool {
+        let path = self.path.display();
+        match self.file.and_then(|file| file.map_or(Ok(false), |file| file.sync_all().map(|()| true))) {
+            Ok(false) => true,
+            Ok(true) => {
+                log::warn!("bad lines of a segment are kept in {path}");
+                true
+            }
+            Err(why) => {
+                log::warn!("cannot write {path}: {why}; the segment with its bad lines stays as it is");
+                false
+            }
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicUsize;
 use tempfile::TempDir;
 
 type Found = Vec<String>;
+/// What a snapshot hands its lines to.
+type Keep<'a> = dyn FnMut(&[u8]) -> io::Result<()> + 'a;
 
 fn open_on(folder: &Path, mode: SyncMode, disk: Box<dyn Disk>) -> (Journal, Replayed, Found) {
     let mut lines = Found::new();
@@ -107,7 +109,7 @@ fn garbage_without_a_newline_is_read_in_bounded_memory_and_never_fatal() {
     let folder = folder();
     let mut bytes = vec![b'x'; 3 * crate::limits::REPLAY_BYTES];
     bytes.push(b'\n');
-    bytes.extend_from_slice(&entries(&["AT G +0 a +1+1 1"]).0);
+    bytes.extend_from_slice(entries(&["AT G +0 a +1+1 1"]).all());
     fs::write(segment_path(folder.path(), 7), bytes).expect("written");
     let (journal, replayed, lines) = open(&folder);
     assert_eq!(lines, ["AT G +0 a +1+1 1"]);
@@ -117,7 +119,7 @@ fn garbage_without_a_newline_is_read_in_bounded_memory_and_never_fatal() {
 
 /// Compacts to these lines.
 fn compact(journal: &Journal, lines: &[&str]) {
-    journal.compact(&|keep| lines.iter().try_for_each(|line| keep(line.as_bytes())));
+    journal.compact(&|keep: &mut Keep<'_>| lines.iter().try_for_each(|line| keep(line.as_bytes())));
 }
 
 #[test]
@@ -186,6 +188,10 @@ impl Disk for Failing {
         RealDisk.remove(path)
     }
 
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        RealDisk.sync_file(path)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.spend()?;
         RealDisk.sync_folder(folder)
@@ -242,8 +248,7 @@ fn a_full_disk_is_said_and_healed_by_a_compaction() {
         assert_eq!(journal.append(&entries(&["lost"])), Err(NotKept), "{mode:?}");
         assert!(journal.is_degraded());
         assert_eq!(journal.append(&entries(&["lost, too"])), Err(NotKept));
-        let live =
-            |keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| keep(b"before").and_then(|()| keep(b"lost"));
+        let live = |keep: &mut Keep<'_>| keep(b"before").and_then(|()| keep(b"lost"));
         journal.tend(0, &live);
         assert!(journal.is_degraded(), "the disk is still full");
         // One that is full only for what is written.
@@ -272,7 +277,7 @@ fn a_failure_at_any_operation_of_a_healing_is_healed_by_the_next() {
             let disk = Failing::after(usize::MAX);
             let (journal, ..) = open_on(folder.path(), mode, Box::new(disk.clone()));
             journal.append(&entries(&["kept"])).expect("kept");
-            let live = |keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| keep(b"kept");
+            let live = |keep: &mut Keep<'_>| keep(b"kept");
             disk.left.store(operations, Ordering::SeqCst);
             journal.compact(&live);
             disk.mend();
@@ -292,7 +297,7 @@ fn a_failure_during_a_compaction_that_ends_well_is_healed_too() {
     let folder = folder();
     let disk = Failing::after(usize::MAX);
     let (journal, ..) = open_on(folder.path(), SyncMode::Always, Box::new(disk.clone()));
-    let live = |keep: &mut dyn FnMut(&[u8]) -> io::Result<()>| keep(b"live");
+    let live = |keep: &mut Keep<'_>| keep(b"live");
     journal.compact(&|keep| {
         disk.left.store(0, Ordering::SeqCst);
         assert_eq!(journal.append(&entries(&["lost"])), Err(NotKept));
@@ -329,4 +334,414 @@ fn one_sync_serves_all_who_wait_and_its_failure_reaches_them_all() {
     // The next append is written and its sync fails.
     disk.left.store(1, Ordering::SeqCst);
     append_all(Err(NotKept));
+}
+
+/// A disk on which a function is called before every operation, with its name and the file's, and may
+/// fail it or take its time.
+#[derive(Clone)]
+struct Watched(Arc<Watch>);
+type Watch = dyn Fn(&str, &str) -> io::Result<()> + Send + Sync;
+
+struct WatchedSegment(Watched, String, Arc<dyn Segment>);
+
+impl Watched {
+    fn new(watch: impl Fn(&str, &str) -> io::Result<()> + Send + Sync + 'static) -> Box<Watched> {
+        Box::new(Watched(Arc::new(watch)))
+    }
+
+    fn see(&self, what: &str, path: &Path) -> io::Result<String> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (self.0)(what, &name).map(|()| name)
+    }
+}
+
+impl Disk for Watched {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Segment>> {
+        let name = self.see("create", path)?;
+        Ok(Arc::new(WatchedSegment(self.clone(), name, RealDisk.create(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.see("rename", to).and_then(|_| RealDisk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.see("remove", path).and_then(|_| RealDisk.remove(path))
+    }
+
+    fn sync_file(&self, path: &Path) -> io::Result<()> {
+        self.see("sync_file", path).and_then(|_| RealDisk.sync_file(path))
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.see("sync_folder", folder).and_then(|_| RealDisk.sync_folder(folder))
+    }
+}
+
+impl Segment for WatchedSegment {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let WatchedSegment(disk, name, segment) = self;
+        (disk.0)("append", name).and_then(|()| segment.append(bytes))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let WatchedSegment(disk, name, segment) = self;
+        (disk.0)("sync", name).and_then(|()| segment.sync())
+    }
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + std::time::Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_is_replayed_is_synced_before_it_counts_and_so_is_the_folders_own_name() {
+    for mode in [SyncMode::Always, SyncMode::Second, SyncMode::Never] {
+        let root = folder();
+        let path = root.path().join("data/Goloman");
+        let (journal, ..) = open_on(&path, SyncMode::Never, Box::new(RealDisk));
+        journal.append(&entries(&["a"])).expect("kept");
+        drop(journal);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let noted = seen.clone();
+        let disk = Watched::new(move |what, name| {
+            noted.lock().expect("unpoisoned").push(format!("{what} {name}"));
+            Ok(())
+        });
+        let _ = open_on(&path, mode, disk);
+        let seen = seen.lock().expect("unpoisoned").clone();
+        let synced =
+            ["sync_file 00000001.log", "sync_folder data"].map(|what| seen.iter().any(|it| it == what));
+        assert_eq!(synced, [mode != SyncMode::Never; 2], "{mode:?}: {seen:?}");
+    }
+}
+
+#[test]
+fn bad_lines_that_cannot_be_kept_aside_stay_where_they_are() {
+    let folder = folder();
+    fs::write(segment_path(folder.path(), 1), "this is no entry\n").expect("written");
+    let aside = folder.path().join("00000001.log.bad");
+    fs::create_dir(&aside).expect("created");
+    let (journal, replayed, _) = open(&folder);
+    assert_eq!((replayed.bad, &replayed.held[..]), (1, &[1][..]));
+    compact(&journal, &["live"]);
+    drop(journal);
+    assert!(segment_path(folder.path(), 1).exists(), "a compaction took the only copy");
+    // As soon as it can be, it is.
+    fs::remove_dir(&aside).expect("removed");
+    let (journal, replayed, lines) = open(&folder);
+    assert_eq!((replayed.bad, replayed.held.len(), &lines[..]), (1, 0, &["live".to_owned()][..]));
+    compact(&journal, &["live"]);
+    assert!(!segment_path(folder.path(), 1).exists());
+    assert_eq!(fs::read(&aside).expect("kept aside"), b"this is no entry\n");
+}
+
+#[test]
+fn a_journal_that_cannot_be_compacted_goes_on_and_rests_before_it_tries_again() {
+    let folder = folder();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let disk = Watched::new(move |what, name| match (what, name.ends_with("unfinished")) {
+        ("create", true) => {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        _ => Ok(()),
+    });
+    let (journal, ..) = open_on(folder.path(), SyncMode::Always, disk);
+    journal.append(&entries(&["before"])).expect("kept");
+    for _ in 0..3 {
+        journal.active().bytes = crate::limits::COMPACT_MIN_BYTES;
+        journal.tend(0, &|_: &mut Keep<'_>| Ok(()));
+        journal.append(&entries(&["after"])).expect("it was never degraded");
+    }
+    assert_eq!((tries.load(Ordering::SeqCst), journal.is_degraded()), (1, false));
+    drop(journal);
+    assert_eq!(open(&folder).2, ["before", "after", "after", "after"]);
+}
+
+#[test]
+fn nothing_vouches_for_records_while_a_journal_is_healed_and_a_failed_try_leaves_nothing() {
+    for fails in [false, true] {
+        let folder = folder();
+        let disk = Failing::full();
+        let (journal, ..) = open_on(folder.path(), SyncMode::Second, Box::new(disk.clone()));
+        disk.left.store(0, Ordering::SeqCst);
+        assert_eq!(journal.append(&entries(&["lost"])), Err(NotKept));
+        disk.mend();
+        journal.compact(&|keep: &mut Keep<'_>| {
+            let mut both = entries(&["meanwhile"]);
+            both.vouch(b"SEEN meanwhile");
+            journal.append(&both).expect("written");
+            if fails { Err(io::ErrorKind::StorageFull.into()) } else { keep(b"live") }
+        });
+        assert_eq!(journal.is_degraded(), fails);
+        drop(journal);
+        let expected: &[&str] = if fails { &[] } else { &["live", "meanwhile"] };
+        assert_eq!(open(&folder).2, expected, "{fails}");
+    }
+}
+
+#[test]
+fn what_becomes_known_when_it_is_kept_is_known_to_a_compaction_that_drops_its_segment() {
+    let folder = folder();
+    let (appended, swapped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let seen = swapped.clone();
+    let disk = Watched::new(move |what, name| {
+        seen.fetch_or((what, name) == ("create", "00000003.log"), Ordering::SeqCst);
+        Ok(())
+    });
+    let (journal, ..) = open_on(folder.path(), SyncMode::Always, disk);
+    let known = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            journal.keep(&entries(&["slow"]), |kept| {
+                assert_eq!(kept, Ok(()));
+                appended.store(true, Ordering::SeqCst);
+                wait_for("a compaction", || swapped.load(Ordering::SeqCst));
+                // Time for a compaction that would not wait.
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                known.lock().expect("unpoisoned").push("slow");
+            });
+        });
+        wait_for("it to be appended", || appended.load(Ordering::SeqCst));
+        journal.compact(&|keep: &mut Keep<'_>| {
+            known.lock().expect("unpoisoned").iter().try_for_each(|line| keep(line.as_bytes()))
+        });
+    });
+    drop(journal);
+    assert_eq!(open(&folder).2, ["slow"]);
+}
+
+#[test]
+fn a_sync_that_fails_while_its_segment_is_replaced_is_no_promise() {
+    let folder = folder();
+    let (waits, goes_on) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (waiting, going) = (waits.clone(), goes_on.clone());
+    let disk = Watched::new(move |what, name| {
+        if (what, name) == ("sync", "00000001.log") {
+            if waiting.swap(true, Ordering::SeqCst) {
+                return Ok(());
+            }
+            wait_for("the compaction", || going.load(Ordering::SeqCst));
+            // Time for one that would not wait. The system tells of a failure only once.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            return Err(io::Error::other("EIO"));
+        }
+        going.fetch_or((what, name) == ("create", "00000003.log"), Ordering::SeqCst);
+        Ok(())
+    });
+    let (journal, ..) = open_on(folder.path(), SyncMode::Always, disk);
+    std::thread::scope(|scope| {
+        let report = scope.spawn(|| journal.append(&entries(&["lost"])));
+        wait_for("the sync", || waits.load(Ordering::SeqCst));
+        journal.compact(&|keep: &mut Keep<'_>| keep(b"live"));
+        assert_eq!(report.join().expect("joined"), Err(NotKept));
+    });
+    (0..2).for_each(|_| journal.tend(0, &|keep: &mut Keep<'_>| keep(b"live")));
+    assert!(!journal.is_degraded());
+}
+
+#[test]
+fn who_waits_for_the_sync_of_a_segment_that_failed_is_not_served_by_that_of_the_one_that_heals_it() {
+    let folder = folder();
+    let (journal, ..) = open_on(folder.path(), SyncMode::Always, Box::new(RealDisk));
+    journal.active().syncing = true;
+    std::thread::scope(|scope| {
+        let report = scope.spawn(|| journal.append(&entries(&["lost"])));
+        wait_for("it to be written", || journal.active().appended == 1);
+        let mut active = journal.active();
+        journal.degrade(&mut active, &io::Error::other("EIO"));
+        active.segment = Some(RealDisk.create(&segment_path(folder.path(), 3)).expect("created"));
+        active.syncing = false;
+        drop(active);
+        journal.synced.notify_all();
+        assert_eq!(report.join().expect("joined"), Err(NotKept));
+    });
+}
+
+#[test]
+fn reports_are_synced_every_second_while_the_disk_is_slow_to_take_a_snapshot() {
+    let folder = folder();
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = syncs.clone();
+    let disk = Watched::new(move |what, name| {
+        match (what, name.ends_with("unfinished")) {
+            ("sync", true) => wait_for("two more syncs", || counted.load(Ordering::SeqCst) >= 2),
+            ("sync", false) if name == "00000003.log" => drop(counted.fetch_add(1, Ordering::SeqCst)),
+            _ => {}
+        }
+        Ok(())
+    });
+    let (journal, ..) = open_on(folder.path(), SyncMode::Second, disk);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let deadline = Instant::now() + std::time::Duration::from_secs(30);
+            while !done.load(Ordering::SeqCst) && Instant::now() < deadline {
+                journal.append(&entries(&["report"])).expect("kept");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        journal.compact(&|keep: &mut Keep<'_>| keep(b"live"));
+        done.store(true, Ordering::SeqCst);
+    });
+    assert!(syncs.load(Ordering::SeqCst) >= 2);
+}
+
+/// A disk that fails at random, forgets what it could not sync, and at last loses power.
+#[derive(Clone, Default)]
+struct Moody(Arc<Mutex<Files>>);
+
+#[derive(Default)]
+struct Files {
+    is_off: bool,
+    /// How much of each file would survive a loss of power.
+    synced: std::collections::HashMap<PathBuf, u64>,
+}
+
+struct MoodySegment {
+    disk: Moody,
+    /// As it was created.
+    path: PathBuf,
+    file: File,
+}
+
+impl Moody {
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.0.lock().expect("unpoisoned")
+    }
+
+    /// Most operations go well, until the power is gone.
+    fn spend(&self) -> io::Result<MutexGuard<'_, Files>> {
+        std::thread::yield_now();
+        let files = self.files();
+        if files.is_off || fastrand::u8(..30) == 0 { Err(io::Error::other("EIO")) } else { Ok(files) }
+    }
+
+    fn lose_power(&self) {
+        let mut files = self.files();
+        files.is_off = true;
+        for (path, synced) in &files.synced {
+            if let Ok(file) = File::options().write(true).open(path) {
+                file.set_len(*synced).expect("cut");
+            }
+        }
+    }
+}
+
+impl Disk for Moody {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn Segment>> {
+        let mut files = self.spend()?;
+        let file = File::options().append(true).create_new(true).open(path)?;
+        files.synced.insert(path.to_owned(), 0);
+        Ok(Arc::new(MoodySegment { disk: self.clone(), path: path.to_owned(), file }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.spend()?;
+        let length = files.synced.remove(from).expect("it was created");
+        files.synced.insert(to.to_owned(), length);
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let _files = self.spend()?;
+        RealDisk.remove(path)
+    }
+
+    fn sync_file(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.spend().map(drop)
+    }
+}
+
+impl Segment for MoodySegment {
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let half = &bytes[..bytes.len() / 2];
+        let _files = self.disk.spend().inspect_err(|_| {
+            let files = self.disk.files();
+            if !files.is_off {
+                self.file.append(half).expect("written");
+            }
+        })?;
+        self.file.append(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        match self.disk.spend() {
+            Ok(mut files) => {
+                files.synced.insert(self.path.clone(), length);
+                Ok(())
+            }
+            Err(why) => {
+                let files = self.disk.files();
+                if !files.is_off {
+                    // The system drops what it could not write, and says so once.
+                    self.file.set_len(files.synced.get(&self.path).copied().unwrap_or(0))?;
+                }
+                Err(why)
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_to_a_disk_that_fails_at_random_and_then_to_a_loss_of_power() {
+    let mut kept = 0;
+    for _ in 0..300 {
+        let (folder, disk) = (folder(), Moody::default());
+        let opened = Journal::open(folder.path(), SyncMode::Always, Box::new(disk.clone()), |_| true);
+        let Ok((journal, _)) = opened else { continue };
+        let (known, is_on) = (Mutex::new(Vec::<String>::new()), AtomicBool::new(true));
+        let lines = |keep: &mut Keep<'_>| {
+            let known = known.lock().expect("unpoisoned").clone();
+            known.iter().try_for_each(|line| keep(line.as_bytes()))
+        };
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let (journal, known, is_on) = (&journal, &known, &is_on);
+                scope.spawn(move || {
+                    for number in 0.. {
+                        if !is_on.load(Ordering::SeqCst) {
+                            return;
+                        }
+                        let line = format!("w{writer}-{number}");
+                        // As a turn does: what is kept is learned and then acknowledged.
+                        journal.keep(&entries(&[&line]), |kept| match kept {
+                            Ok(()) => known.lock().expect("unpoisoned").push(line.clone()),
+                            Err(NotKept) => std::thread::yield_now(),
+                        });
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while is_on.load(Ordering::SeqCst) {
+                    journal.compact(&lines);
+                    // What is not repaired by the next one is to be found, too.
+                    if !journal.is_degraded() {
+                        std::thread::sleep(std::time::Duration::from_micros(fastrand::u64(..3_000)));
+                    }
+                }
+            });
+            std::thread::sleep(std::time::Duration::from_micros(fastrand::u64(..10_000)));
+            disk.lose_power();
+            is_on.store(false, Ordering::SeqCst);
+        });
+        drop(journal);
+        let (_, _, found) = open(&folder);
+        let known = known.into_inner().expect("unpoisoned");
+        kept += known.len();
+        let lost: Vec<_> = known.iter().filter(|line| !found.contains(line)).collect();
+        assert!(lost.is_empty(), "{lost:?} of {}", known.len());
+    }
+    assert!(kept > 1_000, "{kept}");
 }

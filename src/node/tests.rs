@@ -105,3 +105,49 @@ fn max_ahead_refuses_only_what_is_further_ahead() {
     let unlimited = ask(&Node::new("Goloman", None), STRANGER, "IAMAT a +1+1 1520023940.5", true);
     assert_eq!(unlimited.out, "AT Goloman -5.317162617 a +1+1 1520023940.5\n");
 }
+
+#[test]
+fn a_report_that_is_kept_first_is_known_when_it_is_and_not_before() {
+    let node = Node::new("Goloman", None).keeping_first(true);
+    let mut news = News::default();
+    let say = |news: &mut News, kind, text: &str| {
+        let mut out = Vec::new();
+        let line = Line { text: text.as_bytes(), terminated: true, alone: true };
+        let _ = node.answer(line, peer(kind), NOW_NS, &mut out, news);
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    let knows = |client: &str| node.store.read(client.as_bytes(), |_| ()).is_some();
+    assert!(say(&mut news, STRANGER, "IAMAT fig +1+1 5").starts_with("AT Goloman"));
+    assert!(say(&mut news, STRANGER, "IAMAT fig +1+1 5").starts_with("AT Goloman"), "twice in a turn");
+    let _ = say(&mut news, PLAIN, "AT Hands +1 plum +1+1 5");
+    assert_eq!((knows("fig"), knows("plum"), news.items.len()), (false, true, 3));
+    for (text, is_early) in [("WHATSAT fig 1 1", true), ("WHATSAT plum 1 1", false), ("IAMAT fig 1 1", false)]
+    {
+        assert_eq!(node.is_early(text.as_bytes(), &news), is_early, "{text}");
+    }
+    // Refused: nothing of it is left, and what a neighbour said goes on.
+    let mut refused = std::mem::take(&mut news);
+    refused.drop_own();
+    assert_eq!((refused.items.len(), knows("fig")), (1, false));
+    // Kept: it is known, and once.
+    let _ = say(&mut news, STRANGER, "IAMAT fig +1+1 5");
+    let _ = say(&mut news, STRANGER, "IAMAT fig +1+1 5");
+    node.learn_kept(&mut news, NOW_NS);
+    assert_eq!((news.items.len(), knows("fig")), (1, true));
+    // A repetition is no news, and as safe as what it repeats, which may be on its way to the disk.
+    news.clear();
+    let answer = say(&mut news, STRANGER, "IAMAT plum +1+1 4");
+    assert!(answer.starts_with("AT Goloman") && news.is_empty());
+    assert_eq!(news.relied_on, [b"AT Hands +1 plum +1+1 5"]);
+    assert!(!node.is_early(b"WHATSAT plum 1 1", &news));
+}
+
+#[test]
+fn a_report_that_is_not_kept_first_is_learned_once() {
+    let node = Node::new("Goloman", None);
+    let mut news = News::default();
+    let line = Line { text: KIWI.as_bytes(), terminated: true, alone: true };
+    let _ = node.answer(line, peer(STRANGER), NOW_NS, &mut Vec::new(), &mut news);
+    node.learn_kept(&mut news, NOW_NS);
+    assert_eq!(news.items.len(), 1, "it is still to be flooded");
+}

@@ -7,6 +7,7 @@ mod balance;
 mod connection;
 mod conversation;
 mod flooder;
+mod journaling;
 mod keeper;
 mod link;
 mod marker;
@@ -40,6 +41,7 @@ use crate::thread;
 use balance::Load;
 use connection::Connection;
 use flooder::Flood;
+use journaling::Journaling;
 use keeper::Keeper;
 use link::Outlet;
 use neighbours::Neighbours;
@@ -56,6 +58,7 @@ pub struct Server {
     /// End at their stop messages.
     flooder: JoinHandle<()>,
     keeper: JoinHandle<()>,
+    journaling: Option<Journaling>,
     /// End at `Outlet::stop`, after what is queued.
     links: Vec<(Arc<Outlet>, JoinHandle<()>)>,
 }
@@ -170,6 +173,8 @@ impl Server {
         self.shared.keeper.stop();
         clean &= thread::ends_by(&self.flooder, early + timeout / 20);
         clean &= thread::ends_by(&self.keeper, early + timeout / 20);
+        // After the workers, as the last of what they learned is to last.
+        clean &= self.journaling.is_none_or(|journaling| journaling.stop(early + timeout / 20));
         self.links.iter().for_each(|(outlet, _)| outlet.stop());
         // One that is down has nothing to flush, and may be waiting for a dead host.
         clean &= self.links.iter().all(|(outlet, link)| !outlet.is_up() || thread::ends_by(link, deadline));

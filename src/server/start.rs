@@ -10,7 +10,8 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::flooder::Flood;
-use super::keeper::{Keeper, Kept};
+use super::journaling::{Journaled, Journaling};
+use super::keeper::Keeper;
 use super::link::{Link, LinkSettings, Outlet};
 use super::neighbours::{Neighbour, Neighbours};
 use super::tally::Tally;
@@ -42,9 +43,11 @@ impl Server {
         let own = &config.servers[index];
         let settings = config.settings.clone();
         let address = listener.local_addr()?;
+        let folder = config.data_path(own);
+        let keeps_first = folder.is_some() && settings.sync == SyncMode::Always;
         let node = Node::new(&own.name, settings.max_ahead_ns).forgetting(settings.forget_after_s);
-        let node = Arc::new(node);
-        let (journal, seen) = match config.data_path(own) {
+        let node = Arc::new(node.keeping_first(keeps_first));
+        let (journal, seen) = match folder {
             Some(folder) => open_journal(&folder, settings.sync, &node)?,
             None => (None, Vec::new()),
         };
@@ -55,11 +58,11 @@ impl Server {
         let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
         let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
         let (flood, flooder) = Flood::start(outlets, node.clone(), turns.clone(), sink.clone())?;
-        let (keeper, keeper_thread) = Keeper::start(Kept {
-            node: node.clone(),
-            neighbours: neighbours.clone(),
-            journal: journal.clone(),
-        })?;
+        let (keeper, keeper_thread) = Keeper::start(node.clone())?;
+        let journaling = journal.clone().map(|journal| {
+            Journaling::start(Journaled { journal, node: node.clone(), neighbours: neighbours.clone() })
+        });
+        let journaling = journaling.transpose()?;
         let shared = Arc::new(Shared {
             max_connections: room_for(settings.max_connections),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
@@ -95,7 +98,7 @@ impl Server {
             thread::spawn(format!("worker-{index}"), move || worker.run())
         };
         let workers = (0..shared.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        Ok(Server { shared, address, workers, flooder, keeper: keeper_thread, links })
+        Ok(Server { shared, address, workers, flooder, keeper: keeper_thread, journaling, links })
     }
 }
 

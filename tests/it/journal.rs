@@ -9,6 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use crate::harness::{HANG, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
 
 const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
@@ -259,6 +261,134 @@ fn a_full_disk_is_served_through_or_refused_as_promised_and_healed() {
             let meanwhile = entries(" meanwhile ") == Some(sync == "second");
             (kept && meanwhile).then_some(())
         });
+    }
+}
+
+/// A disk that a test has fail or wait: a library between herd and the system, told by files.
+struct Disk {
+    library: std::path::PathBuf,
+    folder: TempDir,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, library) = (folder.path().join("failing.c"), folder.path().join("failing.so"));
+        fs::write(&source, include_str!("harness/failing.c")).expect("written");
+        // The C compiler that herd is built with.
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source])
+            .arg("-ldl")
+            .output();
+        let built = built.expect("cc, which herd is built with, too");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        Disk { library, folder }
+    }
+
+    fn herd(&self, folder: &Path, name: &str) -> Server {
+        let mut command = Command::new(HERD);
+        command.arg(name).env("LD_PRELOAD", &self.library).env("HERD_TEST_DISK", self.folder.path());
+        Server::start_by(&mut command, folder, name)
+    }
+
+    fn set(&self, what: &str) {
+        fs::write(self.folder.path().join(what), "").expect("written");
+    }
+
+    fn unset(&self, what: &str) {
+        fs::remove_file(self.folder.path().join(what)).expect("removed");
+    }
+
+    fn is_held(&self) -> bool {
+        self.folder.path().join("held").exists()
+    }
+}
+
+#[test]
+fn what_is_kept_first_is_known_to_the_next_command_and_a_repetition_is_as_safe() {
+    let (folder, goloman) = solo("sync = \"always\"");
+    let said =
+        goloman.ask("IAMAT fig +1+1 1\nWHATSAT fig 0 0\nIAMAT fig +2+2 2\nWHATSAT plum 0 0\nWHATSAT fig 0 0");
+    let lines: Vec<_> = said.lines().filter(|line| line.contains(" fig ") || line.starts_with('?')).collect();
+    assert_eq!(lines, [lines[0], lines[0], lines[2], "? WHATSAT plum 0 0", lines[2]], "{said}");
+    // It rests on what may be on its way to the disk by somebody else's report: that is written, too.
+    let first = lines[2];
+    assert_eq!(goloman.ask("IAMAT fig +2+2 2\n").split(' ').nth(3), Some("fig"));
+    let journal = fs::read_to_string(folder.path().join("data/Goloman/00000001.log")).expect("text");
+    assert_eq!(journal.matches(first).count(), 2, "{journal}");
+}
+
+#[test]
+fn what_a_failing_disk_did_not_keep_is_known_nowhere_and_never_again() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "sync = \"always\"", &[]);
+    let disk = Disk::new();
+    let (goloman, hands) = (disk.herd(herd.folder.path(), "Goloman"), herd.start("Hands"));
+    let before = goloman.ask("IAMAT before +1+1 1\n").trim_end().to_owned();
+    hands.wait_to_know("before", &before);
+    // One that waits for a sync which then fails, beside a client that asks at once where it is.
+    disk.set("hold");
+    let mut ghost = goloman.client();
+    ghost.send("IAMAT ghost +1+1 1\nIAMAT before +1+1 2\nWHATSAT ghost 0 0\nWHATSAT before 0 0\n");
+    wait_for("the sync to hang", || disk.is_held().then_some(()));
+    // What neighbours know goes round without it: the link is cut, and opened anew.
+    assert_eq!(hands.stop(), Some(0));
+    fs::remove_dir_all(herd.folder.path().join("data/Hands")).expect("removed");
+    let hands = herd.start("Hands");
+    hands.wait_to_know("before", &before);
+    disk.set("fail-sync");
+    disk.unset("hold");
+    let refused = ["? IAMAT ghost +1+1 1\n", "? IAMAT before +1+1 2\n", "? WHATSAT ghost 0 0\n"];
+    assert_eq!([ghost.text_line(), ghost.text_line(), ghost.text_line()], refused);
+    assert_eq!(ghost.text_line().trim_end(), before);
+    goloman.wait_for_log("is degraded");
+    assert_eq!(goloman.ask("IAMAT ghost +1+1 1\n"), "? IAMAT ghost +1+1 1\n");
+    disk.unset("fail-sync");
+    wait_for("reports to be taken again", || {
+        goloman.ask("IAMAT after +1+1 1\n").starts_with("AT ").then_some(())
+    });
+    let (status, agreement, _) = run(herd.folder.path(), &["--agree", "--wait", "20s"]);
+    assert_eq!(status, Some(0), "{agreement}");
+    for server in [&goloman, &hands] {
+        let known = ["before", "ghost", "after"].map(|client| server.knows(client).is_some());
+        assert_eq!(known, [true, false, true], "{}", server.name);
+    }
+    drop(goloman);
+    let goloman = herd.start("Goloman");
+    assert_eq!(
+        ["before", "ghost", "after"].map(|client| goloman.knows(client).is_some()),
+        [true, false, true]
+    );
+}
+
+#[test]
+fn a_disk_that_fails_is_served_through_and_healed() {
+    for failure in ["fail-sync", "fail-write"] {
+        let folder = folder_with(&format!("sync = \"second\"\n{GOLOMAN}"));
+        let disk = Disk::new();
+        let goloman = disk.herd(folder.path(), "Goloman");
+        assert!(goloman.ask("IAMAT before +1+1 1\n").starts_with("AT "));
+        disk.set(failure);
+        let mut number = 0;
+        wait_for("the journal to be degraded", || {
+            number += 1;
+            assert!(goloman.ask(&format!("IAMAT meanwhile +1+1 {number}\n")).starts_with("AT "));
+            goloman.log_text().contains("is degraded").then_some(())
+        });
+        assert!(goloman.knows("meanwhile").is_some_and(|line| line.ends_with(&format!(" {number}"))));
+        disk.unset(failure);
+        goloman.wait_for_log("can be written again, and was compacted");
+        assert_eq!(goloman.log_text().matches("is degraded").count(), 1, "logged once");
+        goloman.process.signal(rustix::process::Signal::KILL);
+        let mut goloman = goloman;
+        goloman.process.wait();
+        let goloman = Server::start(folder.path(), "Goloman");
+        assert!(goloman.knows("before").is_some());
+        let known = goloman.knows("meanwhile");
+        assert!(
+            known.as_ref().is_some_and(|line| line.ends_with(&format!(" {number}"))),
+            "{failure}: {known:?}, not {number}"
+        );
     }
 }
 

@@ -35,7 +35,9 @@ impl Talk<'_> {
                 // What cannot be kept is not confirmed; the old mark says that the link lives.
                 let epoch = if self.shared.node.is_read_only() { before } else { *epoch };
                 Verb::Seen(epoch).write(&mut self.turn.out);
-                self.turn.seen.push((index, incarnation, epoch));
+                if epoch != before {
+                    self.turn.seen.push((index, incarnation, epoch));
+                }
                 self.promise(start, || {
                     let mut old = Vec::new();
                     Verb::Seen(before).write(&mut old);

@@ -114,6 +114,11 @@ impl Talk<'_> {
             if !terminated && !is_last {
                 break;
             }
+            if self.shared.node.is_early(text, &self.turn.news) {
+                // It is asked again once that is kept, with its place in the order.
+                self.connection.stalled = true;
+                return done;
+            }
             done += text.len() + usize::from(terminated);
             if terminated || !text.is_empty() {
                 let alone = !std::mem::replace(&mut self.connection.has_spoken, true);

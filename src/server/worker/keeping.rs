@@ -4,28 +4,46 @@ use std::ops::Range;
 
 use super::Worker;
 use crate::server::conversation::Turn;
+use crate::server::{Shared, socket};
 
 impl Worker {
     /// Has the journal keep what the turn learned. What could not be kept is not promised.
     pub(super) fn keep(&mut self) {
         let (shared, turn) = (self.shared.clone(), &mut self.turn);
         if let Some(journal) = &shared.journal {
+            let is_refused = journal.is_strict() && journal.is_degraded();
+            if is_refused {
+                turn.news.drop_own();
+            }
             self.entries.clear();
             turn.news.items.iter().for_each(|item| self.entries.push(turn.news.record(item).line()));
+            turn.news.relied_on.drain(..).for_each(|line| self.entries.push(&line));
             for &(neighbour, incarnation, epoch) in &turn.seen {
-                self.entries.push(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
+                self.entries.vouch(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
             }
-            if journal.append(&self.entries).is_err() && journal.is_strict() {
-                shared.node.set_read_only(true);
-                turn.news.drop_own();
-                turn.seen.clear();
-                retract(turn, &mut self.sends);
-            }
+            journal.keep(&self.entries, |kept| match kept {
+                Ok(()) if is_refused => refuse(&shared, turn, &mut self.sends),
+                Ok(()) => shared.node.learn_kept(&mut turn.news, socket::posix_ns()),
+                Err(_) if journal.is_strict() => refuse(&shared, turn, &mut self.sends),
+                Err(_) => {}
+            });
         }
         turn.promises.clear();
         for (neighbour, incarnation, epoch) in turn.seen.drain(..) {
             shared.neighbours.seen.note(neighbour, incarnation, epoch);
         }
+    }
+}
+
+/// Takes back what the turn promised.
+fn refuse(shared: &Shared, turn: &mut Turn, sends: &mut [(u64, Range<usize>)]) {
+    shared.node.set_read_only(true);
+    turn.news.drop_own();
+    turn.seen.clear();
+    if !turn.promises.is_empty() {
+        let count = turn.promises.len();
+        log::warn!("{count} replies are refusals though logged otherwise: the journal failed in between");
+        retract(turn, sends);
     }
 }
 
