@@ -56,6 +56,8 @@ pub struct Server {
     pub refill: bool,
     /// What it alone shares with its neighbours.
     secret_file: Option<SecretFile>,
+    /// What it and one of its neighbours alone share, whichever of the two names it.
+    secret_files: Vec<(usize, SecretFile)>,
     /// Indices into `Config::servers`, ascending; mutual.
     pub neighbours: Vec<usize>,
 }

@@ -68,6 +68,8 @@ pub struct RawServer {
     #[serde(default)]
     pub refill: bool,
     pub secret_file: Option<Spanned<String>>,
+    #[serde(default)]
+    pub secret_files: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
 pub fn parse(text: &str) -> Result<Raw, Problem> {

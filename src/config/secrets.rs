@@ -18,12 +18,15 @@ pub struct SecretFile {
 }
 
 impl Config {
-    /// The file of what two servers share, if they do: that of the first in herd.conf of the two that
-    /// has one of its own, or the herd's. A server of another make shares nothing.
+    /// The file of what two servers share, if they do: their own; or that of the first in herd.conf of the
+    /// two that has one for all its neighbours; or the herd's. A server of another make shares nothing.
     pub fn shared_secret(&self, a: usize, b: usize) -> Option<&SecretFile> {
         let (first, second) = (&self.servers[a.min(b)], &self.servers[a.max(b)]);
         if first.plain || second.plain {
             return None;
+        }
+        if let Some((_, pair)) = first.secret_files.iter().find(|(other, _)| *other == a.max(b)) {
+            return Some(pair);
         }
         let own = first.secret_file.as_ref().or(second.secret_file.as_ref());
         own.or(self.secret_file.as_ref())
@@ -66,6 +69,11 @@ impl Config {
 const MAKE_ONE: &str = "make one with `(umask 077; head -c 32 /dev/urandom | base64 > herd.key)`";
 
 fn read(path: &Path) -> Result<Keys, String> {
+    // Anything else might keep the start waiting for whoever is at its other end.
+    let is_file = path.metadata().map_err(|why| format!("{why}; {MAKE_ONE}"))?.is_file();
+    if !is_file {
+        return Err("it is no file".to_owned());
+    }
     let mut file = File::open(path).map_err(|why| format!("{why}; {MAKE_ONE}"))?;
     let found = file.metadata().map_err(|why| why.to_string())?;
     let mode = found.permissions().mode() & 0o777;
@@ -119,6 +127,8 @@ mod tests {
         check(&format!("\n  {long}  \r\n{long}2"), 0o400, Ok(2));
         check(&format!("{long}\n"), 0o640, Err("chmod 600"));
         check(&format!("{long}\n"), 0o604, Err("mode 0604"));
+        let fifo = tempfile::tempdir().expect("a folder");
+        assert!(read(fifo.path()).is_err_and(|why| why.contains("no file")));
         check("", 0o600, Err("urandom"));
         check(&format!("{long}\nshort\n"), 0o600, Err("secret 2 has 5 characters"));
         assert!(read(Path::new("/nonexistent/key")).is_err_and(|why| why.contains("urandom")));

@@ -50,9 +50,12 @@ struct SecretFiles<'a> {
 
 impl SecretFiles<'_> {
     fn open(&self, place: Option<&Spanned<String>>) -> Option<SecretFile> {
-        let place = place?;
+        place.map(|place| self.at(place))
+    }
+
+    fn at(&self, place: &Spanned<String>) -> SecretFile {
         let line = line_of(&place.span(), self.text);
-        Some(SecretFile { path: self.folder.join(place.get_ref()), line })
+        SecretFile { path: self.folder.join(place.get_ref()), line }
     }
 }
 
@@ -227,6 +230,7 @@ fn servers(
         servers.push(server(name, table, files)?);
     }
     connect(&tables, &mut servers)?;
+    pair_up(&tables, &mut servers, files)?;
     distinct(&tables, &servers)?;
     dialable(&tables, &servers)?;
     one_family(&tables, &servers)?;
@@ -256,6 +260,7 @@ fn server(name: &Spanned<String>, table: &RawServer, files: &SecretFiles<'_>) ->
         plain: table.plain,
         refill: table.refill,
         secret_file: files.open(table.secret_file.as_ref()),
+        secret_files: Vec::new(),
         neighbours: Vec::new(),
     })
 }
@@ -290,6 +295,48 @@ fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> R
     for server in servers {
         server.neighbours.sort_unstable();
         server.neighbours.dedup();
+    }
+    Ok(())
+}
+
+/// Fills in what pairs of neighbours share, at both of them.
+fn pair_up(
+    tables: &[(Spanned<String>, RawServer)],
+    servers: &mut [Server],
+    files: &SecretFiles<'_>,
+) -> Result<(), Problem> {
+    for (index, (name, table)) in tables.iter().enumerate() {
+        for (neighbour, place) in &table.secret_files {
+            let (name, neighbour_name) = (name.get_ref(), neighbour.get_ref());
+            let found =
+                servers[index].neighbours.iter().find(|&&other| servers[other].name == *neighbour_name);
+            let Some(&other) = found else {
+                let why = format!("{neighbour_name} is no neighbour of {name}, and shares nothing with it");
+                return Err(Problem::at(neighbour, why));
+            };
+            if servers[index].plain || servers[other].plain {
+                let why = format!(
+                    "{name} and {neighbour_name} are not both of this make: a plain one proves nothing"
+                );
+                return Err(Problem::at(neighbour, why));
+            }
+            let file = files.at(place);
+            let named = servers[index].secret_files.iter().find(|(with, _)| *with == other);
+            match named {
+                Some((_, first)) if first.path != file.path => {
+                    let why = format!(
+                        "{neighbour_name} names {} for its link with {name}; name one file, at one of the two",
+                        first.path.display()
+                    );
+                    return Err(Problem::at(place, why));
+                }
+                Some(_) => {}
+                None => {
+                    servers[other].secret_files.push((index, file.clone()));
+                    servers[index].secret_files.push((other, file));
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -158,6 +158,47 @@ fn a_secret_of_one_server_is_for_its_neighbours_only() {
 }
 
 #[test]
+fn a_stolen_box_with_a_secret_a_pair_poses_as_nobody_else() {
+    let (names, edges) =
+        (["Goloman", "Hands", "Wilkes"], [("Goloman", "Hands"), ("Goloman", "Wilkes"), ("Hands", "Wilkes")]);
+    let pairs = [
+        ("Goloman", "secret_files = { Hands = \"goloman-hands.key\", Wilkes = \"goloman-wilkes.key\" }"),
+        ("Hands", "secret_files = { Wilkes = \"hands-wilkes.key\" }"),
+    ];
+    let herd = Herd::new(&names, &edges, "", &pairs);
+    let keys = ["goloman-hands.key", "goloman-wilkes.key", "hands-wilkes.key"];
+    keys.iter()
+        .for_each(|key| write_secret(&herd.folder.path().join(key), &format!("{key}, a long secret\n")));
+    let servers = herd.start_all();
+    let line = tell(&servers[1], "kiwi");
+    [0, 2].into_iter().for_each(|server| servers[server].wait_to_know("kiwi", &line));
+    let [goloman, hands, wilkes] = <[Server; 3]>::try_from(servers).ok().expect("three");
+    assert_eq!((goloman.stop(), wilkes.stop()), (Some(0), Some(0)));
+    // All that Wilkes has, at Goloman's own address, under Goloman's name.
+    for stolen in ["goloman-wilkes.key", "hands-wilkes.key"] {
+        let conf = fs::read_to_string(herd.folder.path().join("herd.conf")).expect("text");
+        let thief = crate::harness::folder_with(&conf.replace("goloman-hands.key", stolen));
+        for key in ["goloman-wilkes.key", "hands-wilkes.key"] {
+            write_secret(&thief.path().join(key), &format!("{key}, a long secret\n"));
+        }
+        let thief = Server::start(thief.path(), "Goloman");
+        tell(&thief, stolen);
+        // It finds that Hands does not prove itself by that secret either, and a thief would go on.
+        thief.wait_for_log("link to Hands is down: its proof does not hold");
+        let mut dialer = Client::connect_from(herd.ip("Goloman"), hands.address);
+        dialer.send(format!(
+            "HERD 1 Goloman {:016x} {:032x}\nPROOF {:064x}\nAT Goloman +1 {stolen} +1+1 1\n",
+            7, 8, 9
+        ));
+        assert!(
+            dialer.text_line().starts_with("HERD 1 Hands ") && dialer.text_line().starts_with("? PROOF ")
+        );
+        assert!(dialer.is_ended());
+        assert_eq!(hands.knows(stolen), None);
+    }
+}
+
+#[test]
 fn a_secret_that_others_may_read_or_a_herd_on_trust_beyond_this_machine_does_not_start() {
     let (_herd, folders) = two_with_secrets([OLD, OLD]);
     let key = folders[0].path().join("herd.key");

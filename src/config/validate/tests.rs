@@ -43,6 +43,42 @@ fn settings_and_paths_are_read() {
 }
 
 #[test]
+fn a_pair_shares_its_own_secret_whichever_of_the_two_names_it() {
+    let conf = |a: &str, b: &str, c: &str| {
+        format!(
+            "secret_file = \"herd\"\n[servers.A]\nlisten = \"127.0.0.1:1\"\nneighbours = [\"B\", \"C\"]\n{a}\n\
+             [servers.B]\nlisten = \"127.0.0.1:2\"\nsecret_file = \"b\"\nneighbours = [\"C\"]\n{b}\n\
+             [servers.C]\nlisten = \"127.0.0.1:3\"\n{c}\n[servers.D]\nlisten = \"127.0.0.1:4\"\n"
+        )
+    };
+    let shared = |config: &Config| {
+        [(0, 1), (1, 2), (2, 0)].map(|(a, b)| {
+            let path = config.shared_secret(a, b).map(|file| file.path.clone());
+            assert_eq!(path, config.shared_secret(b, a).map(|file| file.path.clone()));
+            path.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())).unwrap_or_default()
+        })
+    };
+    let config = parse(&conf("", "", "")).expect("valid");
+    assert_eq!(shared(&config), ["b", "b", "herd"]);
+    let config = parse(&conf("", "secret_files = { A = \"ab\" }", "secret_files = { A = \"ac\" }"));
+    assert_eq!(shared(&config.expect("valid")), ["ab", "b", "ac"]);
+    let both = parse(&conf("secret_files = { B = \"ab\" }", "secret_files = { A = \"ab\" }", ""));
+    assert_eq!(shared(&both.expect("valid")), ["ab", "b", "herd"]);
+    let check = |text: &str, start: &str| {
+        let error = parse(text).map(|_| ()).expect_err(text);
+        assert!(error.starts_with(start), "{error}");
+    };
+    let twice = conf("secret_files = { B = \"ab\" }", "secret_files = { A = \"ba\" }", "");
+    check(&twice, "etc/herd.conf:10: A names etc/ab for its link with B; name one file");
+    let none = conf("", "", "secret_files = { D = \"cd\" }");
+    check(&none, "etc/herd.conf:13: D is no neighbour of C");
+    check(
+        &conf("", "", "plain = true\nsecret_files = { A = \"ac\" }"),
+        "etc/herd.conf:14: C and A are not both of",
+    );
+}
+
+#[test]
 fn errors_name_the_line_and_the_remedy() {
     let check = |text: &str, line: usize, hint: &str| {
         let error = parse(text).map(|_| ()).expect_err(text);
