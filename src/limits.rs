@@ -138,6 +138,10 @@ const _: () = assert!(LINK_SILENCE_S >= 3 * HEARTBEAT_S, "one lost in a stall is
 pub const COMPARE_S: u64 = 10;
 pub const DIGEST_WAIT_S: u64 = 10;
 
+/// Marks a link remembers that its neighbour has not confirmed: one a second for a quarter of an hour, in
+/// which a neighbour whose disk fails confirms none.
+pub const MARKS_MAX: usize = 1_024;
+
 /// How often the flooder looks whether the workers' turns in hand are over, in ms.
 pub const TURNS_LOOK_MS: u64 = 5;
 

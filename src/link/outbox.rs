@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::digest::Parts;
-use crate::limits::LINK_PENDING_BYTES;
+use crate::limits::{LINK_PENDING_BYTES, MARKS_MAX};
 use crate::protocol::link::Verb;
 use crate::store::Wanted;
 
@@ -165,6 +165,10 @@ impl Outbox {
             return false;
         }
         if self.marks.back().is_none_or(|last| last.epoch < mark.epoch) {
+            if self.marks.len() == MARKS_MAX {
+                // The newest vouches for those before it, too.
+                self.marks.pop_back();
+            }
             self.marks.push_back(mark);
         }
         Verb::Mark(mark.epoch).write(out);
@@ -306,6 +310,20 @@ mod tests {
         assert!(matches!(outbox.take_due(), Due::Lines { bytes, .. } if bytes.len() == LINK_PENDING_BYTES));
         assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(0))));
         assert!(matches!(outbox.take_due(), Due::Nothing));
+    }
+
+    #[test]
+    fn marks_that_are_not_seen_take_bounded_memory_and_the_newest_confirms_all() {
+        let (mut outbox, mut out) = (Outbox::default(), Vec::new());
+        outbox.open(0);
+        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        let last = 3 * MARKS_MAX as u32;
+        assert!((1..=last).all(|epoch| outbox.mark(mark(epoch, epoch.into()), &mut out)));
+        assert_eq!(outbox.unseen(), MARKS_MAX);
+        outbox.seen(last - 1);
+        assert_eq!(outbox.unseen(), 1);
+        outbox.seen(last);
+        assert_eq!((outbox.unseen(), outbox.lag(last.into(), Duration::ZERO).records), (0, 0));
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Session {
         now.saturating_sub(self.heard) > Duration::from_secs(LINK_SILENCE_S)
     }
 
+    /// How long it may still be silent.
+    pub fn patience(&self, now: Duration) -> Duration {
+        Duration::from_secs(LINK_SILENCE_S).saturating_sub(now.saturating_sub(self.heard))
+    }
+
     /// Takes a line, without its newline.
     pub fn hear(&mut self, line: &[u8], now: Duration) -> Heard {
         self.heard = now;
@@ -107,6 +112,7 @@ mod tests {
     fn a_link_is_dead_after_fifteen_silent_seconds() {
         let mut session = Session::new(at(0));
         assert!(!session.is_silent(at(15)) && session.is_silent(at(16)));
+        assert_eq!([0, 14, 99].map(|now| session.patience(at(now)).as_secs()), [15, 1, 0]);
         assert_eq!(session.hear(b"SEEN 7", at(10)), Heard::Seen(7));
         assert!(!session.is_silent(at(25)) && session.is_silent(at(26)));
         session.alive(at(26));

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::limits::{DIGEST_WAIT_S, LINK_LINE_MAX};
 use crate::link::{Dialer, Identity, Keys};
 use crate::protocol::link::Verb;
+use crate::thread;
 
 /// What every server of a herd knows, but for those of another make.
 pub struct Agreement {
@@ -29,14 +30,16 @@ struct Answer {
 /// How long to wait before servers that differ are asked again.
 const REST: Duration = Duration::from_millis(200);
 
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(DIGEST_WAIT_S);
+
 impl Agreement {
     /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
     /// what proves to each that it may be asked.
     pub fn find(config: &Config, keys: &[Keys], wait: Duration) -> Agreement {
         let until = Instant::now() + wait;
         loop {
-            let asked = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain);
-            let servers = asked.map(|(server, keys)| (server.name.clone(), ask(server, keys))).collect();
+            let servers = ask_all(config, keys);
             let agreement = Agreement { servers };
             if agreement.is_whole() || Instant::now() >= until {
                 return agreement;
@@ -72,21 +75,59 @@ impl fmt::Display for Agreement {
     }
 }
 
+/// Asks all at once, so that one that hangs costs its own time and nobody else's.
+fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> {
+    let asked: Vec<_> = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain).collect();
+    let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
+    std::thread::scope(|scope| {
+        for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
+            let started = thread::spawn_scoped(scope, "asker", || *answer = ask(server, keys));
+            // Without room for a thread it stays unasked, and says so.
+            drop(started);
+        }
+    });
+    asked.into_iter().map(|(server, _)| server.name.clone()).zip(answers).collect()
+}
+
 fn ask(server: &Server, keys: &Keys) -> io::Result<Answer> {
-    let timeout = Duration::from_secs(DIGEST_WAIT_S);
     let mut last = io::Error::other("no address");
     for address in server.address.resolve()? {
-        match socket::dial(address, None, timeout) {
-            Ok(stream) => return converse(stream, server, keys, timeout),
+        match socket::dial(address, None, PATIENCE) {
+            Ok(stream) => return converse(stream, server, keys).map_err(explain),
             Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
         }
     }
     Err(last)
 }
 
-fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, timeout: Duration) -> io::Result<Answer> {
-    stream.set_read_timeout(Some(timeout))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
+/// In place of what the system says of a read that took too long.
+fn explain(why: io::Error) -> io::Error {
+    match why.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let why = format!("it accepts, and says nothing for {DIGEST_WAIT_S} s; does it hang?");
+            io::Error::new(io::ErrorKind::TimedOut, why)
+        }
+        _ => why,
+    }
+}
+
+/// What all that a server says may take.
+struct Patient {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+        self.stream.read(buffer)
+    }
+}
+
+fn converse(mut stream: TcpStream, server: &Server, keys: &Keys) -> io::Result<Answer> {
+    let mut reader =
+        BufReader::new(Patient { stream: stream.try_clone()?, until: Instant::now() + PATIENCE });
     let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
     let mut said = Vec::new();
     let dialer = Dialer::greet(&own, socket::random()?, &mut said);

@@ -12,6 +12,9 @@ use crate::limits::{HANDSHAKE_S, LINGER_S};
 use crate::link::Listener;
 use crate::node::Peer;
 
+/// Why a connection is closed that greeted and went no further.
+const UNPROVEN: &str = "it did not prove who it is";
+
 pub struct Connection {
     pub stream: TcpStream,
     pub address: SocketAddr,
@@ -99,8 +102,16 @@ impl Connection {
     /// Reads what is there, if any.
     pub fn read(&mut self, buffer: &mut [u8], now: Instant) -> io::Result<usize> {
         let count = socket::read_now(&self.stream, buffer)?;
-        self.heard = now;
+        if !self.is_greeting() {
+            self.heard = now;
+        }
         Ok(count)
+    }
+
+    /// Whether it has said which neighbour it is and not proven it, for which it has its time from there
+    /// on, however slowly it speaks.
+    pub fn is_greeting(&self) -> bool {
+        matches!(self.link.as_deref(), Some(Listener::Greeted { .. }))
     }
 
     /// Sends replies behind those unsent; what the socket does not take at once is kept.
@@ -173,8 +184,8 @@ impl Connection {
         if self.unsent() > 0 {
             return Some((self.taken + settings.write_timeout, "it does not read its replies"));
         }
-        if let (Phase::Open, Some(Listener::Greeted { .. })) = (&self.phase, self.link.as_deref()) {
-            return Some((self.heard + Duration::from_secs(HANDSHAKE_S), "it did not prove who it is"));
+        if matches!(self.phase, Phase::Open) && self.is_greeting() {
+            return Some((self.heard + Duration::from_secs(HANDSHAKE_S), UNPROVEN));
         }
         match (&self.phase, settings.idle_timeout) {
             // One that has just got its replies, late as it or they may be, has its time to say more.

@@ -124,10 +124,21 @@ fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
         assert!(said.starts_with("HERD 1 Goloman ") && said.ends_with(&format!("? {refused}\n")), "{said}");
     }
     goloman.wait_for_log("closed a link from");
-    // A link that is opened and greets no further is closed by itself.
+    // A link that is opened and greets no further is closed by itself, also if it goes on byte by byte.
     let mut silent = Client::connect_from(herd.ip("Hands"), goloman.address);
     silent.send(hello);
     assert!(silent.text_line().starts_with("HERD 1 Goloman "));
-    assert!(silent.is_ended());
+    let mut drip = silent.stream.try_clone().expect("cloned");
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::SeqCst) && drip.write_all(b"P").is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
+        assert!(silent.is_ended());
+        ended.store(true, Ordering::SeqCst);
+    });
+    goloman.wait_for_log("it did not prove who it is; ");
     assert!(goloman.ask("IAMAT a +1+1 1\n").starts_with("AT Goloman"));
 }

@@ -241,6 +241,18 @@ fn a_returning_neighbour_is_sent_only_what_it_lacks() {
 }
 
 #[test]
+fn servers_that_hang_are_asked_at_once_and_told_by_name() {
+    let names = ["Goloman", "Hands", "Welsh", "Wilkes"];
+    let herd = Herd::new(&names, &[], "", &[]);
+    let _goloman = herd.start("Goloman");
+    let _hung = names[1..].iter().map(|name| herd.listen_as(name)).collect::<Vec<_>>();
+    let (status, stdout, _) = run(herd.folder.path(), &["--agree"]);
+    assert_eq!(status, Some(1), "{stdout}");
+    assert_eq!(stdout.matches("it accepts, and says nothing for 10 s").count(), 3, "{stdout}");
+    assert!(stdout.lines().any(|line| line.starts_with("Goloman           0 ")), "{stdout}");
+}
+
+#[test]
 fn all_agree_or_the_status_says_that_they_do_not() {
     let names = ["Goloman", "Hands", "Wilkes"];
     let herd = Herd::new(&names, &[("Goloman", "Hands")], "secret_file = \"herd.key\"", &[]);

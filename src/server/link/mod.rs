@@ -205,10 +205,14 @@ impl Link {
         self.wire.at(socket::posix_ns());
         self.wire.sent_all(&lines[logged..]);
         self.wire.commit(&self.sink);
+        // It is not waited for longer than for a word of it.
+        let timeout = self.settings.write_timeout.min(self.session.patience(self.now()));
+        let timeout = timeout.max(Duration::from_millis(1));
+        stream.set_write_timeout(Some(timeout))?;
         stream.write_all(lines).map_err(|why| match why.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                let timeout_s = self.settings.write_timeout.as_secs();
-                io::Error::new(io::ErrorKind::TimedOut, format!("it took nothing for {timeout_s} s"))
+                let why = format!("it took nothing for {} s", timeout.as_secs_f64().ceil());
+                io::Error::new(io::ErrorKind::TimedOut, why)
             }
             _ => why,
         })?;

@@ -56,12 +56,24 @@ impl Worker {
             let deadline =
                 self.connections.get(key).and_then(|connection| connection.deadline(&self.shared.settings));
             match deadline {
-                Some((at, why)) if at <= self.turn.now => self.close(key, why),
+                Some((at, why)) if at <= self.turn.now => {
+                    self.note_unproven(key, why);
+                    self.close(key, why);
+                }
                 Some(_) => self.note_deadline(key),
                 None => {}
             }
         }
         self.turn.wire.commit(&self.shared.sink);
+    }
+
+    /// Counts a connection whose time is up before it proved who it is.
+    fn note_unproven(&mut self, key: u64, why: &str) {
+        if let Some(connection) = self.connections.get(key).filter(|connection| connection.is_greeting()) {
+            self.shared.denied.count(|total| {
+                log::warn!("closed a link from {}: {why}; {total} so far", connection.address);
+            });
+        }
     }
 
     /// While stopping: closes what has nothing to flush; true once nothing is left.
