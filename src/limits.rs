@@ -161,7 +161,7 @@ pub const KEEPALIVE_INTERVAL_S: u64 = 5;
 pub const KEEPALIVE_RETRIES: u32 = 3;
 
 /// Parts the store is walked in when a link catches up: the lock is held for one of them.
-pub const STORE_BUCKETS: usize = 1_024;
+pub const STORE_BUCKETS: usize = 4_096;
 
 /// Bytes of a journal read at once.
 pub const REPLAY_BYTES: usize = 1024 * 1024;

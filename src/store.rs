@@ -17,10 +17,12 @@ pub struct Store {
     /// Held for one map operation or the walk through one bucket, never across I/O.
     clients: Mutex<Clients>,
     hasher: RandomState,
+    /// Buckets there are, less one.
+    mask: usize,
 }
 
-/// One map in `STORE_BUCKETS` parts: growing one, or walking it for a link, holds the lock for a
-/// thousandth of what the whole would take.
+/// One map in parts, the buckets: growing one, or walking it for a link, holds the lock for a
+/// small part of what the whole would take.
 struct Clients {
     buckets: Vec<Bucket>,
     count: usize,
@@ -28,6 +30,8 @@ struct Clients {
     epoch: u32,
     /// Records that were news.
     news: u64,
+    /// Records that were forgotten.
+    forgotten: u64,
     /// Bytes of the lines.
     bytes: u64,
 }
@@ -60,11 +64,25 @@ pub enum Wanted {
 
 impl Default for Store {
     fn default() -> Store {
-        let buckets = (0..STORE_BUCKETS).map(|_| Bucket::default()).collect();
+        Store::with_buckets(STORE_BUCKETS)
+    }
+}
+
+impl Store {
+    /// An empty store in so many buckets, a power of two.
+    pub fn with_buckets(count: usize) -> Store {
+        assert!(count.is_power_of_two(), "{count}");
+        let buckets = (0..count).map(|_| Bucket::default()).collect();
         Store {
-            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0, bytes: 0 }),
+            mask: count - 1,
+            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0, forgotten: 0, bytes: 0 }),
             hasher: RandomState::new(),
         }
+    }
+
+    /// The buckets, for walking through them.
+    pub fn buckets(&self) -> std::ops::RangeInclusive<usize> {
+        0..=self.mask
     }
 }
 
@@ -90,8 +108,8 @@ impl Store {
         let client = record.client();
         let hash = self.hasher.hash_one(client);
         let mut clients = self.lock();
-        let Clients { buckets, count, epoch, news, bytes } = &mut *clients;
-        let bucket = &mut buckets[bucket_of(hash)];
+        let Clients { buckets, count, epoch, news, bytes, .. } = &mut *clients;
+        let bucket = &mut buckets[self.bucket_of(hash)];
         match bucket.table.find_mut(hash, |stored| stored.client() == client) {
             Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
@@ -123,12 +141,12 @@ impl Store {
     pub fn read<T>(&self, client: &[u8], read: impl FnOnce(Record<&[u8]>) -> T) -> Option<T> {
         let hash = self.hasher.hash_one(client);
         let clients = self.lock();
-        let bucket = &clients.buckets[bucket_of(hash)];
+        let bucket = &clients.buckets[self.bucket_of(hash)];
         let stored = bucket.table.find(hash, |stored| stored.client() == client)?;
         Some(read(stored.borrow()))
     }
 
-    /// Appends the AT lines that are wanted of one of the `STORE_BUCKETS` buckets, each with its
+    /// Appends the AT lines that are wanted of one of the buckets, each with its
     /// newline.
     pub fn copy_bucket(&self, bucket: usize, wanted: &Wanted, out: &mut Vec<u8>) {
         let clients = self.lock();
@@ -158,16 +176,21 @@ impl Store {
         (closed, clients.news)
     }
 
-    /// Records that were news since the start: as long as it stands still, so does the store.
+    /// Records that were news since the start.
     pub fn news(&self) -> u64 {
         self.lock().news
+    }
+
+    /// Records that were forgotten since the start.
+    pub fn forgotten(&self) -> u64 {
+        self.lock().forgotten
     }
 
     /// What tells whether two servers know the same of those heard of since `oldest_s`. Walks the
     /// store, a bucket at a time: it is of one moment only when nothing is learned meanwhile.
     pub fn digest(&self, oldest_s: Option<i64>) -> Digest {
         let mut digest = Digest::default();
-        for bucket in 0..STORE_BUCKETS {
+        for bucket in self.buckets() {
             let clients = self.lock();
             for record in &clients.buckets[bucket].table {
                 if oldest_s.is_none_or(|oldest_s| record.borrow().received_s() >= oldest_s) {
@@ -191,7 +214,14 @@ impl Store {
             }
             stays
         });
-        before - *count
+        let forgotten = before - *count;
+        clients.forgotten += forgotten as u64;
+        forgotten
+    }
+
+    /// By middle bits: the table itself uses the lowest and the highest ones.
+    fn bucket_of(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & self.mask
     }
 
     /// Bytes of all lines, without newlines.
@@ -208,11 +238,6 @@ impl Store {
     fn lock(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Middle bits: the table itself uses the lowest and the highest ones.
-fn bucket_of(hash: u64) -> usize {
-    (hash >> 32) as usize % STORE_BUCKETS
 }
 
 #[cfg(test)]
@@ -237,7 +262,7 @@ mod tests {
 
     fn sorted_lines(store: &Store) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), &mut all));
+        store.buckets().for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), &mut all));
         let mut lines: Vec<_> = all.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
         lines.sort();
         lines
@@ -245,7 +270,7 @@ mod tests {
 
     fn wanted(store: &Store, wanted: &Wanted) -> Vec<String> {
         let mut all = Vec::new();
-        (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, wanted, &mut all));
+        store.buckets().for_each(|bucket| store.copy_bucket(bucket, wanted, &mut all));
         let mut lines: Vec<_> = String::from_utf8_lossy(&all).lines().map(str::to_owned).collect();
         lines.sort();
         lines
@@ -323,7 +348,7 @@ mod tests {
             assert_eq!(learn(&store, line), Learned::News, "{client}");
         }
         assert_eq!(store.digest(Some(16)).count, 1);
-        let forgotten: usize = (0..STORE_BUCKETS).map(|bucket| store.forget(bucket, 16)).sum();
+        let forgotten: usize = store.buckets().map(|bucket| store.forget(bucket, 16)).sum();
         assert_eq!((forgotten, store.count(), line_of(&store, "old")), (1, 1, None));
         assert_eq!(store.bytes(), line_of(&store, "new").expect("known").len() as u64);
     }

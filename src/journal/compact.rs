@@ -19,8 +19,8 @@ use crate::thread;
 /// Written under this name until it is whole.
 const UNFINISHED: &str = "unfinished";
 
-/// Bytes gathered for a write.
-const CHUNK: usize = 64 * 1024;
+/// Bytes gathered for a write, after which it rests: what takes no longer than a turn hardly delays one.
+const CHUNK: usize = 8 * 1024;
 
 /// Whether segments of so many bytes hold too much that is past.
 pub fn is_due(bytes: u64, live_bytes: u64) -> bool {

@@ -11,4 +11,4 @@ pub use exchange::{Denied, Dialer, Identity, Listener, Welcome};
 pub use keys::{Key, KeyRing, Keys};
 pub use outbox::{Due, Lag, Mark, Offered, Outbox};
 pub use seen::Seen;
-pub use session::{Heard, Session};
+pub use session::{Heard, Session, State};

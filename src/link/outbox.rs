@@ -10,8 +10,10 @@ use crate::protocol::link::Verb;
 use crate::store::Wanted;
 
 /// The state of a link's sending side.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outbox {
+    /// Bytes that may wait; more are dropped, and the store is read for them.
+    room: usize,
     mode: Mode,
     /// What is to be sent next. The first bytes of it may be the rest of a line.
     pending: Vec<u8>,
@@ -31,10 +33,9 @@ pub struct Outbox {
     confirmed: (u64, Duration),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// The link is down: nothing is kept, coming up it reads the store.
-    #[default]
     Down,
     /// What is offered waits behind what is being sent.
     Queueing,
@@ -84,11 +85,33 @@ pub struct Lag {
     pub time: Duration,
 }
 
+impl Default for Outbox {
+    fn default() -> Outbox {
+        Outbox::with_room(LINK_PENDING_BYTES)
+    }
+}
+
 impl Outbox {
+    /// One for a link that is down, in which so many bytes may wait.
+    pub fn with_room(room: usize) -> Outbox {
+        Outbox {
+            room,
+            mode: Mode::Down,
+            pending: Vec::new(),
+            logged: 0,
+            behind: false,
+            missed: false,
+            repair: None,
+            seen: 0,
+            marks: VecDeque::new(),
+            confirmed: (0, Duration::ZERO),
+        }
+    }
+
     /// The link is up; the neighbour has all up to the epoch `seen`.
     pub fn open(&mut self, seen: u32) {
-        let confirmed = self.confirmed;
-        *self = Outbox { mode: Mode::Queueing, behind: true, seen, confirmed, ..Outbox::default() };
+        self.close();
+        (self.mode, self.behind, self.seen) = (Mode::Queueing, true, seen);
     }
 
     /// What the neighbour is behind with lies in these parts: a walk through them is enough.
@@ -100,7 +123,8 @@ impl Outbox {
 
     /// The link is down, and what was on its way may be lost.
     pub fn close(&mut self) {
-        *self = Outbox { seen: self.seen, confirmed: self.confirmed, ..Outbox::default() };
+        let (seen, confirmed) = (self.seen, self.confirmed);
+        *self = Outbox { seen, confirmed, ..Outbox::with_room(self.room) };
     }
 
     /// The last epoch that the neighbour is known to have all of.
@@ -117,7 +141,7 @@ impl Outbox {
         match self.mode {
             Mode::Down => Offered::Kept,
             Mode::Live => Offered::Send,
-            Mode::Queueing if self.pending.len() + lines.len() > LINK_PENDING_BYTES => {
+            Mode::Queueing if self.pending.len() + lines.len() > self.room => {
                 (self.behind, self.missed) = (true, true);
                 Offered::Kept
             }

@@ -14,10 +14,21 @@ pub struct Session {
     asked: Option<Duration>,
     /// The news there was, and since when there has been no more.
     quiet: (u64, Duration),
-    /// The news there was when the stores were last compared.
-    compared: Option<u64>,
+    /// What the store was when the digest was asked for.
+    asked_of: State,
+    /// What the store was when it was last compared, and when that was asked for.
+    compared: Option<(State, Duration)>,
     /// Its refusals have been reported.
     refused: bool,
+}
+
+/// How much has happened to a store: as long as it stands still, so does what the store knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Records that were news.
+    pub news: u64,
+    /// Records that were forgotten.
+    pub forgotten: u64,
 }
 
 /// What a line of the neighbour comes to.
@@ -34,7 +45,8 @@ pub enum Heard {
 
 impl Session {
     pub fn new(now: Duration) -> Session {
-        Session { heard: now, asked: None, quiet: (0, now), compared: None, refused: false }
+        let (quiet, asked_of) = ((0, now), State::default());
+        Session { heard: now, asked: None, quiet, asked_of, compared: None, refused: false }
     }
 
     /// It took what it was sent, or said something.
@@ -66,30 +78,30 @@ impl Session {
         }
     }
 
-    /// Whether it is time to ask for a digest: once all has been quiet for a while, and not again
-    /// before there is news. `news` is the store's count of it.
-    pub fn asks(&mut self, news: u64, now: Duration) -> bool {
+    /// Whether it is time to ask for a digest: once there has been no news for a while, and not again
+    /// before something has changed. What one server has forgotten another may have held against news.
+    pub fn asks(&mut self, state: State, now: Duration) -> bool {
         let past = |since: Duration, seconds| now.saturating_sub(since) > Duration::from_secs(seconds);
-        if news != self.quiet.0 {
-            self.quiet = (news, now);
+        if state.news != self.quiet.0 {
+            self.quiet = (state.news, now);
             return false;
         }
-        let asks = self.compared != Some(news)
+        let asks = self.compared.is_none_or(|(then, at)| then != state && past(at, COMPARE_S))
             && self.asked.is_none_or(|asked| past(asked, DIGEST_WAIT_S))
             && past(self.quiet.1, COMPARE_S);
         if asks {
-            self.asked = Some(now);
+            (self.asked, self.asked_of) = (Some(now), state);
         }
         asks
     }
 
     /// The parts to send, now that both digests are known. What was learned meanwhile may explain
     /// the difference: then they compare another time.
-    pub fn compare(&mut self, own: &Digest, theirs: &Digest, news: u64) -> Option<Parts> {
+    pub fn compare(&mut self, own: &Digest, theirs: &Digest, news: u64, now: Duration) -> Option<Parts> {
         if news != self.quiet.0 {
             return None;
         }
-        self.compared = Some(news);
+        self.compared = Some((self.asked_of, now));
         Some(own.differing(theirs)).filter(|parts| !parts.is_empty())
     }
 }
@@ -122,20 +134,36 @@ mod tests {
     #[test]
     fn stores_are_compared_once_when_all_is_quiet() {
         let mut session = Session::new(at(0));
-        assert!(!session.asks(5, at(1)) && !session.asks(5, at(11)));
-        assert!(!session.asks(6, at(12)), "there was news");
-        assert!(session.asks(6, at(23)) && !session.asks(6, at(24)), "it is on its way");
-        assert!(session.asks(6, at(34)), "no answer came");
+        let of = |news| State { news, forgotten: 0 };
+        assert!(!session.asks(of(5), at(1)) && !session.asks(of(5), at(11)));
+        assert!(!session.asks(of(6), at(12)), "there was news");
+        assert!(session.asks(of(6), at(23)) && !session.asks(of(6), at(24)), "it is on its way");
+        assert!(session.asks(of(6), at(34)), "no answer came");
         let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
         let mut line = Vec::new();
         Verb::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
         assert_eq!(session.hear(line.trim_ascii_end(), at(35)), Heard::Digest(theirs.clone()));
-        assert_eq!(session.compare(&own, &theirs, 7), None, "there was news meanwhile");
-        assert!(session.asks(6, at(36)));
-        let parts = session.compare(&own, &theirs, 6).expect("they differ");
+        assert_eq!(session.compare(&own, &theirs, 7, at(35)), None, "there was news meanwhile");
+        assert!(session.asks(of(6), at(36)));
+        let parts = session.compare(&own, &theirs, 6, at(37)).expect("they differ");
         assert!(parts.has(b"b") && !parts.has(b"a"));
-        assert!(!session.asks(6, at(99)), "they were compared");
-        assert_eq!(session.compare(&own, &own, 6), None);
+        assert_eq!(session.compare(&own, &own, 6, at(37)), None);
+        session.hear(line.trim_ascii_end(), at(38));
+        assert!(!session.asks(of(6), at(99)), "they were compared");
+    }
+
+    #[test]
+    fn what_was_forgotten_since_is_a_reason_to_compare_again_but_not_all_the_time() {
+        let mut session = Session::new(at(0));
+        let mut of = |forgotten, now| session.asks(State { news: 0, forgotten }, at(now));
+        assert!(of(0, 11));
+        let same = digest(&["a"]);
+        let mut line = Vec::new();
+        Verb::Digest { count: 1, sums: same.to_hex().as_bytes() }.write(&mut line);
+        session.hear(line.trim_ascii_end(), at(12));
+        assert_eq!(session.compare(&same, &same, 0, at(12)), None);
+        let mut of = |forgotten, now| session.asks(State { news: 0, forgotten }, at(now));
+        assert!(!of(0, 23) && !of(1, 13) && !of(2, 22) && of(3, 23), "at most every ten seconds");
     }
 
     #[test]

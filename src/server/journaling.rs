@@ -10,7 +10,6 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::neighbours::Neighbours;
 use crate::journal::{ENTRY_EXTRA, Journal};
-use crate::limits::STORE_BUCKETS;
 use crate::node::Node;
 use crate::store::Wanted;
 use crate::thread;
@@ -65,7 +64,7 @@ impl Journaled {
             // What was seen comes first: it is true of the store as it is from here on.
             self.neighbours.seen_lines().iter().try_for_each(|line| keep(line.as_bytes()))?;
             let mut lines = Vec::new();
-            for bucket in 0..STORE_BUCKETS {
+            for bucket in store.buckets() {
                 lines.clear();
                 store.copy_bucket(bucket, &Wanted::After(0), &mut lines);
                 let mut each = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());

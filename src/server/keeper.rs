@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::socket;
 use crate::digest::Digest;
-use crate::limits::{FORGET_SWEEP_S, KEEPER_JOBS, STORE_BUCKETS};
+use crate::limits::{FORGET_SWEEP_S, KEEPER_JOBS};
 use crate::node::Node;
 use crate::thread;
 
@@ -75,10 +75,10 @@ pub fn digest(node: &Node) -> Digest {
 /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`.
 fn forget(node: &Node, swept: &mut usize) {
     let Some(oldest_s) = node.oldest_s(socket::posix_ns()) else { return };
-    let mut forgotten = 0;
-    for _ in 0..STORE_BUCKETS.div_ceil(FORGET_SWEEP_S) {
+    let (mut forgotten, buckets) = (0, node.store.buckets().count());
+    for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) {
         forgotten += node.store.forget(*swept, oldest_s);
-        *swept = (*swept + 1) % STORE_BUCKETS;
+        *swept = (*swept + 1) % buckets;
     }
     if forgotten > 0 {
         log::debug!("forgot {forgotten} clients");

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{HANG, HERD, Herd, Process, Server, run, wait_for};
 
@@ -125,19 +125,66 @@ fn a_rolling_restart_under_load_loses_nothing_that_was_acknowledged() {
 fn a_server_that_comes_back_with_nothing_is_filled_again() {
     let herd = Herd::new(&NAMES[..2], &[("Goloman", "Hands")], "log_level = \"warn\"", &[]);
     let (goloman, mut hands) = (herd.start("Goloman"), herd.start("Hands"));
-    let mut client = goloman.client();
-    let reports: String = (0..20_000).map(|i| format!("IAMAT c{i} +1+1 1\n")).collect();
-    std::thread::scope(|scope| {
-        let mut stream = client.stream.try_clone().expect("cloned");
-        scope.spawn(move || stream.write_all(reports.as_bytes()).expect("sent"));
-        (0..20_000).for_each(|_| assert!(client.line().starts_with(b"AT ")));
-    });
+    tell_clients(&goloman, 20_000);
     check_agreement(&herd);
     hands.process.child.kill().expect("killed");
     hands.process.wait();
     fs::remove_dir_all(herd.folder.path().join("data/Hands")).expect("removed");
     let _hands = herd.start("Hands");
     check_agreement(&herd);
+}
+
+/// Tells a server of clients, each once, and waits for the replies.
+fn tell_clients(server: &Server, clients: u32) {
+    let mut client = server.client();
+    std::thread::scope(|scope| {
+        let mut stream = client.stream.try_clone().expect("cloned");
+        scope.spawn(move || {
+            for first in (0..clients).step_by(1_000) {
+                let reports: String = (first..clients.min(first + 1_000))
+                    .map(|i| {
+                        format!("IAMAT client-{i:08}.example +34.068930-118.445127 1520023934.918963997\n")
+                    })
+                    .collect();
+                stream.write_all(reports.as_bytes()).expect("sent");
+            }
+        });
+        (0..clients).for_each(|_| assert!(client.line().starts_with(b"AT ")));
+    });
+}
+
+/// README's figures: `cargo test --release --test it -- --ignored --nocapture a_million_clients`.
+#[test]
+#[ignore = "a figure: takes a minute and a gigabyte of disk"]
+fn a_million_clients_come_back_from_the_journal_and_from_a_neighbour() {
+    const CLIENTS: u32 = 1_000_000;
+    let herd = Herd::new(&NAMES[..2], &[("Goloman", "Hands")], "log_level = \"info\"", &[]);
+    let (goloman, mut hands) = (herd.start("Goloman"), herd.start("Hands"));
+    tell_clients(&goloman, CLIENTS);
+    check_agreement(&herd);
+    hands.process.child.kill().expect("killed");
+    hands.process.wait();
+    let log = goloman.log.clone();
+    assert_eq!(goloman.stop(), Some(0));
+    // It has a line a report, and is searched for the next line.
+    fs::remove_file(log).expect("removed");
+    let goloman = herd.start("Goloman");
+    let read = goloman.wait_for_log("read 1000000 clients");
+    let line = read.lines().rev().find(|line| line.contains("read 1000000 clients")).expect("it is there");
+    println!("a start: {}", line.split("read ").nth(1).expect("a figure"));
+    fs::remove_dir_all(herd.folder.path().join("data/Hands")).expect("removed");
+    let before_kb = goloman.process.status("VmHWM");
+    let (hands, begun) = (herd.start("Hands"), Instant::now());
+    check_agreement(&herd);
+    let (took, peaks) =
+        (begun.elapsed(), [&goloman, &hands].map(|server| server.process.status("VmHWM") / 1_000));
+    println!(
+        "an emptied server has all of it after {:.2} s; peak memory {} MB there and {} MB at its neighbour, {} MB before",
+        took.as_secs_f64(),
+        peaks[1],
+        peaks[0],
+        before_kb / 1_000
+    );
 }
 
 /// Two hosts with a wire between them, each a network namespace of this test's.

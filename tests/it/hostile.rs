@@ -7,7 +7,9 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Client, Herd, Server, solo, wait_for};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::harness::{Client, HANG, Herd, Server, solo, wait_for};
 
 fn descriptors(server: &Server) -> usize {
     fs::read_dir(format!("/proc/{}/fd", server.process.pid())).expect("it lives").count()
@@ -21,10 +23,13 @@ fn mob<'scope>(
 ) {
     let address = server.address;
     let goes_on = move || !done.load(Ordering::SeqCst);
+    let half_open = half_open();
+    let (are_held, held) = std::sync::mpsc::channel();
     // Half a command, and then nothing.
     scope.spawn(move || {
-        let held: Vec<_> = (0..1_000).filter_map(|_| TcpStream::connect(address).ok()).collect();
+        let held: Vec<_> = (0..half_open).map(|_| TcpStream::connect(address).expect("connected")).collect();
         held.iter().for_each(|mut stream| drop(stream.write_all(b"IAMAT half")));
+        are_held.send(()).expect("somebody waits");
         while goes_on() {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -80,6 +85,18 @@ fn mob<'scope>(
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         }
     });
+    held.recv_timeout(3 * HANG).expect("all half commands are held");
+}
+
+/// How many half commands: 10,000, or what this machine's file limit leaves of them.
+fn half_open() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).expect("raised");
+    let room = limit.maximum.unwrap_or(u64::MAX).saturating_sub(2_000).min(10_000);
+    if room < 10_000 {
+        eprintln!("only {room} half commands are held, as the file limit (ulimit -Hn) leaves no more");
+    }
+    room
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -164,6 +164,74 @@ fn a_journal_compacts_itself_while_serving() {
     assert_eq!(goloman.stop(), Some(0));
     let goloman = Server::start(folder.path(), "Goloman");
     assert_eq!(goloman.knows(&client_id).as_deref(), Some(last.trim_end()));
+}
+
+/// README's figure: `cargo test --release --test it -- --ignored --nocapture latency_beside_a_compaction`.
+#[test]
+#[ignore = "a figure: takes a minute and a gigabyte of disk"]
+fn latency_beside_a_compaction() {
+    let (_folder, goloman) = solo("log_level = \"info\"");
+    // All clients twice is just not due.
+    for time in 1..3 {
+        let mut client = goloman.client();
+        std::thread::scope(|scope| {
+            let mut stream = client.stream.try_clone().expect("cloned");
+            scope.spawn(move || {
+                for first in (0..1_000_000).step_by(1_000) {
+                    let reports: String = (first..first + 1_000)
+                        .map(|i| format!("IAMAT client-{i:08} +1+1 {time}\n"))
+                        .collect();
+                    stream.write_all(reports.as_bytes()).expect("sent");
+                }
+            });
+            (0..1_000_000).for_each(|_| assert!(client.line().starts_with(b"AT ")));
+        });
+    }
+    fs::remove_file(&goloman.log).expect("removed");
+    goloman.process.signal(rustix::process::Signal::USR1);
+    let done = AtomicBool::new(false);
+    let (mut samples, ended) = std::thread::scope(|scope| {
+        let loads: Vec<_> = (0..4)
+            .map(|load| {
+                let (goloman, done) = (&goloman, &done);
+                scope.spawn(move || {
+                    let (mut client, mut samples) = (goloman.client(), Vec::new());
+                    for number in 3.. {
+                        if done.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        let begun = Instant::now();
+                        client.send(format!("IAMAT load-{load} +1+1 {number}\n"));
+                        assert!(client.line().starts_with(b"AT "));
+                        samples.push((begun, begun.elapsed()));
+                    }
+                    samples
+                })
+            })
+            .collect();
+        let log = loop {
+            std::thread::sleep(Duration::from_millis(200));
+            let found = Command::new("grep").arg("was compacted").arg(&goloman.log).output().expect("grep");
+            if found.status.success() {
+                break String::from_utf8_lossy(&found.stdout).into_owned();
+            }
+        };
+        let ended = Instant::now();
+        std::thread::sleep(Duration::from_secs(5));
+        done.store(true, Ordering::SeqCst);
+        println!("{}", log.trim_end());
+        (loads.into_iter().flat_map(|load| load.join().expect("joined")).collect::<Vec<_>>(), ended)
+    });
+    let mut p99 = |from: Instant, to: Instant| {
+        samples.sort_by_key(|(_, took)| *took);
+        let within: Vec<_> = samples.iter().filter(|(at, _)| (from..to).contains(at)).collect();
+        (within[within.len() * 99 / 100].1.as_micros(), within.len())
+    };
+    let second = Duration::from_secs(1);
+    // It is told up to 0.4 s after its end, and takes over two seconds.
+    let during = p99(ended - 2 * second - second / 2, ended - second / 2);
+    let after = p99(ended + second, ended + 4 * second);
+    println!("p99 in µs, of so many: {during:?} beside it, {after:?} after it");
 }
 
 #[test]

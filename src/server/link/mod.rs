@@ -14,7 +14,7 @@ use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
-use crate::limits::{LINK_SILENCE_S, STORE_BUCKETS};
+use crate::limits::LINK_SILENCE_S;
 use crate::link::{Due, Session};
 use crate::logging::{Sink, Wire};
 use crate::node::Node;
@@ -188,7 +188,7 @@ impl Link {
                 Due::Lines { bytes, logged } => send(self, &bytes, logged)?,
                 Due::Store(wanted) => {
                     let mut lines = Vec::new();
-                    for bucket in 0..STORE_BUCKETS {
+                    for bucket in self.node.store.buckets() {
                         lines.clear();
                         self.node.store.copy_bucket(bucket, &wanted, &mut lines);
                         if !lines.is_empty() {

@@ -13,7 +13,7 @@ use super::super::socket;
 use super::Link;
 use crate::digest::Digest;
 use crate::limits::{DIGEST_WAIT_S, HANDSHAKE_S, LINK_LINE_MAX};
-use crate::link::{Dialer, Heard, Welcome};
+use crate::link::{Dialer, Heard, State, Welcome};
 use crate::logging::Escaped;
 use crate::protocol::link::Verb;
 
@@ -51,7 +51,9 @@ impl Link {
     }
 
     pub(super) fn compare_when_quiet(&mut self) {
-        if self.session.asks(self.node.store.news(), self.now()) {
+        let store = &self.node.store;
+        let state = State { news: store.news(), forgotten: store.forgotten() };
+        if self.session.asks(state, self.now()) {
             // The flooder may be writing, too, so it is offered like news.
             self.outlet.offer(&ask(), None, &mut self.wire);
         }
@@ -128,7 +130,7 @@ impl Link {
     /// Has what differs sent; the neighbour does the same on its own link.
     fn mend(&mut self, theirs: &Digest) {
         let own = digest(&self.node);
-        if let Some(parts) = self.session.compare(&own, theirs, self.node.store.news()) {
+        if let Some(parts) = self.session.compare(&own, theirs, self.node.store.news(), self.now()) {
             let (name, count) = (&self.settings.name, own.count);
             log::info!(
                 "{name} knows {} clients and we {count}, or others: sending what differs",

@@ -28,6 +28,10 @@ impl Worker {
                 Err(_) => {}
             });
         }
+        if turn.news.is_empty() {
+            // Of what is not passed on, nothing stays.
+            turn.news.clear();
+        }
         turn.promises.clear();
         for (neighbour, incarnation, epoch) in turn.seen.drain(..) {
             shared.neighbours.seen.note(neighbour, incarnation, epoch);

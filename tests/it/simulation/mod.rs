@@ -36,11 +36,14 @@ fn random_settings(random: &mut Rng) -> Settings {
         servers,
         edges,
         delay: (least, least + random.u64(0..200_000)),
-        compares: random.bool(),
+        compares: random.u8(0..4) == 0,
         early_marks: false,
         journals: random.bool(),
+        duplicates: random.bool(),
+        forget_after_s: (random.u8(0..4) == 0).then(|| random.u64(5..60)),
         flood_delay: random.u64(0..SECOND),
         capacity: random.usize(200..20_000),
+        room: random.usize(100..10_000),
         channel: random.usize(1..50),
     }
 }
@@ -57,17 +60,20 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
     let clients = if random.bool() { 6 } else { 400 };
     // Memory that is gone with its server takes with it what nobody else had.
     let mut lost_memory = !settings.journals;
-    let mut acknowledged: HashMap<String, u64> = HashMap::new();
+    // Each with its time and the second in which it was heard.
+    let mut acknowledged: HashMap<String, Vec<(u64, i64)>> = HashMap::new();
     while world.now < FAULTS {
         world.run_until(world.now + random.u64(0..200_000));
         let server = random.usize(0..servers);
         match random.u8(0..100) {
             0..70 => {
-                let (client, time) = (random.u32(0..clients), world.now / SECOND + random.u64(0..4));
+                // Clocks of clients are ahead now and then, and later reports older for a while.
+                let ahead = if random.u8(0..8) == 0 { random.u64(0..100) } else { random.u64(0..4) };
+                let (client, time) = (random.u32(0..clients), world.now / SECOND + ahead);
                 let line = format!("IAMAT c{client} +{}-1 {time}", random.u8(0..3));
                 if world.report(server, &line).is_some() {
-                    let newest = acknowledged.entry(format!("c{client}")).or_default();
-                    *newest = time.max(*newest);
+                    let heard_s = (world.posix_ns(server) / 1_000_000_000) as i64;
+                    acknowledged.entry(format!("c{client}")).or_default().push((time, heard_s));
                 }
             }
             70..82 => world.break_one(),
@@ -82,28 +88,42 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
     }
     world.heal();
     let until = world.now + AGREE;
-    while world.now < until && !(world.agrees() && world.links_up()) {
+    while world.now < until && !(world.links_up() && world.agrees()) {
         world.run_until(world.now + SECOND);
     }
     if !world.agrees() {
         return fail(&settings, "no agreement".into());
     }
-    for (client, newest) in acknowledged.iter().filter(|_| !lost_memory) {
+    for (client, reports) in acknowledged.iter().filter(|_| !lost_memory) {
+        let remembered =
+            reports.iter().filter(|(_, heard_s)| world.oldest_s().is_none_or(|at| *heard_s >= at));
+        let Some(newest) = remembered.map(|(time, _)| *time).max() else { continue };
         let stored = world.servers[0].node.store.read(client.as_bytes(), |record| {
             String::from_utf8_lossy(record.line()).rsplit(' ').next().and_then(|time| time.parse().ok())
         });
-        if stored.flatten().is_none_or(|stored: u64| stored < *newest) {
+        if stored.flatten().is_none_or(|stored: u64| stored < newest) {
             return fail(&settings, format!("{client} is not as new as was acknowledged"));
+        }
+    }
+    if let Some(forget_after_s) = settings.forget_after_s {
+        // Until the last report is past by every clock; from there on nobody knows anything, for good.
+        world.run_until(world.now.max(FAULTS + (forget_after_s + 65) * SECOND));
+        for _ in 0..40 {
+            if (0..servers).any(|server| world.digest(server).count > 0) {
+                return fail(&settings, "what was forgotten came back".into());
+            }
+            world.run_until(world.now + SECOND);
         }
     }
     Ok(())
 }
 
-/// The seeds to run: one that was asked for, or so many that nobody chose.
+/// The seeds to run: one that was asked for, or so many that nobody chose; `HERD_RUNS` asks for more.
 fn seeds(runs: u64) -> Vec<u64> {
-    match std::env::var("HERD_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let asked = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    match asked("HERD_SEED") {
         Some(seed) => vec![seed],
-        None => (0..runs).map(|_| fastrand::u64(..)).collect(),
+        None => (0..asked("HERD_RUNS").unwrap_or(runs)).map(|_| fastrand::u64(..)).collect(),
     }
 }
 
@@ -170,8 +190,11 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         compares: false,
         early_marks: false,
         journals: false,
+        duplicates: false,
+        forget_after_s: None,
         flood_delay: 0,
         capacity: usize::MAX,
+        room: usize::MAX,
         channel: usize::MAX,
     };
     let mut world = World::new(settings, Rng::with_seed(1));

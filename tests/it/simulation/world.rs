@@ -7,11 +7,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use fastrand::Rng;
-use herd::limits::{DIGEST_WAIT_S, HANDSHAKE_S, HEARTBEAT_S, STORE_BUCKETS};
-use herd::link::{Dialer, Due, Heard, Identity, Key, Listener, Mark, Offered, Outbox, Seen, Session};
+use herd::digest::Digest;
+use herd::limits::{DIGEST_WAIT_S, FORGET_SWEEP_S, HANDSHAKE_S, HEARTBEAT_S};
+use herd::link::{Dialer, Due, Heard, Identity, Key, Listener, Mark, Offered, Outbox, Seen, Session, State};
 use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
 use herd::protocol::link::{Nonce, Verb};
-use herd::store::Wanted;
+use herd::store::{Store, Wanted};
 
 /// Virtual time, in µs.
 pub type Time = u64;
@@ -33,10 +34,15 @@ pub struct Settings {
     pub early_marks: bool,
     /// Whether servers keep a journal.
     pub journals: bool,
+    /// Whether AT lines arrive a second time, at once or long after.
+    pub duplicates: bool,
+    /// After how many seconds servers forget a client.
+    pub forget_after_s: Option<u64>,
     /// The most the flooder takes to come to a batch.
     pub flood_delay: Time,
-    /// Bytes a connection holds before its sender has to wait.
+    /// Bytes a connection holds before its sender has to wait, and bytes that then wait.
     pub capacity: usize,
+    pub room: usize,
     /// Batches the flood's channel holds; more are dropped and the links marked behind.
     pub channel: usize,
 }
@@ -67,6 +73,13 @@ enum Event {
     Tick {
         server: usize,
         start: u32,
+    },
+    /// An AT line of a neighbour arrives once more.
+    Again {
+        server: usize,
+        start: u32,
+        line: Vec<u8>,
+        peer: Peer,
     },
     /// A part of the exchange takes too long.
     Timeout {
@@ -204,7 +217,7 @@ impl World {
             settings,
         };
         for server in 0..world.servers.len() {
-            world.servers[server].skew_ns = world.random.i64(-5_000_000_000..5_000_000_000);
+            world.servers[server].skew_ns = world.random.i64(-30_000_000_000..30_000_000_000);
             world.start(server);
         }
         world
@@ -245,7 +258,14 @@ impl World {
             Event::Tick { server, start } if self.runs(server, start) => self.tick(server),
             Event::Timeout { server, link, conn } => self.time_out(server, link, conn),
             Event::Restart { server } if !self.servers[server].alive => self.start(server),
-            Event::Dial { .. } | Event::Flood { .. } | Event::Tick { .. } | Event::Restart { .. } => {}
+            Event::Again { server, start, line, peer } if self.runs(server, start) => {
+                self.turn(server, &line, peer);
+            }
+            Event::Dial { .. }
+            | Event::Flood { .. }
+            | Event::Tick { .. }
+            | Event::Again { .. }
+            | Event::Restart { .. } => {}
         }
     }
 
@@ -257,19 +277,22 @@ impl World {
 
     fn start(&mut self, server: usize) {
         let incarnation = self.random.u64(1..);
-        let now = self.now;
+        let (now, now_ns, room) = (self.now, self.posix_ns(server), self.settings.room);
+        let forget_after_s = self.settings.forget_after_s;
         let it = &mut self.servers[server];
         it.start += 1;
         (it.alive, it.began, it.beat) = (true, now, now);
         it.own.incarnation = incarnation;
-        it.node = Node::new(&it.own.name, None);
+        it.node = Node::new(&it.own.name, None).forgetting(forget_after_s);
+        // For hundreds of clients, and for being walked through thousands of times.
+        it.node.store = Store::with_buckets(16);
         it.seen = Seen::default();
         it.flood.clear();
         it.last_mark = Mark { epoch: 0, total: 0, at: Duration::ZERO };
         let mut scratch = Vec::new();
         for kept in &it.journal {
             match kept {
-                Kept::At(line) => assert!(it.node.restore(line, 0, &mut scratch)),
+                Kept::At(line) => assert!(it.node.restore(line, now_ns, &mut scratch)),
                 Kept::Seen(neighbour, incarnation, epoch) => it.seen.note(*neighbour, *incarnation, *epoch),
             }
         }
@@ -277,7 +300,7 @@ impl World {
             .neighbours
             .iter()
             .map(|_| Link {
-                outbox: Outbox::default(),
+                outbox: Outbox::with_room(room),
                 session: Session::new(Duration::ZERO),
                 stage: Stage::Down,
                 conn: usize::MAX,
@@ -419,13 +442,21 @@ impl World {
         for link in 0..self.servers[server].links.len() {
             self.look_after(server, link);
         }
+        // All of it at once, as where a store keeps a record is random.
+        let (sweeps, now_ns) = ((now / SECOND).is_multiple_of(FORGET_SWEEP_S as u64), self.posix_ns(server));
+        let node = &self.servers[server].node;
+        if let Some(oldest_s) = node.oldest_s(now_ns).filter(|_| sweeps) {
+            for bucket in node.store.buckets() {
+                node.store.forget(bucket, oldest_s);
+            }
+        }
         self.at(now + SECOND, Event::Tick { server, start });
     }
 
     fn look_after(&mut self, server: usize, link: usize) {
         let (now, compares) = (Duration::from_micros(self.now), self.settings.compares);
         let it = &mut self.servers[server];
-        let news = it.node.store.news();
+        let state = State { news: it.node.store.news(), forgotten: it.node.store.forgotten() };
         let found = &mut it.links[link];
         if !matches!(found.stage, Stage::Open) {
             return;
@@ -434,7 +465,7 @@ impl World {
             let conn = found.conn;
             return self.lose(server, link, conn);
         }
-        if compares && found.session.asks(news, now) {
+        if compares && found.session.asks(state, now) {
             let mut line = Vec::new();
             Verb::Ask.write(&mut line);
             self.offer(server, link, &line);
@@ -585,7 +616,7 @@ impl World {
             if let Some((wanted, bucket)) = found.walk.take() {
                 let mut lines = Vec::new();
                 let store = &self.servers[server].node.store;
-                (0..STORE_BUCKETS).for_each(|bucket| store.copy_bucket(bucket, &wanted, &mut lines));
+                store.buckets().for_each(|bucket| store.copy_bucket(bucket, &wanted, &mut lines));
                 // Where a store keeps a record is random; here a part is of the same clients always.
                 let parts = lines.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec);
                 let mut part: Vec<_> = parts.filter(|line| line.len() % WALK_PARTS == bucket).collect();
@@ -684,7 +715,7 @@ impl World {
                 self.servers[server].journal.push(Kept::Seen(index, incarnation, epoch));
             }
             (Some(Verb::Ask), Some(Listener::Open { .. })) => {
-                let digest = it.node.store.digest(None);
+                let digest = self.digest(server);
                 Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut out);
             }
             (None, Some(Listener::Open { incarnation, .. })) => {
@@ -693,6 +724,11 @@ impl World {
                 let kind = PeerKind::Neighbour { index: Some(index), plain: false };
                 let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), kind, incarnation };
                 self.turn(server, line, peer);
+                if self.settings.duplicates && self.random.u8(0..4) == 0 {
+                    let at = self.soon(30 * SECOND);
+                    let (start, line) = (self.servers[server].start, line.to_vec());
+                    self.at(at, Event::Again { server, start, line, peer });
+                }
             }
             (verb, link) => panic!("{verb:?} at {link:?}"),
         }
@@ -702,6 +738,7 @@ impl World {
     /// What a link's thread does with a line of the neighbour.
     fn hear_listener(&mut self, conn: usize, server: usize, link: usize, line: &[u8]) {
         let now = Duration::from_micros(self.now);
+        let own = line.starts_with(b"DIGEST ").then(|| self.digest(server));
         let listener = name(self.conns[conn].listener.0);
         let it = &mut self.servers[server];
         let (own_count, found) = (it.node.store.count(), &mut it.links[link]);
@@ -731,11 +768,11 @@ impl World {
         match found.session.hear(line, now) {
             Heard::Seen(epoch) => found.outbox.seen(epoch),
             Heard::Digest(theirs) => {
-                let own = it.node.store.digest(None);
+                let own = own.expect("it is one");
                 if matches!(found.stage, Stage::Narrowing) {
                     found.outbox.narrow(own.differing(&theirs));
                     self.open_up(server, link, conn);
-                } else if let Some(parts) = found.session.compare(&own, &theirs, it.node.store.news()) {
+                } else if let Some(parts) = found.session.compare(&own, &theirs, it.node.store.news(), now) {
                     found.outbox.repair(parts);
                     self.wake(server, link);
                 }
@@ -749,14 +786,29 @@ impl World {
         std::array::from_fn(|_| self.random.u8(..))
     }
 
-    fn posix_ns(&self, server: usize) -> u64 {
+    pub fn posix_ns(&self, server: usize) -> u64 {
         (1_600_000_000_000_000_000 + self.now as i64 * 1_000 + self.servers[server].skew_ns) as u64
     }
 
     /// Whether all servers know the same.
     pub fn agrees(&self) -> bool {
-        let first = self.servers[0].node.store.digest(None);
-        self.servers.iter().all(|server| server.alive && server.node.store.digest(None) == first)
+        if !self.servers.iter().all(|server| server.alive) {
+            return false;
+        }
+        let first = self.digest(0);
+        (0..self.servers.len()).all(|server| self.digest(server) == first)
+    }
+
+    /// What a server knows, by its own clock.
+    pub fn digest(&self, server: usize) -> Digest {
+        let node = &self.servers[server].node;
+        node.store.digest(node.oldest_s(self.posix_ns(server)))
+    }
+
+    /// The second before which all servers have forgotten what was heard, by whichever clock.
+    pub fn oldest_s(&self) -> Option<i64> {
+        let all = self.servers.iter().enumerate();
+        all.filter_map(|(server, it)| it.node.oldest_s(self.posix_ns(server))).max()
     }
 
     pub fn links_up(&self) -> bool {
