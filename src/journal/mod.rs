@@ -97,7 +97,11 @@ impl Journal {
             // The folder's own name has to last, too, and that of the one it is in.
             for parent in folder.ancestors().skip(1).take(2) {
                 let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-                disk.sync_folder(parent).map_err(explain)?;
+                match disk.sync_folder(parent) {
+                    // One that may not be read is somebody else's, and was there before.
+                    Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {}
+                    done => done.map_err(explain)?,
+                }
             }
         }
         let lock = File::options()
