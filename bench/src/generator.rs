@@ -213,6 +213,8 @@ impl<'a> Load<'a> {
                 cpu_at_start = Some((thread_cpu(), now_ns));
             }
             if now_ns >= self.window_ns.end {
+                // What was due before the end is sent, however late that is noticed.
+                self.issue_due(self.window_ns.end.saturating_sub(1))?;
                 break;
             }
             self.issue_due(now_ns)?;

@@ -157,3 +157,17 @@ fn a_fresh_connection_a_command_is_one() {
     assert_eq!(outcome.fault, None);
     assert!(outcome.replies > 4, "every connection of the four was used once only: {}", outcome.replies);
 }
+
+#[test]
+fn what_was_due_is_sent_however_late_the_generator_is() {
+    let address = serve(|line, stream| stream.write_all(right_reply(line).as_bytes()).expect("sent"));
+    // Over before any thread gets to run.
+    let short = Plan {
+        warm_up: Duration::ZERO,
+        measured: Duration::from_nanos(1),
+        threads: 1,
+        ..plan(address, Pace::Open { per_second: 1.0 })
+    };
+    let outcome = measure(&short);
+    assert_eq!((outcome.latency_ns.len(), outcome.unanswered, outcome.fault), (1, 0, None));
+}
