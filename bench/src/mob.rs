@@ -33,15 +33,16 @@ pub struct Mob {
 }
 
 impl Mob {
-    /// Returns when they are all there, or as many as the server lets in.
+    /// Returns when they are all there with their half commands, or as many as the server lets in.
     pub fn call(address: SocketAddr) -> Mob {
         let open = |count: usize| (0..count).map_while(|_| dial(address).ok()).collect::<Vec<_>>();
         let (half, slow, deaf) = (open(HALF), open(SLOW), open(DEAF));
+        half.iter().for_each(|stream| tell(stream, b"IAMAT half"));
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = is_over.clone();
         let thread = std::thread::spawn(move || {
-            half.iter().for_each(|stream| tell(stream, b"IAMAT half"));
             riot(address, &slow, deaf, &seen);
+            drop(half);
         });
         Mob { is_over, thread: Some(thread) }
     }
