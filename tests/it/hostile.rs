@@ -149,7 +149,11 @@ fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !ended.load(Ordering::SeqCst) && drip.write_all(b"P").is_ok() {
+            // For no longer than anybody waits for the end of it.
+            for _ in 0..HANG.as_millis() / 100 {
+                if ended.load(Ordering::SeqCst) || drip.write_all(b"P").is_err() {
+                    return;
+                }
                 std::thread::sleep(Duration::from_millis(100));
             }
         });
