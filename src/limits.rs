@@ -2,6 +2,7 @@
 //! herd.conf, where `config` checks the range.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// A setting of herd.conf: its default and the values it may take.
 pub struct Limit {
@@ -122,21 +123,70 @@ pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 pub const RECONNECT_MIN_S: f64 = 0.1;
 pub const RECONNECT_MAX_S: f64 = 5.0;
 
-/// Seconds either end of a link has for each part of the exchange that opens it.
-pub const HANDSHAKE_S: u64 = 5;
+/// Milliseconds either end of a link has for each part of the exchange that opens it.
+pub const GREETING_MS: Limit = limit(5_000, 10, 3_600_000);
 
-/// Seconds after which news is confirmed by a mark, and a mark is repeated when there is none.
+/// Seconds after which news is confirmed by a mark.
 pub const MARK_S: u64 = 1;
-pub const HEARTBEAT_S: u64 = 5;
 
-/// Seconds without a word of a neighbour after which its link is down: three heartbeats.
-pub const LINK_SILENCE_S: u64 = 15;
-const _: () = assert!(LINK_SILENCE_S >= 3 * HEARTBEAT_S, "one lost in a stall is no outage");
+/// Milliseconds after which a mark is repeated when there is no news, so that both ends know that
+/// the link lives.
+pub const HEARTBEAT_MS: Limit = limit(5_000, 10, 3_600_000);
 
-/// Seconds without news after which a link compares its store with the neighbour's, and what a
+/// Heartbeats without a word of a neighbour after which its link is down: one lost in a stall is no
+/// outage.
+pub const SILENT_HEARTBEATS: u32 = 3;
+
+/// Milliseconds without news after which a link compares its store with the neighbour's, and what a
 /// neighbour may take to answer: a digest of a million clients takes a fraction of a second.
-pub const COMPARE_S: u64 = 10;
-pub const DIGEST_WAIT_S: u64 = 10;
+pub const COMPARE_MS: Limit = limit(10_000, 10, 3_600_000);
+pub const DIGEST_WAIT_MS: Limit = limit(10_000, 10, 3_600_000);
+
+/// Milliseconds for which two stores may differ before that is worth a warning: a repair takes a
+/// comparison or two.
+pub const DIFFER_MS: Limit = limit(60_000, 10, 3_600_000);
+
+/// Milliseconds until a compaction that failed, of a journal that can be appended to, is tried again.
+pub const COMPACT_REST_MS: Limit = limit(60_000, 10, 3_600_000);
+
+/// The long waits of a server, the table `[timing]` of herd.conf. The defaults suit every herd; tests
+/// shorten them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// For each part of the exchange that opens a link.
+    pub greeting: Duration,
+    /// Between marks when there is no news.
+    pub heartbeat: Duration,
+    /// Without news, before stores are compared.
+    pub compare: Duration,
+    /// For the answer to ASK.
+    pub digest_wait: Duration,
+    /// For which stores may differ without a warning.
+    pub differ: Duration,
+    /// After a compaction that failed.
+    pub compact_rest: Duration,
+}
+
+impl Timing {
+    /// Without a word for this long, a link is down.
+    pub fn silence(&self) -> Duration {
+        self.heartbeat * SILENT_HEARTBEATS
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        let ms = |limit: &Limit| Duration::from_millis(limit.default);
+        Timing {
+            greeting: ms(&GREETING_MS),
+            heartbeat: ms(&HEARTBEAT_MS),
+            compare: ms(&COMPARE_MS),
+            digest_wait: ms(&DIGEST_WAIT_MS),
+            differ: ms(&DIFFER_MS),
+            compact_rest: ms(&COMPACT_REST_MS),
+        }
+    }
+}
 
 /// Marks a link remembers that its neighbour has not confirmed: one a second for a quarter of an hour, in
 /// which a neighbour whose disk fails confirms none.
@@ -176,9 +226,6 @@ pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes a compaction writes a second: a million clients in some 3 s, beside which their reports go
 /// on at nearly full speed.
 pub const COMPACT_BYTES_PER_S: u64 = 40_000_000;
-
-/// Seconds until a compaction that failed, of a journal that can be appended to, is tried again.
-pub const COMPACT_REST_S: u64 = 60;
 
 /// Bytes that a worker keeps for the news of its next turn.
 pub const NEWS_KEPT_BYTES: usize = 256 * 1024;

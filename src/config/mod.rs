@@ -17,6 +17,7 @@ use log::LevelFilter;
 pub use validate::duration_s;
 
 use crate::journal::SyncMode;
+use crate::limits::Timing;
 use crate::places::{self, Places};
 use secrets::SecretFile;
 
@@ -81,6 +82,7 @@ pub struct Settings {
     pub forget_after_s: Option<u64>,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
+    pub timing: Timing,
     /// Answers every line with this and does nothing else. Not of herd.conf: `bench` sets it, to
     /// learn what the workers cost without the protocol and the store.
     pub echo: Option<Box<[u8]>>,

@@ -39,6 +39,8 @@ pub struct Raw {
     #[serde(default)]
     pub places: RawPlaces,
     #[serde(default)]
+    pub timing: RawTiming,
+    #[serde(default)]
     pub servers: BTreeMap<Spanned<String>, RawServer>,
 }
 
@@ -54,6 +56,17 @@ pub struct RawPlaces {
     pub total_timeout_s: Option<Spanned<i64>>,
     pub threads: Option<Spanned<i64>>,
     pub queue: Option<Spanned<i64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: [timing] with keys like compare_ms = 10000")]
+pub struct RawTiming {
+    pub greeting_ms: Option<Spanned<i64>>,
+    pub heartbeat_ms: Option<Spanned<i64>>,
+    pub compare_ms: Option<Spanned<i64>>,
+    pub digest_wait_ms: Option<Spanned<i64>>,
+    pub differ_ms: Option<Spanned<i64>>,
+    pub compact_rest_ms: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]

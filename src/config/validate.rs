@@ -8,11 +8,11 @@ use std::time::Duration;
 use log::LevelFilter;
 use toml::Spanned;
 
-use super::raw::{Problem, Raw, RawPlaces, RawServer, line_of};
+use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming, line_of};
 use super::secrets::SecretFile;
 use super::{Config, HostPort, Server, Settings};
 use crate::journal::SyncMode;
-use crate::limits::{self, Limit};
+use crate::limits::{self, Limit, Timing};
 use crate::places::{self, Provider};
 
 /// `text` is what it was read from, for the places of files that are opened later.
@@ -97,7 +97,21 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
         sync: sync_mode(raw.sync.as_ref())?,
         forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
+        timing: timing(&raw.timing)?,
         echo: None,
+    })
+}
+
+fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
+    let ms =
+        |value, limit, key: &str| number(value, limit, &format!("timing.{key}")).map(Duration::from_millis);
+    Ok(Timing {
+        greeting: ms(&raw.greeting_ms, &limits::GREETING_MS, "greeting_ms")?,
+        heartbeat: ms(&raw.heartbeat_ms, &limits::HEARTBEAT_MS, "heartbeat_ms")?,
+        compare: ms(&raw.compare_ms, &limits::COMPARE_MS, "compare_ms")?,
+        digest_wait: ms(&raw.digest_wait_ms, &limits::DIGEST_WAIT_MS, "digest_wait_ms")?,
+        differ: ms(&raw.differ_ms, &limits::DIFFER_MS, "differ_ms")?,
+        compact_rest: ms(&raw.compact_rest_ms, &limits::COMPACT_REST_MS, "compact_rest_ms")?,
     })
 }
 

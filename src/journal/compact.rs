@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::{Entries, Journal, Lines, SyncMode, replay, segment_path};
-use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES, COMPACT_REST_S};
+use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES};
 use crate::thread;
 
 /// Written under this name until it is whole.
@@ -61,10 +61,11 @@ impl Journal {
             Err(_) if self.stopping.load(Ordering::SeqCst) => {}
             // What is appended is kept all the same.
             Err(why) => {
-                self.active().rest_until = Some(Instant::now() + Duration::from_secs(COMPACT_REST_S));
+                self.active().rest_until = Some(Instant::now() + self.compact_rest);
+                let rest_s = self.compact_rest.as_secs_f64();
                 let folder = self.folder.display();
                 log::warn!(
-                    "journal {folder} cannot be compacted: {why}; it grows on, and is tried again in {COMPACT_REST_S} s"
+                    "journal {folder} cannot be compacted: {why}; it grows on, and is tried again in {rest_s} s"
                 );
             }
         }

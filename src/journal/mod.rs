@@ -11,10 +11,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::limits::Timing;
 pub use disk::{Disk, RealDisk, Segment};
 pub use entry::{EXTRA as ENTRY_EXTRA, Entries};
 pub use replay::{Replayed, scan};
@@ -46,6 +47,8 @@ pub struct Journal {
     degraded: AtomicBool,
     /// The server stops, and a compaction is not worth its wait.
     stopping: AtomicBool,
+    /// After a compaction that failed, how long until the next try.
+    compact_rest: Duration,
     /// Segments whose bad lines are nowhere else.
     held: Vec<u64>,
     /// Keeps a second process out for as long as it is open.
@@ -150,10 +153,16 @@ impl Journal {
             settling: RwLock::new(()),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            compact_rest: Timing::default().compact_rest,
             held: replayed.held.clone(),
             _lock: lock,
         };
         Ok((journal, replayed))
+    }
+
+    /// The same, with another rest after a compaction that failed.
+    pub fn resting(self, compact_rest: Duration) -> Journal {
+        Journal { compact_rest, ..self }
     }
 
     /// Whether nothing may be acknowledged that is not on the disk.

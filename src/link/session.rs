@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use crate::digest::{Digest, Parts};
-use crate::limits::{COMPARE_S, DIGEST_WAIT_S, LINK_SILENCE_S};
+use crate::limits::Timing;
 use crate::protocol::link::Verb;
 
 pub struct Session {
+    timing: Timing,
     /// When the neighbour last said or took something.
     heard: Duration,
     /// When a digest was asked for that has not come.
@@ -44,9 +45,9 @@ pub enum Heard {
 }
 
 impl Session {
-    pub fn new(now: Duration) -> Session {
+    pub fn new(timing: Timing, now: Duration) -> Session {
         let (quiet, asked_of) = ((0, now), State::default());
-        Session { heard: now, asked: None, quiet, asked_of, compared: None, refused: false }
+        Session { timing, heard: now, asked: None, quiet, asked_of, compared: None, refused: false }
     }
 
     /// It took what it was sent, or said something.
@@ -56,12 +57,12 @@ impl Session {
 
     /// Whether it has been silent for so long that the link is dead.
     pub fn is_silent(&self, now: Duration) -> bool {
-        now.saturating_sub(self.heard) > Duration::from_secs(LINK_SILENCE_S)
+        now.saturating_sub(self.heard) > self.timing.silence()
     }
 
     /// How long it may still be silent.
     pub fn patience(&self, now: Duration) -> Duration {
-        Duration::from_secs(LINK_SILENCE_S).saturating_sub(now.saturating_sub(self.heard))
+        self.timing.silence().saturating_sub(now.saturating_sub(self.heard))
     }
 
     /// Takes a line, without its newline.
@@ -81,14 +82,15 @@ impl Session {
     /// Whether it is time to ask for a digest: once there has been no news for a while, and not again
     /// before something has changed. What one server has forgotten another may have held against news.
     pub fn asks(&mut self, state: State, now: Duration) -> bool {
-        let past = |since: Duration, seconds| now.saturating_sub(since) > Duration::from_secs(seconds);
+        let Timing { compare, digest_wait, .. } = self.timing;
+        let past = |since: Duration, wait| now.saturating_sub(since) > wait;
         if state.news != self.quiet.0 {
             self.quiet = (state.news, now);
             return false;
         }
-        let asks = self.compared.is_none_or(|(then, at)| then != state && past(at, COMPARE_S))
-            && self.asked.is_none_or(|asked| past(asked, DIGEST_WAIT_S))
-            && past(self.quiet.1, COMPARE_S);
+        let asks = self.compared.is_none_or(|(then, at)| then != state && past(at, compare))
+            && self.asked.is_none_or(|asked| past(asked, digest_wait))
+            && past(self.quiet.1, compare);
         if asks {
             (self.asked, self.asked_of) = (Some(now), state);
         }
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_link_is_dead_after_fifteen_silent_seconds() {
-        let mut session = Session::new(at(0));
+        let mut session = Session::new(Timing::default(), at(0));
         assert!(!session.is_silent(at(15)) && session.is_silent(at(16)));
         assert_eq!([0, 14, 99].map(|now| session.patience(at(now)).as_secs()), [15, 1, 0]);
         assert_eq!(session.hear(b"SEEN 7", at(10)), Heard::Seen(7));
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn stores_are_compared_once_when_all_is_quiet() {
-        let mut session = Session::new(at(0));
+        let mut session = Session::new(Timing::default(), at(0));
         let of = |news| State { news, forgotten: 0 };
         assert!(!session.asks(of(5), at(1)) && !session.asks(of(5), at(11)));
         assert!(!session.asks(of(6), at(12)), "there was news");
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_since_is_a_reason_to_compare_again_but_not_all_the_time() {
-        let mut session = Session::new(at(0));
+        let mut session = Session::new(Timing::default(), at(0));
         let mut of = |forgotten, now| session.asks(State { news: 0, forgotten }, at(now));
         assert!(of(0, 11));
         let same = digest(&["a"]);
@@ -168,7 +170,7 @@ mod tests {
 
     #[test]
     fn refusals_are_reported_once() {
-        let mut session = Session::new(at(0));
+        let mut session = Session::new(Timing::default(), at(0));
         let said = ["? AT x", "? AT y", "DIGEST 1 zz"].map(|line| session.hear(line.as_bytes(), at(1)));
         assert_eq!(said, [Heard::Refusal, Heard::Nothing, Heard::Nothing]);
     }

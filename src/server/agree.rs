@@ -10,7 +10,7 @@ use super::neighbours::ASKER;
 use super::socket;
 use crate::config::{Config, Server};
 use crate::digest::Digest;
-use crate::limits::{DIGEST_WAIT_S, LINK_LINE_MAX};
+use crate::limits::LINK_LINE_MAX;
 use crate::link::{Dialer, Identity, Keys};
 use crate::protocol::link::Verb;
 use crate::thread;
@@ -29,9 +29,6 @@ struct Answer {
 
 /// How long to wait before servers that differ are asked again.
 const REST: Duration = Duration::from_millis(200);
-
-/// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(DIGEST_WAIT_S);
 
 impl Agreement {
     /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
@@ -78,10 +75,11 @@ impl fmt::Display for Agreement {
 /// Asks all at once, so that one that hangs costs its own time and nobody else's.
 fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> {
     let asked: Vec<_> = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain).collect();
+    let patience = config.settings.timing.digest_wait;
     let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
     std::thread::scope(|scope| {
         for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
-            let started = thread::spawn_scoped(scope, "asker", || *answer = ask(server, keys));
+            let started = thread::spawn_scoped(scope, "asker", || *answer = ask(server, keys, patience));
             // Without room for a thread it stays unasked, and says so.
             drop(started);
         }
@@ -89,11 +87,14 @@ fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> 
     asked.into_iter().map(|(server, _)| server.name.clone()).zip(answers).collect()
 }
 
-fn ask(server: &Server, keys: &Keys) -> io::Result<Answer> {
+/// `patience` is how long a server may take to answer.
+fn ask(server: &Server, keys: &Keys, patience: Duration) -> io::Result<Answer> {
     let mut last = io::Error::other("no address");
     for address in server.address.resolve()? {
-        match socket::dial(address, None, PATIENCE) {
-            Ok(stream) => return converse(stream, server, keys).map_err(explain),
+        match socket::dial(address, None, patience) {
+            Ok(stream) => {
+                return converse(stream, server, keys, patience).map_err(|why| explain(why, patience));
+            }
             Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
         }
     }
@@ -101,10 +102,10 @@ fn ask(server: &Server, keys: &Keys) -> io::Result<Answer> {
 }
 
 /// In place of what the system says of a read that took too long.
-fn explain(why: io::Error) -> io::Error {
+fn explain(why: io::Error, patience: Duration) -> io::Error {
     match why.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            let why = format!("it accepts, and says nothing for {DIGEST_WAIT_S} s; does it hang?");
+            let why = format!("it accepts, and says nothing for {} s; does it hang?", patience.as_secs_f64());
             io::Error::new(io::ErrorKind::TimedOut, why)
         }
         _ => why,
@@ -125,9 +126,9 @@ impl Read for Patient {
     }
 }
 
-fn converse(mut stream: TcpStream, server: &Server, keys: &Keys) -> io::Result<Answer> {
+fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, patience: Duration) -> io::Result<Answer> {
     let mut reader =
-        BufReader::new(Patient { stream: stream.try_clone()?, until: Instant::now() + PATIENCE });
+        BufReader::new(Patient { stream: stream.try_clone()?, until: Instant::now() + patience });
     let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
     let mut said = Vec::new();
     let dialer = Dialer::greet(&own, socket::random()?, &mut said);

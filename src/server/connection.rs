@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::poller::Interest;
 use super::socket;
 use crate::config::Settings;
-use crate::limits::{HANDSHAKE_S, LINGER_S};
+use crate::limits::LINGER_S;
 use crate::link::Listener;
 use crate::node::Peer;
 
@@ -185,7 +185,7 @@ impl Connection {
             return Some((self.taken + settings.write_timeout, "it does not read its replies"));
         }
         if matches!(self.phase, Phase::Open) && self.is_greeting() {
-            return Some((self.heard + Duration::from_secs(HANDSHAKE_S), UNPROVEN));
+            return Some((self.heard + settings.timing.greeting, UNPROVEN));
         }
         match (&self.phase, settings.idle_timeout) {
             // One that has just got its replies, late as it or they may be, has its time to say more.

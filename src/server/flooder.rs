@@ -17,7 +17,7 @@ use super::link::Outlet;
 use super::marker::Marker;
 use super::socket;
 use super::turns::Turns;
-use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES, FLOOD_SMALL_BYTES};
+use crate::limits::{FLOOD_BATCHES, FLOOD_DRAIN_BYTES, FLOOD_SMALL_BYTES, Timing};
 use crate::link::{Lag, Mark};
 use crate::logging::{Sink, Wire};
 use crate::node::{News, Node, Source};
@@ -59,6 +59,7 @@ impl Flood {
         node: Arc<Node>,
         turns: Arc<[Turns]>,
         sink: Arc<Sink>,
+        timing: Timing,
     ) -> io::Result<(Flood, JoinHandle<()>)> {
         let (channel, batches) = bounded(FLOOD_BATCHES);
         let began = Instant::now();
@@ -67,7 +68,7 @@ impl Flood {
         let mut flooder = Flooder {
             batches,
             sender: sender.clone(),
-            marker: Marker::new(node.clone(), turns, channel.clone(), began),
+            marker: Marker::new(node.clone(), turns, channel.clone(), began, timing.heartbeat),
         };
         let flooder = thread::spawn("flooder", move || flooder.run())?;
         Ok((Flood { channel, sender, links, node, began }, flooder))

@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::flooder::Message;
 use super::turns::Turns;
-use crate::limits::{HEARTBEAT_S, MARK_S, TURNS_LOOK_MS};
+use crate::limits::{MARK_S, TURNS_LOOK_MS};
 use crate::link::Mark;
 use crate::node::Node;
 
@@ -20,6 +20,7 @@ pub struct Marker {
     turns: Arc<[Turns]>,
     channel: Sender<Message>,
     began: Instant,
+    heartbeat: Duration,
     /// The last one sent.
     last: Mark,
     /// The next, and the turns it waits for.
@@ -30,11 +31,17 @@ pub struct Marker {
 
 impl Marker {
     /// Marks are timed from `began` on.
-    pub fn new(node: Arc<Node>, turns: Arc<[Turns]>, channel: Sender<Message>, began: Instant) -> Marker {
+    pub fn new(
+        node: Arc<Node>,
+        turns: Arc<[Turns]>,
+        channel: Sender<Message>,
+        began: Instant,
+        heartbeat: Duration,
+    ) -> Marker {
         let now = Instant::now();
         let last = Mark { epoch: 0, total: 0, at: Duration::ZERO };
-        let (look_at, beat_at) = (now + Duration::from_secs(MARK_S), now + Duration::from_secs(HEARTBEAT_S));
-        Marker { node, turns, channel, began, last, closing: None, look_at, beat_at }
+        let (look_at, beat_at) = (now + look_every(heartbeat), now + heartbeat);
+        Marker { node, turns, channel, began, heartbeat, last, closing: None, look_at, beat_at }
     }
 
     /// When to call `look` again.
@@ -53,8 +60,8 @@ impl Marker {
             // A channel that is full is tried again at the next look.
             if turns.is_empty() && self.channel.try_send(Message::Mark(*mark)).is_ok() {
                 (self.last, self.closing) = (*mark, None);
-                self.look_at = now + Duration::from_secs(MARK_S);
-                self.beat_at = now + Duration::from_secs(HEARTBEAT_S);
+                self.look_at = now + look_every(self.heartbeat);
+                self.beat_at = now + self.heartbeat;
             } else {
                 self.look_at = now + Duration::from_millis(TURNS_LOOK_MS);
             }
@@ -69,11 +76,16 @@ impl Marker {
             self.look_at = now;
             return None;
         }
-        self.look_at = now + Duration::from_secs(MARK_S);
+        self.look_at = now + look_every(self.heartbeat);
         if now < self.beat_at {
             return None;
         }
-        self.beat_at = now + Duration::from_secs(HEARTBEAT_S);
+        self.beat_at = now + self.heartbeat;
         Some(self.last)
     }
+}
+
+/// How often to look for news, or for a heartbeat that is due.
+fn look_every(heartbeat: Duration) -> Duration {
+    Duration::from_secs(MARK_S).min(heartbeat)
 }

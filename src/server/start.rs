@@ -18,7 +18,7 @@ use super::tally::Tally;
 use super::turns::Turns;
 use super::worker::Worker;
 use super::{Desk, Server, Shared, socket};
-use crate::config::{self, Config, HostPort};
+use crate::config::{self, Config, HostPort, Settings};
 use crate::journal::{Journal, RealDisk, SyncMode};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing};
@@ -48,7 +48,7 @@ impl Server {
         let node = Node::new(&own.name, settings.max_ahead_ns).forgetting(settings.forget_after_s);
         let node = Arc::new(node.keeping_first(keeps_first));
         let (journal, seen) = match folder {
-            Some(folder) => open_journal(&folder, settings.sync, &node)?,
+            Some(folder) => open_journal(&folder, &settings, &node)?,
             None => (None, Vec::new()),
         };
         let incarnation = u64::from_be_bytes(socket::random()?);
@@ -57,7 +57,8 @@ impl Server {
         seen.iter().for_each(|line| neighbours.recall(line));
         let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
         let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
-        let (flood, flooder) = Flood::start(outlets, node.clone(), turns.clone(), sink.clone())?;
+        let (flood, flooder) =
+            Flood::start(outlets, node.clone(), turns.clone(), sink.clone(), settings.timing)?;
         let (keeper, keeper_thread) = Keeper::start(node.clone())?;
         let journaling = journal.clone().map(|journal| {
             Journaling::start(Journaled { journal, node: node.clone(), neighbours: neighbours.clone() })
@@ -106,12 +107,12 @@ impl Server {
 #[expect(clippy::type_complexity, reason = "two things that only `start` takes apart")]
 fn open_journal(
     folder: &Path,
-    mode: SyncMode,
+    settings: &Settings,
     node: &Node,
 ) -> io::Result<(Option<Arc<Journal>>, Vec<Vec<u8>>)> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
     let now_ns = socket::posix_ns();
-    let (journal, replayed) = Journal::open(folder, mode, Box::new(RealDisk), |line| {
+    let (journal, replayed) = Journal::open(folder, settings.sync, Box::new(RealDisk), |line| {
         if line.starts_with(b"SEEN ") {
             seen.push(line.to_vec());
             return true;
@@ -127,7 +128,7 @@ fn open_journal(
         seen.clear();
         log::warn!("{} lines of the journal are bad, and neighbours are asked for everything", replayed.bad);
     }
-    Ok((Some(Arc::new(journal)), seen))
+    Ok((Some(Arc::new(journal.resting(settings.timing.compact_rest))), seen))
 }
 
 /// The links of a server and what it knows of its neighbours' addresses. Names are left to the
@@ -157,6 +158,7 @@ fn links(
             plain: other.plain,
             refill: other.refill,
             write_timeout: config.settings.write_timeout,
+            timing: config.settings.timing,
         };
         links.push(Link::new(number, settings, node.clone(), neighbours.clone(), sink.clone())?);
     }

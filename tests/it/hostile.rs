@@ -123,7 +123,12 @@ fn a_mob_is_served_through_and_everything_it_took_is_given_back() {
 
 #[test]
 fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
-    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "log_level = \"warn\"", &[]);
+    let herd = Herd::new(
+        &["Goloman", "Hands"],
+        &[("Goloman", "Hands")],
+        "log_level = \"warn\"\ntiming.greeting_ms = 500",
+        &[],
+    );
     let goloman = herd.start("Goloman");
     let hello = format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8);
     for nonsense in [

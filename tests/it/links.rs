@@ -243,12 +243,12 @@ fn a_returning_neighbour_is_sent_only_what_it_lacks() {
 #[test]
 fn servers_that_hang_are_asked_at_once_and_told_by_name() {
     let names = ["Goloman", "Hands", "Welsh", "Wilkes"];
-    let herd = Herd::new(&names, &[], "", &[]);
+    let herd = Herd::new(&names, &[], "timing.digest_wait_ms = 1000", &[]);
     let _goloman = herd.start("Goloman");
     let _hung = names[1..].iter().map(|name| herd.listen_as(name)).collect::<Vec<_>>();
     let (status, stdout, _) = run(herd.folder.path(), &["--agree"]);
     assert_eq!(status, Some(1), "{stdout}");
-    assert_eq!(stdout.matches("it accepts, and says nothing for 10 s").count(), 3, "{stdout}");
+    assert_eq!(stdout.matches("it accepts, and says nothing for 1 s").count(), 3, "{stdout}");
     assert!(stdout.lines().any(|line| line.starts_with("Goloman           0 ")), "{stdout}");
 }
 
@@ -288,7 +288,7 @@ fn tell_all(servers: &[Server], line: &str) {
 
 #[test]
 fn stores_that_differ_though_the_link_was_never_down_are_mended() {
-    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "", &[]);
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "timing.compare_ms = 500", &[]);
     let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
     hands.wait_to_know("kiwi", &tell(&goloman, "kiwi"));
     // Somebody speaks as this very start of Goloman and keeps from it what it says: only Hands knows

@@ -14,7 +14,7 @@ use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
-use crate::limits::LINK_SILENCE_S;
+use crate::limits::Timing;
 use crate::link::{Due, Session};
 use crate::logging::{Sink, Wire};
 use crate::node::Node;
@@ -34,6 +34,7 @@ pub struct LinkSettings {
     /// A plain one gets the whole store on every return.
     pub refill: bool,
     pub write_timeout: Duration,
+    pub timing: Timing,
 }
 
 /// A link's thread: owns the outgoing socket.
@@ -75,6 +76,7 @@ impl Link {
         let mut wire = Wire::new(&sink);
         wire.with_neighbour(&settings.name);
         let health = Health::new(&settings.name, settings.write_timeout);
+        let session = Session::new(settings.timing, Duration::ZERO);
         let link = Link {
             settings,
             node,
@@ -83,7 +85,7 @@ impl Link {
             health,
             input: Vec::new(),
             began: Instant::now(),
-            session: Session::new(Duration::ZERO),
+            session,
             sink,
             wire,
         };
@@ -146,7 +148,7 @@ impl Link {
     /// told to stop or the connection fails.
     fn serve(&mut self, stream: &Arc<TcpStream>) -> io::Result<()> {
         self.outlet.watch(stream)?;
-        self.session = Session::new(self.now());
+        self.session = Session::new(self.settings.timing, self.now());
         let Some(welcome) = self.greet(stream)? else { return Ok(()) };
         self.outlet.open(Some(stream.clone()), welcome.incarnation, welcome.seen);
         if welcome.seen == 0 && welcome.count > 0 && self.node.store.count() > 0 {
@@ -167,7 +169,7 @@ impl Link {
                 self.read(stream)?;
             }
             if self.session.is_silent(self.now()) {
-                let why = format!("it said nothing for {LINK_SILENCE_S} s");
+                let why = format!("it said nothing for {} s", self.settings.timing.silence().as_secs_f64());
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
         }

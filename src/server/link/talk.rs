@@ -12,7 +12,7 @@ use super::super::keeper::digest;
 use super::super::socket;
 use super::Link;
 use crate::digest::Digest;
-use crate::limits::{DIGEST_WAIT_S, HANDSHAKE_S, LINK_LINE_MAX};
+use crate::limits::LINK_LINE_MAX;
 use crate::link::{Dialer, Heard, State, Welcome};
 use crate::logging::Escaped;
 use crate::protocol::link::Verb;
@@ -24,9 +24,13 @@ impl Link {
         let (neighbours, index) = (self.neighbours.clone(), self.outlet.index());
         let dialer = Dialer::greet(&neighbours.own, socket::random()?, &mut said);
         say(stream, &said)?;
-        let until = Instant::now() + Duration::from_secs(HANDSHAKE_S);
+        let until = Instant::now() + self.settings.timing.greeting;
         let Some(line) = self.next_line(stream, until)? else {
-            return if self.outlet.is_stopping() { Ok(None) } else { Err(late("it does not answer HERD")) };
+            return if self.outlet.is_stopping() {
+                Ok(None)
+            } else {
+                Err(late("it does not answer HERD", self.settings.timing.greeting))
+            };
         };
         said.clear();
         let keys = neighbours.keys(Some(index));
@@ -40,7 +44,7 @@ impl Link {
     /// parts in which its digest differs. Without an answer it gets everything.
     pub(super) fn narrow(&mut self, stream: &TcpStream) -> io::Result<()> {
         say(stream, &ask())?;
-        let until = Instant::now() + Duration::from_secs(DIGEST_WAIT_S);
+        let until = Instant::now() + self.settings.timing.digest_wait;
         loop {
             let Some(line) = self.next_line(stream, until)? else { return Ok(()) };
             if let Some(theirs) = self.hear(&line) {
@@ -152,6 +156,6 @@ fn ask() -> Vec<u8> {
     line
 }
 
-fn late(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("{why} for {HANDSHAKE_S} s"))
+fn late(why: &str, wait: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("{why} for {} s", wait.as_secs_f64()))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use herd::digest::Digest;
-use herd::limits::{DIGEST_WAIT_S, FORGET_SWEEP_S, HANDSHAKE_S, HEARTBEAT_S};
+use herd::limits::{FORGET_SWEEP_S, Timing};
 use herd::link::{Dialer, Due, Heard, Identity, Key, Listener, Mark, Offered, Outbox, Seen, Session, State};
 use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
 use herd::protocol::link::{Nonce, Verb};
@@ -301,7 +301,7 @@ impl World {
             .iter()
             .map(|_| Link {
                 outbox: Outbox::with_room(room),
-                session: Session::new(Duration::ZERO),
+                session: Session::new(Timing::default(), Duration::ZERO),
                 stage: Stage::Down,
                 conn: usize::MAX,
                 incarnation: 0,
@@ -434,7 +434,7 @@ impl World {
                 let at = self.soon(self.settings.flood_delay);
                 self.at(at, Event::Flood { server, start });
             }
-        } else if now - it.beat >= HEARTBEAT_S * SECOND {
+        } else if now - it.beat >= micros(Timing::default().heartbeat) {
             it.beat = now;
             let mark = it.last_mark;
             self.mark(server, mark);
@@ -493,9 +493,9 @@ impl World {
         let dialer = Dialer::greet(&self.servers[server].own, nonce, &mut said);
         let found = &mut self.servers[server].links[link];
         (found.conn, found.stage) = (conn, Stage::Greeting(Some(dialer)));
-        found.session = Session::new(Duration::from_micros(self.now));
+        found.session = Session::new(Timing::default(), Duration::from_micros(self.now));
         self.put(conn, true, said);
-        self.at(self.now + HANDSHAKE_S * SECOND, Event::Timeout { server, link, conn });
+        self.at(self.now + micros(Timing::default().greeting), Event::Timeout { server, link, conn });
     }
 
     fn dial_later(&mut self, server: usize, link: usize) {
@@ -759,7 +759,10 @@ impl World {
             found.stage = Stage::Narrowing;
             self.put(conn, true, said);
             if narrows {
-                self.at(self.now + DIGEST_WAIT_S * SECOND, Event::Timeout { server, link, conn });
+                self.at(
+                    self.now + micros(Timing::default().digest_wait),
+                    Event::Timeout { server, link, conn },
+                );
             } else {
                 self.open_up(server, link, conn);
             }
@@ -819,4 +822,8 @@ impl World {
 
 fn name(index: usize) -> String {
     format!("S{index}")
+}
+
+fn micros(time: Duration) -> Time {
+    time.as_micros() as Time
 }
