@@ -47,7 +47,7 @@ fn lines(bytes: &[u8]) {
         for item in &news.items {
             let record = news.record(item);
             assert!(is_at(record.line()) && !record.line().contains(&b'\n'));
-            assert!(Node::new("Hands", None).restore(record.line(), 0, &mut Vec::new()));
+            assert!(Node::new("Hands", None).restore(record.line(), &mut Vec::new()));
         }
     }
 }
@@ -77,7 +77,7 @@ fn segments(bytes: &[u8]) {
     let mut scratch = Vec::new();
     let mut take = |line: &[u8]| {
         kept.push(line);
-        node.restore(line, 0, &mut scratch) || line.starts_with(b"SEEN ")
+        node.restore(line, &mut scratch) || line.starts_with(b"SEEN ")
     };
     let scanned = journal::scan(&mut &bytes[..], &mut replayed, &mut take, &mut |_| bad += 1, &mut |_| {});
     assert!(scanned.is_ok());

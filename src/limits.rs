@@ -198,6 +198,24 @@ pub const TURNS_LOOK_MS: u64 = 5;
 /// Jobs that may wait for the keeper: one a link, and some who ask.
 pub const KEEPER_JOBS: usize = 64;
 
+/// Milliseconds by which the clocks of two neighbours may differ before that is worth a warning, and
+/// is reckoned with when clients are forgotten. Machines that set theirs by the network differ by less
+/// than one; a person who sets one by hand comes as close as this.
+pub const CLOCKS_APART_MS: u64 = 10_000;
+
+/// Seconds for which it counts that some clock of the herd is behind, after it was last measured: the
+/// word passes from server to server with each heartbeat.
+pub const CLOCK_TOLD_S: u64 = 600;
+
+/// Milliseconds that this machine's clock may gain or lose between two looks, before that is a jump;
+/// and seconds after a jump in which nobody is forgotten, so that neighbours can say what they think of it.
+pub const CLOCK_STEP_MS: u64 = 2_000;
+pub const CLOCK_SETTLE_S: u64 = 60;
+
+/// Records that a neighbour is spared as it closed the link over them, the oldest of which is tried
+/// again: it has other bounds than this server, which no version of herd has.
+pub const REFUSED_MAX: usize = 64;
+
 /// Bytes a neighbour may say in one line: a digest, mostly.
 pub const LINK_LINE_MAX: usize = 16 * 1024;
 

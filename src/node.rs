@@ -2,7 +2,7 @@
 //! what they read; it has no socket and no clock of its own.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::limits::NEWS_KEPT_BYTES;
 use crate::places::Lookup;
@@ -18,6 +18,8 @@ pub struct Node {
     max_ahead_ns: Option<u64>,
     /// A client not heard of for so long is unknown.
     forget_after_s: Option<u64>,
+    /// By so many seconds later, as the clock that stamped its record may be behind ours.
+    lead_s: AtomicU64,
     /// Reports are learned when they are kept, rather than as they come.
     keeps_first: bool,
     /// Reports cannot be kept as safe as they must be, and are refused.
@@ -110,6 +112,8 @@ pub enum Silence {
     Learned,
     /// A neighbour's AT line that is none; it is counted.
     Dropped(Malformed),
+    /// A neighbour's record that is to be forgotten already; it is counted.
+    Past,
     /// A neighbour's AT line without its newline, which may be the stump of another.
     Unterminated,
 }
@@ -138,7 +142,8 @@ impl Node {
     pub fn new(name: &str, max_ahead_ns: Option<u64>) -> Node {
         let (name, store) = (name.into(), Store::default());
         let read_only = AtomicBool::new(false);
-        Node { name, max_ahead_ns, forget_after_s: None, keeps_first: false, read_only, store }
+        let lead_s = AtomicU64::new(0);
+        Node { name, max_ahead_ns, forget_after_s: None, lead_s, keeps_first: false, read_only, store }
     }
 
     /// The same, forgetting clients not heard of for so long.
@@ -160,22 +165,26 @@ impl Node {
         self.read_only.load(Ordering::SeqCst)
     }
 
+    /// How far the slowest clock of the herd is behind ours, in s: nobody is forgotten before it says so.
+    pub fn set_lead_s(&self, lead_s: u64) {
+        self.lead_s.store(lead_s, Ordering::Relaxed);
+    }
+
     /// Records heard by their origin before this second are forgotten.
     pub fn oldest_s(&self, now_ns: u64) -> Option<i64> {
-        let after_s = i64::try_from(self.forget_after_s?).unwrap_or(i64::MAX);
+        let after_s = self.forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
+        let after_s = i64::try_from(after_s).unwrap_or(i64::MAX);
         Some(((now_ns / 1_000_000_000) as i64).saturating_sub(after_s))
     }
 
-    /// Learns an AT line that was kept; false if it is none.
-    pub fn restore(&self, line: &[u8], now_ns: u64, scratch: &mut Vec<u8>) -> bool {
+    /// Learns an AT line that was kept; false if it is none. What is to be forgotten is so later: no
+    /// neighbour has said yet what it thinks of our clock.
+    pub fn restore(&self, line: &[u8], scratch: &mut Vec<u8>) -> bool {
         let Ok(Command::At(parts)) = Command::parse(line) else { return false };
         scratch.clear();
         let offsets = Offsets::write(&parts, scratch);
-        let record = Record::new(&scratch[..], offsets);
-        if !self.is_past(&record, now_ns) {
-            // What is superseded in the same journal is no news.
-            let _ = self.store.learn(&record, self.oldest_s(now_ns));
-        }
+        // What is superseded in the same journal is no news.
+        let _ = self.store.learn(&Record::new(&scratch[..], offsets), None);
         true
     }
 
@@ -321,9 +330,11 @@ impl Node {
         let offsets = Offsets::write(parts, &mut news.lines);
         let record = Record::new(&news.lines[start..], offsets);
         // What has been forgotten here does not come back from one who is slower to.
-        let is_past = self.is_past(&record, now_ns);
-        let learned = if is_past { Learned::Stale } else { self.store.learn(&record, self.oldest_s(now_ns)) };
-        match learned {
+        if self.is_past(&record, now_ns) {
+            news.lines.truncate(start);
+            return Reply::Silence(Silence::Past);
+        }
+        match self.store.learn(&record, self.oldest_s(now_ns)) {
             Learned::News => news.commit(start, offsets, from, false),
             Learned::Stale => news.lines.truncate(start),
         }

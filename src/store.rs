@@ -166,6 +166,17 @@ impl Store {
         }
     }
 
+    /// How many clients' records were learned after an epoch.
+    pub fn count_after(&self, epoch: u32) -> u64 {
+        let newer = |bucket: usize| {
+            let clients = self.lock();
+            let bucket = &clients.buckets[bucket];
+            let is_newer = |record: &&StoredRecord| record.epoch() > epoch;
+            if bucket.latest > epoch { bucket.table.iter().filter(is_newer).count() as u64 } else { 0 }
+        };
+        self.buckets().map(newer).sum()
+    }
+
     /// Ends the epoch and returns it with the news so far: whatever is learned from here on is of a
     /// later one.
     pub fn close_epoch(&self) -> (u32, u64) {
@@ -301,6 +312,7 @@ mod tests {
         assert_eq!(learn(&store, "AT G +0 plum +1+1 2"), Learned::News);
         assert_eq!(wanted(&store, &Wanted::After(second)), ["AT G +0 plum +1+1 2"]);
         assert_eq!(wanted(&store, &Wanted::After(0)).len(), 3);
+        assert_eq!([0, first, second, second + 1].map(|epoch| store.count_after(epoch)), [3, 2, 1, 0]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::LevelFilter;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use validate::duration_s;
 
@@ -141,6 +142,25 @@ impl Config {
     pub fn open_places(&self) -> Result<Arc<dyn Places>, ConfigError> {
         let (path, line) = (self.path.clone(), self.places_line);
         places::open(&self.places).map_err(|why| ConfigError { path, line, why })
+    }
+
+    /// A number that is the same for all herd.confs that say the same of the herd: its servers with
+    /// their addresses and neighbours, and when clients are forgotten.
+    pub fn digest(&self) -> u64 {
+        let mut tables: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| {
+                let mut neighbours: Vec<_> =
+                    server.neighbours.iter().map(|&other| self.servers[other].name.as_str()).collect();
+                neighbours.sort_unstable();
+                let (name, address, neighbours) = (&server.name, &server.address, neighbours.join(","));
+                format!("{name} {address} {} {neighbours}", server.plain)
+            })
+            .collect();
+        tables.sort_unstable();
+        tables.push(format!("{:?}", self.settings.forget_after_s));
+        xxh3_64(tables.join("\n").as_bytes())
     }
 
     /// The index of a server.

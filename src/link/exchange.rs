@@ -1,14 +1,17 @@
 //! The exchange that opens a link: the dialer says who it is, the listener answers with its proof
 //! and what it has, the dialer proves itself. Nothing of it is trusted before.
 
+use super::clock::Meter;
 use super::keys::{self, Key, Role};
-use crate::protocol::link::{End, Nonce, Verb};
+use crate::protocol::link::{End, Nonce, Proof, Verb};
 
 /// A server as it presents itself on every link of this start.
 #[derive(Clone, Debug)]
 pub struct Identity {
     pub name: Box<str>,
     pub incarnation: u64,
+    /// The digest of what our herd.conf says of the herd.
+    pub conf: u64,
 }
 
 /// The dialing end of a connection, until the link is open.
@@ -24,16 +27,44 @@ pub struct Welcome {
     /// How many clients it knows.
     pub count: u64,
     pub incarnation: u64,
+    /// The digest of its herd.conf; None for one that knows nothing of DENIED, TIME and TWIN either.
+    pub conf: Option<u64>,
+    /// Its clock, in ns since 1970; 0 without `conf`.
+    pub now_ns: u64,
 }
 
-/// The listening end of a connection. The neighbour is nothing for one who is no server and only
-/// asks how far this one is.
+/// The listening end of a connection, once a dialer has said who it is.
 #[derive(Debug)]
-pub enum Listener {
-    /// A dialer said who it is, and has to prove it.
-    Greeted { neighbour: Option<u16>, incarnation: u64, nonce: Nonce, own: Nonce, seen: u32 },
-    /// It has.
-    Open { neighbour: Option<u16>, incarnation: u64 },
+pub struct Listener {
+    /// None for one who is no server and only asks how far this one is.
+    neighbour: Option<u16>,
+    /// Which of its starts.
+    incarnation: u64,
+    /// The digest of its herd.conf; None for one that knows nothing of DENIED, TIME and TWIN either.
+    conf: Option<u64>,
+    /// Compares its clock with ours.
+    pub meter: Meter,
+    /// None once it has proven who it is.
+    unproven: Option<Unproven>,
+}
+
+/// What the dialer's proof has to be about.
+#[derive(Debug)]
+struct Unproven {
+    nonce: Nonce,
+    own: Nonce,
+    seen: u32,
+}
+
+/// What a listener tells a dialer of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// What we have of the dialer's incarnation: all up to this epoch.
+    pub seen: u32,
+    /// How many clients we know.
+    pub count: u64,
+    /// Our clock, in ns since 1970.
+    pub now_ns: u64,
 }
 
 /// Why an end is not who it should be.
@@ -47,33 +78,75 @@ pub enum Denied {
     Other,
     /// The proof does not hold.
     Unproven,
-    /// It refuses us.
+    /// It refuses us; why it may say in its next line.
     Refused,
     /// It said something else than the exchange asks for.
     OutOfTurn,
+    /// This machine has no random bytes for a nonce.
+    NoRandomness,
 }
 
 impl Denied {
-    /// For the log: what is wrong and what to look at.
+    /// What is wrong with the other end, and what to look at.
     pub fn reason(self) -> &'static str {
         match self {
-            Denied::Unknown => "it is no neighbour of ours by its name; see herd.conf on both sides",
-            Denied::Elsewhere => "it dials from an address that is not its own in our herd.conf",
+            Denied::Unknown => {
+                "our herd.conf, as it was when this server started, names no such neighbour; if it does now, \
+                 restart this server"
+            }
+            Denied::Elsewhere => {
+                "our herd.conf, as it was when this server started, gives that server another address; if \
+                 it has the right one now, restart this server"
+            }
             Denied::Other => "another server listens there; see its address in herd.conf",
             Denied::Unproven => "its proof does not hold; compare the secret files of both sides",
             Denied::Refused => {
-                "it refuses us, and its log says why; if it is of another make, it needs plain = true"
+                "it refuses us, and its log says why; if it is not herd, it needs plain = true"
             }
             Denied::OutOfTurn => {
-                "it does not open a link as servers of this make do; if it is of another, it needs plain = true"
+                "it does not open a link as herd does; if it is another implementation, it needs plain = true"
             }
+            Denied::NoRandomness => "this machine has no random bytes to greet it with; see its kernel log",
+        }
+    }
+
+    /// What a listener that refuses a dialer says of the reason: the word of a DENIED line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Denied::Unknown => "unknown",
+            Denied::Elsewhere => "elsewhere",
+            Denied::Other => "other",
+            Denied::Unproven => "unproven",
+            Denied::Refused => "refused",
+            Denied::OutOfTurn => "turn",
+            Denied::NoRandomness => "random",
+        }
+    }
+
+    /// What the word of a DENIED line means to the dialer `own` of `listener`, and what to do there.
+    pub fn told(word: &[u8], own: &str, listener: &str) -> String {
+        match word {
+            b"unknown" => format!(
+                "it refuses us: the herd.conf that {listener} read when it started does not name {own} as its \
+                 neighbour; if the file does now, restart {listener}"
+            ),
+            b"elsewhere" => format!(
+                "it refuses us: the herd.conf that {listener} read when it started gives {own} another address \
+                 than the one we dial from; if the file has the right one now, restart {listener}"
+            ),
+            b"unproven" => format!(
+                "it refuses our proof: compare the secret files of {own} and {listener}, and send SIGHUP to the \
+                 one whose file was changed"
+            ),
+            b"random" => "its machine has no random bytes to greet us with; see its kernel log".to_owned(),
+            _ => Denied::Refused.reason().to_owned(),
         }
     }
 }
 
 impl Identity {
     fn end(&self, nonce: Nonce) -> End<'_> {
-        End { name: self.name.as_bytes(), incarnation: self.incarnation, nonce }
+        End { name: self.name.as_bytes(), incarnation: self.incarnation, nonce, conf: Some(self.conf) }
     }
 }
 
@@ -96,8 +169,8 @@ impl Dialer {
         keys: &[Key],
         out: &mut Vec<u8>,
     ) -> Result<Welcome, Denied> {
-        let Some(Verb::Welcome { end, seen, count, proof }) = Verb::parse(line) else {
-            // One of another make refuses what it does not know in the same words.
+        let Some(Verb::Welcome { end, seen, count, proof, now_ns }) = Verb::parse(line) else {
+            // Another implementation refuses what it does not know in the same words.
             return Err(if line.starts_with(b"? HERD ") { Denied::Refused } else { Denied::OutOfTurn });
         };
         if end.name != listener.as_bytes() {
@@ -108,62 +181,68 @@ impl Dialer {
             return Err(Denied::Unproven);
         }
         Verb::Proof(keys::prove(keys, Role::Dialer, &us, &end, seen)).write(out);
-        Ok(Welcome { seen, count, incarnation: end.incarnation })
+        Ok(Welcome { seen, count, incarnation: end.incarnation, conf: end.conf, now_ns })
     }
 }
 
 impl Listener {
-    /// Answers a dialer that says it is this neighbour; `seen` is what we have of its incarnation,
-    /// `nonce` is fresh.
+    /// Answers a dialer that says it is this neighbour; `nonce` is fresh.
     pub fn welcome(
         own: &Identity,
         nonce: Nonce,
         neighbour: Option<u16>,
         dialer: &End<'_>,
         keys: &[Key],
-        (seen, count): (u32, u64),
+        standing: Standing,
         out: &mut Vec<u8>,
     ) -> Listener {
-        let end = own.end(nonce);
+        let Standing { seen, count, now_ns } = standing;
+        let end = End { conf: dialer.conf.and(Some(own.conf)), ..own.end(nonce) };
         let proof = keys::prove(keys, Role::Listener, dialer, &end, seen);
-        Verb::Welcome { end, seen, count, proof }.write(out);
-        let (incarnation, theirs) = (dialer.incarnation, dialer.nonce);
-        Listener::Greeted { neighbour, incarnation, nonce: theirs, own: nonce, seen }
+        Verb::Welcome { end, seen, count, proof, now_ns }.write(out);
+        let unproven = Unproven { nonce: dialer.nonce, own: nonce, seen };
+        Listener {
+            neighbour,
+            incarnation: dialer.incarnation,
+            conf: dialer.conf,
+            meter: Meter::default(),
+            unproven: Some(unproven),
+        }
     }
 
-    /// The neighbour that it is or says it is.
+    /// The neighbour that it is or says it is; None for one who only asks.
     pub fn neighbour(&self) -> Option<u16> {
-        match self {
-            Listener::Greeted { neighbour, .. } | Listener::Open { neighbour, .. } => *neighbour,
-        }
+        self.neighbour
     }
 
     /// Which of its starts.
     pub fn incarnation(&self) -> u64 {
-        match self {
-            Listener::Greeted { incarnation, .. } | Listener::Open { incarnation, .. } => *incarnation,
-        }
+        self.incarnation
+    }
+
+    /// The digest of its herd.conf; None for one that knows nothing of DENIED, TIME and TWIN either.
+    pub fn conf(&self) -> Option<u64> {
+        self.conf
+    }
+
+    /// Whether it has proven who it is.
+    pub fn is_open(&self) -> bool {
+        self.unproven.is_none()
     }
 
     /// Takes the dialer's proof: the link is open then.
     ///
     /// # Errors
     /// The proof does not hold, or was given before.
-    pub fn prove(
-        &mut self,
-        proof: &crate::protocol::link::Proof,
-        own: &Identity,
-        name: &str,
-        keys: &[Key],
-    ) -> Result<(), Denied> {
-        let Listener::Greeted { neighbour, incarnation, nonce, own: ours, seen } = *self else {
+    pub fn prove(&mut self, proof: &Proof, own: &Identity, name: &str, keys: &[Key]) -> Result<(), Denied> {
+        let Some(Unproven { nonce, own: ours, seen }) = self.unproven else {
             return Err(Denied::OutOfTurn);
         };
-        let dialer = End { name: name.as_bytes(), incarnation, nonce };
+        let dialer = End { name: name.as_bytes(), incarnation: self.incarnation, nonce, conf: self.conf };
         if !keys::holds(proof, keys, Role::Dialer, &dialer, &own.end(ours), seen) {
             return Err(Denied::Unproven);
         }
-        *self = Listener::Open { neighbour, incarnation };
+        self.unproven = None;
         Ok(())
     }
 }
@@ -174,7 +253,7 @@ mod tests {
     use crate::protocol::link::NONCE_BYTES;
 
     fn identity(name: &str) -> Identity {
-        Identity { name: name.into(), incarnation: 7 }
+        Identity { name: name.into(), incarnation: 7, conf: 3 }
     }
 
     /// Goloman dials Hands; each has keys of its own idea. The line Hands answers may be changed.
@@ -183,13 +262,15 @@ mod tests {
         let (mut hello, mut welcome, mut proof) = (Vec::new(), Vec::new(), Vec::new());
         let dialer = Dialer::greet(&goloman, [1; NONCE_BYTES], &mut hello);
         let Some(Verb::Hello(end)) = Verb::parse(hello.trim_ascii_end()) else { panic!("a greeting") };
+        let standing = Standing { seen: 5, count: 9, now_ns: 11 };
         let mut listener =
-            Listener::welcome(&hands, [2; NONCE_BYTES], Some(0), &end, listens, (5, 9), &mut welcome);
+            Listener::welcome(&hands, [2; NONCE_BYTES], Some(0), &end, listens, standing, &mut welcome);
         let answer = change(welcome);
         let opened = dialer.answer(answer.trim_ascii_end(), &goloman, "Hands", dials, &mut proof)?;
         let Some(Verb::Proof(proof)) = Verb::parse(proof.trim_ascii_end()) else { panic!("a proof") };
         listener.prove(&proof, &hands, "Goloman", listens)?;
-        assert!(matches!(listener, Listener::Open { neighbour: Some(0), incarnation: 7 }));
+        assert_eq!((listener.neighbour(), listener.incarnation(), listener.conf()), (Some(0), 7, Some(3)));
+        assert!(listener.is_open());
         assert_eq!(listener.prove(&proof, &hands, "Goloman", listens), Err(Denied::OutOfTurn));
         Ok(opened)
     }
@@ -197,7 +278,7 @@ mod tests {
     #[test]
     fn ends_that_share_a_key_or_have_none_open_a_link() {
         let (old, new) = (Key::new(b"old"), Key::new(b"new"));
-        let opened = Ok(Welcome { seen: 5, count: 9, incarnation: 7 });
+        let opened = Ok(Welcome { seen: 5, count: 9, incarnation: 7, conf: Some(3), now_ns: 11 });
         assert_eq!(open(&[], &[], |line| line), opened);
         assert_eq!(open(std::slice::from_ref(&old), std::slice::from_ref(&old), |line| line), opened);
         // A key is replaced server by server.
@@ -205,6 +286,27 @@ mod tests {
         assert_eq!(open(&both, &[old.clone(), new.clone()], |line| line), opened);
         assert_eq!(open(std::slice::from_ref(&new), &both, |line| line), opened);
         assert_eq!(open(&[old], &[new], |line| line), Err(Denied::Unproven));
+    }
+
+    #[test]
+    fn one_that_knows_nothing_of_herd_confs_is_answered_in_its_own_words() {
+        let (hands, mut welcome) = (identity("Hands"), Vec::new());
+        let hello = b"HERD 1 Goloman 0000000000000007 00000000000000000000000000000002";
+        let Some(Verb::Hello(end)) = Verb::parse(hello) else { panic!("a greeting") };
+        let standing = Standing { seen: 5, count: 9, now_ns: 11 };
+        let listener =
+            Listener::welcome(&hands, [2; NONCE_BYTES], Some(0), &end, &[], standing, &mut welcome);
+        assert!(welcome.ends_with(b" 5 9 -\n"), "{}", welcome.escape_ascii());
+        assert_eq!(listener.conf(), None);
+    }
+
+    #[test]
+    fn every_reason_is_told_with_both_names_or_where_to_look() {
+        for why in [Denied::Unknown, Denied::Elsewhere, Denied::Unproven] {
+            let told = Denied::told(why.word().as_bytes(), "Wilkes", "Hands");
+            assert!(told.contains("Wilkes") && told.contains("Hands"), "{told}");
+        }
+        assert_eq!(Denied::told(b"of a later version", "Wilkes", "Hands"), Denied::Refused.reason());
     }
 
     #[test]

@@ -88,7 +88,7 @@ mod tests {
     use crate::protocol::link::NONCE_BYTES;
 
     const fn end(name: &[u8], incarnation: u64, nonce: u8) -> End<'_> {
-        End { name, incarnation, nonce: [nonce; NONCE_BYTES] }
+        End { name, incarnation, nonce: [nonce; NONCE_BYTES], conf: None }
     }
 
     #[test]

@@ -79,10 +79,19 @@ pub enum Due {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lag {
     pub is_up: bool,
-    /// Records it is not known to have, at most.
-    pub records: u64,
+    /// Clients of which it is not known to have the latest record.
+    pub clients: u64,
     /// Since when it is not known to have everything.
     pub time: Duration,
+}
+
+/// How far the sending has come, taken out from behind the link's lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    is_up: bool,
+    /// The neighbour has all up to this epoch, in which so many records had been news by then.
+    seen: u32,
+    confirmed: (u64, Duration),
 }
 
 impl Default for Outbox {
@@ -240,12 +249,19 @@ impl Outbox {
         Due::Nothing
     }
 
-    /// How far it is behind, when so many records have been news and it is so late.
-    pub fn lag(&self, total: u64, now: Duration) -> Lag {
+    pub fn position(&self) -> Position {
+        Position { is_up: self.is_up(), seen: self.seen, confirmed: self.confirmed }
+    }
+}
+
+impl Position {
+    /// How far the neighbour is behind, when so many records have been news and it is so late.
+    /// `count_after` counts the clients of which a record was learned after an epoch.
+    pub fn lag(&self, total: u64, now: Duration, count_after: impl FnOnce(u32) -> u64) -> Lag {
         let (confirmed, at) = self.confirmed;
-        let records = total.saturating_sub(confirmed);
-        let time = if records == 0 { Duration::ZERO } else { now.saturating_sub(at) };
-        Lag { is_up: self.is_up(), records, time }
+        let clients = if total <= confirmed { 0 } else { count_after(self.seen) };
+        let time = if clients == 0 { Duration::ZERO } else { now.saturating_sub(at) };
+        Lag { is_up: self.is_up, clients, time }
     }
 }
 
@@ -347,23 +363,27 @@ mod tests {
         outbox.seen(last - 1);
         assert_eq!(outbox.unseen(), 1);
         outbox.seen(last);
-        assert_eq!((outbox.unseen(), outbox.lag(last.into(), Duration::ZERO).records), (0, 0));
+        assert_eq!(
+            (outbox.unseen(), outbox.position().lag(last.into(), Duration::ZERO, |_| 1).clients),
+            (0, 0)
+        );
     }
 
     #[test]
-    fn lag_is_what_was_learned_since_the_last_mark_that_was_seen() {
+    fn lag_is_the_clients_learned_of_since_the_last_mark_that_was_seen() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         let now = Duration::from_secs(20);
+        let lag = |outbox: &Outbox, total| outbox.position().lag(total, now, |epoch| 100 - u64::from(epoch));
         outbox.open(0);
         assert!(matches!(outbox.take_due(), Due::Store(_)));
         assert!(outbox.mark(mark(1, 10), &mut out) && outbox.mark(mark(2, 15), &mut out));
-        assert_eq!(outbox.lag(18, now), Lag { is_up: true, records: 18, time: now });
+        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 100, time: now });
         outbox.seen(1);
-        assert_eq!(outbox.lag(18, now), Lag { is_up: true, records: 8, time: Duration::from_secs(10) });
+        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 99, time: Duration::from_secs(10) });
         outbox.close();
-        assert_eq!(outbox.lag(18, now), Lag { is_up: false, records: 8, time: Duration::from_secs(10) });
+        assert_eq!(lag(&outbox, 18), Lag { is_up: false, clients: 99, time: Duration::from_secs(10) });
         outbox.open(1);
         outbox.seen(9);
-        assert_eq!(outbox.lag(10, now), Lag { is_up: true, records: 0, time: Duration::ZERO });
+        assert_eq!(lag(&outbox, 10), Lag { is_up: true, clients: 0, time: Duration::ZERO });
     }
 }

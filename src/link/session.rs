@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::digest::{Digest, Parts};
 use crate::limits::Timing;
-use crate::protocol::link::Verb;
+use crate::protocol::link::{ClockReading, Verb};
 
 pub struct Session {
     timing: Timing,
@@ -19,9 +19,16 @@ pub struct Session {
     asked_of: State,
     /// What the store was when it was last compared, and when that was asked for.
     compared: Option<(State, Duration)>,
+    /// How often in a row a comparison has found a difference, and since when.
+    differences: (u32, Duration),
+    /// It was reported that they differ for long.
+    differs_for_long: bool,
     /// Its refusals have been reported.
     refused: bool,
 }
+
+/// How often the rest between comparisons that find a difference doubles.
+const DOUBLINGS_MAX: u32 = 4;
 
 /// How much has happened to a store: as long as it stands still, so does what the store knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +47,12 @@ pub enum Heard {
     Seen(u32),
     /// What it knows.
     Digest(Digest),
+    /// What its clock says.
+    Time(ClockReading),
+    /// Another server of our name has a link to it from this address, as it says.
+    Twin(Vec<u8>),
+    /// It refuses us for this reason, in the word of the exchange.
+    Denied(Vec<u8>),
     /// The first of its refusals.
     Refusal,
 }
@@ -47,7 +60,17 @@ pub enum Heard {
 impl Session {
     pub fn new(timing: Timing, now: Duration) -> Session {
         let (quiet, asked_of) = ((0, now), State::default());
-        Session { timing, heard: now, asked: None, quiet, asked_of, compared: None, refused: false }
+        Session {
+            timing,
+            heard: now,
+            asked: None,
+            quiet,
+            asked_of,
+            compared: None,
+            differences: (0, now),
+            differs_for_long: false,
+            refused: false,
+        }
     }
 
     /// It took what it was sent, or said something.
@@ -74,13 +97,17 @@ impl Session {
                 self.asked = None;
                 Digest::from_hex(count, sums).map_or(Heard::Nothing, Heard::Digest)
             }
+            Some(Verb::Time(reading)) => Heard::Time(reading),
+            Some(Verb::Twin(address)) => Heard::Twin(address.to_vec()),
+            Some(Verb::Denied(why)) => Heard::Denied(why.to_vec()),
             _ if std::mem::replace(&mut self.refused, true) => Heard::Nothing,
             _ => Heard::Refusal,
         }
     }
 
     /// Whether it is time to ask for a digest: once there has been no news for a while, and not again
-    /// before something has changed. What one server has forgotten another may have held against news.
+    /// before something has changed, or while they differ. What one server has forgotten another may
+    /// have held against news.
     pub fn asks(&mut self, state: State, now: Duration) -> bool {
         let Timing { compare, digest_wait, .. } = self.timing;
         let past = |since: Duration, wait| now.saturating_sub(since) > wait;
@@ -88,9 +115,13 @@ impl Session {
             self.quiet = (state.news, now);
             return false;
         }
-        let asks = self.compared.is_none_or(|(then, at)| then != state && past(at, compare))
-            && self.asked.is_none_or(|asked| past(asked, digest_wait))
-            && past(self.quiet.1, compare);
+        let (differences, _) = self.differences;
+        // A difference that stays is looked at again, and less and less often.
+        let rest = compare * 2u32.pow(differences.saturating_sub(1).min(DOUBLINGS_MAX));
+        let asks =
+            self.compared.is_none_or(|(then, at)| (then != state || differences > 0) && past(at, rest))
+                && self.asked.is_none_or(|asked| past(asked, digest_wait))
+                && past(self.quiet.1, compare);
         if asks {
             (self.asked, self.asked_of) = (Some(now), state);
         }
@@ -104,7 +135,26 @@ impl Session {
             return None;
         }
         self.compared = Some((self.asked_of, now));
-        Some(own.differing(theirs)).filter(|parts| !parts.is_empty())
+        let parts = own.differing(theirs);
+        if parts.is_empty() {
+            (self.differences, self.differs_for_long) = ((0, now), false);
+            return None;
+        }
+        let (count, since) = self.differences;
+        self.differences = (count.saturating_add(1), if count == 0 { now } else { since });
+        Some(parts)
+    }
+
+    /// Whether they have differed for so long that somebody should look; true once.
+    pub fn takes_note_of_difference(&mut self, now: Duration) -> bool {
+        let (count, since) = self.differences;
+        let is_long = count > 1 && now.saturating_sub(since) >= self.timing.differ;
+        is_long && !std::mem::replace(&mut self.differs_for_long, true)
+    }
+
+    /// Whether they have differed for long, and still did at the last comparison.
+    pub fn differs_for_long(&self) -> bool {
+        self.differs_for_long
     }
 }
 
@@ -149,9 +199,36 @@ mod tests {
         assert!(session.asks(of(6), at(36)));
         let parts = session.compare(&own, &theirs, 6, at(37)).expect("they differ");
         assert!(parts.has(b"b") && !parts.has(b"a"));
-        assert_eq!(session.compare(&own, &own, 6, at(37)), None);
-        session.hear(line.trim_ascii_end(), at(38));
-        assert!(!session.asks(of(6), at(99)), "they were compared");
+        assert!(!session.asks(of(6), at(46)) && session.asks(of(6), at(48)), "is it mended?");
+        session.hear(line.trim_ascii_end(), at(48));
+        assert_eq!(session.compare(&own, &own, 6, at(48)), None);
+        assert!(!session.asks(of(6), at(99)), "they are the same");
+    }
+
+    #[test]
+    fn a_difference_that_stays_is_noted_once_and_looked_at_less_and_less_often() {
+        let mut session = Session::new(Timing::default(), at(0));
+        let state = State { news: 5, forgotten: 0 };
+        let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
+        let mut line = Vec::new();
+        Verb::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
+        let mut compared = Vec::new();
+        let mut noted = Vec::new();
+        for now in 0..2_000 {
+            if session.asks(state, at(now)) {
+                session.hear(line.trim_ascii_end(), at(now));
+                assert!(session.compare(&own, &theirs, 5, at(now)).is_some());
+                compared.push(now);
+            }
+            if session.takes_note_of_difference(at(now)) {
+                noted.push(now);
+            }
+        }
+        assert!(compared.len() > 10 && compared.len() < 20, "{compared:?}");
+        assert_eq!(noted, [compared[0] + 60]);
+        assert!(session.differs_for_long());
+        assert_eq!(session.compare(&own, &own, 5, at(2_000)), None);
+        assert!(!session.differs_for_long());
     }
 
     #[test]

@@ -16,6 +16,11 @@ impl<'a> Fields<'a> {
         Fields { rest: line }
     }
 
+    /// All that is left, without the white space around it.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest.trim_ascii()
+    }
+
     /// Exactly `N` fields and no more, or nothing.
     pub fn exactly<const N: usize>(mut self) -> Option<[&'a [u8]; N]> {
         let mut fields: [&[u8]; N] = [&[]; N];

@@ -1,16 +1,23 @@
 //! What servers say to each other beside AT lines: the exchange that opens a link, marks and their
-//! acknowledgement, and the digest. `link` speaks it.
+//! acknowledgement, clocks, and the digest. `link` speaks it.
 //!
 //! ```text
-//! HERD 1 Goloman INCARNATION NONCE               the dialer, first
-//! HERD 1 Hands INCARNATION NONCE SEEN COUNT PROOF    the listener's answer
+//! HERD 1 Goloman INCARNATION NONCE [CONF]        the dialer, first
+//! HERD 1 Hands INCARNATION NONCE SEEN COUNT PROOF [CONF NOW]    the listener's answer
+//! DENIED WHY                                     the listener's, after a `? `, instead of all that follows
 //! PROOF PROOF                                    the dialer's; AT lines may follow
+//! TIME NOW ECHO HELD BEHIND AGE                  either's: what its clock says
 //! MARK EPOCH                                     all the dialer learned up to this epoch is sent
 //! SEEN EPOCH                                     the listener has it
+//! TWIN ADDRESS                                   the listener's: another server has your name
 //! ASK                                            the dialer wants to compare stores
-//! LAG NEIGHBOUR up|down RECORDS MS               the listener's, to `herd --agree` only
+//! LAG NEIGHBOUR up|down CLIENTS MS               the listener's, to `herd --agree` only
+//! NOTE TEXT                                      the same
 //! DIGEST COUNT SUMS                              the listener's
 //! ```
+//!
+//! What is in brackets is left out by one who knows only what is before it, and is then told nothing
+//! of DENIED, TIME, TWIN and NOTE.
 
 use super::decimal;
 use super::line::Fields;
@@ -32,6 +39,22 @@ pub struct End<'a> {
     pub incarnation: u64,
     /// Fresh for every connection.
     pub nonce: Nonce,
+    /// The digest of what its herd.conf says of the herd; None when it does not tell.
+    pub conf: Option<u64>,
+}
+
+/// What a clock says, and what is known of clocks that are behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The speaker's clock: ns since 1970.
+    pub now_ns: u64,
+    /// The reading of the other end that was heard last, and how many ms ago; 0 and 0 for none.
+    pub echo_ns: u64,
+    pub held_ms: u64,
+    /// By how many ms the slowest clock that the speaker knows of is behind its own, and how many ms
+    /// ago that was measured.
+    pub behind_ms: u64,
+    pub age_ms: u64,
 }
 
 /// A line between servers that is not an AT line.
@@ -45,8 +68,15 @@ pub enum Verb<'a> {
         /// Clients the listener knows.
         count: u64,
         proof: Proof,
+        /// The listener's clock in ns since 1970; with `conf`, or not at all.
+        now_ns: u64,
     },
+    /// Why a listener refuses a dialer, in a word that `link` knows.
+    Denied(&'a [u8]),
     Proof(Proof),
+    Time(ClockReading),
+    /// Another server of the dialer's name has a link from this address.
+    Twin(&'a [u8]),
     Mark(u32),
     Seen(u32),
     Ask,
@@ -54,11 +84,13 @@ pub enum Verb<'a> {
     Lag {
         name: &'a [u8],
         is_up: bool,
-        /// Records it is not known to have.
-        records: u64,
+        /// Clients of which it is not known to have the latest record.
+        clients: u64,
         /// Since when it is not known to have everything.
         ms: u64,
     },
+    /// Something that whoever runs the herd should know, in words.
+    Note(&'a [u8]),
     Digest {
         count: u64,
         /// Hexadecimal digits, which `digest` understands.
@@ -75,19 +107,32 @@ impl<'a> Verb<'a> {
     }
 
     /// The same once the first field is taken off.
-    pub fn of(keyword: &[u8], fields: Fields<'a>) -> Option<Verb<'a>> {
+    pub fn of(keyword: &[u8], mut fields: Fields<'a>) -> Option<Verb<'a>> {
         match keyword {
             b"HERD" => herd(fields),
             b"PROOF" => fields.exactly().and_then(|[text]| proof(text)).map(Verb::Proof),
+            b"DENIED" => fields.exactly().map(|[why]| Verb::Denied(why)),
+            b"TIME" => {
+                let [now_ns, echo_ns, held_ms, behind_ms, age_ms] = fields.exactly()?.map(number);
+                Some(Verb::Time(ClockReading {
+                    now_ns: now_ns?,
+                    echo_ns: echo_ns?,
+                    held_ms: held_ms?,
+                    behind_ms: behind_ms?,
+                    age_ms: age_ms?,
+                }))
+            }
+            b"TWIN" => fields.exactly().map(|[address]| Verb::Twin(address)),
+            b"NOTE" => Some(Verb::Note(fields.rest())).filter(|_| fields.next().is_some()),
             b"MARK" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Verb::Mark),
             b"SEEN" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Verb::Seen),
             b"ASK" => fields.exactly::<0>().map(|[]| Verb::Ask),
             b"LAG" => {
-                let [name, state, records, ms] = fields.exactly()?;
+                let [name, state, clients, ms] = fields.exactly()?;
                 let is_up = state == b"up";
                 let known = is_up || state == b"down";
-                let (records, ms) = (number(records)?, number(ms)?);
-                known.then_some(Verb::Lag { name, is_up, records, ms })
+                let (clients, ms) = (number(clients)?, number(ms)?);
+                known.then_some(Verb::Lag { name, is_up, clients, ms })
             }
             b"DIGEST" => {
                 let [count, sums] = fields.exactly()?;
@@ -100,12 +145,26 @@ impl<'a> Verb<'a> {
     /// Appends the line with its newline.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
-            Verb::Hello(end) => write_end(end, out),
-            Verb::Welcome { end, seen, count, proof } => {
+            Verb::Hello(end) => {
+                write_end(end, out);
+                write_conf(end.conf, out);
+            }
+            Verb::Welcome { end, seen, count, proof, now_ns } => {
                 write_end(end, out);
                 out.extend_from_slice(format!(" {seen} {count} ").as_bytes());
                 write_proof(proof, out);
+                if end.conf.is_some() {
+                    write_conf(end.conf, out);
+                    out.extend_from_slice(format!(" {now_ns}").as_bytes());
+                }
             }
+            Verb::Denied(why) => write_words(b"DENIED", why, out),
+            Verb::Time(ClockReading { now_ns, echo_ns, held_ms, behind_ms, age_ms }) => {
+                let said = format!("TIME {now_ns} {echo_ns} {held_ms} {behind_ms} {age_ms}");
+                out.extend_from_slice(said.as_bytes());
+            }
+            Verb::Twin(address) => write_words(b"TWIN", address, out),
+            Verb::Note(text) => write_words(b"NOTE", text, out),
             Verb::Proof(proof) => {
                 out.extend_from_slice(b"PROOF ");
                 write_proof(proof, out);
@@ -113,11 +172,11 @@ impl<'a> Verb<'a> {
             Verb::Mark(epoch) => out.extend_from_slice(format!("MARK {epoch}").as_bytes()),
             Verb::Seen(epoch) => out.extend_from_slice(format!("SEEN {epoch}").as_bytes()),
             Verb::Ask => out.extend_from_slice(b"ASK"),
-            Verb::Lag { name, is_up, records, ms } => {
+            Verb::Lag { name, is_up, clients, ms } => {
                 out.extend_from_slice(b"LAG ");
                 out.extend_from_slice(name);
                 let state = if *is_up { "up" } else { "down" };
-                out.extend_from_slice(format!(" {state} {records} {ms}").as_bytes());
+                out.extend_from_slice(format!(" {state} {clients} {ms}").as_bytes());
             }
             Verb::Digest { count, sums } => {
                 out.extend_from_slice(format!("DIGEST {count} ").as_bytes());
@@ -134,11 +193,35 @@ fn herd(mut fields: Fields<'_>) -> Option<Verb<'_>> {
     }
     let name = fields.next()?;
     let incarnation = u64::from_be_bytes(from_hex(fields.next()?)?);
-    let end = End { name, incarnation, nonce: from_hex(fields.next()?)? };
-    let Some(seen) = fields.next() else { return Some(Verb::Hello(end)) };
-    let [count, text] = fields.exactly()?;
-    let seen = number(seen).and_then(epoch)?;
-    Some(Verb::Welcome { end, seen, count: number(count)?, proof: proof(text)? })
+    let end = End { name, incarnation, nonce: from_hex(fields.next()?)?, conf: None };
+    let Some(first) = fields.next() else { return Some(Verb::Hello(end)) };
+    let Some(count) = fields.next() else {
+        return Some(Verb::Hello(End { conf: Some(conf(first)?), ..end }));
+    };
+    let (seen, count, proof) = (number(first).and_then(epoch)?, number(count)?, proof(fields.next()?)?);
+    let Some(theirs) = fields.next() else {
+        return Some(Verb::Welcome { end, seen, count, proof, now_ns: 0 });
+    };
+    let [now_ns] = fields.exactly()?;
+    let end = End { conf: Some(conf(theirs)?), ..end };
+    Some(Verb::Welcome { end, seen, count, proof, now_ns: number(now_ns)? })
+}
+
+fn conf(text: &[u8]) -> Option<u64> {
+    from_hex(text).map(u64::from_be_bytes)
+}
+
+fn write_conf(conf: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(conf) = conf {
+        out.push(b' ');
+        write_hex(&conf.to_be_bytes(), out);
+    }
+}
+
+fn write_words(keyword: &[u8], words: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(keyword);
+    out.push(b' ');
+    out.extend_from_slice(words);
 }
 
 fn write_end(end: &End<'_>, out: &mut Vec<u8>) {
@@ -201,18 +284,26 @@ mod tests {
 
     #[test]
     fn what_is_written_is_parsed_again_and_nothing_near_it_is() {
-        let end = End { name: b"Hands", incarnation: 0x0123_4567_89ab_cdef, nonce: [0xa5; NONCE_BYTES] };
+        let (incarnation, nonce) = (0x0123_4567_89ab_cdef, [0xa5; NONCE_BYTES]);
+        let end = End { name: b"Hands", incarnation, nonce, conf: None };
+        let told = End { conf: Some(0xfedc_ba98_7654_3210), ..end };
+        let reading = ClockReading { now_ns: 1, echo_ns: 2, held_ms: 3, behind_ms: 4, age_ms: u64::MAX };
         let verbs = [
             Verb::Hello(end),
-            Verb::Welcome { end, seen: 7, count: 12, proof: Some([0x5a; PROOF_BYTES]) },
-            Verb::Welcome { end, seen: u32::MAX, count: u64::MAX, proof: None },
+            Verb::Hello(told),
+            Verb::Welcome { end, seen: 7, count: 12, proof: Some([0x5a; PROOF_BYTES]), now_ns: 0 },
+            Verb::Welcome { end, seen: u32::MAX, count: u64::MAX, proof: None, now_ns: 0 },
+            Verb::Welcome { end: told, seen: 7, count: 12, proof: None, now_ns: 1_520_023_934 },
+            Verb::Denied(b"unknown"),
+            Verb::Time(reading),
+            Verb::Twin(b"127.0.0.1:5"),
             Verb::Proof(Some([1; PROOF_BYTES])),
             Verb::Proof(None),
             Verb::Mark(12),
             Verb::Seen(0),
             Verb::Ask,
-            Verb::Lag { name: b"Hands", is_up: true, records: 12, ms: 345 },
-            Verb::Lag { name: b"Hands", is_up: false, records: 0, ms: 0 },
+            Verb::Lag { name: b"Hands", is_up: true, clients: 12, ms: 345 },
+            Verb::Lag { name: b"Hands", is_up: false, clients: 0, ms: 0 },
             Verb::Digest { count: 3, sums: b"00ff" },
         ];
         for verb in verbs {
@@ -227,9 +318,18 @@ mod tests {
             }
             assert_eq!(Verb::parse(&[line, b" x"].concat()), None);
         }
+        let (mut line, text) = (Vec::new(), b"the clock of Hands is behind");
+        Verb::Note(text).write(&mut line);
+        assert_eq!(Verb::parse(line.trim_ascii_end()), Some(Verb::Note(text)));
         for line in [
             "HERD 2 Hands 0123456789abcdef 00000000000000000000000000000000",
             "HERD 1 Hands 0123456789ABCDEF 00000000000000000000000000000000",
+            "HERD 1 Hands 0123456789abcdef 00000000000000000000000000000000 x",
+            "HERD 1 Hands 0123456789abcdef 00000000000000000000000000000000 1 2 - 0123456789abcdef",
+            "TIME 1 2 3 4",
+            "TIME 1 2 3 4 -5",
+            "NOTE",
+            "NOTE  ",
             "MARK -1",
             "MARK 4294967296",
             "SEEN +1",

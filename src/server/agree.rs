@@ -11,7 +11,8 @@ use super::socket;
 use crate::config::{Config, Server};
 use crate::digest::Digest;
 use crate::limits::LINK_LINE_MAX;
-use crate::link::{Dialer, Identity, Keys};
+use crate::link::{Dialer, Identity, Keys, Offset, Welcome};
+use crate::logging::Escaped;
 use crate::protocol::link::Verb;
 use crate::thread;
 
@@ -23,9 +24,12 @@ pub struct Agreement {
 /// What one of them says.
 struct Answer {
     digest: Digest,
-    /// Its neighbours that are down or have not confirmed all it knows, in words.
-    lags: Vec<String>,
+    /// What is wrong, in sentences: neighbours that are down or far behind, and what else it says.
+    notes: Vec<String>,
 }
+
+/// News that is not confirmed for so long, in ms, is worth a line: a mark goes out every second.
+const CONFIRMED_MS: u64 = 5_000;
 
 /// How long to wait before servers that differ are asked again.
 const REST: Duration = Duration::from_millis(200);
@@ -53,17 +57,17 @@ impl Agreement {
     }
 }
 
-/// A line a server: its name, how many clients it knows, the number for what it knows of them, and
-/// its neighbours that are down or have not confirmed all of it.
+/// A line a server: its name, how many clients it knows, and the number for what it knows of them;
+/// below it a line for each thing that is wrong.
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.servers.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
         writeln!(f, "{:width$}  {:>10}  digest", "server", "clients")?;
         for (name, answer) in &self.servers {
             match answer {
-                Ok(Answer { digest, lags }) => {
-                    let lags: String = lags.iter().map(|lag| format!("  {lag}")).collect();
-                    writeln!(f, "{name:width$}  {:>10}  {:016x}{lags}", digest.count, digest.total())?;
+                Ok(Answer { digest, notes }) => {
+                    writeln!(f, "{name:width$}  {:>10}  {:016x}", digest.count, digest.total())?;
+                    notes.iter().try_for_each(|note| writeln!(f, "{:width$}  {note}", ""))?;
                 }
                 Err(why) => writeln!(f, "{name:width$}  {:>10}  {why}", "-")?,
             }
@@ -75,11 +79,12 @@ impl fmt::Display for Agreement {
 /// Asks all at once, so that one that hangs costs its own time and nobody else's.
 fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> {
     let asked: Vec<_> = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain).collect();
-    let patience = config.settings.timing.digest_wait;
+    let (patience, conf) = (config.settings.timing.digest_wait, config.digest());
     let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
     std::thread::scope(|scope| {
         for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
-            let started = thread::spawn_scoped(scope, "asker", || *answer = ask(server, keys, patience));
+            let asked = Asked { server, keys, conf, patience };
+            let started = thread::spawn_scoped(scope, "asker", move || *answer = ask(&asked));
             // Without room for a thread it stays unasked, and says so.
             drop(started);
         }
@@ -87,14 +92,21 @@ fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> 
     asked.into_iter().map(|(server, _)| server.name.clone()).zip(answers).collect()
 }
 
-/// `patience` is how long a server may take to answer.
-fn ask(server: &Server, keys: &Keys, patience: Duration) -> io::Result<Answer> {
+/// What it takes to ask one server.
+struct Asked<'a> {
+    server: &'a Server,
+    keys: &'a Keys,
+    /// The digest of the herd.conf it is asked by.
+    conf: u64,
+    /// How long it may take to answer.
+    patience: Duration,
+}
+
+fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
     let mut last = io::Error::other("no address");
-    for address in server.address.resolve()? {
-        match socket::dial(address, None, patience) {
-            Ok(stream) => {
-                return converse(stream, server, keys, patience).map_err(|why| explain(why, patience));
-            }
+    for address in asked.server.address.resolve()? {
+        match socket::dial(address, None, asked.patience) {
+            Ok(stream) => return converse(stream, asked).map_err(|why| explain(why, asked.patience)),
             Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
         }
     }
@@ -126,37 +138,68 @@ impl Read for Patient {
     }
 }
 
-fn converse(mut stream: TcpStream, server: &Server, keys: &Keys, patience: Duration) -> io::Result<Answer> {
-    let mut reader =
-        BufReader::new(Patient { stream: stream.try_clone()?, until: Instant::now() + patience });
-    let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
+fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
+    let until = Instant::now() + asked.patience;
+    let mut reader = BufReader::new(Patient { stream: stream.try_clone()?, until });
+    let incarnation = u64::from_be_bytes(socket::random()?);
+    let own = Identity { name: ASKER.into(), incarnation, conf: asked.conf };
     let mut said = Vec::new();
     let dialer = Dialer::greet(&own, socket::random()?, &mut said);
+    let sent_ns = socket::posix_ns();
     stream.write_all(&said)?;
     let welcome = line(&mut reader)?;
+    let heard_ns = socket::posix_ns();
     said.clear();
-    let opened = dialer.answer(&welcome, &own, &server.name, keys, &mut said);
-    opened.map_err(|why| io::Error::other(why.reason()))?;
+    let opened = dialer.answer(&welcome, &own, &asked.server.name, asked.keys, &mut said);
+    let welcome = opened.map_err(|why| io::Error::other(why.reason()))?;
     Verb::Ask.write(&mut said);
     stream.write_all(&said)?;
-    let mut lags = Vec::new();
+    let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
     loop {
         let answer = line(&mut reader)?;
         match Verb::parse(&answer) {
-            Some(Verb::Lag { name, is_up, records, ms }) if !is_up || records > 0 => {
-                let (name, state) = (String::from_utf8_lossy(name), if is_up { "" } else { "down, " });
-                let seconds = ms as f64 / 1e3;
-                lags.push(format!("{name}: {state}{records} records unconfirmed for {seconds:.1} s"));
-            }
-            Some(Verb::Lag { .. }) => {}
+            Some(Verb::Lag { name, is_up, clients, ms }) => notes.extend(lag(name, is_up, clients, ms)),
+            Some(Verb::Note(note)) => notes.push(Escaped(note).to_string()),
             Some(Verb::Digest { count, sums }) => {
                 let digest = Digest::from_hex(count, sums);
-                let digest = digest.ok_or_else(|| io::Error::other("its digest is of another make"))?;
-                return Ok(Answer { digest, lags });
+                let digest =
+                    digest.ok_or_else(|| io::Error::other("its digest is of another version of herd"))?;
+                return Ok(Answer { digest, notes });
             }
             _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
         }
     }
+}
+
+/// What a server's greeting tells: another herd.conf than the one it is asked by, or another time.
+fn notes_of(welcome: &Welcome, conf: u64, sent_ns: u64, heard_ns: u64) -> Vec<String> {
+    let Some(theirs) = welcome.conf else { return Vec::new() };
+    let mut notes = Vec::new();
+    if theirs != conf {
+        notes.push(
+            "its herd.conf, as it was when it started, is not this one; compare them, and restart it if its \
+             file has been changed"
+                .to_owned(),
+        );
+    }
+    let offset = Offset::between(welcome.now_ns, sent_ns, heard_ns).filter(Offset::is_apart);
+    notes.extend(offset.map(|offset| format!("its clock is {offset}; set it by the network")));
+    notes
+}
+
+/// What is wrong with a neighbour, if anything is: news takes a moment to be confirmed.
+fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
+    if is_up && (clients == 0 || ms < CONFIRMED_MS) {
+        return None;
+    }
+    let (name, seconds) = (Escaped(name), ms as f64 / 1e3);
+    let down = if is_up { "" } else { "down, " };
+    let behind = match clients {
+        0 => "and lacks nothing".to_owned(),
+        1 => format!("behind with 1 client for {seconds:.1} s"),
+        _ => format!("behind with {clients} clients for {seconds:.1} s"),
+    };
+    Some(format!("{name}: {down}{behind}, as far as this server can tell"))
 }
 
 /// The next line without its newline.

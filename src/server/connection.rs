@@ -28,6 +28,8 @@ pub struct Connection {
     pub link: Option<Box<Listener>>,
     /// A line of it has been taken up.
     pub has_spoken: bool,
+    /// The rest of a line that is too long is still to be dropped.
+    pub is_skipping: bool,
     /// What it kept was left because too much was unsent, and is to be taken up when all is sent.
     pub stalled: bool,
     /// Its last read filled the buffer: there is more where that came from.
@@ -82,6 +84,7 @@ impl Connection {
             is_link: false,
             link: None,
             has_spoken: false,
+            is_skipping: false,
             stalled: false,
             is_greedy: false,
             input: Vec::new(),
@@ -111,7 +114,7 @@ impl Connection {
     /// Whether it has said which neighbour it is and not proven it, for which it has its time from there
     /// on, however slowly it speaks.
     pub fn is_greeting(&self) -> bool {
-        matches!(self.link.as_deref(), Some(Listener::Greeted { .. }))
+        self.link.as_deref().is_some_and(|link| !link.is_open())
     }
 
     /// Sends replies behind those unsent; what the socket does not take at once is kept.

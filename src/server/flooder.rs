@@ -74,10 +74,15 @@ impl Flood {
         Ok((Flood { channel, sender, links, node, began }, flooder))
     }
 
-    /// How far each neighbour is behind.
+    /// How far each neighbour is behind. Walks the store for those that are.
     pub fn lags(&self) -> Vec<(&str, Lag)> {
-        let (news, now) = (self.node.store.news(), self.began.elapsed());
-        self.links.iter().map(|link| (link.name(), link.lag(news, now))).collect()
+        let (store, now) = (&self.node.store, self.began.elapsed());
+        self.links.iter().map(|link| (link.name(), link.lag(store, now))).collect()
+    }
+
+    /// What whoever runs the herd should know of the links, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        self.links.iter().flat_map(|link| link.notes()).collect()
     }
 
     /// A neighbour has dialled and proven itself.

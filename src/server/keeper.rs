@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::neighbours::Neighbours;
 use super::socket;
 use crate::digest::Digest;
-use crate::limits::{FORGET_SWEEP_S, KEEPER_JOBS};
+use crate::limits::{CLOCK_SETTLE_S, FORGET_SWEEP_S, KEEPER_JOBS};
+use crate::link::Steps;
 use crate::node::Node;
 use crate::thread;
 
@@ -32,9 +34,9 @@ const TICK: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// Starts the thread. It ends at `stop`.
-    pub fn start(node: Arc<Node>) -> io::Result<(Keeper, JoinHandle<()>)> {
+    pub fn start(node: Arc<Node>, neighbours: Arc<Neighbours>) -> io::Result<(Keeper, JoinHandle<()>)> {
         let (jobs, due) = bounded(KEEPER_JOBS);
-        let keeper = thread::spawn("keeper", move || run(&due, &node))?;
+        let keeper = thread::spawn("keeper", move || run(&due, &node, &neighbours))?;
         Ok((Keeper { jobs }, keeper))
     }
 
@@ -50,13 +52,16 @@ impl Keeper {
     }
 }
 
-fn run(due: &Receiver<Job>, node: &Node) {
+fn run(due: &Receiver<Job>, node: &Node, neighbours: &Neighbours) {
     let mut tick_at = Instant::now() + TICK;
-    let mut swept = 0;
+    let (mut swept, mut steps) = (0, Steps::starting(neighbours.now()));
     loop {
         // First, as jobs may wait without end, and be handed out however late it is.
         if Instant::now() >= tick_at {
-            forget(node, &mut swept);
+            neighbours.reckon(node);
+            if is_clock_settled(&mut steps, neighbours.now()) {
+                forget(node, &mut swept);
+            }
             tick_at = Instant::now() + TICK;
         }
         match due.recv_deadline(tick_at) {
@@ -65,6 +70,18 @@ fn run(due: &Receiver<Job>, node: &Node) {
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
+}
+
+/// Looks for jumps of our own clock: nothing is forgotten by one that has just jumped.
+fn is_clock_settled(steps: &mut Steps, now: Duration) -> bool {
+    if let Some(step_ns) = steps.look(socket::posix_ns(), now) {
+        let (seconds, side) =
+            (step_ns.unsigned_abs() / 1_000_000_000, if step_ns < 0 { "back" } else { "forward" });
+        log::warn!(
+            "the clock of this machine jumped {side} by {seconds} s; forgetting nobody for {CLOCK_SETTLE_S} s"
+        );
+    }
+    steps.is_settled(now)
 }
 
 /// The digest of what a server knows now.

@@ -12,6 +12,7 @@ mod keeper;
 mod link;
 mod marker;
 mod neighbours;
+mod oddities;
 mod poller;
 mod retry;
 mod slots;
@@ -87,10 +88,31 @@ pub struct Shared {
     starved: Tally,
     /// AT lines of neighbours that were none.
     dropped: Tally,
+    /// AT lines of neighbours that were cut off before their end, as when a link breaks.
+    cut: Tally,
     /// Links whose dialer was not who it should be.
     denied: Tally,
+    /// Records of neighbours that were to be forgotten when they came.
+    past: Tally,
     /// One a worker.
     turns: Arc<[Turns]>,
+}
+
+impl Shared {
+    /// What whoever runs the herd should know of this server, in sentences; nothing while all is well.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.neighbours.oddities.notes(self.neighbours.now());
+        notes.extend(self.flood.notes());
+        let counted = [
+            (
+                self.dropped.total(),
+                "AT lines of neighbours were dropped as no valid records; the log says why",
+            ),
+            (self.past.total(), "records of neighbours were too old when they came: forget_after had passed"),
+        ];
+        notes.extend(counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        notes
+    }
 }
 
 /// Where a worker is reached.

@@ -3,18 +3,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::link::exchange::{Denied, Identity, Listener};
-use crate::link::{KeyRing, Keys, Seen};
-use crate::node::{Peer, PeerKind};
-use crate::protocol::link::{End, Nonce, Proof};
+use super::oddities::Oddities;
+use super::socket;
+use crate::link::exchange::{Denied, Identity, Listener, Standing};
+use crate::link::{KeyRing, Keys, Meter, Seen};
+use crate::node::{Node, Peer, PeerKind};
+use crate::protocol::link::{ClockReading, End, Nonce, Proof};
 
 /// What neighbours are to know of us, and we of them.
 pub struct Neighbours {
     pub own: Identity,
     pub seen: Seen,
+    pub oddities: Oddities,
     list: Vec<Neighbour>,
     state: Mutex<State>,
+    began: Instant,
 }
 
 /// One of them, as herd.conf has it.
@@ -34,9 +39,49 @@ struct State {
 pub const ASKER: &str = "-";
 
 impl Neighbours {
-    pub fn new(own: Identity, list: Vec<Neighbour>, keys: KeyRing) -> Neighbours {
+    /// A clock that was behind is reckoned with for `hold`; a neighbour that lives says something every
+    /// `heartbeat`.
+    pub fn new(
+        own: Identity,
+        list: Vec<Neighbour>,
+        keys: KeyRing,
+        hold: Duration,
+        heartbeat: Duration,
+    ) -> Neighbours {
         let state = Mutex::new(State { addresses: Vec::new(), keys });
-        Neighbours { own, seen: Seen::default(), list, state }
+        let names = list.iter().map(|neighbour| neighbour.name.clone()).collect();
+        let oddities = Oddities::new(hold, heartbeat, own.conf, names);
+        Neighbours { own, seen: Seen::default(), oddities, list, state, began: Instant::now() }
+    }
+
+    /// Time since the start.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Has a node forget nobody before the slowest clock of the herd says so.
+    pub fn reckon(&self, node: &Node) {
+        node.set_lead_s(self.oddities.clocks.lead_s(self.now()));
+    }
+
+    /// A neighbour said what its clock reads. Returns what is to be said of ours.
+    pub fn hear_time(
+        &self,
+        meter: &mut Meter,
+        neighbour: Option<u16>,
+        theirs: &ClockReading,
+        node: &Node,
+    ) -> ClockReading {
+        let (now_ns, now) = (socket::posix_ns(), self.now());
+        let offset = meter.hear(theirs, now_ns, now);
+        if let Some(neighbour) = neighbour {
+            if let Some(offset) = offset {
+                self.oddities.measured(neighbour, offset, now);
+            }
+            self.oddities.clocks.told(neighbour, theirs.behind_ms, theirs.age_ms, now);
+            self.reckon(node);
+        }
+        meter.say(now_ns, now, self.oddities.clocks.slowest(now))
     }
 
     /// Replaces the addresses of one neighbour.
@@ -124,7 +169,8 @@ impl Neighbours {
             return Err(Denied::Elsewhere);
         }
         let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialer.incarnation));
-        Ok(Listener::welcome(&self.own, nonce, neighbour, dialer, &keys, (seen, count), out))
+        let standing = Standing { seen, count, now_ns: socket::posix_ns() };
+        Ok(Listener::welcome(&self.own, nonce, neighbour, dialer, &keys, standing, out))
     }
 
     /// Takes a dialer's proof.
@@ -132,13 +178,17 @@ impl Neighbours {
     /// # Errors
     /// It does not hold.
     pub fn prove(&self, link: &mut Listener, proof: &Proof) -> Result<(), Denied> {
-        let neighbour = link.neighbour();
-        let name = neighbour.and_then(|index| self.list.get(usize::from(index)));
-        let name = name.map_or(ASKER, |neighbour| neighbour.name.as_str());
+        let (name, neighbour) = (self.name_of(link), link.neighbour());
         link.prove(proof, &self.own, name, &self.keys(neighbour))
     }
 
-    /// The neighbour of this name, or nothing for one who only asks.
+    /// The name that a dialer proves, or says it is.
+    pub fn name_of(&self, link: &Listener) -> &str {
+        let known = link.neighbour().and_then(|index| self.list.get(usize::from(index)));
+        known.map_or(ASKER, |neighbour| neighbour.name.as_str())
+    }
+
+    /// The neighbour of this name, or None for one who only asks.
     fn named(&self, name: &[u8]) -> Result<Option<u16>, Denied> {
         if name == ASKER.as_bytes() {
             return Ok(None);
@@ -167,10 +217,10 @@ mod tests {
     use crate::protocol::link::NONCE_BYTES;
 
     fn neighbours(keys: KeyRing) -> Neighbours {
-        let own = Identity { name: "Goloman".into(), incarnation: 1 };
+        let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
         let list = [("A", false), ("B", false), ("C", true)];
         let list = list.map(|(name, plain)| Neighbour { name: name.into(), plain }).into();
-        let neighbours = Neighbours::new(own, list, keys);
+        let neighbours = Neighbours::new(own, list, keys, Duration::ZERO, Duration::from_secs(5));
         let at = |text: &str| -> SocketAddr { text.parse().expect("an address") };
         neighbours.update(0, &[at("10.0.0.1:1"), at("[::1]:1")]);
         neighbours.update(1, &[at("127.0.0.1:2")]);
@@ -225,7 +275,7 @@ mod tests {
     #[test]
     fn a_name_is_believed_at_its_address_or_with_a_secret_to_prove_it() {
         let welcome = |neighbours: &Neighbours, name: &str, address: &str| {
-            let dialer = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES] };
+            let dialer = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES], conf: None };
             let address = address.parse().expect("an address");
             let link = neighbours.welcome(&dialer, address, [1; NONCE_BYTES], 0, &mut Vec::new());
             link.map(|link| link.neighbour())

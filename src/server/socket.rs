@@ -60,10 +60,24 @@ pub fn dial(target: SocketAddr, source: Option<IpAddr>, write_timeout: Duration)
         let _ = socket.bind(&SocketAddr::new(source, 0).into());
     }
     socket.connect_timeout(&target.into(), Duration::from_secs(LINK_CONNECT_TIMEOUT_S))?;
+    refuse_self(&socket)?;
     socket.set_tcp_nodelay(true)?;
     keep_alive(SockRef::from(&socket))?;
     socket.set_write_timeout(Some(write_timeout))?;
     Ok(socket.into())
+}
+
+/// A port of this machine on which nobody listens may be given to the very socket that dials it, which
+/// then is connected to itself, and keeps the server out that is to listen there.
+fn refuse_self(socket: &Socket) -> io::Result<()> {
+    let own = socket.local_addr()?.as_socket();
+    if own.is_none() || own != socket.peer_addr()?.as_socket() {
+        return Ok(());
+    }
+    // By a reset: a close in good order would keep the port taken for a minute.
+    socket.set_linger(Some(Duration::ZERO))?;
+    let why = "nobody listens there; the system connected us to ourselves";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, why))
 }
 
 /// Has the kernel find out when the other end of a link is gone without a word.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -52,14 +52,14 @@ impl Server {
             None => (None, Vec::new()),
         };
         let incarnation = u64::from_be_bytes(socket::random()?);
-        let own = Identity { name: own.name.as_str().into(), incarnation };
+        let own = Identity { name: own.name.as_str().into(), incarnation, conf: config.digest() };
         let (neighbours, links) = links(config, index, own, keys, &node, &sink)?;
         seen.iter().for_each(|line| neighbours.recall(line));
         let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
         let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
         let (flood, flooder) =
             Flood::start(outlets, node.clone(), turns.clone(), sink.clone(), settings.timing)?;
-        let (keeper, keeper_thread) = Keeper::start(node.clone())?;
+        let (keeper, keeper_thread) = Keeper::start(node.clone(), neighbours.clone())?;
         let journaling = journal.clone().map(|journal| {
             Journaling::start(Journaled { journal, node: node.clone(), neighbours: neighbours.clone() })
         });
@@ -86,7 +86,9 @@ impl Server {
             refused: Tally::default(),
             starved: Tally::default(),
             dropped: Tally::default(),
+            cut: Tally::default(),
             denied: Tally::default(),
+            past: Tally::default(),
             turns,
         });
         shared.desks[0].load.set_at_work(true);
@@ -111,13 +113,12 @@ fn open_journal(
     node: &Node,
 ) -> io::Result<(Option<Arc<Journal>>, Vec<Vec<u8>>)> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
-    let now_ns = socket::posix_ns();
     let (journal, replayed) = Journal::open(folder, settings.sync, Box::new(RealDisk), |line| {
         if line.starts_with(b"SEEN ") {
             seen.push(line.to_vec());
             return true;
         }
-        node.restore(line, now_ns, &mut scratch)
+        node.restore(line, &mut scratch)
     })?;
     if replayed.bytes > 0 {
         let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
@@ -145,7 +146,9 @@ fn links(
     let own = &config.servers[index];
     let others: Vec<_> = own.neighbours.iter().map(|&other| &config.servers[other]).collect();
     let known = others.iter().map(|other| Neighbour { name: other.name.clone(), plain: other.plain });
-    let neighbours = Arc::new(Neighbours::new(identity, known.collect(), keys));
+    let Settings { forget_after_s, timing, .. } = &config.settings;
+    let hold = Duration::from_secs(forget_after_s.unwrap_or(0));
+    let neighbours = Arc::new(Neighbours::new(identity, known.collect(), keys, hold, timing.heartbeat));
     let mut links = Vec::with_capacity(others.len());
     for (number, other) in (0..).zip(&others) {
         if let Ok(ip) = other.address.host.parse() {

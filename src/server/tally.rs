@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A counter with a log line that repeats at most once a second.
+/// A counter with a log line that repeats at most once a second, or after another rest.
 pub struct Tally {
     total: AtomicU64,
+    rest: Duration,
     began: Instant,
     /// When the next line may be logged, in ms after `began`.
     next_ms: AtomicU64,
@@ -15,17 +16,27 @@ const REST: Duration = Duration::from_secs(1);
 
 impl Default for Tally {
     fn default() -> Tally {
-        Tally { total: AtomicU64::new(0), began: Instant::now(), next_ms: AtomicU64::new(0) }
+        Tally::with_rest(REST)
     }
 }
 
 impl Tally {
+    /// One whose line repeats at most once in this time.
+    pub fn with_rest(rest: Duration) -> Tally {
+        Tally { total: AtomicU64::new(0), rest, began: Instant::now(), next_ms: AtomicU64::new(0) }
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
     /// Counts one more and, unless that was done within the last second, calls `say` with the total.
     pub fn count(&self, say: impl FnOnce(u64)) {
         let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
         let now_ms = self.began.elapsed().as_millis() as u64;
         let next_ms = self.next_ms.load(Ordering::Relaxed);
-        let then_ms = now_ms + REST.as_millis() as u64;
+        let then_ms = now_ms + self.rest.as_millis() as u64;
         let won = now_ms >= next_ms
             && self.next_ms.compare_exchange(next_ms, then_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if won {

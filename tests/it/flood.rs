@@ -289,8 +289,11 @@ fn a_server_that_refuses_our_lines_is_reported() {
     let b = Server::start(theirs.path(), "B");
     let a = Server::start(ours.path(), "A");
     let line = a.ask("IAMAT c +1+1 1\n");
-    a.wait_for_log("link to B is down: it refuses us");
-    b.wait_for_log("it is no neighbour of ours by its name");
+    a.wait_for_log(
+        "link to B is down: it refuses us: the herd.conf that B read when it started does not name A as its \
+         neighbour; if the file does now, restart B",
+    );
+    b.wait_for_log("which calls itself A: our herd.conf, as it was when this server started, names no such");
     assert_eq!(b.knows("c"), None, "{line}");
 }
 

@@ -126,7 +126,7 @@ fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
     let herd = Herd::new(
         &["Goloman", "Hands"],
         &[("Goloman", "Hands")],
-        "log_level = \"warn\"\ntiming.greeting_ms = 500",
+        "log_level = \"warn\"\ntiming.greeting_ms = 1500",
         &[],
     );
     let goloman = herd.start("Goloman");

@@ -99,6 +99,12 @@ impl Talk<'_> {
     fn answer(&mut self, bytes: &[u8]) -> usize {
         let mut done = 0;
         while self.may_reply() {
+            if self.connection.is_skipping {
+                done += self.skip(&bytes[done..]);
+                if self.connection.is_skipping {
+                    break;
+                }
+            }
             let rest = &bytes[done..];
             let (text, terminated) = match memchr(b'\n', rest) {
                 Some(end) => (&rest[..end], true),
@@ -108,6 +114,10 @@ impl Talk<'_> {
             let is_last = !terminated && self.connection.eof;
             let length = if is_last { text.len() } else { line::without_cr(text).len() };
             if length > self.line_max(text) {
+                if self.is_record(text) {
+                    self.drop_long();
+                    continue;
+                }
                 self.refuse_long(text);
                 return bytes.len();
             }
@@ -140,13 +150,41 @@ impl Talk<'_> {
         matches!(self.connection.phase, Phase::Open) && unsent < self.shared.settings.max_unsent
     }
 
-    /// A neighbour's AT line carries a name and a difference more than the client's line it tells of.
+    /// `max_line` bounds what clients say; what one server took, every server takes.
     fn line_max(&self, text: &[u8]) -> usize {
         let max_line = self.shared.settings.max_line;
-        let head = &text[..text.len().min(max_line)];
-        let from_neighbour =
-            text.len() > max_line && node::is_at(head) && self.peer_kind() != PeerKind::Stranger;
-        if from_neighbour { limits::at_line_max(max_line) } else { max_line }
+        if text.len() > max_line && self.is_record(text) { limits::AT_LINE_MAX } else { max_line }
+    }
+
+    /// Whether a line is a neighbour's and about a record, by its beginning.
+    fn is_record(&self, text: &[u8]) -> bool {
+        let head = &text[..text.len().min(self.shared.settings.max_line)];
+        node::is_at(head) && self.peer_kind() != PeerKind::Stranger
+    }
+
+    /// A neighbour's AT line that is longer than any server's is dropped, and hides none behind it.
+    fn drop_long(&mut self) {
+        self.connection.is_skipping = true;
+        self.shared.dropped.count(|total| {
+            let (address, max) = (self.connection.address, limits::AT_LINE_MAX);
+            log::warn!("dropped an AT line of {address}: it is longer than {max} bytes; {total} so far");
+        });
+    }
+
+    /// Drops what is left of a line that is too long; returns its length here.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        match memchr(b'\n', bytes) {
+            Some(end) => {
+                self.connection.is_skipping = false;
+                end + 1
+            }
+            None => {
+                if self.connection.eof {
+                    self.connection.is_skipping = false;
+                }
+                bytes.len()
+            }
+        }
     }
 
     /// Asked anew of a stranger: a name may have been resolved since it connected.
@@ -225,7 +263,17 @@ impl Talk<'_> {
                     why.reason()
                 );
             }),
-            Silence::Unterminated => self.shared.dropped.count(|total| {
+            Silence::Past => {
+                self.learned();
+                self.shared.past.count(|total| {
+                    let address = self.connection.address;
+                    log::info!(
+                        "dropped a record from {address}: it was last heard longer than forget_after ago; \
+                         {total} so far"
+                    );
+                });
+            }
+            Silence::Unterminated => self.shared.cut.count(|total| {
                 let address = self.connection.address;
                 log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
             }),

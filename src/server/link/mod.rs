@@ -15,7 +15,7 @@ use super::retry::{Backoff, Health};
 use super::socket;
 use crate::config::HostPort;
 use crate::limits::Timing;
-use crate::link::{Due, Session};
+use crate::link::{Due, Meter, Session};
 use crate::logging::{Sink, Wire};
 use crate::node::Node;
 pub use outlet::Outlet;
@@ -50,6 +50,15 @@ pub struct Link {
     began: Instant,
     /// The connection's.
     session: Session,
+    meter: Meter,
+    /// Which of the neighbour's starts is at its other end.
+    incarnation: u64,
+    /// Where it leads to, once it stands.
+    peer: Option<SocketAddr>,
+    /// What the neighbour's clock is asked at, if it tells.
+    ask_time_at: Option<Duration>,
+    /// The last thing it said was that it refuses this.
+    last_refused: Option<Vec<u8>>,
     sink: Arc<Sink>,
     wire: Wire,
 }
@@ -86,6 +95,11 @@ impl Link {
             input: Vec::new(),
             began: Instant::now(),
             session,
+            meter: Meter::default(),
+            incarnation: 0,
+            peer: None,
+            ask_time_at: None,
+            last_refused: None,
             sink,
             wire,
         };
@@ -120,9 +134,11 @@ impl Link {
         let served = self.connect().and_then(|stream| {
             let stream = Arc::new(stream);
             self.input.clear();
-            self.serve(&stream).inspect_err(|_| {
+            self.serve(&stream).map_err(|why| {
                 // It may have closed because it refused us, and said so.
-                let _ = self.read(&stream);
+                let said = self.read(&stream).err().filter(|said| said.kind() == io::ErrorKind::Other);
+                self.spare_refused();
+                said.unwrap_or(why)
             })
         });
         served.map_or_else(Ended::Failed, |()| Ended::Stopped)
@@ -149,7 +165,10 @@ impl Link {
     fn serve(&mut self, stream: &Arc<TcpStream>) -> io::Result<()> {
         self.outlet.watch(stream)?;
         self.session = Session::new(self.settings.timing, self.now());
+        (self.meter, self.last_refused) = (Meter::default(), None);
+        self.peer = stream.peer_addr().ok();
         let Some(welcome) = self.greet(stream)? else { return Ok(()) };
+        self.incarnation = welcome.incarnation;
         self.outlet.open(Some(stream.clone()), welcome.incarnation, welcome.seen);
         if welcome.seen == 0 && welcome.count > 0 && self.node.store.count() > 0 {
             self.narrow(stream)?;
@@ -164,7 +183,9 @@ impl Link {
                 return Ok(());
             }
             self.compare_when_quiet();
-            let timeout = self.health.proven_in().unwrap_or(LOOK).min(LOOK);
+            self.ask_time_when_due();
+            let timeout =
+                self.health.proven_in().unwrap_or(LOOK).min(LOOK).min(self.settings.timing.heartbeat);
             if self.outlet.wait(Some(timeout))? {
                 self.read(stream)?;
             }
@@ -187,14 +208,19 @@ impl Link {
         loop {
             match self.outlet.next() {
                 Due::Nothing => return Ok(()),
-                Due::Lines { bytes, logged } => send(self, &bytes, logged)?,
+                Due::Lines { bytes, logged } => {
+                    // Of those that wait behind the rest of a line each is whole.
+                    let taken = self.outlet.taken(&bytes);
+                    send(self, &taken, logged.min(taken.len()))?;
+                }
                 Due::Store(wanted) => {
                     let mut lines = Vec::new();
                     for bucket in self.node.store.buckets() {
                         lines.clear();
                         self.node.store.copy_bucket(bucket, &wanted, &mut lines);
-                        if !lines.is_empty() {
-                            send(self, &lines, 0)?;
+                        let taken = self.outlet.taken(&lines);
+                        if !taken.is_empty() {
+                            send(self, &taken, 0)?;
                         }
                     }
                 }

@@ -2,6 +2,7 @@
 //! keeps up the flooder writes to its socket itself, which spares every update a change of
 //! threads; what the socket does not take at once, the link's thread sends.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +13,11 @@ use super::super::connection::is_retry;
 use super::super::poller::{Events, Interest, Poller, WAKE};
 use super::super::socket;
 use crate::digest::Parts;
+use crate::limits::REFUSED_MAX;
 use crate::link::{Due, Lag, Mark, Offered, Outbox};
 use crate::logging::Wire;
 use crate::node::Source;
+use crate::store::Store;
 
 /// The key of the link's socket among its poller's events.
 const SOCKET: u64 = 0;
@@ -40,8 +43,12 @@ struct State {
     outbox: Outbox,
     /// What the flooder may write to; nothing where there is a connection per line.
     stream: Option<Arc<TcpStream>>,
-    /// Which of the neighbour's starts is at the other end; 0 for one of another make.
+    /// Which of the neighbour's starts is at the other end; 0 for another implementation.
     incarnation: u64,
+    /// What records begin with that it closed the link over.
+    refused: Vec<Vec<u8>>,
+    /// It has long known other clients than this server.
+    differs: bool,
 }
 
 impl Outlet {
@@ -73,10 +80,38 @@ impl Outlet {
         let is_its_own = from.is_some_and(|from| {
             from.neighbour == self.index && (from.incarnation == 0 || from.incarnation == state.incarnation)
         });
-        if !is_its_own && self.send(&mut state, lines) {
-            wire.with_neighbour(&self.name);
-            wire.sent_all(lines);
+        if is_its_own {
+            return;
         }
+        let lines = without(lines, &state.refused);
+        if !lines.is_empty() && self.send(&mut state, &lines) {
+            wire.with_neighbour(&self.name);
+            wire.sent_all(&lines);
+        }
+    }
+
+    /// The neighbour closed the link over a record that begins so: from here on it is spared it, or it
+    /// would never hear of those behind it. Says whether that is new.
+    pub(super) fn spare(&self, beginning: &[u8]) -> bool {
+        let mut state = self.state();
+        if state.refused.iter().any(|known| known == beginning) {
+            return false;
+        }
+        if state.refused.len() == REFUSED_MAX {
+            state.refused.remove(0);
+        }
+        state.refused.push(beginning.to_vec());
+        true
+    }
+
+    /// The lines of these that the neighbour takes.
+    pub(super) fn taken<'a>(&self, lines: &'a [u8]) -> Cow<'a, [u8]> {
+        without(lines, &self.state().refused)
+    }
+
+    /// Whether the neighbour has long known other clients.
+    pub(super) fn set_differs(&self, differs: bool) {
+        self.state().differs = differs;
     }
 
     /// The neighbour's name.
@@ -84,9 +119,28 @@ impl Outlet {
         &self.name
     }
 
-    /// How far the neighbour is behind, when so many records have been news and it is so late.
-    pub fn lag(&self, news: u64, now: Duration) -> Lag {
-        self.state().outbox.lag(news, now)
+    /// How far the neighbour is behind a store, when it is so late.
+    pub fn lag(&self, store: &Store, now: Duration) -> Lag {
+        let position = self.state().outbox.position();
+        position.lag(store.news(), now, |epoch| store.count_after(epoch))
+    }
+
+    /// What whoever runs the herd should know of this link, in sentences.
+    pub fn notes(&self) -> Vec<String> {
+        let (name, mut notes) = (&self.name, Vec::new());
+        let State { refused, differs, .. } = &*self.state();
+        if !refused.is_empty() {
+            notes.push(format!(
+                "{name} refuses the record of {} clients, which it is spared now",
+                refused.len()
+            ));
+        }
+        if *differs {
+            notes.push(format!(
+                "{name} and this server have long known different clients; compare their logs"
+            ));
+        }
+        notes
     }
 
     /// Tells the neighbour that all of an epoch is on its way.
@@ -124,8 +178,14 @@ impl Outlet {
                         outbox.leave_logged(lines, 0);
                         self.poller.wake();
                     }
-                    // Its thread learns of it from the socket, and coming up again reads the store.
-                    Err(_) => {}
+                    // Nothing of it went out. If the socket is dead its thread learns of it and the link
+                    // comes up again; if it is not, as when the system has no memory for it, the lines are
+                    // in the store.
+                    Err(_) => {
+                        outbox.mark_behind();
+                        self.poller.wake();
+                        return false;
+                    }
                 }
                 true
             }
@@ -240,6 +300,16 @@ impl Outlet {
     }
 }
 
+/// The lines that begin with none of these.
+fn without<'a>(lines: &'a [u8], refused: &[Vec<u8>]) -> Cow<'a, [u8]> {
+    if refused.is_empty() {
+        return Cow::Borrowed(lines);
+    }
+    let is_taken = |line: &&[u8]| !refused.iter().any(|beginning| line.starts_with(beginning));
+    let taken = lines.split_inclusive(|&byte| byte == b'\n').filter(is_taken);
+    Cow::Owned(taken.collect::<Vec<_>>().concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -261,6 +331,35 @@ mod tests {
         outlet.stop();
         assert!(outlet.rest(LONG));
         assert!(!outlet.called.load(Ordering::SeqCst), "it was up");
+    }
+
+    #[test]
+    fn what_a_socket_refuses_is_read_from_the_store_and_no_mark_vouches_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let near = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("connected"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
+        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
+        outlet.open(Some(near.clone()), 7, 0);
+        assert!(matches!(outlet.next(), Due::Store(_)) && matches!(outlet.next(), Due::Nothing));
+        // As good an error as any other that is neither "later" nor the end of the link.
+        near.shutdown(std::net::Shutdown::Write).expect("shut");
+        outlet.offer(b"AT lost\n", None, &mut wire);
+        outlet.mark(Mark { epoch: 1, total: 1, at: Duration::ZERO });
+        assert!(matches!(outlet.next(), Due::Store(_)));
+        assert_eq!(outlet.state().outbox.unseen(), 0, "a mark vouched for what was lost");
+    }
+
+    #[test]
+    fn a_neighbour_is_spared_the_record_it_closes_the_link_over_and_no_other() {
+        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
+        let lines = b"AT G +1 a +1+1 1\nAT G +1 long +1+1 1\nAT G +1 b +1+1 1\n";
+        assert_eq!(outlet.taken(lines), &lines[..]);
+        assert!(outlet.spare(b"AT G +1 lo") && !outlet.spare(b"AT G +1 lo"));
+        assert_eq!(outlet.taken(lines), &b"AT G +1 a +1+1 1\nAT G +1 b +1+1 1\n"[..]);
+        assert!(outlet.notes()[0].starts_with("Hands refuses the record of 1 clients"));
+        (0..1_000).for_each(|number| assert!(outlet.spare(format!("AT G +1 {number}").as_bytes())));
+        assert_eq!(outlet.state().refused.len(), REFUSED_MAX);
     }
 
     #[test]

@@ -13,9 +13,9 @@ use super::super::socket;
 use super::Link;
 use crate::digest::Digest;
 use crate::limits::LINK_LINE_MAX;
-use crate::link::{Dialer, Heard, State, Welcome};
+use crate::link::{Denied, Dialer, Heard, State, Welcome};
 use crate::logging::Escaped;
-use crate::protocol::link::Verb;
+use crate::protocol::link::{ClockReading, Verb};
 
 impl Link {
     /// The exchange that opens the link; nothing when it is to stop before.
@@ -23,6 +23,7 @@ impl Link {
         let mut said = Vec::new();
         let (neighbours, index) = (self.neighbours.clone(), self.outlet.index());
         let dialer = Dialer::greet(&neighbours.own, socket::random()?, &mut said);
+        let sent_ns = socket::posix_ns();
         say(stream, &said)?;
         let until = Instant::now() + self.settings.timing.greeting;
         let Some(line) = self.next_line(stream, until)? else {
@@ -35,9 +36,67 @@ impl Link {
         said.clear();
         let keys = neighbours.keys(Some(index));
         let welcome = dialer.answer(&line, &neighbours.own, &self.settings.name, &keys, &mut said);
-        let welcome = welcome.map_err(|why| io::Error::other(why.reason()))?;
+        let welcome = match welcome {
+            Ok(welcome) => welcome,
+            Err(Denied::Refused) => return Err(self.why_refused(stream, until)),
+            Err(why) => return Err(io::Error::other(why.reason())),
+        };
+        self.take_up(&welcome, sent_ns, &mut said);
         say(stream, &said)?;
         Ok(Some(welcome))
+    }
+
+    /// Notes what the neighbour says of its clock and its herd.conf, if it does, and says what our clock
+    /// reads.
+    fn take_up(&mut self, welcome: &Welcome, sent_ns: u64, said: &mut Vec<u8>) {
+        self.ask_time_at = None;
+        let Some(conf) = welcome.conf else { return };
+        let (neighbours, index) = (self.neighbours.clone(), self.outlet.index());
+        neighbours.oddities.conf(index, conf);
+        let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns: sent_ns, ..ClockReading::default() };
+        let ours = neighbours.hear_time(&mut self.meter, Some(index), &theirs, &self.node);
+        Verb::Time(ours).write(said);
+        self.ask_time_at = Some(self.now() + self.settings.timing.heartbeat);
+    }
+
+    /// A neighbour that refuses us may say why in its next line.
+    fn why_refused(&mut self, stream: &TcpStream, until: Instant) -> io::Error {
+        let said = self.next_line(stream, until);
+        let word = match said.as_ref().map(|line| line.as_deref().and_then(Verb::parse)) {
+            Ok(Some(Verb::Denied(word))) => word,
+            _ => b"",
+        };
+        self.denied(word)
+    }
+
+    fn denied(&self, word: &[u8]) -> io::Error {
+        io::Error::other(Denied::told(word, &self.neighbours.own.name, &self.settings.name))
+    }
+
+    /// Asks what the neighbour's clock reads, once a heartbeat.
+    pub(super) fn ask_time_when_due(&mut self) {
+        let now = self.now();
+        if self.ask_time_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.ask_time_at = Some(now + self.settings.timing.heartbeat);
+        let (neighbours, mut line) = (&self.neighbours, Vec::new());
+        let slowest = neighbours.oddities.clocks.slowest(neighbours.now());
+        Verb::Time(self.meter.say(socket::posix_ns(), neighbours.now(), slowest)).write(&mut line);
+        self.outlet.offer(&line, None, &mut self.wire);
+    }
+
+    /// Of a link that ended with a record refused.
+    pub(super) fn spare_refused(&mut self) {
+        if let Some(beginning) = self.last_refused.take()
+            && self.outlet.spare(&beginning)
+        {
+            log::warn!(
+                "{} closes the link over a record that it refuses, and is spared it from now on: {}",
+                self.settings.name,
+                Escaped(&beginning)
+            );
+        }
     }
 
     /// Finds out what a neighbour lacks that knows a good deal, but not from this start of ours: the
@@ -47,7 +106,7 @@ impl Link {
         let until = Instant::now() + self.settings.timing.digest_wait;
         loop {
             let Some(line) = self.next_line(stream, until)? else { return Ok(()) };
-            if let Some(theirs) = self.hear(&line) {
+            if let Some(theirs) = self.hear(&line)? {
                 self.outlet.narrow(digest(&self.node).differing(&theirs));
                 return Ok(());
             }
@@ -83,7 +142,7 @@ impl Link {
     pub(super) fn read(&mut self, stream: &TcpStream) -> io::Result<()> {
         let filled = self.fill(stream);
         while let Some(line) = self.take_line() {
-            if let Some(theirs) = self.hear(&line) {
+            if let Some(theirs) = self.hear(&line)? {
                 self.mend(&theirs);
             }
         }
@@ -117,18 +176,37 @@ impl Link {
     }
 
     /// Takes note of a line; returns the digest, if it is one.
-    fn hear(&mut self, line: &[u8]) -> Option<Digest> {
-        let name = &self.settings.name;
+    fn hear(&mut self, line: &[u8]) -> io::Result<Option<Digest>> {
+        let (name, neighbours) = (&self.settings.name, &self.neighbours);
+        self.last_refused =
+            line.strip_prefix(b"? ").filter(|record| record.starts_with(b"AT ")).map(<[u8]>::to_vec);
         match self.session.hear(line, self.began.elapsed()) {
             Heard::Nothing => {}
-            Heard::Seen(epoch) => self.outlet.seen(epoch),
-            Heard::Digest(theirs) => return Some(theirs),
+            Heard::Seen(epoch) => {
+                self.outlet.seen(epoch);
+                self.live();
+            }
+            Heard::Digest(theirs) => return Ok(Some(theirs)),
+            Heard::Time(reading) => {
+                // What there is to be said of ours is said with the next question.
+                neighbours.hear_time(&mut self.meter, Some(self.outlet.index()), &reading, &self.node);
+            }
+            Heard::Twin(address) => neighbours.oddities.is_twin(name, &neighbours.own.name, &address),
+            Heard::Denied(why) => return Err(self.denied(&why)),
             Heard::Refusal => log::warn!(
                 "{name} refuses what we send; is it the same herd.conf on both sides? It said: {}",
                 Escaped(line)
             ),
         }
-        None
+        Ok(None)
+    }
+
+    /// The neighbour's start at the other end of this link lives.
+    fn live(&self) {
+        if let Some(address) = self.peer {
+            let (oddities, now) = (&self.neighbours.oddities, self.neighbours.now());
+            let _ = oddities.lives(self.outlet.index(), self.incarnation, address, now);
+        }
     }
 
     /// Has what differs sent; the neighbour does the same on its own link.
@@ -142,6 +220,14 @@ impl Link {
             );
             self.outlet.repair(parts);
         }
+        if self.session.takes_note_of_difference(self.now()) {
+            let (name, seconds) = (&self.settings.name, self.settings.timing.differ.as_secs_f64());
+            log::warn!(
+                "{name} and we have known different clients for over {seconds} s, whatever is sent; see what \
+                 both logs say of records that were dropped, and compare the herd.confs and the clocks"
+            );
+        }
+        self.outlet.set_differs(self.session.differs_for_long());
     }
 }
 

@@ -12,7 +12,7 @@ impl Worker {
     pub(super) fn linger(&mut self, key: u64, why: &'static str) {
         if let Some(connection) = self.connections.get(key) {
             connection.linger(why, self.turn.now);
-            self.note_deadline(key);
+            self.watch(key);
         }
     }
 

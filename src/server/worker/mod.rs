@@ -304,14 +304,15 @@ impl Worker {
             match connection.phase {
                 Phase::Open if connection.stalled => self.converse_kept(key),
                 Phase::Closing(why) if connection.eof => return self.close(key, why),
-                Phase::Closing(why) => self.linger(key, why),
+                Phase::Closing(why) => return self.linger(key, why),
                 Phase::Open | Phase::Lookup(_) | Phase::Asked | Phase::Lingering { .. } => {}
             }
         }
         self.watch(key);
     }
 
-    /// Tells the poller what the connection waits for, if that has changed.
+    /// Tells the poller what the connection waits for, if that has changed, and the clock until when. Every
+    /// turn of a connection ends here, and every change of its phase.
     fn watch(&mut self, key: u64) {
         let Some(connection) = self.connections.get(key) else { return };
         let interest = connection.interest();
@@ -321,7 +322,7 @@ impl Worker {
             if let Err(why) = modified {
                 return self.broken(key, &why);
             }
-            self.note_deadline(key);
         }
+        self.note_deadline(key);
     }
 }

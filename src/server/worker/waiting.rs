@@ -5,9 +5,9 @@ use crate::digest::Digest;
 use crate::link::Lag;
 use crate::places::Lookup;
 use crate::protocol::link::Verb;
-use crate::server::Letter;
 use crate::server::connection::Phase;
 use crate::server::conversation;
+use crate::server::{Letter, Shared};
 
 impl Worker {
     /// Asks the places pool; the answer comes back as a letter. The connection waits, unread.
@@ -24,20 +24,25 @@ impl Worker {
     pub(super) fn ask(&mut self, key: u64) {
         let (shared, index) = (self.shared.clone(), self.index);
         let link = self.connections.get(key).and_then(|connection| connection.link.as_deref());
-        let is_asker = link.is_some_and(|link| link.neighbour().is_none());
+        let asker = link.filter(|link| link.neighbour().is_none());
+        let (is_asker, takes_notes) = (asker.is_some(), asker.is_some_and(|link| link.conf().is_some()));
         let accepted = self.shared.keeper.digest(Box::new(move |digest: Digest| {
             let mut line = Vec::new();
-            for (name, lag) in is_asker.then(|| shared.flood.lags()).into_iter().flatten() {
-                let Lag { is_up, records, time } = lag;
-                let ms = time.as_millis() as u64;
-                Verb::Lag { name: name.as_bytes(), is_up, records, ms }.write(&mut line);
+            if is_asker {
+                tell_lags(&shared, &mut line);
+            }
+            if takes_notes {
+                let notes = shared.notes();
+                notes.iter().for_each(|note| Verb::Note(note.as_bytes()).write(&mut line));
             }
             Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut line);
             // A worker that has ended has nobody left to answer.
             let _ = shared.desks[index].post(Letter::Digest { key, line });
         }));
         if !accepted {
-            self.digested(key, b"");
+            // By a letter, too: an answer by a call would come back here for the next ASK that waits, and
+            // go one level deeper for each.
+            let _ = self.shared.desks[self.index].post(Letter::Digest { key, line: Vec::new() });
         }
     }
 
@@ -62,5 +67,13 @@ impl Worker {
         conversation::reply_nearby(&mut self.turn, connection, &line, json);
         self.sends.push((key, begin..self.turn.out.len()));
         self.converse_kept(key);
+    }
+}
+
+/// How far each neighbour is behind.
+fn tell_lags(shared: &Shared, line: &mut Vec<u8>) {
+    for (name, lag) in shared.flood.lags() {
+        let Lag { is_up, clients, time } = lag;
+        Verb::Lag { name: name.as_bytes(), is_up, clients, ms: time.as_millis() as u64 }.write(line);
     }
 }

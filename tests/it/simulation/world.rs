@@ -9,9 +9,12 @@ use std::time::Duration;
 use fastrand::Rng;
 use herd::digest::Digest;
 use herd::limits::{FORGET_SWEEP_S, Timing};
-use herd::link::{Dialer, Due, Heard, Identity, Key, Listener, Mark, Offered, Outbox, Seen, Session, State};
+use herd::link::{
+    Clocks, Dialer, Due, Heard, Identity, Key, Listener, Mark, Meter, Offered, Outbox, Seen, Session,
+    Standing, State, Steps,
+};
 use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
-use herd::protocol::link::{Nonce, Verb};
+use herd::protocol::link::{ClockReading, Nonce, Verb};
 use herd::store::{Store, Wanted};
 
 /// Virtual time, in µs.
@@ -112,7 +115,10 @@ pub struct Server {
     own: Identity,
     seen: Seen,
     /// What its clock is ahead, in ns.
-    skew_ns: i64,
+    pub skew_ns: i64,
+    /// What it knows of the others' clocks, and of jumps of its own.
+    clocks: Clocks,
+    steps: Steps,
     neighbours: Vec<usize>,
     links: Vec<Link>,
     flood: VecDeque<Flooded>,
@@ -128,6 +134,10 @@ struct Link {
     conn: usize,
     /// Which of the neighbour's starts is at the other end.
     incarnation: u64,
+    meter: Meter,
+    /// When it greeted, by the server's clock, and when it asks what the neighbour's reads.
+    greeted_ns: u64,
+    ask_time_at: Duration,
     /// What its thread is sending, line by line.
     sending: VecDeque<Vec<u8>>,
     /// How far it is in a walk through the store.
@@ -191,9 +201,11 @@ impl World {
                 alive: false,
                 start: 0,
                 began: 0,
-                own: Identity { name: name(index).into(), incarnation: 0 },
+                own: Identity { name: name(index).into(), incarnation: 0, conf: 0 },
                 seen: Seen::default(),
                 skew_ns: 0,
+                clocks: Clocks::new(Duration::ZERO),
+                steps: Steps::default(),
                 neighbours,
                 links: Vec::new(),
                 flood: VecDeque::new(),
@@ -277,7 +289,7 @@ impl World {
 
     fn start(&mut self, server: usize) {
         let incarnation = self.random.u64(1..);
-        let (now, now_ns, room) = (self.now, self.posix_ns(server), self.settings.room);
+        let (now, room) = (self.now, self.settings.room);
         let forget_after_s = self.settings.forget_after_s;
         let it = &mut self.servers[server];
         it.start += 1;
@@ -287,12 +299,14 @@ impl World {
         // For hundreds of clients, and for being walked through thousands of times.
         it.node.store = Store::with_buckets(16);
         it.seen = Seen::default();
+        it.clocks = Clocks::new(Duration::from_secs(forget_after_s.unwrap_or(0)));
+        it.steps = Steps::starting(Duration::from_micros(now));
         it.flood.clear();
         it.last_mark = Mark { epoch: 0, total: 0, at: Duration::ZERO };
         let mut scratch = Vec::new();
         for kept in &it.journal {
             match kept {
-                Kept::At(line) => assert!(it.node.restore(line, now_ns, &mut scratch)),
+                Kept::At(line) => assert!(it.node.restore(line, &mut scratch)),
                 Kept::Seen(neighbour, incarnation, epoch) => it.seen.note(*neighbour, *incarnation, *epoch),
             }
         }
@@ -305,6 +319,9 @@ impl World {
                 stage: Stage::Down,
                 conn: usize::MAX,
                 incarnation: 0,
+                meter: Meter::default(),
+                greeted_ns: 0,
+                ask_time_at: Duration::ZERO,
                 sending: VecDeque::new(),
                 walk: None,
             })
@@ -444,13 +461,53 @@ impl World {
         }
         // All of it at once, as where a store keeps a record is random.
         let (sweeps, now_ns) = ((now / SECOND).is_multiple_of(FORGET_SWEEP_S as u64), self.posix_ns(server));
-        let node = &self.servers[server].node;
-        if let Some(oldest_s) = node.oldest_s(now_ns).filter(|_| sweeps) {
+        self.reckon(server);
+        let (time, it) = (Duration::from_micros(now), &mut self.servers[server]);
+        let _ = it.steps.look(now_ns, time);
+        let (node, is_settled) = (&it.node, it.steps.is_settled(time));
+        if let Some(oldest_s) = node.oldest_s(now_ns).filter(|_| sweeps && is_settled) {
             for bucket in node.store.buckets() {
                 node.store.forget(bucket, oldest_s);
             }
         }
         self.at(now + SECOND, Event::Tick { server, start });
+    }
+
+    /// Nobody is forgotten before the slowest clock says so.
+    fn reckon(&self, server: usize) {
+        let it = &self.servers[server];
+        it.node.set_lead_s(it.clocks.lead_s(Duration::from_micros(self.now)));
+    }
+
+    /// A neighbour said what its clock reads; returns what is to be said of this server's.
+    fn hear_time(
+        &self,
+        server: usize,
+        neighbour: usize,
+        meter: &mut Meter,
+        theirs: &ClockReading,
+    ) -> ClockReading {
+        let (now_ns, now) = (self.posix_ns(server), Duration::from_micros(self.now));
+        let clocks = &self.servers[server].clocks;
+        if let Some(offset) = meter.hear(theirs, now_ns, now) {
+            let _ = clocks.measured(neighbour as u16, offset, now);
+        }
+        clocks.told(neighbour as u16, theirs.behind_ms, theirs.age_ms, now);
+        self.reckon(server);
+        meter.say(now_ns, now, clocks.slowest(now))
+    }
+
+    fn ask_time(&mut self, server: usize, link: usize) {
+        let (now_ns, now) = (self.posix_ns(server), Duration::from_micros(self.now));
+        let it = &mut self.servers[server];
+        let found = &mut it.links[link];
+        if now < found.ask_time_at {
+            return;
+        }
+        found.ask_time_at = now + Timing::default().heartbeat;
+        let mut line = Vec::new();
+        Verb::Time(found.meter.say(now_ns, now, it.clocks.slowest(now))).write(&mut line);
+        self.offer(server, link, &line);
     }
 
     fn look_after(&mut self, server: usize, link: usize) {
@@ -465,6 +522,8 @@ impl World {
             let conn = found.conn;
             return self.lose(server, link, conn);
         }
+        self.ask_time(server, link);
+        let found = &mut self.servers[server].links[link];
         if compares && found.session.asks(state, now) {
             let mut line = Vec::new();
             Verb::Ask.write(&mut line);
@@ -491,8 +550,10 @@ impl World {
         let mut said = Vec::new();
         let nonce = self.nonce();
         let dialer = Dialer::greet(&self.servers[server].own, nonce, &mut said);
+        let greeted_ns = self.posix_ns(server);
         let found = &mut self.servers[server].links[link];
         (found.conn, found.stage) = (conn, Stage::Greeting(Some(dialer)));
+        (found.meter, found.greeted_ns) = (Meter::default(), greeted_ns);
         found.session = Session::new(Timing::default(), Duration::from_micros(self.now));
         self.put(conn, true, said);
         self.at(self.now + micros(Timing::default().greeting), Event::Timeout { server, link, conn });
@@ -698,28 +759,37 @@ impl World {
             panic!("only neighbours dial");
         };
         let (index, nonce) = (neighbour as u16, self.nonce());
+        let now_ns = self.posix_ns(server);
         let it = &self.servers[server];
         let mut out = Vec::new();
-        match (Verb::parse(line), &mut self.conns[conn].link) {
-            (Some(Verb::Hello(end)), link @ None) => {
-                let had = (it.seen.of(index, end.incarnation), it.node.store.count() as u64);
-                *link = Some(Listener::welcome(&it.own, nonce, Some(index), &end, &self.keys, had, &mut out));
+        let mut link = self.conns[conn].link.take();
+        let is_open = link.as_ref().map(Listener::is_open);
+        match (Verb::parse(line), is_open) {
+            (Some(Verb::Hello(end)), None) => {
+                let (seen, count) = (it.seen.of(index, end.incarnation), it.node.store.count() as u64);
+                let had = Standing { seen, count, now_ns };
+                link = Some(Listener::welcome(&it.own, nonce, Some(index), &end, &self.keys, had, &mut out));
             }
-            (Some(Verb::Proof(proof)), Some(link)) => {
+            (Some(Verb::Proof(proof)), Some(false)) => {
+                let link = link.as_mut().expect("it greeted");
                 link.prove(&proof, &it.own, &name(dialer), &self.keys).expect("it knows the secret");
             }
-            (Some(Verb::Mark(epoch)), Some(Listener::Open { incarnation, .. })) => {
-                let incarnation = *incarnation;
+            (Some(Verb::Time(reading)), Some(true)) => {
+                let link = link.as_mut().expect("it greeted");
+                Verb::Time(self.hear_time(server, neighbour, &mut link.meter, &reading)).write(&mut out);
+            }
+            (Some(Verb::Mark(epoch)), Some(true)) => {
+                let incarnation = link.as_ref().expect("it greeted").incarnation();
                 it.seen.note(index, incarnation, epoch);
                 Verb::Seen(epoch).write(&mut out);
                 self.servers[server].journal.push(Kept::Seen(index, incarnation, epoch));
             }
-            (Some(Verb::Ask), Some(Listener::Open { .. })) => {
+            (Some(Verb::Ask), Some(true)) => {
                 let digest = self.digest(server);
                 Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut out);
             }
-            (None, Some(Listener::Open { incarnation, .. })) => {
-                let incarnation = *incarnation;
+            (None, Some(true)) => {
+                let incarnation = link.as_ref().expect("it greeted").incarnation();
                 self.at_lines += 1;
                 let kind = PeerKind::Neighbour { index: Some(index), plain: false };
                 let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), kind, incarnation };
@@ -730,8 +800,9 @@ impl World {
                     self.at(at, Event::Again { server, start, line, peer });
                 }
             }
-            (verb, link) => panic!("{verb:?} at {link:?}"),
+            (verb, is_open) => panic!("{verb:?} at {is_open:?}"),
         }
+        self.conns[conn].link = link;
         self.put(conn, false, out);
     }
 
@@ -740,11 +811,16 @@ impl World {
         let now = Duration::from_micros(self.now);
         let own = line.starts_with(b"DIGEST ").then(|| self.digest(server));
         let listener = name(self.conns[conn].listener.0);
-        let it = &mut self.servers[server];
-        let (own_count, found) = (it.node.store.count(), &mut it.links[link]);
-        if found.conn != conn {
+        if self.servers[server].links[link].conn != conn {
             return;
         }
+        if let Some(Verb::Time(reading)) = Verb::parse(line) {
+            let mut meter = self.servers[server].links[link].meter;
+            self.hear_time(server, link, &mut meter, &reading);
+            self.servers[server].links[link].meter = meter;
+        }
+        let it = &mut self.servers[server];
+        let (own_count, found) = (it.node.store.count(), &mut it.links[link]);
         if let Stage::Greeting(dialer) = &mut found.stage {
             let (mut said, dialer) = (Vec::new(), dialer.take().expect("it is answered once"));
             let welcome = dialer.answer(line, &it.own, &listener, &self.keys, &mut said);
@@ -753,10 +829,15 @@ impl World {
             found.outbox.open(welcome.seen);
             found.incarnation = welcome.incarnation;
             let narrows = welcome.seen == 0 && welcome.count > 0 && own_count > 0;
+            let (mut meter, echo_ns) = (found.meter, found.greeted_ns);
+            let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns, ..ClockReading::default() };
+            Verb::Time(self.hear_time(server, link, &mut meter, &theirs)).write(&mut said);
             if narrows {
                 Verb::Ask.write(&mut said);
             }
-            found.stage = Stage::Narrowing;
+            let found = &mut self.servers[server].links[link];
+            (found.stage, found.meter) = (Stage::Narrowing, meter);
+            found.ask_time_at = now + Timing::default().heartbeat;
             self.put(conn, true, said);
             if narrows {
                 self.at(
@@ -780,8 +861,8 @@ impl World {
                     self.wake(server, link);
                 }
             }
-            Heard::Nothing => {}
-            Heard::Refusal => panic!("refused: {}", line.escape_ascii()),
+            Heard::Nothing | Heard::Time(_) => {}
+            Heard::Refusal | Heard::Twin(_) | Heard::Denied(_) => panic!("refused: {}", line.escape_ascii()),
         }
     }
 
