@@ -228,8 +228,8 @@ impl State {
 
 impl Steps {
     /// Of a server that starts now, and has heard nobody yet.
-    pub fn starting(now: Duration) -> Steps {
-        Steps { last: None, settled_at: now + Duration::from_secs(CLOCK_SETTLE_S) }
+    pub fn starting(now_ns: u64, now: Duration) -> Steps {
+        Steps { last: Some((now_ns, now)), settled_at: now + Duration::from_secs(CLOCK_SETTLE_S) }
     }
 
     /// Compares our clock with time as it passes; by how many ns the clock has jumped, if it has.

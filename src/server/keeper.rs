@@ -54,7 +54,7 @@ impl Keeper {
 
 fn run(due: &Receiver<Job>, node: &Node, neighbours: &Neighbours) {
     let mut tick_at = Instant::now() + TICK;
-    let (mut swept, mut steps) = (0, Steps::starting(neighbours.now()));
+    let (mut swept, mut steps) = (0, Steps::starting(socket::posix_ns(), neighbours.now()));
     loop {
         // First, as jobs may wait without end, and be handed out however late it is.
         if Instant::now() >= tick_at {

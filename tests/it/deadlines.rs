@@ -83,3 +83,56 @@ fn a_client_that_does_not_read_an_over_long_lines_reply_is_closed() {
     wait_for_close(&server, &client, "it does not read its replies");
     assert!(!client.rest_until_error().is_empty());
 }
+
+/// A server alone with one connection, so that nobody else's deadline makes it look at this one's.
+fn alone_with(settings: &str) -> (Herd, Server) {
+    let settings = format!("{settings}\nwrite_timeout_s = 1");
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], &settings, &[]);
+    let server = herd.start("Goloman");
+    (herd, server)
+}
+
+#[test]
+fn a_greeting_that_goes_no_further_ends_by_itself_on_a_server_that_does_nothing_else() {
+    let (herd, goloman) = alone_with("idle_timeout_s = 0\ntiming.greeting_ms = 300");
+    let mut dialer = Client::connect_from(herd.ip("Hands"), goloman.address);
+    dialer.send(format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8));
+    assert!(dialer.text_line().starts_with("HERD 1 Goloman "));
+    assert!(dialer.is_ended());
+    wait_for_close(&goloman, &dialer, "it did not prove who it is");
+}
+
+#[test]
+fn an_idle_connection_ends_by_itself_on_a_server_that_does_nothing_else() {
+    for said in ["", "IAMAT a +1+1 1\n", "IAMAT half", "\n"] {
+        let (_herd, goloman) = alone_with("idle_timeout_s = 1");
+        let mut client = goloman.client();
+        client.send(said);
+        if said.ends_with("1\n") {
+            assert!(client.text_line().starts_with("AT Goloman"));
+        }
+        assert!(client.is_ended(), "{said:?}");
+        wait_for_close(&goloman, &client, "idle");
+    }
+}
+
+#[test]
+fn one_that_asks_and_does_not_read_ends_by_itself_on_a_server_that_does_nothing_else() {
+    let (herd, goloman) = alone_with("idle_timeout_s = 0\nmax_unsent = 4096");
+    let mut asker = Client::connect_from(herd.ip("Hands"), goloman.address);
+    asker.send(format!("HERD 1 - {:016x} {:032x}\nPROOF -\n", 7, 8));
+    assert!(asker.text_line().starts_with("HERD 1 Goloman "));
+    asker.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("set");
+    while asker.stream.write_all(&b"ASK\n".repeat(1_000)).is_ok() {}
+    wait_for_close(&goloman, &asker, "it does not read its replies");
+}
+
+#[test]
+fn a_connection_ends_by_itself_after_a_lookup_as_after_any_reply() {
+    let (_herd, goloman) = alone_with("idle_timeout_s = 1");
+    let mut client = goloman.client();
+    client.send("IAMAT kiwi +34.068930-118.445127 1\nWHATSAT kiwi 10 1\n");
+    assert!(client.text_line().starts_with("AT Goloman"));
+    assert!(client.text_line().starts_with("AT Goloman"));
+    wait_for_close(&goloman, &client, "idle");
+}

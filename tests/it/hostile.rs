@@ -88,6 +88,53 @@ fn mob<'scope>(
     held.recv_timeout(3 * HANG).expect("all half commands are held");
 }
 
+/// Connections that ask for more digests in one go than the keeper takes, each of many at once.
+fn ask_without_end(herd: &Herd, server: &Server) -> Vec<Client> {
+    (0..300)
+        .map(|asker| {
+            let mut client = Client::connect_from(herd.ip("Goloman"), server.address);
+            let hello = format!("HERD 1 - {:016x} {asker:032x}\nPROOF -\n", 7);
+            client.send(format!("{hello}{}", "ASK\n".repeat(4_000)));
+            client
+        })
+        .collect()
+}
+
+#[test]
+fn questions_without_end_are_answered_one_after_another_however_many_are_refused() {
+    let settings = "log_level = \"warn\"\nmax_unsent = 4096";
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], settings, &[]);
+    let goloman = herd.start("Goloman");
+    let askers = ask_without_end(&herd, &goloman);
+    for i in 0..50 {
+        assert!(goloman.ask(&format!("IAMAT good +1+1 {i}\n")).starts_with("AT Goloman"));
+    }
+    // Each of them gets an answer in its time, though nearly all of its questions were too many.
+    for mut asker in askers {
+        assert!(asker.text_line().starts_with("HERD 1 Goloman "));
+        assert!(asker.text_line().starts_with("LAG Hands "));
+    }
+    assert!(!goloman.process.stderr().contains("overflow"), "{}", goloman.process.stderr());
+    assert_eq!(goloman.stop(), Some(0));
+}
+
+#[test]
+fn lookups_without_end_are_answered_one_after_another_however_many_are_refused() {
+    let settings = "log_level = \"warn\"\nplaces.queue = 1\nplaces.threads = 1";
+    let (_folder, server) = solo(settings);
+    assert!(server.ask("IAMAT kiwi +34.068930-118.445127 1\n").starts_with("AT Goloman"));
+    let lookups = "WHATSAT kiwi 50 1\n".repeat(3_000);
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| {
+                let said = server.ask(&lookups);
+                assert_eq!(said.matches("AT Goloman ").count(), 3_000);
+            });
+        }
+    });
+    assert_eq!(server.stop(), Some(0));
+}
+
 /// How many half commands: 10,000, or what this machine's file limit leaves of them.
 fn half_open() -> u64 {
     let limit = getrlimit(Resource::Nofile);

@@ -14,6 +14,7 @@ mod lines;
 mod links;
 mod logs;
 mod model;
+mod oddities;
 mod order;
 mod plain;
 mod protocol;

@@ -118,12 +118,10 @@ impl Link {
             let began = Instant::now();
             let ended = if self.settings.plain { self.serve_plain() } else { self.connect_and_serve() };
             self.outlet.close();
-            match ended {
-                Ended::Stopped => return,
-                Ended::Failed(why) => self.health.failed(&why),
-            }
+            let Ended::Failed(why) = ended else { return };
+            self.health.failed(&why);
             let pause = backoff.next(began.elapsed());
-            log::debug!("next try of {} in {} ms", self.settings.name, pause.as_millis());
+            log::debug!("next try of {} in {} ms: {why}", self.settings.name, pause.as_millis());
             if self.outlet.rest(pause) {
                 return;
             }

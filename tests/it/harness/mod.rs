@@ -194,6 +194,17 @@ impl Server {
     }
 }
 
+/// Builds a library that stands between herd and the system, by the C compiler that herd is built with.
+pub fn build_library(folder: &TempDir, source: &str) -> PathBuf {
+    let (path, library) = (folder.path().join("library.c"), folder.path().join("library.so"));
+    fs::write(&path, source).expect("written");
+    let mut cc = Command::new("cc");
+    let built = cc.args(["-shared", "-fPIC", "-o"]).args([&library, &path]).arg("-ldl").output();
+    let built = built.expect("cc, which herd is built with, too");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
+}
+
 /// A folder with a herd.conf.
 pub fn folder_with(conf: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");

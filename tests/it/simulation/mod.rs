@@ -2,6 +2,7 @@
 //! servers know the same, and nothing that a server acknowledged and kept is missing. A failure
 //! prints its seed; `HERD_SEED=... cargo test simulation` runs that one again.
 
+mod clocks;
 mod world;
 
 use std::collections::HashMap;

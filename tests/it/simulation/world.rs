@@ -289,7 +289,7 @@ impl World {
 
     fn start(&mut self, server: usize) {
         let incarnation = self.random.u64(1..);
-        let (now, room) = (self.now, self.settings.room);
+        let (now, now_ns, room) = (self.now, self.posix_ns(server), self.settings.room);
         let forget_after_s = self.settings.forget_after_s;
         let it = &mut self.servers[server];
         it.start += 1;
@@ -300,7 +300,7 @@ impl World {
         it.node.store = Store::with_buckets(16);
         it.seen = Seen::default();
         it.clocks = Clocks::new(Duration::from_secs(forget_after_s.unwrap_or(0)));
-        it.steps = Steps::starting(Duration::from_micros(now));
+        it.steps = Steps::starting(now_ns, Duration::from_micros(now));
         it.flood.clear();
         it.last_mark = Mark { epoch: 0, total: 0, at: Duration::ZERO };
         let mut scratch = Vec::new();
@@ -872,6 +872,18 @@ impl World {
 
     pub fn posix_ns(&self, server: usize) -> u64 {
         (1_600_000_000_000_000_000 + self.now as i64 * 1_000 + self.servers[server].skew_ns) as u64
+    }
+
+    /// Whether a server answers what is near a client.
+    pub fn knows(&self, server: usize, client: &str) -> bool {
+        let line = format!("WHATSAT {client} 1 0");
+        let line = Line { text: line.as_bytes(), terminated: true, alone: false };
+        let peer =
+            Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), kind: PeerKind::Stranger, incarnation: 0 };
+        let (mut out, mut news) = (Vec::new(), News::default());
+        let now_ns = self.posix_ns(server);
+        let reply = self.servers[server].node.answer(line, peer, now_ns, &mut out, &mut news);
+        matches!(reply, Reply::Nearby(_))
     }
 
     /// Whether all servers know the same.
