@@ -39,7 +39,7 @@ fn lines(bytes: &[u8]) {
         let line = Line { text, terminated: true, alone: number == 0 };
         let peer = Peer { address, kind, incarnation: 1 };
         match node.answer(line, peer, 1_700_000_000_000_000_000, &mut out, &mut news) {
-            Reply::Located => assert!(out.ends_with(b"\n") && is_at(&out[..out.len() - 1])),
+            Reply::Located { .. } => assert!(out.ends_with(b"\n") && is_at(&out[..out.len() - 1])),
             Reply::Nearby(nearby) => assert!(is_at(&nearby.line[..nearby.line.len() - 1])),
             Reply::Refused(_) => assert_eq!(out, [b"? ", line::without_cr(text), b"\n"].concat()),
             Reply::Silence(_) | Reply::Link(_) => assert!(out.is_empty()),

@@ -22,6 +22,14 @@ pub const WORKERS_MIN: usize = 2;
 /// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
 pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
 
+/// Clients known before a report of one that is not known is refused; 0 is no limit. A million take some
+/// 170 MB; what neighbours say of further ones is taken all the same.
+pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
+
+/// How far ahead of this server's clock a report's time is worth a warning, in ns: a day is more than any
+/// time zone taken for another, and far less than milliseconds taken for seconds.
+pub const FAR_AHEAD_NS: u64 = 86_400 * 1_000_000_000;
+
 /// Bytes in a client's line, without its newline. 4,096 holds any sane ID; the largest value
 /// keeps every offset in an AT line within 16 bits.
 pub const MAX_LINE: Limit = limit(4_096, 128, 16_384);

@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::limits::NEWS_KEPT_BYTES;
+use crate::limits::{self, NEWS_KEPT_BYTES};
 use crate::places::Lookup;
 use crate::protocol::link::Verb;
 use crate::protocol::record::{Offsets, Parts};
-use crate::protocol::{Command, Location, Malformed, Query, Record, Report, line};
+use crate::protocol::{Command, Location, Query, Record, Report, Rule, line};
 use crate::store::{Learned, Store};
 
 /// The server of one name: what it knows and how it answers.
@@ -20,6 +20,8 @@ pub struct Node {
     forget_after_s: Option<u64>,
     /// By so many seconds later, as the clock that stamped its record may be behind ours.
     lead_s: AtomicU64,
+    /// So many clients may be known before a report of one that is not known is refused.
+    max_clients: usize,
     /// Reports are learned when they are kept, rather than as they come.
     keeps_first: bool,
     /// Reports cannot be kept as safe as they must be, and are refused.
@@ -78,12 +80,13 @@ impl<'a> Line<'a> {
 
 /// What becomes of a line. Replies without a lookup are appended to the output by `answer`.
 pub enum Reply<'a> {
-    /// The AT line of a report is in the output.
-    Located,
+    /// The AT line of a report is in the output. Its time may be so far ahead of this server's clock that
+    /// no later report of the client will count.
+    Located { is_far_ahead: bool },
     /// The AT line is known and the places are to be asked; nothing is in the output yet.
     Nearby(Nearby),
     /// The `? ` line is in the output.
-    Refused(Refusal),
+    Refused(Rule),
     /// Nothing is due: a blank line, or an AT line of a neighbour.
     Silence(Silence),
     /// It is about the connection, whose owner answers it, or refuses it by [`refuse`].
@@ -98,20 +101,11 @@ pub struct Nearby {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    Malformed(Malformed),
-    UnknownClient,
-    NotANeighbour,
-    /// The journal cannot be written, and `sync = "always"` promises that it was.
-    NotKept,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
     Blank,
     Learned,
     /// A neighbour's AT line that is none; it is counted.
-    Dropped(Malformed),
+    Dropped(Rule),
     /// A neighbour's record that is to be forgotten already; it is counted.
     Past,
     /// A neighbour's AT line without its newline, which may be the stump of another.
@@ -142,13 +136,27 @@ impl Node {
     pub fn new(name: &str, max_ahead_ns: Option<u64>) -> Node {
         let (name, store) = (name.into(), Store::default());
         let read_only = AtomicBool::new(false);
-        let lead_s = AtomicU64::new(0);
-        Node { name, max_ahead_ns, forget_after_s: None, lead_s, keeps_first: false, read_only, store }
+        Node {
+            name,
+            max_ahead_ns,
+            forget_after_s: None,
+            lead_s: AtomicU64::new(0),
+            max_clients: usize::MAX,
+            keeps_first: false,
+            read_only,
+            store,
+        }
     }
 
     /// The same, forgetting clients not heard of for so long.
     pub fn forgetting(self, after_s: Option<u64>) -> Node {
         Node { forget_after_s: after_s, ..self }
+    }
+
+    /// The same, refusing reports of further clients once it knows so many. What neighbours say of any
+    /// client is taken all the same, so that the herd agrees.
+    pub fn holding(self, max_clients: usize) -> Node {
+        Node { max_clients, ..self }
     }
 
     /// The same, learning reports only by `learn_kept`: nobody hears of one that cannot be kept.
@@ -208,17 +216,20 @@ impl Node {
     ) -> Reply<'a> {
         let refusal = match Command::parse(line.text) {
             Ok(Command::Blank) => return Reply::Silence(Silence::Blank),
-            Ok(Command::Iamat(_)) if self.is_read_only() => Refusal::NotKept,
+            Ok(Command::Iamat(_)) if self.is_read_only() => Rule::NotKept,
             Ok(Command::Iamat(report)) => match self.locate(&report, now_ns, out, news) {
-                Ok(()) => return Reply::Located,
-                Err(why) => Refusal::Malformed(why),
+                Ok(()) => {
+                    let is_far_ahead = report.time.is_ahead(now_ns, limits::FAR_AHEAD_NS);
+                    return Reply::Located { is_far_ahead };
+                }
+                Err(why) => why,
             },
             Ok(Command::Whatsat(query)) => match self.nearby(&query, now_ns) {
                 Some(nearby) => return Reply::Nearby(nearby),
-                None => Refusal::UnknownClient,
+                None => Rule::UnknownClient,
             },
             Ok(Command::At(parts)) => match peer.kind {
-                PeerKind::Stranger => Refusal::NotANeighbour,
+                PeerKind::Stranger => Rule::NotANeighbour,
                 PeerKind::Neighbour { index, plain } => {
                     // One of another make sends one line a connection; a link that is cut in a
                     // later one has another neighbour at its end, with whom it shares an address.
@@ -229,11 +240,11 @@ impl Node {
             },
             // A prefix of it may be as good a line, so only the newline makes it one.
             Ok(Command::Link(verb)) if line.terminated => return Reply::Link(verb),
-            Ok(Command::Link(_)) => Refusal::Malformed(Malformed::Keyword),
+            Ok(Command::Link(_)) => Rule::Unterminated,
             Err(why) if is_at(line.text) && peer.kind != PeerKind::Stranger => {
                 return Reply::Silence(Silence::Dropped(why));
             }
-            Err(why) => Refusal::Malformed(why),
+            Err(why) => why,
         };
         refuse(line.shown(), out);
         Reply::Refused(refusal)
@@ -245,9 +256,9 @@ impl Node {
         now_ns: u64,
         out: &mut Vec<u8>,
         news: &mut News,
-    ) -> Result<(), Malformed> {
+    ) -> Result<(), Rule> {
         if self.max_ahead_ns.is_some_and(|ahead_ns| report.time.is_ahead(now_ns, ahead_ns)) {
-            return Err(Malformed::TooFarAhead);
+            return Err(Rule::TooFarAhead);
         }
         let mut difference = Vec::with_capacity(32);
         report.time.write_difference(now_ns, &mut difference);
@@ -262,16 +273,34 @@ impl Node {
         let offsets = Offsets::write(&parts, out);
         let record = Record::new(&out[start..], offsets);
         let oldest_s = self.oldest_s(now_ns);
-        if self.keeps_first {
-            match self.store.superseding(&record, oldest_s) {
-                Some(line) => news.relied_on.push(line),
-                None => news.push(&record),
+        let learned = if self.keeps_first {
+            self.learn_later(&record, oldest_s, news)
+        } else {
+            self.store.learn_report(&record, oldest_s, self.max_clients)
+        };
+        match learned {
+            Learned::News => news.push(&record),
+            Learned::Stale => {}
+            Learned::Full => {
+                out.truncate(start);
+                return Err(Rule::Full);
             }
-        } else if self.store.learn_report(&record, oldest_s) == Learned::News {
-            news.push(&record);
         }
         out.push(b'\n');
         Ok(())
+    }
+
+    /// What learning a report will come to once it is kept.
+    fn learn_later(&self, record: &Record<&[u8]>, oldest_s: Option<i64>, news: &mut News) -> Learned {
+        if let Some(line) = self.store.superseding(record, oldest_s) {
+            news.relied_on.push(line);
+            return Learned::Stale;
+        }
+        // Those of this turn are to be learned, too.
+        let waiting = news.items.len();
+        let is_full = self.store.count().saturating_add(waiting) >= self.max_clients;
+        let is_known = || news.has_own(record.client()) || self.store.read(record.client(), |_| ()).is_some();
+        if is_full && !is_known() { Learned::Full } else { Learned::News }
     }
 
     /// Learns the reports of a node that keeps them first, now that they are kept.
@@ -283,7 +312,7 @@ impl Node {
         let News { lines, items, .. } = news;
         items.retain(|item| {
             let record = item.record(lines);
-            !item.is_own || self.store.learn_report(&record, oldest_s) == Learned::News
+            !item.is_own || self.store.learn_report(&record, oldest_s, usize::MAX) == Learned::News
         });
     }
 
@@ -336,21 +365,9 @@ impl Node {
         }
         match self.store.learn(&record, self.oldest_s(now_ns)) {
             Learned::News => news.commit(start, offsets, from, false),
-            Learned::Stale => news.lines.truncate(start),
+            Learned::Stale | Learned::Full => news.lines.truncate(start),
         }
         Reply::Silence(Silence::Learned)
-    }
-}
-
-impl Refusal {
-    /// For the log: what is wrong.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Refusal::Malformed(why) => why.reason(),
-            Refusal::UnknownClient => "no such client is known",
-            Refusal::NotKept => "the journal cannot be written",
-            Refusal::NotANeighbour => "AT from an address that is no neighbour's",
-        }
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Learned {
     News,
     /// It is older or equal; nothing changed.
     Stale,
+    /// Its client is not known, and there is no room for one more; nothing changed.
+    Full,
 }
 
 /// Which records of a store a walk is for.
@@ -96,15 +98,23 @@ impl Store {
     /// with itself, so that reports, floods and catch-ups may come in any order, any number of times.
     /// What was heard before `oldest_s` is as good as dropped already, and in nobody's way.
     pub fn learn(&self, record: &Record<&[u8]>, oldest_s: Option<i64>) -> Learned {
-        self.learn_if(record, |stored| is_past(stored, oldest_s) || record.cmp_age(stored).is_gt())
+        let newer = |stored: &Record<&[u8]>| is_past(stored, oldest_s) || record.cmp_age(stored).is_gt();
+        self.learn_if(record, usize::MAX, newer)
     }
 
-    /// The same for a report made to this very server, which is no news when it is a repetition.
-    pub fn learn_report(&self, record: &Record<&[u8]>, oldest_s: Option<i64>) -> Learned {
-        self.learn_if(record, |stored| is_past(stored, oldest_s) || record.cmp_report(stored).is_gt())
+    /// The same for a report made to this very server, which is no news when it is a repetition. With
+    /// `max` clients known it is not for a client that is not.
+    pub fn learn_report(&self, record: &Record<&[u8]>, oldest_s: Option<i64>, max: usize) -> Learned {
+        let newer = |stored: &Record<&[u8]>| is_past(stored, oldest_s) || record.cmp_report(stored).is_gt();
+        self.learn_if(record, max, newer)
     }
 
-    fn learn_if(&self, record: &Record<&[u8]>, newer: impl Fn(&Record<&[u8]>) -> bool) -> Learned {
+    fn learn_if(
+        &self,
+        record: &Record<&[u8]>,
+        max: usize,
+        newer: impl Fn(&Record<&[u8]>) -> bool,
+    ) -> Learned {
         let client = record.client();
         let hash = self.hasher.hash_one(client);
         let mut clients = self.lock();
@@ -116,6 +126,7 @@ impl Store {
                 stored.replace(record, *epoch);
             }
             Some(_) => return Learned::Stale,
+            None if *count >= max => return Learned::Full,
             None => {
                 let stored = StoredRecord::new(record, *epoch);
                 bucket.table.insert_unique(hash, stored, |stored| self.hasher.hash_one(stored.client()));
@@ -370,7 +381,7 @@ mod tests {
         let store = Store::default();
         let again = record(b"AT G +5.0 kiwi +1+1 10");
         assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::News);
-        assert_eq!(store.learn_report(&again.borrow(), None), Learned::Stale);
+        assert_eq!(store.learn_report(&again.borrow(), None, usize::MAX), Learned::Stale);
         assert_eq!(store.learn(&again.borrow(), None), Learned::News);
     }
 

@@ -69,6 +69,8 @@ pub struct Server {
 pub struct Settings {
     pub workers: usize,
     pub max_connections: usize,
+    /// usize::MAX for none.
+    pub max_clients: usize,
     /// Bytes, without the newline.
     pub max_line: usize,
     /// Nothing is never.

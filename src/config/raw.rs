@@ -21,6 +21,7 @@ pub struct Problem {
 pub struct Raw {
     pub workers: Option<Spanned<i64>>,
     pub max_connections: Option<Spanned<i64>>,
+    pub max_clients: Option<Spanned<i64>>,
     pub max_line: Option<Spanned<i64>>,
     pub idle_timeout_s: Option<Spanned<i64>>,
     pub write_timeout_s: Option<Spanned<i64>>,

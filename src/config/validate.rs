@@ -88,6 +88,10 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
     Ok(Settings {
         workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
         max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
+        max_clients: match number(&raw.max_clients, &limits::MAX_CLIENTS, "max_clients")? {
+            0 => usize::MAX,
+            max => usize::try_from(max).unwrap_or(usize::MAX),
+        },
         max_line: number(&raw.max_line, &limits::MAX_LINE, "max_line")? as usize,
         idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
         write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,

@@ -1,5 +1,6 @@
-//! The traffic in the log: every line in and out with its peer, written once a turn. It bypasses
-//! the `log` facade, whose formatting would cost a request more than answering it.
+//! The traffic in the log: every line in and out with its peer, written once a turn, or in two steps
+//! where others log what happens between the two: what came in, the flood, what goes out. It bypasses the
+//! `log` facade, whose formatting would cost a request more than answering it.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,8 +13,9 @@ use super::escape::escape;
 /// A thread's lines for the log until it commits them.
 pub struct Wire {
     enabled: bool,
-    lines: Vec<u8>,
-    records: u64,
+    /// What came in, and what goes out.
+    received: Lines,
+    sent: Lines,
     /// The time in ms that `stamp` shows.
     now_ms: u64,
     stamp: Vec<u8>,
@@ -21,10 +23,28 @@ pub struct Wire {
     peer: Vec<u8>,
 }
 
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    records: u64,
+}
+
+impl Lines {
+    /// Hands them to the log.
+    fn commit(&mut self, sink: &Sink) {
+        if self.records > 0 {
+            sink.append(&self.bytes, self.records);
+            self.bytes.clear();
+            self.records = 0;
+        }
+    }
+}
+
 impl Wire {
     pub fn new(sink: &Sink) -> Wire {
         let enabled = sink.logs_traffic();
-        Wire { enabled, lines: Vec::new(), records: 0, now_ms: 0, stamp: Vec::new(), peer: Vec::new() }
+        let (received, sent) = (Lines::default(), Lines::default());
+        Wire { enabled, received, sent, now_ms: 0, stamp: Vec::new(), peer: Vec::new() }
     }
 
     /// The lines from here on happened at `now_ns` (POSIX time).
@@ -55,53 +75,69 @@ impl Wire {
 
     /// A line came in, without its newline.
     pub fn received(&mut self, line: &[u8]) {
-        self.record(b"in", line);
+        self.record(Way::In, b"in", line);
     }
 
     /// A line goes out, without its newline.
     pub fn sent(&mut self, line: &[u8]) {
-        self.record(b"out", line);
+        self.record(Way::Out, b"out", line);
     }
 
-    /// Lines go out to a neighbour, each with its newline; only AT lines are worth a record.
-    pub fn sent_all(&mut self, lines: &[u8]) {
+    /// The line that came in last is refused, by this rule.
+    pub fn refused(&mut self, rule: &str) {
+        self.record(Way::Out, b"refused", rule.as_bytes());
+    }
+
+    /// Lines are passed on to a neighbour, each with its newline; only AT lines are worth a record.
+    pub fn flooded(&mut self, lines: &[u8]) {
         if self.enabled {
             let lines = lines.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT "));
-            lines.for_each(|line| self.sent(line));
+            lines.for_each(|line| self.record(Way::Out, b"flood", line));
         }
     }
 
     pub fn opened(&mut self) {
-        self.record(b"open", b"");
+        self.record(Way::In, b"open", b"");
     }
 
     pub fn closed(&mut self, why: &str) {
-        self.record(b"close", why.as_bytes());
+        self.record(Way::Out, b"close", why.as_bytes());
     }
 
-    fn record(&mut self, what: &[u8], text: &[u8]) {
+    fn record(&mut self, way: Way, what: &[u8], text: &[u8]) {
         if !self.enabled {
             return;
         }
-        self.lines.extend_from_slice(&self.stamp);
-        self.lines.extend_from_slice(what);
-        self.lines.extend_from_slice(&self.peer);
-        escape(text, &mut self.lines);
-        while self.lines.last() == Some(&b' ') {
-            self.lines.pop();
+        let lines = match way {
+            Way::In => &mut self.received,
+            Way::Out => &mut self.sent,
+        };
+        lines.bytes.extend_from_slice(&self.stamp);
+        lines.bytes.extend_from_slice(what);
+        lines.bytes.extend_from_slice(&self.peer);
+        escape(text, &mut lines.bytes);
+        while lines.bytes.last() == Some(&b' ') {
+            lines.bytes.pop();
         }
-        self.lines.push(b'\n');
-        self.records += 1;
+        lines.bytes.push(b'\n');
+        lines.records += 1;
     }
 
-    /// Hands the lines to the log.
-    pub fn commit(&mut self, sink: &Sink) {
-        if self.records > 0 {
-            sink.append(&self.lines, self.records);
-            self.lines.clear();
-            self.records = 0;
-        }
+    /// Hands what came in to the log, before others log what follows from it.
+    pub fn commit_received(&mut self, sink: &Sink) {
+        self.received.commit(sink);
     }
+
+    /// Hands the lines to the log: what came in, and what goes out.
+    pub fn commit(&mut self, sink: &Sink) {
+        self.received.commit(sink);
+        self.sent.commit(sink);
+    }
+}
+
+enum Way {
+    In,
+    Out,
 }
 
 /// `2026-01-31T23:59:59.123Z [LEVEL] ` for a time in ms since 1970.
@@ -122,8 +158,8 @@ mod tests {
     fn traffic_has_time_direction_peer_and_escaped_text() {
         let mut wire = Wire {
             enabled: true,
-            lines: Vec::new(),
-            records: 0,
+            received: Lines::default(),
+            sent: Lines::default(),
             now_ms: 0,
             stamp: Vec::new(),
             peer: Vec::new(),
@@ -135,12 +171,16 @@ mod tests {
         wire.with_neighbour("Hands");
         wire.sent(b"AT Goloman");
         wire.closed("idle");
+        wire.flooded(b"AT Goloman\nMARK 5\n");
         let expected = "\
             2018-03-02T20:52:14.918Z [INFO] open 127.0.0.1:4711\n\
-            2018-03-02T20:52:14.918Z [INFO] in 127.0.0.1:4711 IAMAT \\xff\\n\n\
+            2018-03-02T20:52:14.918Z [INFO] in 127.0.0.1:4711 IAMAT \\xff\\n\n";
+        assert_eq!(String::from_utf8_lossy(&wire.received.bytes), expected);
+        let expected = "\
             2018-03-02T20:52:14.918Z [INFO] out Hands AT Goloman\n\
-            2018-03-02T20:52:14.918Z [INFO] close Hands idle\n";
-        assert_eq!(String::from_utf8_lossy(&wire.lines), expected);
-        assert_eq!(wire.records, 4);
+            2018-03-02T20:52:14.918Z [INFO] close Hands idle\n\
+            2018-03-02T20:52:14.918Z [INFO] flood Hands AT Goloman\n";
+        assert_eq!(String::from_utf8_lossy(&wire.sent.bytes), expected);
+        assert_eq!((wire.received.records, wire.sent.records), (2, 3));
     }
 }

@@ -60,17 +60,17 @@ fn an_older_report_is_answered_and_changes_nothing() {
 #[test]
 fn invalid_commands_come_back_as_they_came() {
     let node = Node::new("Goloman", None);
-    let check = |text: &str, why: Refusal| {
+    let check = |text: &str, why: Rule| {
         let answer = ask(&node, STRANGER, text, true);
         let line = text.strip_suffix('\r').unwrap_or(text);
         assert_eq!(answer.out, format!("? {line}\n"));
         assert!(matches!(answer.reply, Reply::Refused(reason) if reason == why), "{text}");
     };
-    check("  hello\t world  ", Refusal::Malformed(Malformed::Keyword));
-    check("hello\r", Refusal::Malformed(Malformed::Keyword));
-    check("WHATSAT nobody 10 5", Refusal::UnknownClient);
-    check("AT Goloman +0.1 kiwi +1+1 1", Refusal::NotANeighbour);
-    check("AT", Refusal::Malformed(Malformed::FieldCount));
+    check("  hello\t world  ", Rule::Keyword);
+    check("hello\r", Rule::Keyword);
+    check("WHATSAT nobody 10 5", Rule::UnknownClient);
+    check("AT Goloman +0.1 kiwi +1+1 1", Rule::NotANeighbour);
+    check("AT", Rule::AtFields);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn at_lines_of_neighbours_are_learned_in_silence() {
     check(NEIGHBOUR, "AT Hands +0.1 a +1+1 12", true, Silence::Learned, 0);
     check(NEIGHBOUR, "AT Hands +0.1 a +1+1 13", false, Silence::Unterminated, 0);
     check(PLAIN, "AT Hands +0.1 a +1+1 14", false, Silence::Learned, 1);
-    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 nan", true, Silence::Dropped(Malformed::Time), 0);
+    check(NEIGHBOUR, "AT Hands +0.1 a +1+1 nan", true, Silence::Dropped(Rule::TimeDigits), 0);
     check(NEIGHBOUR, "  ", true, Silence::Blank, 0);
     let answer = ask(&node, NEIGHBOUR, "AT  Hands\t+0.1 b +1+1 1", true);
     assert_eq!(answer.news, [("AT Hands +0.1 b +1+1 1\n".to_owned(), Some(3))]);
@@ -97,7 +97,7 @@ fn max_ahead_refuses_only_what_is_further_ahead() {
     let check = |time: &str, accepted: bool| {
         let line = format!("IAMAT a +1+1 {time}");
         let reply = ask(&node, STRANGER, &line, true).reply;
-        assert_eq!(matches!(reply, Reply::Located), accepted, "{time}");
+        assert_eq!(matches!(reply, Reply::Located { .. }), accepted, "{time}");
     };
     check("1520023940.182837383", true);
     check("1520023940.182837384", false);
@@ -150,4 +150,41 @@ fn a_report_that_is_not_kept_first_is_learned_once() {
     let _ = node.answer(line, peer(STRANGER), NOW_NS, &mut Vec::new(), &mut news);
     node.learn_kept(&mut news, NOW_NS);
     assert_eq!(news.items.len(), 1, "it is still to be flooded");
+}
+
+#[test]
+fn a_time_in_milliseconds_is_noticed_and_a_right_one_is_not() {
+    let node = Node::new("Goloman", None);
+    let check = |time: &str, expected: bool| {
+        let line = format!("IAMAT a +1+1 {time}");
+        let Reply::Located { is_far_ahead } = ask(&node, STRANGER, &line, true).reply else {
+            panic!("{time}")
+        };
+        assert_eq!(is_far_ahead, expected, "{time}");
+    };
+    check("1520023934.918963997", false);
+    check("1520027535", false);
+    check("1520023934918", true);
+    check("2147483647", true);
+}
+
+#[test]
+fn with_as_many_clients_as_it_holds_others_are_refused_and_known_ones_and_neighbours_are_not() {
+    for keeps_first in [false, true] {
+        let node = Node::new("Goloman", None).holding(2).keeping_first(keeps_first);
+        let tell = |client: &str, time: u32| {
+            let (mut out, mut news) = (Vec::new(), News::default());
+            let text = format!("IAMAT {client} +1+1 {time}");
+            let line = Line { text: text.as_bytes(), terminated: true, alone: true };
+            let reply = node.answer(line, peer(STRANGER), NOW_NS, &mut out, &mut news);
+            let is_refused = matches!(reply, Reply::Refused(Rule::Full));
+            assert_eq!(is_refused, out == format!("? {text}\n").as_bytes(), "{}", out.escape_ascii());
+            node.learn_kept(&mut news, NOW_NS);
+            !is_refused
+        };
+        assert!(tell("a", 1) && tell("b", 1) && !tell("c", 1) && tell("a", 2));
+        let _ = ask(&node, NEIGHBOUR, "AT Hands +0.1 d +1+1 1", true);
+        assert_eq!(node.store.count(), 3);
+        assert!(!tell("c", 2) && tell("d", 2) && tell("b", 2));
+    }
 }

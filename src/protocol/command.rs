@@ -4,6 +4,7 @@ use super::decimal::{self, Decimal};
 use super::line::Fields;
 use super::link::Verb;
 use super::record::Parts;
+use super::rule::{self, Rule};
 use super::{Location, Timestamp};
 
 /// The largest radius a client may ask for, in km: that of Google Places.
@@ -41,73 +42,43 @@ pub struct Query<'a> {
     pub bound: u8,
 }
 
-/// Why a line is no command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Malformed {
-    Keyword,
-    FieldCount,
-    Location,
-    Time,
-    Radius,
-    Bound,
-    Difference,
-    /// A time further ahead than `max_ahead` allows.
-    TooFarAhead,
-}
-
 impl<'a> Command<'a> {
     /// Parses a line without its newline.
     ///
     /// # Errors
     /// The first thing wrong with it. Whether an AT may come from this peer is not asked here.
-    pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Malformed> {
+    pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Rule> {
         let mut fields = Fields::of(line);
         match fields.next() {
             None => Ok(Command::Blank),
             Some(b"IAMAT") => parse_iamat(fields).map(Command::Iamat),
             Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
             Some(b"AT") => parse_at(fields).map(Command::At),
-            Some(other) => Verb::of(other, fields).map(Command::Link).ok_or(Malformed::Keyword),
+            Some(other) => Verb::of(other, fields).map(Command::Link).ok_or_else(|| rule::of_keyword(other)),
         }
     }
 }
 
-impl Malformed {
-    /// For the log: what is wrong and what would be right.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Malformed::Keyword => "no such command",
-            Malformed::FieldCount => "wrong number of fields",
-            Malformed::Location => "location is not like +34.068930-118.445127",
-            Malformed::Time => "time is not POSIX seconds with up to nine decimals",
-            Malformed::Radius => "radius is not a number of km from 0 to 50",
-            Malformed::Bound => "bound is not an integer from 0 to 20",
-            Malformed::Difference => "difference is not a signed decimal number",
-            Malformed::TooFarAhead => "time is further ahead than max_ahead",
-        }
-    }
-}
-
-fn parse_iamat(fields: Fields<'_>) -> Result<Report<'_>, Malformed> {
-    let [client, location, time] = fields.exactly().ok_or(Malformed::FieldCount)?;
-    let location = Location::parse(location).ok_or(Malformed::Location)?;
-    let time = Timestamp::parse(time).ok_or(Malformed::Time)?;
+fn parse_iamat(fields: Fields<'_>) -> Result<Report<'_>, Rule> {
+    let [client, location, time] = fields.exactly().ok_or(Rule::IamatFields)?;
+    let location = Location::parse(location).ok_or_else(|| rule::of_location(location))?;
+    let time = Timestamp::parse(time).ok_or_else(|| rule::of_time(time))?;
     Ok(Report { client, location, time })
 }
 
-fn parse_whatsat(fields: Fields<'_>) -> Result<Query<'_>, Malformed> {
-    let [client, radius, bound] = fields.exactly().ok_or(Malformed::FieldCount)?;
-    let radius_m = parse_radius_m(radius).ok_or(Malformed::Radius)?;
-    let bound = parse_bound(bound).ok_or(Malformed::Bound)?;
+fn parse_whatsat(fields: Fields<'_>) -> Result<Query<'_>, Rule> {
+    let [client, radius, bound] = fields.exactly().ok_or(Rule::WhatsatFields)?;
+    let radius_m = parse_radius_m(radius).ok_or_else(|| rule::of_radius(radius))?;
+    let bound = parse_bound(bound).ok_or_else(|| rule::of_bound(bound))?;
     Ok(Query { client, radius_m, bound })
 }
 
-fn parse_at(fields: Fields<'_>) -> Result<Parts<'_>, Malformed> {
-    let [origin, difference, client, location, time] = fields.exactly().ok_or(Malformed::FieldCount)?;
-    let location = Location::parse(location).ok_or(Malformed::Location)?;
-    let time = Timestamp::parse(time).ok_or(Malformed::Time)?;
+fn parse_at(fields: Fields<'_>) -> Result<Parts<'_>, Rule> {
+    let [origin, difference, client, location, time] = fields.exactly().ok_or(Rule::AtFields)?;
+    let location = Location::parse(location).ok_or_else(|| rule::of_location(location))?;
+    let time = Timestamp::parse(time).ok_or_else(|| rule::of_time(time))?;
     if !is_difference(difference) {
-        return Err(Malformed::Difference);
+        return Err(rule::of_difference(difference));
     }
     Ok(Parts { origin, difference, client, location, time })
 }
@@ -155,34 +126,40 @@ mod tests {
         check(b" \t\r", "blank");
         check(b"IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", "iamat");
         check(b"\tIAMAT  \xff\xfe\x0b+34-118\x0c1\r", "iamat");
-        check(b"iamat kiwi +34-118 1", "Keyword");
-        check(b"IAMAT", "FieldCount");
-        check(b"IAMAT kiwi +34-118", "FieldCount");
-        check(b"IAMAT kiwi +34-118 1 2", "FieldCount");
-        check(b"IAMAT kiwi 34.0-118.0 1", "Location");
-        check(b"IAMAT kiwi +34-118 nan", "Time");
-        check(b"IAMAT kiwi +34-118 -1", "Time");
+        check(b"iamat kiwi +34-118 1", "KeywordCase");
+        check(b"IAMAT", "IamatFields");
+        check(b"IAMAT kiwi +34-118", "IamatFields");
+        check(b"IAMAT kiwi +34-118 1 2", "IamatFields");
+        check(b"IAMAT kiwi 34.0-118.0 1", "LatitudeSign");
+        check(b"IAMAT kiwi +34-118 nan", "TimeDigits");
+        check(b"IAMAT kiwi +34-118 -1", "TimeSign");
         check(b"WHATSAT kiwi 10 5", "whatsat 10000 5");
         check(b"WHATSAT kiwi 0.5 20", "whatsat 500 20");
         check(b"WHATSAT kiwi 050.000 007", "whatsat 50000 7");
         check(b"WHATSAT kiwi 0 0", "whatsat 0 0");
-        check(b"WHATSAT kiwi 10", "FieldCount");
-        check(b"WHATSAT kiwi 10 5 5", "FieldCount");
-        for radius in ["50.0000000000000000000001", "51", "-1", "+1", "1e1", "nan", "inf", ".5", "5.", "x"] {
-            check(format!("WHATSAT kiwi {radius} 5").as_bytes(), "Radius");
+        check(b"WHATSAT kiwi 10", "WhatsatFields");
+        check(b"WHATSAT kiwi 10 5 5", "WhatsatFields");
+        for radius in ["50.0000000000000000000001", "51"] {
+            check(format!("WHATSAT kiwi {radius} 5").as_bytes(), "RadiusRange");
         }
-        for bound in ["21", "276", "-1", "+1", "1.0", "x", "99999999999999999999999"] {
-            check(format!("WHATSAT kiwi 5 {bound}").as_bytes(), "Bound");
+        for radius in ["-1", "+1", "1e1", "nan", "inf", ".5", "5.", "x"] {
+            check(format!("WHATSAT kiwi {radius} 5").as_bytes(), "RadiusNumber");
+        }
+        for bound in ["21", "276", "99999999999999999999999"] {
+            check(format!("WHATSAT kiwi 5 {bound}").as_bytes(), "BoundRange");
+        }
+        for bound in ["-1", "+1", "1.0", "x"] {
+            check(format!("WHATSAT kiwi 5 {bound}").as_bytes(), "BoundNumber");
         }
         check(b"AT Goloman +0.263873386 kiwi +34-118 1", "at");
         check(b"AT Goloman -12 kiwi +34-118 1", "at");
         check(b"AT Goloman +0.12345678901234567890 kiwi +34-118 1", "at");
-        check(b"AT Goloman 0.2 kiwi +34-118 1", "Difference");
-        check(b"AT Goloman +nan kiwi +34-118 1", "Difference");
-        check(b"AT Goloman +0.1 kiwi +34-118 1.", "Time");
-        check(b"AT Goloman +0.1 kiwi +34-118", "FieldCount");
+        check(b"AT Goloman 0.2 kiwi +34-118 1", "DifferenceSign");
+        check(b"AT Goloman +nan kiwi +34-118 1", "DifferenceNumber");
+        check(b"AT Goloman +0.1 kiwi +34-118 1.", "TimeFraction");
+        check(b"AT Goloman +0.1 kiwi +34-118", "AtFields");
         check(b"MARK 5", "link");
-        check(b"MARK five", "Keyword");
+        check(b"MARK five", "LinkFields");
         check(b"ATGoloman +0.1 kiwi +34-118 1", "Keyword");
     }
 

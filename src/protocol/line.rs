@@ -48,6 +48,17 @@ pub fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// Whether a line is the first of an HTTP request: its last field is `HTTP/1.0` or `HTTP/1.1`, and not its
+/// only one.
+pub fn is_http(line: &[u8]) -> bool {
+    let end = line.iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
+    let text = &line[..end];
+    let Some(before) = text.strip_suffix(b"HTTP/1.1").or_else(|| text.strip_suffix(b"HTTP/1.0")) else {
+        return false;
+    };
+    before.last().is_some_and(|&byte| is_space(byte)) && !before.trim_ascii().is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +74,18 @@ mod tests {
         check(b"\t a \x0b\x0cb\r", &[b"a", b"b"]);
         check(b"a\x00b \xff\xfe", &[b"a\x00b", b"\xff\xfe"]);
         check(b"a\xc2\xa0b", &[b"a\xc2\xa0b"]);
+    }
+
+    #[test]
+    fn an_http_request_is_known_by_its_end() {
+        for line in ["GET / HTTP/1.1\r", "POST /a b HTTP/1.0", "x HTTP/1.1 \t", "IAMAT\tHTTP/1.1"] {
+            assert!(is_http(line.as_bytes()), "{line:?}");
+        }
+        for line in
+            ["HTTP/1.1", " HTTP/1.1", "GET / HTTP/2", "GET / HTTP/1.1x", "GET /HTTP/1.1", "", "x HTTP/1."]
+        {
+            assert!(!is_http(line.as_bytes()), "{line:?}");
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@ pub mod line;
 pub mod link;
 pub mod position;
 pub mod record;
+pub mod rule;
 pub mod timestamp;
 
-pub use command::{Command, Malformed, Query, Report};
+pub use command::{Command, Query, Report};
 pub use position::Location;
 pub use record::{Record, StoredRecord};
+pub use rule::Rule;
 pub use timestamp::Timestamp;

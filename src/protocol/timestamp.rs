@@ -39,6 +39,23 @@ impl<'a> Timestamp<'a> {
         }
     }
 
+    /// Of a time that is far ahead of `now_ns`, in words: the unit it may be in, if that is plain to see.
+    pub fn likely_cause(&self, now_ns: u64) -> &'static str {
+        const YEARS: u64 = 20 * 365 * 86_400;
+        let (whole, _) = decimal::split(self.text);
+        let number = std::str::from_utf8(whole).ok().and_then(|text| text.parse::<u64>().ok());
+        let is_near = |unit: u64| number.is_some_and(|n| (n / unit).abs_diff(now_ns / NANOS) < YEARS);
+        if is_near(1_000) {
+            "it looks like milliseconds (JavaScript's Date.now()), and seconds are expected"
+        } else if is_near(1_000_000) {
+            "it looks like microseconds, and seconds are expected"
+        } else if is_near(NANOS) {
+            "it looks like nanoseconds, and seconds are expected"
+        } else {
+            "its clock seems to be wrong"
+        }
+    }
+
     /// Appends `receipt_ns` minus this time in seconds: signed, nine decimals, exact.
     pub fn write_difference(&self, receipt_ns: u64, out: &mut Vec<u8>) {
         let Some(time_ns) = self.short_ns() else {

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::neighbours::Neighbours;
 use super::socket;
+use super::tally::Refusals;
 use crate::digest::Digest;
 use crate::limits::{CLOCK_SETTLE_S, FORGET_SWEEP_S, KEEPER_JOBS};
 use crate::link::Steps;
@@ -34,9 +35,13 @@ const TICK: Duration = Duration::from_secs(1);
 
 impl Keeper {
     /// Starts the thread. It ends at `stop`.
-    pub fn start(node: Arc<Node>, neighbours: Arc<Neighbours>) -> io::Result<(Keeper, JoinHandle<()>)> {
+    pub fn start(
+        node: Arc<Node>,
+        neighbours: Arc<Neighbours>,
+        refusals: Arc<Refusals>,
+    ) -> io::Result<(Keeper, JoinHandle<()>)> {
         let (jobs, due) = bounded(KEEPER_JOBS);
-        let keeper = thread::spawn("keeper", move || run(&due, &node, &neighbours))?;
+        let keeper = thread::spawn("keeper", move || run(&due, &node, &neighbours, &refusals))?;
         Ok((Keeper { jobs }, keeper))
     }
 
@@ -52,13 +57,15 @@ impl Keeper {
     }
 }
 
-fn run(due: &Receiver<Job>, node: &Node, neighbours: &Neighbours) {
+fn run(due: &Receiver<Job>, node: &Node, neighbours: &Neighbours, refusals: &Refusals) {
     let mut tick_at = Instant::now() + TICK;
     let (mut swept, mut steps) = (0, Steps::starting(socket::posix_ns(), neighbours.now()));
+    let mut summary = Summary { said: 0, at: Instant::now() };
     loop {
         // First, as jobs may wait without end, and be handed out however late it is.
         if Instant::now() >= tick_at {
             neighbours.reckon(node);
+            summary.say_when_due(refusals);
             if is_clock_settled(&mut steps, neighbours.now()) {
                 forget(node, &mut swept);
             }
@@ -66,9 +73,34 @@ fn run(due: &Receiver<Job>, node: &Node, neighbours: &Neighbours) {
         }
         match due.recv_deadline(tick_at) {
             Ok(Job::Digest(answer)) => answer(digest(node)),
-            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return summary.say(refusals),
             Err(RecvTimeoutError::Timeout) => {}
         }
+    }
+}
+
+/// What the log has been told of refused lines.
+struct Summary {
+    said: u64,
+    at: Instant,
+}
+
+/// How often the log is told of refused lines at most.
+const SUMMARY_REST: Duration = Duration::from_secs(60);
+
+impl Summary {
+    fn say_when_due(&mut self, refusals: &Refusals) {
+        if self.at.elapsed() >= SUMMARY_REST {
+            self.say(refusals);
+        }
+    }
+
+    fn say(&mut self, refusals: &Refusals) {
+        let total = refusals.total();
+        if total != self.said {
+            log::info!("{total} lines of clients were refused since the start, by rule: {refusals}");
+        }
+        (self.said, self.at) = (total, Instant::now());
     }
 }
 

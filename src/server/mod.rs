@@ -47,7 +47,7 @@ use keeper::Keeper;
 use link::Outlet;
 use neighbours::Neighbours;
 use poller::Poller;
-use tally::Tally;
+use tally::{Refusals, Tally};
 use turns::Turns;
 
 /// A running server. Dropping it does not stop it; `stop` does.
@@ -94,6 +94,12 @@ pub struct Shared {
     denied: Tally,
     /// Records of neighbours that were to be forgotten when they came.
     past: Tally,
+    /// Reports of clients that are not known, with too many known.
+    full: Tally,
+    /// Reports whose time is far ahead.
+    far_ahead: Tally,
+    /// Lines of clients that were refused, by rule.
+    refusals: Arc<Refusals>,
     /// One a worker.
     turns: Arc<[Turns]>,
 }
@@ -109,6 +115,11 @@ impl Shared {
                 "AT lines of neighbours were dropped as no valid records; the log says why",
             ),
             (self.past.total(), "records of neighbours were too old when they came: forget_after had passed"),
+            (self.full.total(), "reports were refused, as the client was not known and max_clients are"),
+            (
+                self.far_ahead.total(),
+                "reports have a time far ahead, which hides later ones; the log has the clients",
+            ),
         ];
         notes.extend(counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
         notes

@@ -9,6 +9,7 @@ use super::oddities::Oddities;
 use super::socket;
 use crate::link::exchange::{Denied, Identity, Listener, Standing};
 use crate::link::{KeyRing, Keys, Meter, Seen};
+use crate::logging::Wire;
 use crate::node::{Node, Peer, PeerKind};
 use crate::protocol::link::{ClockReading, End, Nonce, Proof};
 
@@ -180,6 +181,18 @@ impl Neighbours {
     pub fn prove(&self, link: &mut Listener, proof: &Proof) -> Result<(), Denied> {
         let (name, neighbour) = (self.name_of(link), link.neighbour());
         link.prove(proof, &self.own, name, &self.keys(neighbour))
+    }
+
+    /// Has the log's next lines be about a peer: a neighbour has its name, anybody else an address.
+    pub fn show(&self, wire: &mut Wire, peer: &Peer, address: &SocketAddr) {
+        let index = match peer.kind {
+            PeerKind::Neighbour { index, .. } => index,
+            PeerKind::Stranger => None,
+        };
+        match index.and_then(|index| self.list.get(usize::from(index))) {
+            Some(neighbour) => wire.with_neighbour(&neighbour.name),
+            None => wire.with(address),
+        }
     }
 
     /// The name that a dialer proves, or says it is.

@@ -14,7 +14,7 @@ use super::journaling::{Journaled, Journaling};
 use super::keeper::Keeper;
 use super::link::{Link, LinkSettings, Outlet};
 use super::neighbours::{Neighbour, Neighbours};
-use super::tally::Tally;
+use super::tally::{Refusals, Tally};
 use super::turns::Turns;
 use super::worker::Worker;
 use super::{Desk, Server, Shared, socket};
@@ -45,7 +45,9 @@ impl Server {
         let address = listener.local_addr()?;
         let folder = config.data_path(own);
         let keeps_first = folder.is_some() && settings.sync == SyncMode::Always;
-        let node = Node::new(&own.name, settings.max_ahead_ns).forgetting(settings.forget_after_s);
+        let node = Node::new(&own.name, settings.max_ahead_ns)
+            .forgetting(settings.forget_after_s)
+            .holding(settings.max_clients);
         let node = Arc::new(node.keeping_first(keeps_first));
         let (journal, seen) = match folder {
             Some(folder) => open_journal(&folder, &settings, &node)?,
@@ -59,7 +61,8 @@ impl Server {
         let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
         let (flood, flooder) =
             Flood::start(outlets, node.clone(), turns.clone(), sink.clone(), settings.timing)?;
-        let (keeper, keeper_thread) = Keeper::start(node.clone(), neighbours.clone())?;
+        let refusals = Arc::new(Refusals::default());
+        let (keeper, keeper_thread) = Keeper::start(node.clone(), neighbours.clone(), refusals.clone())?;
         let journaling = journal.clone().map(|journal| {
             Journaling::start(Journaled { journal, node: node.clone(), neighbours: neighbours.clone() })
         });
@@ -89,6 +92,9 @@ impl Server {
             cut: Tally::default(),
             denied: Tally::default(),
             past: Tally::default(),
+            full: Tally::with_rest(SAY_AGAIN),
+            far_ahead: Tally::default(),
+            refusals,
             turns,
         });
         shared.desks[0].load.set_at_work(true);
@@ -104,6 +110,9 @@ impl Server {
         Ok(Server { shared, address, workers, flooder, keeper: keeper_thread, journaling, links })
     }
 }
+
+/// How long the log is spared the sentence that no more clients are taken.
+const SAY_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// Opens a server's journal and learns what is in it; returns it with its lines about neighbours.
 #[expect(clippy::type_complexity, reason = "two things that only `start` takes apart")]

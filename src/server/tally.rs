@@ -1,7 +1,10 @@
 //! Counts of what goes wrong often, logged at most once a second.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::protocol::Rule;
 
 /// A counter with a log line that repeats at most once a second, or after another rest.
 pub struct Tally {
@@ -42,6 +45,36 @@ impl Tally {
         if won {
             say(total);
         }
+    }
+}
+
+/// Lines of clients that were refused, by the rule that refused them.
+pub struct Refusals([AtomicU64; Rule::ALL.len()]);
+
+impl Default for Refusals {
+    fn default() -> Refusals {
+        Refusals(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+impl Refusals {
+    pub fn count(&self, rule: Rule) {
+        self.0[rule.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// How many lines each rule refused, the rule of most lines first: `3: no such command`.
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = Rule::ALL.iter().map(|rule| (self.0[rule.index()].load(Ordering::Relaxed), rule));
+        let mut counts: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
+        counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let texts: Vec<_> = counts.iter().map(|(count, rule)| format!("{count}: {}", rule.words())).collect();
+        f.write_str(&texts.join("; "))
     }
 }
 

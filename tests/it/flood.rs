@@ -240,9 +240,9 @@ fn a_plain_neighbour_gets_a_connection_per_line_and_may_end_one_with_its_eof() {
     std::thread::scope(|scope| {
         let plain = scope.spawn(|| Plain { listener, done: &done }.collect());
         let told: Vec<_> = (0..5).map(|i| goloman.ask(&format!("IAMAT c{i} +1+1 1\n"))).collect();
-        goloman.wait_for_log("out Plain AT Goloman");
+        goloman.wait_for_log("flood Plain AT Goloman");
         wait_for("all lines to be sent", || {
-            (goloman.log_text().matches("out Plain AT").count() == 5).then_some(())
+            (goloman.log_text().matches("flood Plain AT").count() == 5).then_some(())
         });
         let heard = Client::connect_from(herd.ip("Plain"), goloman.address).say("AT Plain +0.5 p +1+1 1");
         assert_eq!(heard, "");

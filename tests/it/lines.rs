@@ -30,7 +30,7 @@ fn an_over_long_lines_reply_is_not_lost_on_a_client_that_sends_on_before_it_read
         let mut client = server.client();
         let peer = client.stream.local_addr().expect("connected");
         client.send("o".repeat(4_097));
-        server.wait_for_log(&format!("out {peer} "));
+        server.wait_for_log(&format!("refused {peer} "));
         for _ in 0..50 {
             client.send("n".repeat(10_000));
         }

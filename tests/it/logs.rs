@@ -37,6 +37,73 @@ fn every_line_in_and_out_is_logged_with_its_peer_and_time() {
 }
 
 #[test]
+fn what_happened_first_stands_first_and_a_neighbour_has_its_name_both_ways() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "", &[]);
+    let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
+    goloman.wait_for_log("link to Hands is up");
+    let mut client = goloman.client();
+    let peer = client.stream.local_addr().expect("connected");
+    let reports: String = (0..50).map(|i| format!("IAMAT c{i} +1+1 1\n")).collect();
+    client.send(reports);
+    let replies: Vec<_> = (0..50).map(|_| client.text_line()).collect();
+    hands.wait_to_know("c49", replies[49].trim_end());
+    for (i, reply) in replies.iter().enumerate() {
+        let reply = reply.trim_end();
+        let log = goloman.wait_for_log(&format!("out {peer} {reply}"));
+        let at = |text: &str| log.find(text).unwrap_or_else(|| panic!("no {text} in {log}"));
+        let (came, passed_on, went) = (
+            at(&format!("in {peer} IAMAT c{i} ")),
+            at(&format!("flood Hands {reply}")),
+            at(&format!("out {peer} {reply}")),
+        );
+        assert!(came < passed_on && passed_on < went, "{came} {passed_on} {went} of c{i}");
+        hands.wait_for_log(&format!("in Goloman {reply}"));
+    }
+    goloman.wait_for_log(&format!("Hands links from {}", herd.ip("Hands")));
+}
+
+#[test]
+fn a_refusal_has_its_rule_in_the_log_and_each_rule_its_count() {
+    let (_folder, server) = solo("");
+    let mut client = server.client();
+    let peer = client.stream.local_addr().expect("connected");
+    for (line, rule) in [
+        ("IAMAT a 34.0-118.0 1", "location begins with the latitude's sign"),
+        ("IAMAT a +1+1 1e9", "time is written without an exponent"),
+        ("iamat a +1+1 1", "commands are written in capitals"),
+        ("WHATSAT nobody 1 1", "no such client is known here"),
+        ("AT G +1 a +1+1 1", "AT lines are taken from neighbours only"),
+        ("MARK 5", "a word of servers, from one that has not opened a link"),
+        ("IAMAT a +1+1 1e9", "time is written without an exponent"),
+    ] {
+        client.send(format!("{line}\n"));
+        assert_eq!(client.text_line(), format!("? {line}\n"));
+        let log = server.wait_for_log(&format!("in {peer} {line}\n"));
+        let after = log.rsplit_once(&format!("in {peer} {line}\n")).expect("it is there").1.to_owned();
+        let after =
+            if after.is_empty() { server.wait_for_log(&format!("refused {peer} {rule}")) } else { after };
+        assert!(after.contains(&format!("refused {peer} {rule}")), "{after}");
+    }
+    let log = server.log.clone();
+    assert_eq!(server.stop(), Some(0));
+    let log = fs::read_to_string(log).expect("a log");
+    assert!(
+        log.contains("7 lines of clients were refused since the start, by rule: 2: time is written"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_time_in_milliseconds_is_told_with_its_client_and_likely_cause() {
+    let (folder, server) = solo("");
+    assert!(server.ask("IAMAT js +1+1 1795566164631\n").starts_with("AT Goloman"));
+    server.wait_for_log("[WARN] js reports a time far ahead, 1795566164631: it looks like milliseconds");
+    let (_, stdout, _) = crate::harness::run(folder.path(), &["--agree"]);
+    // A server on port 0 cannot be asked; the sentence is there for one that can.
+    assert!(stdout.contains("Goloman"), "{stdout}");
+}
+
+#[test]
 fn nobody_can_forge_a_line() {
     let (_folder, server) = solo("");
     let mut client = server.client();

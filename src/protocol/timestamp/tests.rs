@@ -67,3 +67,19 @@ fn ahead_is_strictly_more_than_the_limit() {
     check("0000000000000000015.0", false);
     check("99999999999999999999999999", true);
 }
+
+#[test]
+fn the_unit_of_a_time_far_ahead_is_guessed() {
+    let now_ns = 1_795_566_164_631_000_000;
+    let check = |text: &str, expected: &str| {
+        let time = Timestamp::parse(text.as_bytes()).expect(text);
+        let cause = time.likely_cause(now_ns);
+        assert!(cause.contains(expected), "{text}: {cause}");
+    };
+    check("1795566164631", "milliseconds");
+    check("1520023934918.963", "milliseconds");
+    check("1795566164631000", "microseconds");
+    check("1795566164631000000", "nanoseconds");
+    check("2147483647", "clock");
+    check("99999999999999999999999999999999", "clock");
+}

@@ -4,6 +4,7 @@ use super::{Talk, Wait};
 use crate::link::{Denied, Listener};
 use crate::logging::Escaped;
 use crate::node::{self, Line, PeerKind};
+use crate::protocol::Rule;
 use crate::protocol::link::{ClockReading, End, Proof, Verb};
 use crate::server::connection::Phase;
 use crate::server::socket;
@@ -24,9 +25,8 @@ impl Talk<'_> {
             }
             // From anybody else it is no command.
             (_, None) => {
-                let start = self.turn.out.len();
                 node::refuse(line.shown(), &mut self.turn.out);
-                return self.replied(start);
+                return self.refused(Rule::NotOnALink);
             }
             (_, Some(_)) => Err(Denied::OutOfTurn),
         };
@@ -52,11 +52,13 @@ impl Talk<'_> {
             connection.peer.incarnation = link.incarnation();
             connection.peer.kind = PeerKind::Neighbour { index: Some(index), plain: false };
             let (incarnation, address) = (link.incarnation(), connection.address);
+            log::info!("{} links from {address}", neighbours.name_of(link));
             // Whether there are two is told with its marks.
             let _ = neighbours.oddities.lives(index, incarnation, address, neighbours.now());
             if let Some(conf) = link.conf() {
                 neighbours.oddities.conf(index, conf);
             }
+            neighbours.show(&mut self.turn.wire, &connection.peer, &address);
             self.shared.flood.call(index);
             self.learned();
         }

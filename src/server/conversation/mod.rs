@@ -12,10 +12,10 @@ use super::Shared;
 use super::connection::{Connection, Phase};
 use super::socket;
 use crate::limits;
-use crate::logging::Wire;
+use crate::logging::{Escaped, Wire};
 use crate::node::{self, Line, News, PeerKind, Reply, Silence};
 use crate::places::Lookup;
-use crate::protocol::line;
+use crate::protocol::{Command, Rule, line};
 
 /// What one turn of a worker makes, for all its connections; reused by the next.
 pub struct Turn {
@@ -49,7 +49,7 @@ pub fn converse(shared: &Shared, turn: &mut Turn, connection: &mut Connection, b
         echo(turn, connection, bytes, reply);
         return None;
     }
-    turn.wire.with(&connection.address);
+    shared.neighbours.show(&mut turn.wire, &connection.peer, &connection.address);
     let begin = turn.out.len();
     let now_ns = socket::posix_ns();
     turn.wire.at(now_ns);
@@ -197,13 +197,52 @@ impl Talk<'_> {
 
     fn refuse_long(&mut self, text: &[u8]) {
         let head = &text[..self.shared.settings.max_line];
-        let start = self.turn.out.len();
         self.turn.wire.received(head);
         self.turn.out.extend_from_slice(b"? ");
         self.turn.out.extend_from_slice(head);
         self.turn.out.push(b'\n');
-        self.log_reply(start);
+        self.note_refusal(Rule::TooLong);
         self.connection.close_after_replies("its line is longer than max_line");
+    }
+
+    /// A web page can have a browser send a request anywhere, with lines of its own making in it.
+    fn refuse_http(&mut self, line: Line<'_>) {
+        node::refuse(line.shown(), &mut self.turn.out);
+        self.note_refusal(Rule::Http);
+        self.connection.close_after_replies("it speaks HTTP");
+    }
+
+    /// The `? ` line is in the output.
+    pub(super) fn refused(&mut self, rule: Rule) {
+        self.note_refusal(rule);
+        if rule == Rule::Full {
+            self.shared.full.count(|total| {
+                let max = self.shared.settings.max_clients;
+                log::warn!(
+                    "{max} clients are known, and reports of others are refused: max_clients in herd.conf; \
+                     {total} so far"
+                );
+            });
+        }
+        self.close_if_one_shot();
+    }
+
+    /// Logs and counts a refusal: by what rule, as the line stands in the log already.
+    fn note_refusal(&mut self, rule: Rule) {
+        self.turn.wire.refused(rule.words());
+        self.shared.refusals.count(rule);
+    }
+
+    fn warn_far_ahead(&self, text: &[u8]) {
+        let Ok(Command::Iamat(report)) = Command::parse(text) else { return };
+        self.shared.far_ahead.count(|total| {
+            let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
+            let cause = report.time.likely_cause(self.now_ns);
+            log::warn!(
+                "{client} reports a time far ahead, {time}: {cause}; until then no later report of it counts; \
+                 max_ahead in herd.conf refuses such times; {total} so far"
+            );
+        });
     }
 
     fn answer_line(&mut self, line: Line<'_>) {
@@ -215,9 +254,15 @@ impl Talk<'_> {
             self.connection.peer.kind = self.peer_kind();
         }
         let (start, peer) = (self.turn.out.len(), self.connection.peer);
+        if line::is_http(line.text) {
+            return self.refuse_http(line);
+        }
         let reply = self.shared.node.answer(line, peer, self.now_ns, &mut self.turn.out, &mut self.turn.news);
         match reply {
-            Reply::Located => {
+            Reply::Located { is_far_ahead } => {
+                if is_far_ahead {
+                    self.warn_far_ahead(line.text);
+                }
                 self.promise(start, || {
                     let mut refusal = Vec::new();
                     node::refuse(line.shown(), &mut refusal);
@@ -225,10 +270,7 @@ impl Talk<'_> {
                 });
                 self.replied(start);
             }
-            Reply::Refused(why) => {
-                log::debug!("{}: refused: {}", self.connection.address, why.reason());
-                self.replied(start);
-            }
+            Reply::Refused(rule) => self.refused(rule),
             Reply::Nearby(nearby) => {
                 self.connection.phase = Phase::Lookup(nearby.line);
                 self.wait = Some(Wait::Places(nearby.lookup));
@@ -247,6 +289,10 @@ impl Talk<'_> {
 
     fn replied(&mut self, start: usize) {
         self.log_reply(start);
+        self.close_if_one_shot();
+    }
+
+    fn close_if_one_shot(&mut self) {
         if self.shared.settings.one_shot {
             self.connection.close_after_replies("one-shot");
         }
@@ -260,7 +306,7 @@ impl Talk<'_> {
                 log::warn!(
                     "dropped an AT line of {}: {}; {total} so far",
                     self.connection.address,
-                    why.reason()
+                    why.words()
                 );
             }),
             Silence::Past => {

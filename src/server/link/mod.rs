@@ -229,7 +229,7 @@ impl Link {
     /// Sends lines, of which the first bytes are in the log already.
     fn write(&mut self, mut stream: &TcpStream, lines: &[u8], logged: usize) -> io::Result<()> {
         self.wire.at(socket::posix_ns());
-        self.wire.sent_all(&lines[logged..]);
+        self.wire.flooded(&lines[logged..]);
         self.wire.commit(&self.sink);
         // It is not waited for longer than for a word of it.
         let timeout = self.settings.write_timeout.min(self.session.patience(self.now()));

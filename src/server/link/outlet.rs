@@ -86,7 +86,7 @@ impl Outlet {
         let lines = without(lines, &state.refused);
         if !lines.is_empty() && self.send(&mut state, &lines) {
             wire.with_neighbour(&self.name);
-            wire.sent_all(&lines);
+            wire.flooded(&lines);
         }
     }
 

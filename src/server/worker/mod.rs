@@ -268,6 +268,8 @@ impl Worker {
         while !self.sends.is_empty() || !self.turn.news.is_empty() || !self.turn.seen.is_empty() {
             self.keep();
             if !self.turn.news.is_empty() {
+                // The flood is logged by whoever sends it: after what it comes from.
+                self.turn.wire.commit_received(&self.shared.sink);
                 self.turn.news = self.shared.flood.send(std::mem::take(&mut self.turn.news));
             }
             self.turn.wire.commit(&self.shared.sink);
