@@ -5,6 +5,7 @@ mod architecture;
 mod clients;
 mod deadlines;
 mod descriptors;
+mod disks;
 mod faults;
 mod flood;
 mod harness;
@@ -17,6 +18,7 @@ mod model;
 mod oddities;
 mod order;
 mod plain;
+mod promises;
 mod protocol;
 mod providers;
 #[cfg(feature = "gazetteer")]

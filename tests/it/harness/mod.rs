@@ -2,6 +2,7 @@
 //! sleeps for a length of time: everything waits for a condition, up to a deadline that is a hang.
 
 mod client;
+mod disk;
 mod link;
 
 use std::fs;
@@ -15,6 +16,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub use client::Client;
+pub use disk::Disk;
 pub use link::LinkEnd;
 
 /// Longer than anything takes that works.
@@ -105,6 +107,15 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it lives");
         let line = status.lines().find(|line| line.starts_with(key)).expect(key);
         line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect(key)
+    }
+
+    /// Whether it was stopped by SIGSTOP, every thread of it.
+    pub fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("it lives");
+        threads.into_iter().all(|thread| {
+            let stat = fs::read_to_string(thread.expect("a thread").path().join("stat")).expect("it lives");
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
+        })
     }
 
     /// Computing time so far, in clock ticks (hundredths of a second).
