@@ -76,7 +76,7 @@ fn segments(bytes: &[u8]) {
     let node = Node::new("Goloman", None);
     let mut scratch = Vec::new();
     let mut take = |line: &[u8]| {
-        kept.push(line);
+        kept.report(line);
         node.restore(line, &mut scratch) || line.starts_with(b"SEEN ")
     };
     let scanned = journal::scan(&mut &bytes[..], &mut replayed, &mut take, &mut |_| bad += 1, &mut |_| {});

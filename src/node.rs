@@ -372,6 +372,11 @@ impl Node {
 }
 
 impl NewsItem {
+    /// Whether it is a report to this very server.
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
     fn record<'a>(&self, lines: &'a [u8]) -> Record<&'a [u8]> {
         Record::new(&lines[self.start as usize..self.end as usize], self.offsets)
     }

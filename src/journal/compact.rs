@@ -6,18 +6,16 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
-use super::{Entries, Journal, Lines, SyncMode, replay, segment_path};
+use super::segment::{Open, Part, UNFINISHED, path_of, unfinished_path_of};
+use super::{Entries, Journal, Lines, NotKept, replay};
 use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES};
 use crate::thread;
-
-/// Written under this name until it is whole.
-const UNFINISHED: &str = "unfinished";
 
 /// Bytes gathered for a write, after which it rests: what takes no longer than a turn hardly delays one.
 const CHUNK: usize = 8 * 1024;
@@ -32,7 +30,8 @@ pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for file in fs::read_dir(folder)? {
         let path = file?.path();
         if path.extension() == Some(OsStr::new(UNFINISHED)) {
-            fs::remove_file(path)?;
+            fs::remove_file(&path)
+                .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
         }
     }
     Ok(())
@@ -46,7 +45,7 @@ impl Journal {
             Ok(bytes) => {
                 let ms = begun.elapsed().as_millis();
                 let mut active = self.active();
-                if active.segment.is_none() {
+                if active.open.is_none() {
                     // It failed anew meanwhile: it stays degraded, and this is done again.
                     return;
                 }
@@ -75,62 +74,77 @@ impl Journal {
     fn try_compact(&self, lines: &Lines<'_>) -> io::Result<u64> {
         // Only this thread ends a degradation, so what it finds now holds until then.
         let is_healing = self.is_degraded();
+        self.hold_folder()?;
         let first_new = self.begin_segment()?;
         // What is in the older segments is known from here on.
         drop(self.settling.write().unwrap_or_else(PoisonError::into_inner));
         let snapshot = first_new - 1;
-        let unfinished = self.folder.join(format!("{snapshot:08}.{UNFINISHED}"));
+        let (unfinished, path) =
+            (unfinished_path_of(&self.folder, snapshot), path_of(&self.folder, snapshot));
         let replaced = self.write_beside(&unfinished, lines).and_then(|written| {
-            self.disk.rename(&unfinished, &segment_path(&self.folder, snapshot))?;
+            self.disk.rename(&unfinished, &path)?;
             self.disk.sync_folder(&self.folder)?;
             Ok(written)
         });
-        let written = replaced.inspect_err(|_| {
+        let bytes = replaced.inspect_err(|_| {
             // It is removed at the next start at the latest.
             let _ = self.disk.remove(&unfinished);
             if is_healing {
                 self.take_back(first_new);
             }
         })?;
-        self.active().bytes += written;
-        for (number, path) in replay::segments(&self.folder)? {
-            if number < snapshot && !self.held.contains(&number) {
-                self.disk.remove(&path)?;
-            }
-        }
-        Ok(written)
+        self.active().parts.push(Part { number: snapshot, path, bytes, is_held: false });
+        self.remove_before(snapshot)?;
+        Ok(bytes)
     }
 
-    /// Appends go to a new segment from here on; the number before it is left for the snapshot.
+    /// Removes the segments that a snapshot takes the place of. What could not be removed counts on.
+    fn remove_before(&self, snapshot: u64) -> io::Result<()> {
+        let is_past = |part: &Part| part.number < snapshot && !part.is_held;
+        let past: Vec<_> = self.active().parts.iter().filter(|part| is_past(part)).cloned().collect();
+        let mut failed = Ok(());
+        for part in past {
+            match self.disk.remove(&part.path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => failed = Err(why),
+                Ok(()) | Err(_) => {
+                    let mut active = self.active();
+                    active.parts.retain(|other| other.path != part.path);
+                    active.uncut.retain(|(other, _)| other.path != part.path);
+                }
+            }
+        }
+        failed
+    }
+
+    /// Appends go to a new segment from here on; the number before it is left for the snapshot. Returns
+    /// when all before it is on the disk, as what is appended to it may vouch for that.
     fn begin_segment(&self) -> io::Result<u64> {
-        let number = self.active().number + 2;
-        let path = segment_path(&self.folder, number);
-        let segment = self.disk.create(&path).and_then(|segment| {
-            self.disk.sync_folder(&self.folder)?;
-            Ok(segment)
-        });
+        // Somebody may have put back what he had taken away.
+        let found = replay::segments(&self.folder)?.last().map_or(0, |(number, _)| *number);
+        let number = self.active().number.max(found) + 2;
+        let path = path_of(&self.folder, number);
+        let file = self.disk.create(&path)?;
+        let named = self.disk.sync_folder(&self.folder);
         let mut active = self.active();
         while active.syncing {
-            active = self.synced.wait(active).unwrap_or_else(PoisonError::into_inner);
+            active = self.wait(active);
         }
-        // The name is taken, unless it could be given back.
-        let segment = segment.inspect_err(|_| {
-            if path.exists() && self.disk.remove(&path).is_err() {
+        if let Err(why) = named {
+            // The name is taken, unless it can be given back.
+            if self.disk.remove(&path).is_err() {
                 active.number = number;
             }
-        })?;
-        active.number = number;
-        active.bytes = 0;
-        // What is in the old one is known, but until that is written the old one counts. Those who
-        // wait for a sync wait for this one.
-        if let Some(old) = active.segment.replace(segment)
-            && self.mode != SyncMode::Never
-        {
-            active = self.sync_segment(active, &*old);
+            return Err(why);
         }
-        match active.segment {
-            Some(_) => Ok(number),
-            None => Err(io::Error::other("what came before it cannot be written")),
+        active.number = number;
+        let old = active.open.replace(Arc::new(Open::new(number, path, file)));
+        active.closing.extend(old);
+        active.settle_closed();
+        let Some(last) = active.closing.last().cloned() else { return Ok(number) };
+        let end = last.appended();
+        match self.sync_up_to(active, &last, end) {
+            Ok(()) => Ok(number),
+            Err(NotKept) => Err(io::Error::other("what came before it cannot be written")),
         }
     }
 
@@ -138,11 +152,12 @@ impl Journal {
     /// not leave one a second.
     fn take_back(&self, number: u64) {
         let mut active = self.active();
-        if active.number == number {
-            active.segment = None;
-            if self.disk.remove(&segment_path(&self.folder, number)).is_ok() {
-                active.number -= 2;
-            }
+        let Some(open) = active.open.take_if(|open| open.number == number) else { return };
+        open.lose();
+        if self.disk.remove(&open.path).is_ok() {
+            active.number -= 2;
+        } else {
+            active.parts.push(open.part());
         }
     }
 
@@ -176,7 +191,9 @@ impl Journal {
             written += entries.all().len() as u64;
             entries.clear();
             if self.stopping.load(Ordering::SeqCst) {
-                return Err(io::Error::other("the server stops"));
+                // What is kept all the same is not worth the wait, and nobody is in the way of the rest.
+                let is_healing = self.is_degraded();
+                return if is_healing { Ok(()) } else { Err(io::Error::other("the server stops")) };
             }
             // At a pace that leaves the disk and a core to the clients.
             let due = Duration::from_secs_f64(written as f64 / COMPACT_BYTES_PER_S as f64);
@@ -184,7 +201,7 @@ impl Journal {
             Ok(())
         };
         lines(&mut |line| {
-            entries.push(line);
+            entries.hear(line);
             if entries.all().len() >= CHUNK { flush(&mut entries) } else { Ok(()) }
         })?;
         flush(&mut entries)?;

@@ -7,17 +7,27 @@ const HEAD: usize = 9;
 /// Bytes an entry has more than its line, the newline included.
 pub const EXTRA: usize = HEAD + 1;
 
-/// Entries on their way to the journal.
+/// Entries on their way to the journal: records that were heard, then reports, then what vouches for
+/// records. Which of them are written depends on the journal.
 #[derive(Default)]
 pub struct Entries {
     bytes: Vec<u8>,
-    /// So many bytes are records; the rest vouches for them.
+    /// So many bytes are records that stay known, whatever becomes of this.
+    heard: usize,
+    /// So many are records; the rest vouches for them.
     records: usize,
 }
 
 impl Entries {
-    /// Adds a record's line. All records come before what vouches for them.
-    pub fn push(&mut self, line: &[u8]) {
+    /// Adds the line of a record that is known.
+    pub fn hear(&mut self, line: &[u8]) {
+        debug_assert_eq!(self.heard, self.bytes.len(), "what was heard comes first");
+        write(line, &mut self.bytes);
+        (self.heard, self.records) = (self.bytes.len(), self.bytes.len());
+    }
+
+    /// Adds the line of a report that is refused if it is not kept.
+    pub fn report(&mut self, line: &[u8]) {
         debug_assert_eq!(self.records, self.bytes.len(), "records come first");
         write(line, &mut self.bytes);
         self.records = self.bytes.len();
@@ -40,9 +50,13 @@ impl Entries {
         &self.bytes[..self.records]
     }
 
+    pub fn heard(&self) -> &[u8] {
+        &self.bytes[..self.heard]
+    }
+
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.records = 0;
+        (self.heard, self.records) = (0, 0);
         self.bytes.shrink_to(1 << 20);
     }
 }

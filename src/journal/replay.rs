@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use memchr::memchr;
 
 use super::entry;
+use super::segment::{self, Part};
 use crate::limits::{AT_LINE_MAX, REPLAY_BYTES};
 
 /// What a replay came to.
@@ -19,9 +20,26 @@ pub struct Replayed {
     pub bad: u64,
     /// Segments that end in the middle of a line, as they do after a crash.
     pub cut: u64,
+    /// Those of them that are not the last: what a later one vouches for may be what is gone.
+    pub gaps: u64,
+    /// Files that look like segments that were renamed, and are not read.
+    pub strays: u64,
     pub bytes: u64,
-    /// Segments whose bad lines could not be kept aside, by number: they stay as they are.
-    pub held: Vec<u64>,
+    /// The segments that were read.
+    pub parts: Vec<Part>,
+}
+
+impl Replayed {
+    /// Why what vouches for records may vouch for some that are gone, if that is so.
+    pub fn doubt(&self) -> Option<String> {
+        let Replayed { bad, gaps, strays, .. } = self;
+        match (bad, gaps, strays) {
+            (0, 0, 0) => None,
+            (0, 0, _) => Some(format!("{strays} of its files were renamed")),
+            (0, ..) => Some(format!("{gaps} of its segments lost their end")),
+            _ => Some(format!("{bad} lines of it are bad")),
+        }
+    }
 }
 
 /// Longer than this no entry is: what has no newline within it is no journal.
@@ -35,19 +53,28 @@ pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for file in fs::read_dir(folder)? {
         let path = file?.path();
-        let number = path.file_name().and_then(|name| name.to_str()).and_then(number_of);
+        let number = path.file_name().and_then(|name| name.to_str()).and_then(segment::number_of);
         found.extend(number.map(|number| (number, path)));
     }
     found.sort();
     Ok(found)
 }
 
-/// The number of a segment by its name: `00000012.log`.
-fn number_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".log")?;
-    // More digits than a server of a segment a second ever comes to; its successor has a number, too.
-    ((8..=18).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| digits.parse().ok())?
+/// Tells of the files that look like segments that were renamed; returns how many there are.
+fn tell_strays(folder: &Path) -> io::Result<u64> {
+    let mut count = 0;
+    for file in fs::read_dir(folder)? {
+        let path = file?.path();
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(segment::is_stray) {
+            count += 1;
+            let path = path.display();
+            log::warn!(
+                "{path} is not read: it looks like a segment that was renamed; to have it read, stop the \
+                 server and rename it to digits of its own and .journal, else move it out of this folder"
+            );
+        }
+    }
+    Ok(count)
 }
 
 /// Hands every good line of every segment to `take`, which says whether it is one it knows.
@@ -57,9 +84,12 @@ fn number_of(name: &str) -> Option<u64> {
 pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<Replayed> {
     let segments = segments(folder)?;
     let total: u64 = segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed { strays: tell_strays(folder)?, ..Replayed::default() };
     let mut say_at = Instant::now() + SAY_EVERY;
     for (number, path) in segments {
+        // Of those before, now that there is another.
+        replayed.gaps = replayed.cut;
+        let before = replayed.bytes;
         let is_aside = read(&path, &mut replayed, &mut take, &mut |replayed| {
             if Instant::now() >= say_at {
                 say_at += SAY_EVERY;
@@ -68,9 +98,8 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
             }
         })
         .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
-        if !is_aside {
-            replayed.held.push(number);
-        }
+        let bytes = replayed.bytes - before;
+        replayed.parts.push(Part { number, path, bytes, is_held: !is_aside });
     }
     Ok(replayed)
 }
@@ -82,7 +111,9 @@ fn read(
     take: &mut impl FnMut(&[u8]) -> bool,
     say: &mut impl FnMut(&Replayed),
 ) -> io::Result<bool> {
-    let mut aside = Aside { path: path.with_extension("log.bad"), file: Ok(None) };
+    let mut aside_path = path.as_os_str().to_owned();
+    aside_path.push(".bad");
+    let mut aside = Aside { path: aside_path.into(), file: Ok(None) };
     let cut = scan(&mut File::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
         log::warn!(

@@ -1,4 +1,5 @@
-//! The journal's thread: once a second it syncs, and compacts what has grown or is to be healed. What
+//! The journal's thread: once a second it syncs, looks whether the files are in their place, and
+//! compacts what has grown or is to be healed. What
 //! it waits for, the disk, keeps nobody else waiting.
 
 use std::io;
@@ -54,24 +55,26 @@ impl Journaled {
         while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
             self.tend();
         }
-        self.journal.sync();
+        self.journal.finish(&|keep| self.write_all(keep));
     }
 
     fn tend(&self) {
         let (store, journal) = (&self.node.store, &self.journal);
         let live_bytes = store.bytes() + (store.count() * ENTRY_EXTRA) as u64;
-        journal.tend(live_bytes, &|keep| {
-            // What was seen comes first: it is true of the store as it is from here on.
-            self.neighbours.seen_lines().iter().try_for_each(|line| keep(line.as_bytes()))?;
-            let mut lines = Vec::new();
-            for bucket in store.buckets() {
-                lines.clear();
-                store.copy_bucket(bucket, &Wanted::After(0), &mut lines);
-                let mut each = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-                each.try_for_each(&mut *keep)?;
-            }
-            Ok(())
-        });
+        journal.tend(live_bytes, &|keep| self.write_all(keep));
         self.node.set_read_only(journal.is_strict() && journal.is_degraded());
+    }
+    /// Hands over every line that is to be kept.
+    fn write_all(&self, keep: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        // What was seen comes first: it is true of the store as it is from here on.
+        self.neighbours.seen_lines().iter().try_for_each(|line| keep(line.as_bytes()))?;
+        let (store, mut lines) = (&self.node.store, Vec::new());
+        for bucket in store.buckets() {
+            lines.clear();
+            store.copy_bucket(bucket, &Wanted::After(0), &mut lines);
+            let mut each = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            each.try_for_each(&mut *keep)?;
+        }
+        Ok(())
     }
 }

@@ -133,10 +133,10 @@ fn open_journal(
         let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
         log::info!("read {} clients from {entries} entries of the journal in {ms} ms", node.store.count());
     }
-    if replayed.bad > 0 {
+    if let Some(why) = replayed.doubt() {
         // What a neighbour is told to have been stored may be what was lost.
         seen.clear();
-        log::warn!("{} lines of the journal are bad, and neighbours are asked for everything", replayed.bad);
+        log::warn!("the journal is damaged: {why}; neighbours are asked for everything");
     }
     Ok((Some(Arc::new(journal.resting(settings.timing.compact_rest))), seen))
 }

@@ -99,7 +99,7 @@ fn what_is_kept_first_is_known_to_the_next_command_and_a_repetition_is_as_safe()
     // It rests on what may be on its way to the disk by somebody else's report: that is written, too.
     let first = lines[2];
     assert_eq!(goloman.ask("IAMAT fig +2+2 2\n").split(' ').nth(3), Some("fig"));
-    let journal = fs::read_to_string(folder.path().join("data/Goloman/00000001.log")).expect("text");
+    let journal = fs::read_to_string(folder.path().join("data/Goloman/00000001.journal")).expect("text");
     assert_eq!(journal.matches(first).count(), 2, "{journal}");
 }
 
@@ -174,4 +174,38 @@ fn a_disk_that_fails_is_served_through_and_healed() {
             "{failure}: {known:?}, not {number}"
         );
     }
+}
+
+#[test]
+fn what_was_refused_does_not_come_back_though_the_process_dies_before_the_journal_is_healed() {
+    for failure in ["fail-sync", "fail-write"] {
+        let folder = folder_with(&format!("sync = \"always\"\n{GOLOMAN}"));
+        let disk = Disk::new();
+        let mut goloman = disk.herd(folder.path(), "Goloman");
+        let before = goloman.ask("IAMAT before +1+1 1\n");
+        assert!(before.starts_with("AT "));
+        disk.set(failure);
+        assert_eq!(goloman.ask("IAMAT ghost +1+1 1\n"), "? IAMAT ghost +1+1 1\n");
+        goloman.wait_for_log("is degraded");
+        goloman.process.signal(rustix::process::Signal::KILL);
+        goloman.process.wait();
+        let goloman = Server::start(folder.path(), "Goloman");
+        let known = ["before", "ghost"].map(|client| goloman.knows(client));
+        assert_eq!(known, [Some(before.trim_end().to_owned()), None], "{failure}");
+    }
+}
+
+#[test]
+fn every_new_folder_above_a_journal_is_on_the_disk_before_anything_counts() {
+    let folder = folder_with(&format!("data_dir = \"data/b/c/d\"\nsync = \"always\"\n{GOLOMAN}"));
+    let disk = Disk::new();
+    let goloman = disk.herd(folder.path(), "Goloman");
+    let root = folder.path().canonicalize().expect("a folder");
+    let expected = ["", "data", "data/b", "data/b/c", "data/b/c/d", "data/b/c/d/Goloman"];
+    let synced = disk.synced_folders();
+    for level in expected {
+        let level = root.join(level).components().collect::<std::path::PathBuf>();
+        assert!(synced.contains(&level), "{} is not in {synced:?}", level.display());
+    }
+    assert_eq!(goloman.stop(), Some(0));
 }

@@ -147,7 +147,7 @@ fn a_damaged_journal_is_told_and_kept_aside_and_the_rest_is_known() {
     let (folder, goloman) = solo("");
     (0..3).for_each(|i| drop(goloman.ask(&format!("IAMAT c{i} +1+1 1\n"))));
     assert_eq!(goloman.stop(), Some(0));
-    let path = folder.path().join("data/Goloman/00000001.log");
+    let path = folder.path().join("data/Goloman/00000001.journal");
     let mut bytes = fs::read(&path).expect("read");
     let second = 1 + bytes.iter().position(|&byte| byte == b'\n').expect("a line");
     bytes[second + 20] ^= 1;
@@ -156,9 +156,10 @@ fn a_damaged_journal_is_told_and_kept_aside_and_the_rest_is_known() {
     let goloman = Server::start(folder.path(), "Goloman");
     let known = |i: u32| goloman.knows(&format!("c{i}")).is_some();
     assert_eq!((known(0), known(1), known(2)), (true, false, false));
-    let log = goloman.wait_for_log("1 lines of the journal are bad");
+    let log = goloman.wait_for_log("1 lines of it are bad; neighbours are asked for everything");
     assert!(log.contains("of a line cut off at its end, offset "), "{log}");
-    let aside = fs::read_to_string(folder.path().join("data/Goloman/00000001.log.bad")).expect("kept aside");
+    let aside =
+        fs::read_to_string(folder.path().join("data/Goloman/00000001.journal.bad")).expect("kept aside");
     assert_eq!(aside.lines().count(), 1);
 }
 

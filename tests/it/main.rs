@@ -25,6 +25,7 @@ mod providers;
 mod readme;
 mod running;
 mod seeds;
+mod segments;
 mod simulation;
 mod stand_in;
 mod stopping;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::Worker;
+use crate::journal::NotKept;
+use crate::node::NewsItem;
 use crate::server::conversation::Turn;
 use crate::server::{Shared, socket};
 
@@ -11,21 +13,20 @@ impl Worker {
     pub(super) fn keep(&mut self) {
         let (shared, turn) = (self.shared.clone(), &mut self.turn);
         if let Some(journal) = &shared.journal {
-            let is_refused = journal.is_strict() && journal.is_degraded();
-            if is_refused {
-                turn.news.drop_own();
-            }
             self.entries.clear();
-            turn.news.items.iter().for_each(|item| self.entries.push(turn.news.record(item).line()));
-            turn.news.relied_on.drain(..).for_each(|line| self.entries.push(&line));
+            let (news, entries) = (&turn.news, &mut self.entries);
+            let (heard, own) = (|item: &&NewsItem| !item.is_own(), |item: &&NewsItem| item.is_own());
+            news.items.iter().filter(heard).for_each(|item| entries.hear(news.record(item).line()));
+            news.items.iter().filter(own).for_each(|item| entries.report(news.record(item).line()));
+            news.relied_on.iter().for_each(|line| entries.report(line));
             for &(neighbour, incarnation, epoch) in &turn.seen {
                 self.entries.vouch(shared.neighbours.seen_line(neighbour, incarnation, epoch).as_bytes());
             }
+            turn.news.relied_on.clear();
             journal.keep(&self.entries, |kept| match kept {
-                Ok(()) if is_refused => refuse(&shared, turn, &mut self.sends),
                 Ok(()) => shared.node.learn_kept(&mut turn.news, socket::posix_ns()),
-                Err(_) if journal.is_strict() => refuse(&shared, turn, &mut self.sends),
-                Err(_) => {}
+                Err(NotKept) if journal.is_strict() => refuse(&shared, turn, &mut self.sends),
+                Err(NotKept) => {}
             });
         }
         if turn.news.is_empty() {

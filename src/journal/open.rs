@@ -1,0 +1,112 @@
+//! The start of a journal: its folder, its lock, what is in it, and its first segment.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::segment::{self, Open};
+use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
+use crate::limits::Timing;
+
+/// The name of the file that is locked.
+pub const LOCK: &str = "lock";
+
+impl Journal {
+    /// Opens the journal of a folder, which is created if need be, and hands every line in it to
+    /// `take`, which says whether it knows what it is. Appending begins a new segment.
+    ///
+    /// # Errors
+    /// Another process has it, or the folder cannot be read or written; the message says which.
+    pub fn open(
+        folder: &Path,
+        mode: SyncMode,
+        disk: Box<dyn Disk>,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<(Journal, Replayed)> {
+        Journal::open_as_is(folder, mode, disk, take).map_err(|why| {
+            let is_running = why.kind() == io::ErrorKind::AddrInUse;
+            let remedy = if is_running { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
+            io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
+        })
+    }
+
+    fn open_as_is(
+        folder: &Path,
+        mode: SyncMode,
+        disk: Box<dyn Disk>,
+        take: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<(Journal, Replayed)> {
+        create(folder, mode, &*disk)?;
+        let lock = lock(folder)?;
+        compact::remove_unfinished(folder)?;
+        let mut replayed = replay::replay(folder, take)?;
+        let parts = std::mem::take(&mut replayed.parts);
+        // What was read counts from now on, and what comes next may vouch for it; it may not have been on
+        // the disk before a crash.
+        parts.iter().try_for_each(|part| disk.sync_file(&part.path))?;
+        let number = parts.iter().map(|part| part.number).max().unwrap_or(0) + 1;
+        let path = segment::path_of(folder, number);
+        let file = disk.create(&path)?;
+        disk.sync_folder(folder)?;
+        let active = Active {
+            open: Some(Arc::new(Open::new(number, path, file))),
+            closing: Vec::new(),
+            parts,
+            number,
+            uncut: Vec::new(),
+            syncing: false,
+            rest_until: None,
+        };
+        let journal = Journal {
+            folder: folder.to_owned(),
+            mode,
+            disk,
+            active: Mutex::new(active),
+            synced: Condvar::new(),
+            settling: RwLock::new(()),
+            degraded: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            compact_rest: Timing::default().compact_rest,
+            lock: Mutex::new(lock),
+        };
+        Ok((journal, replayed))
+    }
+}
+
+/// Creates a folder and those above it that are missing, and makes their names last.
+pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> {
+    let whole = std::path::absolute(folder)?;
+    let missing = whole.ancestors().take_while(|level| !level.exists()).count();
+    fs::create_dir_all(folder)?;
+    if mode == SyncMode::Never {
+        return Ok(());
+    }
+    // All of them every time: who created them may not have come to that, be it an earlier start.
+    for (level, parent) in whole.ancestors().skip(1).enumerate() {
+        match disk.sync_folder(parent) {
+            // One that may not be read is somebody else's, and was there before.
+            Err(why) if level < missing && why.kind() != io::ErrorKind::PermissionDenied => {
+                return Err(io::Error::new(why.kind(), format!("{}: {why}", parent.display())));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Keeps every other process out of a folder while what it returns is open.
+pub fn lock(folder: &Path) -> io::Result<File> {
+    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|why| match io::Error::from(why) {
+        why if why.kind() == io::ErrorKind::WouldBlock => {
+            let why = "another process has it; is this server running already?";
+            io::Error::new(io::ErrorKind::AddrInUse, why)
+        }
+        why => why,
+    })?;
+    Ok(lock)
+}
