@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use crate::harness::{Client, Herd, Server, folder_with, run, solo, wait_for};
 
 /// The segments in a folder, in order.
@@ -144,7 +146,7 @@ fn with_always_nothing_is_acknowledged_into_a_segment_that_is_gone() {
         let before = told.lines.len();
         deed(&told.journal());
         told.tell("meanwhile");
-        told.goloman.process.signal(rustix::process::Signal::KILL);
+        told.goloman.process.signal(Signal::KILL);
         told.goloman.process.wait();
         let goloman = Server::start(told.folder.path(), "Goloman");
         for (client, line) in &told.lines[before..] {
@@ -164,6 +166,23 @@ fn a_lock_that_was_removed_is_made_anew_so_that_still_no_second_process_starts()
     assert_eq!(status, Some(71));
     assert!(stderr.contains("another process has it"), "{stderr}");
     assert!(goloman.ask("IAMAT kiwi +1+1 1\n").starts_with("AT "));
+}
+
+#[test]
+fn a_server_whose_folder_another_process_has_taken_writes_nothing_there_until_it_is_free() {
+    let mut told = Told::new("always");
+    told.goloman.process.signal(Signal::STOP);
+    wait_for("it to stop", || told.goloman.process.is_stopped().then_some(()));
+    fs::remove_file(told.journal().join("lock")).expect("removed");
+    let other = Server::start(told.folder.path(), "Goloman");
+    told.goloman.process.signal(Signal::CONT);
+    told.goloman.wait_for_log("is degraded: another process has it");
+    assert!(!told.tell("refused"));
+    let line = other.ask("IAMAT others +1+1 1\n").trim_end().to_owned();
+    assert_eq!(other.stop(), Some(0));
+    told.lines.push(("others", line));
+    wait_for("it to have the folder again", || told.tell("after").then_some(()));
+    told.check("took its lock");
 }
 
 #[test]

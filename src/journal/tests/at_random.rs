@@ -16,10 +16,11 @@ fn what_was_refused_on_a_disk_that_fails_at_random_does_not_come_back() {
                 let (journal, known, lost, is_on) = (&journal, &known, &lost, &is_on);
                 scope.spawn(move || {
                     for number in (0..).take_while(|_| is_on.load(Ordering::SeqCst)) {
-                        let line = format!("w{writer}-{number}");
-                        journal.keep(&entries(&[&line]), |settled| {
+                        // Of a write that fails the first may be whole.
+                        let lines = ["a", "b"].map(|part| format!("w{writer}-{number}{part}"));
+                        journal.keep(&entries(&[&lines[0], &lines[1]]), |settled| {
                             let list = if settled.is_ok() { known } else { lost };
-                            list.lock().expect("unpoisoned").push(line.clone());
+                            list.lock().expect("unpoisoned").extend(lines.clone());
                         });
                         std::thread::yield_now();
                     }

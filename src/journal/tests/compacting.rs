@@ -185,3 +185,22 @@ fn reports_are_synced_every_second_while_the_disk_is_slow_to_take_a_snapshot() {
     });
     assert!(syncs.load(Ordering::SeqCst) >= 2);
 }
+
+#[test]
+fn segments_of_the_old_ending_go_with_a_compaction_and_one_that_was_put_back_stays() {
+    let folder = folder();
+    let old = folder.path().join("00000001.log");
+    let (journal, ..) = open(&folder);
+    journal.append(&entries(&["old"])).expect("kept");
+    drop(journal);
+    fs::rename(path_of(folder.path(), 1), &old).expect("renamed");
+    let (journal, _, lines) = open(&folder);
+    assert_eq!(lines, ["old"]);
+    // By the names that are next for the snapshot and for the new segment.
+    let put_back = [3, 4].map(|number| path_of(folder.path(), number));
+    put_back.iter().for_each(|path| fs::write(path, entries(&["put back"]).all()).expect("written"));
+    compact(&journal, &["live"]);
+    assert!(!old.exists());
+    drop(journal);
+    assert_eq!(open(&folder).2, ["put back", "put back", "live"]);
+}
