@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Client, HANG, HERD, Server, folder_with, solo, wait_for};
+use crate::harness::{Client, HANG, HERD, Herd, Server, folder_with, solo, wait_for};
 
 /// One client works: each of its reports is answered, in order.
 fn check_served(server: &Server, rounds: u32) {
@@ -221,4 +221,24 @@ fn random_bytes_in_random_pieces_are_answered_line_by_line() {
         let _ = client.stream.write_all(&noise);
     }
     check_served(&server, 10);
+}
+
+#[test]
+fn with_max_clients_known_others_are_refused_and_known_ones_and_neighbours_go_on() {
+    let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "max_clients = 100", &[]);
+    let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
+    let flood: String = (0..150).map(|i| format!("IAMAT c{i} +1+1 1\n")).collect();
+    let said = goloman.ask(&flood);
+    let (taken, refused) = (said.matches("AT Goloman ").count(), said.matches("? IAMAT ").count());
+    assert_eq!((taken, refused), (100, 50), "{said}");
+    assert!(goloman.ask("IAMAT c5 +1+1 2\n").starts_with("AT Goloman"), "it is known");
+    // What a neighbour took is known here, too, whatever the bound, so that the herd agrees.
+    let mut neighbour = Client::connect_from(herd.ip("Hands"), goloman.address);
+    neighbour.send("AT Hands +1 heard +1+1 1\n");
+    goloman.wait_to_know("heard", "AT Hands +1 heard +1+1 1");
+    hands.wait_to_know("c99", &goloman.knows("c99").expect("known"));
+    let log = goloman.wait_for_log("[WARN] 100 clients are known, and reports of others are refused");
+    assert_eq!(log.matches("reports of others are refused").count(), 1, "it is told once");
+    let (_, stdout, _) = crate::harness::run(herd.folder.path(), &["--agree", "--wait", "10s"]);
+    assert!(stdout.contains("50 reports were refused, as the client was not known"), "{stdout}");
 }

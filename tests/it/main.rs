@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it, and its peers are its own")]
 
 mod architecture;
+mod browser;
 mod clients;
 mod deadlines;
 mod descriptors;
