@@ -46,6 +46,7 @@ pub mod thread;
 
 pub mod args;
 pub mod exit;
+pub mod explain;
 pub mod family;
 
 pub mod fuzzed;
