@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Server};
+use crate::logging::{self, Console};
 use crate::{exit, thread};
 
 /// Tells a child its parent, so that it does not outlive it.
@@ -27,6 +28,9 @@ const LAST_LINES: usize = 5;
 
 /// How much longer than `stop_timeout_s` a child has before it is killed.
 const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// How long this process waits for a stderr that takes nothing when all is over.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How much later than a server this process may hear of a signal that was meant for both.
 const SIGNAL_GRACE: Duration = Duration::from_millis(500);
@@ -53,19 +57,25 @@ enum Event {
 
 /// Starts every server of the config but those of another make, and waits until all have ended.
 pub fn run(config: &Config) -> ExitCode {
-    if config.servers.iter().all(|server| server.plain) {
-        let path = config.path.display();
-        let _ =
-            writeln!(io::stderr(), "herd: {path}: every server is plain = true, so there is none to start");
-        return ExitCode::from(exit::CONFIG);
-    }
-    match try_run(config) {
-        Ok(status) => ExitCode::from(status),
+    let console = match Console::start() {
+        Ok(console) => console,
         Err(why) => {
             let _ = writeln!(io::stderr(), "herd: cannot start the herd: {why}");
-            ExitCode::from(exit::OS)
+            return ExitCode::from(exit::OS);
         }
-    }
+    };
+    let status = if config.servers.iter().all(|server| server.plain) {
+        let path = config.path.display();
+        console.say(&format!("herd: {path}: every server is plain = true, so there is none to start"));
+        exit::CONFIG
+    } else {
+        try_run(config, &console).unwrap_or_else(|why| {
+            console.say(&format!("herd: cannot start the herd: {why}"));
+            exit::OS
+        })
+    };
+    console.flush(Instant::now() + LAST_WORDS);
+    ExitCode::from(status)
 }
 
 /// In a child that `run` started: asks for SIGTERM when the parent dies, and says whether the
@@ -76,7 +86,7 @@ pub fn parent_lives() -> bool {
         && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
 }
 
-fn try_run(config: &Config) -> io::Result<u8> {
+fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
     let (sender, events) = bounded(64);
     let asked = watch_signals(sender.clone())?;
     let mut members = Vec::new();
@@ -84,7 +94,7 @@ fn try_run(config: &Config) -> io::Result<u8> {
         match start(config, server, members.len(), &sender) {
             Ok(member) => members.push(member),
             Err(why) => {
-                stop(config, &mut members);
+                stop(config, &mut members, console);
                 return Err(why);
             }
         }
@@ -95,7 +105,7 @@ fn try_run(config: &Config) -> io::Result<u8> {
             Event::Ready(index, address) => {
                 members[index].address = Some(address);
                 if members.iter().all(|member| member.address.is_some()) {
-                    announce(config, &members);
+                    announce(config, &members)?;
                 }
             }
             Event::Ended(index) => {
@@ -105,10 +115,10 @@ fn try_run(config: &Config) -> io::Result<u8> {
                 if in_good_order && is_asked_to_stop(&asked) {
                     continue;
                 }
-                report_death(config, &members[index], ended);
+                report_death(config, &members[index], ended, console);
                 if members[index].address.is_none() {
                     // The herd never stood: the newcomer is better served by the reason alone.
-                    stop(config, &mut members);
+                    stop(config, &mut members, console);
                     return Ok(ended
                         .code()
                         .and_then(|code| u8::try_from(code).ok())
@@ -121,7 +131,7 @@ fn try_run(config: &Config) -> io::Result<u8> {
                 let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
                 ready.for_each(|member| signal(member, told));
             }
-            Event::Stop => stop(config, &mut members),
+            Event::Stop => stop(config, &mut members, console),
         }
     }
     Ok(status)
@@ -193,7 +203,7 @@ fn start<'a>(
 }
 
 /// The table and two lines to try, once all are ready.
-fn announce(config: &Config, members: &[Member<'_>]) {
+fn announce(config: &Config, members: &[Member<'_>]) -> io::Result<()> {
     let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
     text += &format!("All {} servers are ready; Ctrl-C stops them. Try:\n\n", members.len());
     let ask = |member: Option<&Member<'_>>, line: &str| {
@@ -203,18 +213,17 @@ fn announce(config: &Config, members: &[Member<'_>]) {
     };
     text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
-    // That nobody reads it is no reason to fail.
-    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    logging::announce(text)
 }
 
 /// Reports a member that died on its own.
-fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus) {
+fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus, console: &Console) {
     let (name, path) = (&member.server.name, config.log_path(member.server));
     let mut text = format!("herd: {name} died: {status}; the end of {}:\n", path.display());
     for line in last_lines(&path).unwrap_or_else(|why| vec![format!("(cannot be read: {why})")]) {
         text += &format!("    {line}\n");
     }
-    let _ = io::stderr().write_all(text.as_bytes());
+    console.say(&text);
 }
 
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
@@ -234,7 +243,7 @@ fn signal(member: &Member<'_>, signal: Signal) {
 }
 
 /// Has every member stop, and kills those that do not in time.
-fn stop(config: &Config, members: &mut [Member<'_>]) {
+fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) {
     let alive = |member: &&mut Member<'_>| !member.ended;
     members.iter_mut().filter(alive).for_each(|member| signal(member, Signal::TERM));
     let deadline = Instant::now() + config.settings.stop_timeout + KILL_GRACE;
@@ -243,7 +252,7 @@ fn stop(config: &Config, members: &mut [Member<'_>]) {
             std::thread::sleep(Duration::from_millis(5));
         }
         if matches!(member.child.try_wait(), Ok(None)) {
-            let _ = writeln!(io::stderr(), "herd: {} did not stop in time and is killed", member.server.name);
+            console.say(&format!("herd: {} did not stop in time and is killed", member.server.name));
             let _ = member.child.kill().and_then(|()| member.child.wait());
         }
         member.ended = true;

@@ -18,6 +18,7 @@
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `link-NAME` | a neighbour's connection, and what its socket did not take at once | told to, when all is sent |
 //! | `log` | the log file | the process does, after a flush |
+//! | `console` | stderr, and `announce` stdout: either may take nothing for ever | the process does |
 //!
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never
 //! across anything that waits. Two at once only in the flood: the right to send, then a link's or

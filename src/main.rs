@@ -87,7 +87,7 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
     };
     // Before the places, so that what is wrong with a file of them is logged.
-    let sink = match logging::start(&config.log_path(own), config.log_level) {
+    let sink = match logging::start(&own.name, &config.log_path(own), config.log_level) {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
     };
@@ -112,7 +112,9 @@ fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.address());
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
-    let _ = say(format!("{name} listens on {}", server.address()));
+    if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.address())) {
+        log::warn!("{name} does not say that it listens: {why}");
+    }
     for signal in signals.forever() {
         match signal {
             SIGUSR1 => sink.reopen(),
@@ -126,6 +128,7 @@ fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config
         log::warn!("{name} gave up what was not flushed within stop_timeout_s");
     }
     sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
+    sink.console().flush(Instant::now() + LAST_FLUSH);
     ExitCode::from(exit::OK)
 }
 
@@ -140,7 +143,7 @@ fn reload(index: usize, server: &Server, config: &Config) {
     }
 }
 
-/// What a flush of the log may take when there is no other time for it.
+/// What a flush of the log may take when there is no other time for it, and one of stderr, which may be stuck.
 const LAST_FLUSH: Duration = Duration::from_millis(200);
 
 fn default_path() -> PathBuf {
@@ -155,11 +158,13 @@ fn say(text: impl Display) -> ExitCode {
     ExitCode::from(exit::OK)
 }
 
-/// The same for a server whose log is open.
+/// The same for a server whose log is open, and which signals do not end.
 fn fail_logged(status: u8, why: impl Display, sink: &Sink, config: &Config) -> ExitCode {
     log::error!(target: SAID_ALREADY, "{why}");
+    sink.console().say(&format!("herd: {why}"));
     sink.flush(Instant::now() + config.settings.stop_timeout);
-    fail(status, why)
+    sink.console().flush(Instant::now() + LAST_FLUSH);
+    ExitCode::from(status)
 }
 
 fn fail(status: u8, why: impl Display) -> ExitCode {

@@ -1,32 +1,41 @@
-//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file.
+//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file, another one
+//! what is to be seen at once to stderr.
 //! `main` starts it; workers and links write their traffic through `Wire`, all else uses `log`.
 
+mod console;
 mod escape;
 mod sink;
 mod wire;
 
-use std::io::{self, IsTerminal, Write};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
+pub use console::{Console, announce};
 pub use escape::Escaped;
 pub use sink::Sink;
 pub use wire::Wire;
+use wire::stamp;
 
 /// The target of records that `main` says on stderr itself, so that a terminal does not show twice.
 pub const SAID_ALREADY: &str = "herd::start";
 
-/// How long a dying process waits for its last words to reach the file.
+/// What the targets of our own records begin with: what ureq logs may hold a URL with a key.
+const OURS: &str = "herd";
+
+/// How long a dying process waits for its last words to reach the file and stderr.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Sends every record to the file's buffer and warnings to the terminal as well.
+/// Sends every record to the file's buffer, and warnings to stderr as well.
 struct Loggers {
+    /// Whose they are, as several servers may share a stderr.
+    name: String,
     file: Box<WriteLogger<Lines>>,
-    console: Option<Box<WriteLogger<io::Stderr>>>,
     sink: Arc<Sink>,
 }
 
@@ -37,34 +46,36 @@ struct Lines {
     sink: Arc<Sink>,
 }
 
-/// Starts logging to `path` for the whole process, at most once. A file that cannot be opened is
-/// reported on stderr and stops nothing.
+/// Starts logging to `path` for the whole process, which is the server `name`, at most once. A file that cannot be
+/// opened is reported on stderr and stops nothing.
 ///
 /// # Errors
-/// The log thread cannot be started, or logging was started before.
-pub fn start(path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
+/// The log's threads cannot be started, or logging was started before.
+pub fn start(name: &str, path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
     let sink = Sink::start(path, level >= LevelFilter::Info)?;
     let lines = Lines { pending: Vec::new(), sink: sink.clone() };
-    let on_terminal = io::stderr().is_terminal();
-    let console = on_terminal.then(|| {
-        WriteLogger::new(
-            LevelFilter::Warn,
-            format().add_filter_ignore_str(SAID_ALREADY).build(),
-            io::stderr(),
-        )
-    });
     let file = WriteLogger::new(level, format().build(), lines);
-    log::set_boxed_logger(Box::new(Loggers { file, console, sink: sink.clone() }))
-        .map_err(io::Error::other)?;
-    log::set_max_level(if on_terminal { level.max(LevelFilter::Warn) } else { level });
-    let last_words = sink.clone();
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        log::error!("{}", Escaped(panic.to_string().as_bytes()));
-        last_words.flush(Instant::now() + LAST_WORDS);
-    }));
+    let loggers = Loggers { name: name.to_owned(), file, sink: sink.clone() };
+    log::set_boxed_logger(Box::new(loggers)).map_err(io::Error::other)?;
+    log::set_max_level(level.max(LevelFilter::Warn));
+    report_panics(sink.clone());
     Ok(sink)
+}
+
+/// Has the log and stderr tell of a panic, in place of the usual report, which would wait for stderr.
+fn report_panics(sink: Arc<Sink>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let thread = thread.name().unwrap_or("without a name");
+        log::error!("thread {thread} {}", Escaped(panic.to_string().as_bytes()));
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            sink.console().say(&trace.to_string());
+        }
+        let deadline = Instant::now() + LAST_WORDS;
+        sink.flush(deadline);
+        sink.console().flush(deadline);
+    }));
 }
 
 /// For a command that runs no server: warnings go to stderr and nowhere else.
@@ -73,8 +84,7 @@ pub fn warn_on_stderr() {
     let _ = simplelog::WriteLogger::init(LevelFilter::Warn, format().build(), io::stderr());
 }
 
-/// `2026-01-31T23:59:59.123Z [INFO] message`, of our own records only: what ureq logs may hold a
-/// URL with a key.
+/// `2026-01-31T23:59:59.123Z [INFO] message`, of our own records only.
 fn format() -> ConfigBuilder {
     let mut format = ConfigBuilder::new();
     format
@@ -85,21 +95,31 @@ fn format() -> ConfigBuilder {
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
         .set_level_padding(LevelPadding::Off)
-        .add_filter_allow_str("herd");
+        .add_filter_allow_str(OURS);
     format
+}
+
+impl Loggers {
+    /// Shows a warning or an error, whatever stderr is: what a service manager keeps of it may be all there is,
+    /// when the log is on the disk that fails.
+    fn show(&self, record: &Record<'_>) {
+        let now_ms = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
+        let stamp = stamp(now_ms, record.level().as_str());
+        self.sink.console().say(&format!("{stamp}{}: {}", self.name, record.args()));
+    }
 }
 
 impl Log for Loggers {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.file.enabled(metadata) || self.console.as_ref().is_some_and(|console| console.enabled(metadata))
+        metadata.level() <= Level::Warn || self.file.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         self.file.log(record);
-        if let Some(console) = &self.console {
-            console.log(record);
-        }
         if record.level() <= Level::Warn {
+            if record.target().starts_with(OURS) && record.target() != SAID_ALREADY {
+                self.show(record);
+            }
             self.sink.wake();
         }
     }

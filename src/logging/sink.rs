@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use super::console::Console;
 use super::wire::stamp;
 use crate::limits::{LOG_BUFFER_MAX, LOG_BUFFER_WAKE, LOG_FLUSH_MS};
 use crate::thread;
@@ -19,6 +20,7 @@ pub struct Sink {
     /// Wakes those who wait in `flush`.
     written: Condvar,
     traffic: bool,
+    console: Arc<Console>,
 }
 
 #[derive(Default)]
@@ -41,15 +43,19 @@ struct Writer {
     failing: bool,
     /// Records lost since the file failed.
     lost: u64,
+    /// Where it is told that the log is not being kept.
+    console: Arc<Console>,
 }
 
 impl Sink {
     /// Starts the log thread, which lives as long as the process. `traffic`: whether lines in and
     /// out are logged, too.
     pub fn start(path: &Path, traffic: bool) -> io::Result<Arc<Sink>> {
-        let sink = Sink { state: Mutex::default(), wake: Condvar::new(), written: Condvar::new(), traffic };
-        let sink = Arc::new(sink);
-        let mut writer = Writer { path: path.to_owned(), file: None, failing: false, lost: 0 };
+        let console = Console::start()?;
+        let (wake, written) = (Condvar::new(), Condvar::new());
+        let sink =
+            Arc::new(Sink { state: Mutex::default(), wake, written, traffic, console: console.clone() });
+        let mut writer = Writer { path: path.to_owned(), file: None, failing: false, lost: 0, console };
         writer.open();
         let shared = sink.clone();
         // Detached on purpose: it has the last word, `flush` waits for it, the exit ends it.
@@ -60,6 +66,11 @@ impl Sink {
     /// Whether lines in and out are logged.
     pub fn logs_traffic(&self) -> bool {
         self.traffic
+    }
+
+    /// What is shown besides the log.
+    pub fn console(&self) -> &Console {
+        &self.console
     }
 
     /// Adds `records` whole lines; drops and counts them when there is no room.
@@ -176,12 +187,11 @@ impl Writer {
         }
     }
 
-    /// Says once on stderr that the log is not being kept; every later write tries again.
+    /// Says once that the log is not being kept; every later write tries again.
     fn fail(&mut self, why: &io::Error) {
         if !self.failing {
             let path = self.path.display();
-            // A closed stderr must not stop the log thread, so no `eprintln!`.
-            let _ = writeln!(io::stderr(), "herd: cannot write log {path}: {why}; serving goes on without");
+            self.console.say(&format!("herd: cannot write log {path}: {why}; serving goes on without"));
         }
         self.failing = true;
         self.file = None;
@@ -232,8 +242,9 @@ mod tests {
 
     #[test]
     fn a_full_buffer_drops_and_counts() {
-        let sink =
-            Sink { state: Mutex::default(), wake: Condvar::new(), written: Condvar::new(), traffic: true };
+        let (wake, written) = (Condvar::new(), Condvar::new());
+        let console = Console::start().expect("started");
+        let sink = Sink { state: Mutex::default(), wake, written, traffic: true, console };
         let line = vec![b'x'; LOG_BUFFER_MAX / 2];
         (0..5).for_each(|_| sink.append(&line, 1));
         let state = sink.lock();

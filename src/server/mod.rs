@@ -196,6 +196,7 @@ impl Server {
         let (now, timeout) = (Instant::now(), self.shared.settings.stop_timeout);
         // What is late leaves some of the time to those who come after it.
         let (patience, early, deadline) = (now + timeout / 2, now + timeout * 4 / 5, now + timeout);
+        self.links.iter().for_each(|(outlet, _)| outlet.leave());
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.desks.iter().for_each(|desk| desk.poller.wake());
         if !self.workers.iter().all(|worker| thread::ends_by(worker, patience)) {

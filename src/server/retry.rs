@@ -103,8 +103,7 @@ impl Health {
         self.failing = true;
         let may_be_late = why.kind() != io::ErrorKind::Other;
         let starting = self.said == Said::Nothing && may_be_late && self.began.elapsed() < START_GRACE;
-        let closing =
-            why.kind() == io::ErrorKind::UnexpectedEof && !std::mem::replace(&mut self.closed, true);
+        let closing = is_close(why) && !std::mem::replace(&mut self.closed, true);
         if self.said == Said::Up && closing {
             // A restart, or the whole herd stops: the next try tells.
             log::info!("{} closed the link; dialling it again", self.name);
@@ -114,6 +113,12 @@ impl Health {
         }
         self.proof = if why.kind() == io::ErrorKind::TimedOut { self.stall } else { PROOF };
     }
+}
+
+/// Whether the other end closed the connection, be it with bytes on their way, which resets it.
+fn is_close(why: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(why.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 #[cfg(test)]
@@ -153,7 +158,7 @@ mod tests {
         health.proof = Duration::ZERO;
         health.caught_up();
         assert!(health.said == Said::Up && health.proven_in().is_none());
-        health.failed(&io::ErrorKind::UnexpectedEof.into());
+        health.failed(&io::ErrorKind::ConnectionReset.into());
         assert!(health.said != Said::Down, "it may be back at once");
         health.failed(&refused);
         assert!(health.said == Said::Down);

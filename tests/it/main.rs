@@ -30,4 +30,5 @@ mod segments;
 mod simulation;
 mod stand_in;
 mod stopping;
+mod terminal;
 mod whatsat;

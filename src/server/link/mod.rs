@@ -119,7 +119,9 @@ impl Link {
             let ended = if self.settings.plain { self.serve_plain() } else { self.connect_and_serve() };
             self.outlet.close();
             let Ended::Failed(why) = ended else { return };
-            self.health.failed(&why);
+            if !self.outlet.is_leaving() {
+                self.health.failed(&why);
+            }
             let pause = backoff.next(began.elapsed());
             log::debug!("next try of {} in {} ms: {why}", self.settings.name, pause.as_millis());
             if self.outlet.rest(pause) {

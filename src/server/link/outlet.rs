@@ -32,6 +32,8 @@ pub struct Outlet {
     /// Held for one write that does not wait, or to change what is pending.
     state: Mutex<State>,
     stopping: AtomicBool,
+    /// This server is about to stop, and probably its neighbours, too.
+    leaving: AtomicBool,
     /// The neighbour dialled while the link was down.
     called: AtomicBool,
     /// The link's thread waits here.
@@ -63,6 +65,7 @@ impl Outlet {
             plain,
             state: Mutex::new(state),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             called: AtomicBool::new(false),
             poller: Poller::new()?,
         })
@@ -203,6 +206,15 @@ impl Outlet {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.poller.wake();
+    }
+
+    /// From here on a link that fails is nothing to warn of: where a whole herd stops, neighbours go first.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
     }
 
     /// The neighbour has dialled, so it is there: a link that rests is tried now.

@@ -29,7 +29,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     let index = config.find(name).ok_or_else(|| format!("no server {name:?}"))?;
     config.settings.echo = Some(REPLY.into());
     let log = config.log_path(&config.servers[index]);
-    let sink = logging::start(&log, log::LevelFilter::Off).map_err(|why| why.to_string())?;
+    let sink = logging::start(name, &log, log::LevelFilter::Off).map_err(|why| why.to_string())?;
     let places = config.open_places().map_err(|why| why.to_string())?;
     let listener = server::listen(&config.servers[index].listen).map_err(|why| why.to_string())?;
     let server = Server::start(&config, index, listener, places, KeyRing::default(), sink)
