@@ -24,5 +24,7 @@ pub const USAGE: u8 = 64;
 pub const SERVER_DIED: u8 = 70;
 /// The system refused something: the address to listen on, a thread (EX_OSERR).
 pub const OS: u8 = 71;
+/// A server ended while it could not keep what it knows: its journal cannot be written (EX_IOERR).
+pub const NOT_KEPT: u8 = 74;
 /// herd.conf, or a file it names, cannot be used (EX_CONFIG).
 pub const CONFIG: u8 = 78;

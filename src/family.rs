@@ -105,14 +105,15 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
             Event::Ready(index, address) => {
                 members[index].address = Some(address);
                 if members.iter().all(|member| member.address.is_some()) {
-                    announce(config, &members)?;
+                    announce(config, &members, console);
                 }
             }
             Event::Ended(index) => {
                 let ended = members[index].child.wait()?;
                 members[index].ended = true;
-                let in_good_order = ended.success() || matches!(ended.signal(), Some(SIGINT | SIGTERM));
-                if in_good_order && is_asked_to_stop(&asked) {
+                let left = left_with(ended);
+                if left != exit::SERVER_DIED && is_asked_to_stop(&asked) {
+                    status = status.max(left);
                     continue;
                 }
                 report_death(config, &members[index], ended, console);
@@ -124,14 +125,14 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
                         .and_then(|code| u8::try_from(code).ok())
                         .unwrap_or(exit::SERVER_DIED));
                 }
-                status = exit::SERVER_DIED;
+                status = status.max(left).max(exit::SERVER_DIED);
             }
             // A member that is not ready yet does not catch it, and has just opened its file.
             Event::Tell(told) => {
                 let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
                 ready.for_each(|member| signal(member, told));
             }
-            Event::Stop => stop(config, &mut members, console),
+            Event::Stop => status = status.max(stop(config, &mut members, console)),
         }
     }
     Ok(status)
@@ -203,7 +204,7 @@ fn start<'a>(
 }
 
 /// The table and two lines to try, once all are ready.
-fn announce(config: &Config, members: &[Member<'_>]) -> io::Result<()> {
+fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
     text += &format!("All {} servers are ready; Ctrl-C stops them. Try:\n\n", members.len());
     let ask = |member: Option<&Member<'_>>, line: &str| {
@@ -213,7 +214,9 @@ fn announce(config: &Config, members: &[Member<'_>]) -> io::Result<()> {
     };
     text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
-    logging::announce(text)
+    if let Err(why) = logging::announce(text) {
+        console.say(&format!("herd: all servers are ready, but that cannot be printed: {why}"));
+    }
 }
 
 /// Reports a member that died on its own.
@@ -237,24 +240,39 @@ fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     Ok(lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.to_string()).collect())
 }
 
+/// What a member's end means for the herd's exit status, where a greater one is worse.
+fn left_with(ended: ExitStatus) -> u8 {
+    let in_good_order = ended.success() || matches!(ended.signal(), Some(SIGINT | SIGTERM));
+    match ended.code() {
+        _ if in_good_order => exit::OK,
+        // Even beside one that died, which was told when it did.
+        Some(code) if code == i32::from(exit::NOT_KEPT) => exit::NOT_KEPT,
+        _ => exit::SERVER_DIED,
+    }
+}
+
 fn signal(member: &Member<'_>, signal: Signal) {
     // It may have ended on its own; until it is waited for its id is nobody else's.
     let _ = kill_process(Pid::from_child(&member.child), signal);
 }
 
-/// Has every member stop, and kills those that do not in time.
-fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) {
+/// Has every member stop, kills those that do not in time, and returns the worst of what they ended with.
+fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) -> u8 {
     let alive = |member: &&mut Member<'_>| !member.ended;
     members.iter_mut().filter(alive).for_each(|member| signal(member, Signal::TERM));
     let deadline = Instant::now() + config.settings.stop_timeout + KILL_GRACE;
+    let mut worst = exit::OK;
     for member in members.iter_mut().filter(alive) {
         while matches!(member.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        if matches!(member.child.try_wait(), Ok(None)) {
+        let ended = member.child.try_wait().ok().flatten();
+        if ended.is_none() {
             console.say(&format!("herd: {} did not stop in time and is killed", member.server.name));
             let _ = member.child.kill().and_then(|()| member.child.wait());
         }
+        worst = worst.max(ended.map_or(exit::SERVER_DIED, left_with));
         member.ended = true;
     }
+    worst
 }

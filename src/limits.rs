@@ -266,8 +266,8 @@ pub const LOG_BUFFER_WAKE: usize = 256 * 1024;
 pub const LOG_FLUSH_MS: u64 = 200;
 
 /// Bytes for stderr that wait while it takes none; beyond, lines are dropped and counted. More than anybody
-/// reads of what a terminal missed.
-pub const CONSOLE_BUFFER_MAX: usize = 16 * 1024;
+/// reads of what a terminal missed, and enough for the end of a log that is shown with a death.
+pub const CONSOLE_BUFFER_MAX: usize = 64 * 1024;
 
 /// Stack of a worker or link thread: their frames are small, a Pi's memory too.
 pub const STACK_BYTES: usize = 256 * 1024;

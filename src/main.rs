@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use herd::args::{Args, Early};
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::logging::{self, SAID_ALREADY, Sink};
-use herd::server::{self, Agreement, Server};
+use herd::server::{self, Agreement, Keeping, Server};
 use herd::{exit, family};
 
 fn main() -> ExitCode {
@@ -113,7 +113,7 @@ fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
     if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.address())) {
-        log::warn!("{name} does not say that it listens: {why}");
+        log::warn!("cannot print where it listens: {why}");
     }
     for signal in signals.forever() {
         match signal {
@@ -124,12 +124,35 @@ fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config
     }
     let deadline = Instant::now() + config.settings.stop_timeout;
     log::info!("{name} stops");
-    if !server.stop() {
-        log::warn!("{name} gave up what was not flushed within stop_timeout_s");
+    let ending = server.stop();
+    if !ending.is_flushed {
+        log::warn!("gave up what was not flushed within stop_timeout_s");
     }
+    let status = status_of(ending.keeping);
     sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
     sink.console().flush(Instant::now() + LAST_FLUSH);
-    ExitCode::from(exit::OK)
+    ExitCode::from(status)
+}
+
+/// Says what a server takes with it, and the exit status for that.
+fn status_of(keeping: Keeping) -> u8 {
+    match keeping {
+        Keeping::Kept => return exit::OK,
+        Keeping::NotSynced => {
+            log::error!(
+                "ends before its journal is on the disk, which does not answer; a loss of power now would cost the last reports"
+            );
+        }
+        Keeping::NotWritten { acknowledged: true } => {
+            log::error!(
+                "ends while its journal cannot be written: what it acknowledged since then is lost, but for what reached a neighbour"
+            );
+        }
+        Keeping::NotWritten { acknowledged: false } => {
+            log::error!("ends while its journal cannot be written; it acknowledged nothing since then");
+        }
+    }
+    exit::NOT_KEPT
 }
 
 /// Reads the secrets anew; with the old ones when that fails.

@@ -64,6 +64,24 @@ pub struct Server {
     links: Vec<(Arc<Outlet>, JoinHandle<()>)>,
 }
 
+/// How a server ended.
+pub struct Ending {
+    /// Replies, floods and the journal's thread were done within `stop_timeout_s`.
+    pub is_flushed: bool,
+    pub keeping: Keeping,
+}
+
+/// What became of what a server learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is on the disk, or nothing was to be.
+    Kept,
+    /// It is in the journal, and the disk did not take that in time.
+    NotSynced,
+    /// It is not in the journal.
+    NotWritten { acknowledged: bool },
+}
+
 /// What the threads of a server share.
 pub struct Shared {
     node: Arc<Node>,
@@ -190,9 +208,8 @@ impl Server {
         self.shared.neighbours.rekey(keys);
     }
 
-    /// Stops accepting, finishes the turn in hand, flushes replies and floods. False when some of
-    /// that had to be given up at `stop_timeout_s`.
-    pub fn stop(self) -> bool {
+    /// Stops accepting, finishes the turn in hand, flushes replies and floods, and syncs the journal.
+    pub fn stop(self) -> Ending {
         let (now, timeout) = (Instant::now(), self.shared.settings.stop_timeout);
         // What is late leaves some of the time to those who come after it.
         let (patience, early, deadline) = (now + timeout / 2, now + timeout * 4 / 5, now + timeout);
@@ -208,12 +225,24 @@ impl Server {
         clean &= thread::ends_by(&self.flooder, early + timeout / 20);
         clean &= thread::ends_by(&self.keeper, early + timeout / 20);
         // After the workers, as the last of what they learned is to last.
-        clean &= self.journaling.is_none_or(|journaling| journaling.stop(early + timeout / 20));
+        let keeping = self.journaling.map_or(Keeping::Kept, |journaling| {
+            let is_synced = journaling.stop(early + timeout / 20);
+            keeping(self.shared.journal.as_deref(), is_synced)
+        });
+        clean &= keeping != Keeping::NotSynced;
         self.links.iter().for_each(|(outlet, _)| outlet.stop());
         // One that is down has nothing to flush, and may be waiting for a dead host.
         clean &= self.links.iter().all(|(outlet, link)| !outlet.is_up() || thread::ends_by(link, deadline));
         // With all the others gone this is the last owner of the pool.
         let pool = Arc::into_inner(self.shared).map(|shared| shared.places);
-        clean && pool.is_none_or(|pool| pool.stop(deadline))
+        Ending { is_flushed: clean && pool.is_none_or(|pool| pool.stop(deadline)), keeping }
+    }
+}
+
+fn keeping(journal: Option<&Journal>, is_synced: bool) -> Keeping {
+    match journal {
+        Some(journal) if journal.is_degraded() => Keeping::NotWritten { acknowledged: !journal.is_strict() },
+        _ if is_synced => Keeping::Kept,
+        _ => Keeping::NotSynced,
     }
 }

@@ -209,3 +209,17 @@ fn every_new_folder_above_a_journal_is_on_the_disk_before_anything_counts() {
     }
     assert_eq!(goloman.stop(), Some(0));
 }
+
+#[test]
+fn a_server_that_ends_before_a_disk_that_hangs_has_its_journal_says_so_by_its_status() {
+    let folder = folder_with(&format!("stop_timeout_s = 1\n{GOLOMAN}"));
+    let disk = Disk::new();
+    let goloman = disk.herd(folder.path(), "Goloman");
+    disk.set("hold");
+    assert!(goloman.ask("IAMAT a +1+1 1\n").starts_with("AT "));
+    wait_for("the sync to hang", || disk.is_held().then_some(()));
+    goloman.process.signal(rustix::process::Signal::TERM);
+    let (code, _, stderr) = goloman.process.finish();
+    assert_eq!(code, Some(74), "{stderr}");
+    assert!(stderr.contains("[ERROR] Goloman: ends before its journal is on the disk"), "{stderr}");
+}

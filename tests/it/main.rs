@@ -9,6 +9,7 @@ mod descriptors;
 mod disks;
 mod faults;
 mod flood;
+mod full_disk;
 mod harness;
 mod hostile;
 mod journal;

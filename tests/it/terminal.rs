@@ -176,9 +176,11 @@ fn a_herd_whose_server_dies_stops_though_its_terminal_takes_nothing() {
 
 #[test]
 fn what_a_terminal_did_not_take_is_counted_and_told_once_it_does() {
+    // A long name, so that few lines of errors fill what is kept for a terminal.
+    let name = "key".repeat(80);
     for mut outlet in Outlet::both() {
-        let herd = Herd::new(&["Goloman"], &[], "secret_file = \"key\"", &[]);
-        let key = herd.folder.path().join("key");
+        let herd = Herd::new(&["Goloman"], &[], &format!("secret_file = \"{name}\""), &[]);
+        let key = herd.folder.path().join(&name);
         std::fs::write(&key, "a secret of the herd's\n").expect("written");
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
         let mut goloman = outlet.start(herd.folder.path(), &["Goloman"]);
