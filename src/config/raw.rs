@@ -32,10 +32,10 @@ pub struct Raw {
     pub secret_file: Option<Spanned<String>>,
     #[serde(default)]
     pub insecure_neighbours: bool,
-    pub data_dir: Option<String>,
+    pub data_dir: Option<Spanned<String>>,
     pub sync: Option<Spanned<String>>,
     pub forget_after: Option<Spanned<String>>,
-    pub log_dir: Option<String>,
+    pub log_dir: Option<Spanned<String>>,
     pub log_level: Option<Spanned<String>>,
     #[serde(default)]
     pub places: RawPlaces,
@@ -50,7 +50,7 @@ pub struct Raw {
 pub struct RawPlaces {
     pub provider: Option<Spanned<String>>,
     pub url: Option<Spanned<String>>,
-    pub key_file: Option<String>,
+    pub key_file: Option<Spanned<String>>,
     pub field_mask: Option<String>,
     pub path: Option<Spanned<String>>,
     pub connect_timeout_s: Option<Spanned<i64>>,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use log::LevelFilter;
 use toml::Spanned;
 
-use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming, line_of};
-use super::secrets::SecretFile;
+use super::paths::Paths;
+use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming};
 use super::{Config, HostPort, Server, Settings};
 use crate::journal::SyncMode;
 use crate::limits::{self, Limit, Timing};
@@ -18,45 +18,28 @@ use crate::places::{self, Provider};
 /// `text` is what it was read from, for the places of files that are opened later.
 pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
     let folder = path.parent().unwrap_or(Path::new(""));
-    let files = SecretFiles { folder, text };
+    let paths = Paths { folder, text };
     let insecure = raw.insecure_neighbours;
     let places_of: Vec<_> =
         raw.servers.iter().map(|(name, table)| (name.span().start, table.listen.span())).collect();
     let config = Config {
         path: path.to_owned(),
         settings: settings(&raw)?,
-        data_dir: match raw.data_dir.as_deref() {
-            Some("") => None,
-            path => Some(folder.join(path.unwrap_or("data"))),
+        data_dir: match &raw.data_dir {
+            Some(place) if place.get_ref().is_empty() => None,
+            place => Some(paths.find("data_dir", place.as_ref())?.unwrap_or_else(|| folder.join("data"))),
         },
-        log_dir: folder.join(raw.log_dir.as_deref().unwrap_or("log")),
+        log_dir: paths.find("log_dir", raw.log_dir.as_ref())?.unwrap_or_else(|| folder.join("log")),
         log_level: log_level(raw.log_level.as_ref())?,
-        places: places(raw.places, folder)?,
+        places: places(raw.places, &paths)?,
         places_line: None,
-        secret_file: files.open(raw.secret_file.as_ref()),
-        servers: servers(raw.servers, &files)?,
+        secret_file: paths.find_secret("secret_file", raw.secret_file.as_ref())?,
+        servers: servers(raw.servers, &paths)?,
     };
     if !insecure {
         guarded(&config, places_of)?;
     }
     Ok(config)
-}
-
-/// Where secrets are.
-struct SecretFiles<'a> {
-    folder: &'a Path,
-    text: &'a str,
-}
-
-impl SecretFiles<'_> {
-    fn open(&self, place: Option<&Spanned<String>>) -> Option<SecretFile> {
-        place.map(|place| self.at(place))
-    }
-
-    fn at(&self, place: &Spanned<String>) -> SecretFile {
-        let line = line_of(&place.span(), self.text);
-        SecretFile { path: self.folder.join(place.get_ref()), line }
-    }
 }
 
 /// No server takes AT lines from other machines on trust.
@@ -189,7 +172,7 @@ fn log_level(value: Option<&Spanned<String>>) -> Result<LevelFilter, Problem> {
     place.get_ref().parse().map_err(|_| Problem::at(place, why))
 }
 
-fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
+fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Problem> {
     let threads = number(&raw.threads, &limits::PLACES_THREADS, "places.threads")? as usize;
     let (connect, total) = (&limits::PLACES_CONNECT_TIMEOUT_S, &limits::PLACES_TOTAL_TIMEOUT_S);
     let connect_timeout_s = number(&raw.connect_timeout_s, connect, "places.connect_timeout_s")?;
@@ -223,9 +206,9 @@ fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
     Ok(places::Settings {
         provider,
         url: raw.url.map(Spanned::into_inner),
-        key_file: raw.key_file.map(|file| folder.join(file)),
+        key_file: paths.find("places.key_file", raw.key_file.as_ref())?,
         field_mask: raw.field_mask,
-        path: raw.path.map(|path| folder.join(path.into_inner())),
+        path: paths.find("places.path", raw.path.as_ref())?,
         threads: Some(threads).filter(|&threads| threads > 0),
         queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
         connect_timeout,
@@ -233,10 +216,7 @@ fn places(raw: RawPlaces, folder: &Path) -> Result<places::Settings, Problem> {
     })
 }
 
-fn servers(
-    raw: BTreeMap<Spanned<String>, RawServer>,
-    files: &SecretFiles<'_>,
-) -> Result<Vec<Server>, Problem> {
+fn servers(raw: BTreeMap<Spanned<String>, RawServer>, paths: &Paths<'_>) -> Result<Vec<Server>, Problem> {
     if raw.is_empty() {
         let why = "no servers: add a table like [servers.Goloman] with listen = \"127.0.0.1:16675\"";
         return Err(Problem { span: None, why: why.into() });
@@ -245,17 +225,17 @@ fn servers(
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut servers = Vec::with_capacity(tables.len());
     for (name, table) in &tables {
-        servers.push(server(name, table, files)?);
+        servers.push(server(name, table, paths)?);
     }
     connect(&tables, &mut servers)?;
-    pair_up(&tables, &mut servers, files)?;
+    pair_up(&tables, &mut servers, paths)?;
     distinct(&tables, &servers)?;
     dialable(&tables, &servers)?;
     one_family(&tables, &servers)?;
     Ok(servers)
 }
 
-fn server(name: &Spanned<String>, table: &RawServer, files: &SecretFiles<'_>) -> Result<Server, Problem> {
+fn server(name: &Spanned<String>, table: &RawServer, paths: &Paths<'_>) -> Result<Server, Problem> {
     let text = name.get_ref();
     let plain_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -277,7 +257,7 @@ fn server(name: &Spanned<String>, table: &RawServer, files: &SecretFiles<'_>) ->
         address,
         plain: table.plain,
         refill: table.refill,
-        secret_file: files.open(table.secret_file.as_ref()),
+        secret_file: paths.find_secret("secret_file", table.secret_file.as_ref())?,
         secret_files: Vec::new(),
         neighbours: Vec::new(),
     })
@@ -321,7 +301,7 @@ fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> R
 fn pair_up(
     tables: &[(Spanned<String>, RawServer)],
     servers: &mut [Server],
-    files: &SecretFiles<'_>,
+    paths: &Paths<'_>,
 ) -> Result<(), Problem> {
     for (index, (name, table)) in tables.iter().enumerate() {
         for (neighbour, place) in &table.secret_files {
@@ -338,7 +318,7 @@ fn pair_up(
                 );
                 return Err(Problem::at(neighbour, why));
             }
-            let file = files.at(place);
+            let file = paths.secret("secret_files", place)?;
             let named = servers[index].secret_files.iter().find(|(with, _)| *with == other);
             match named {
                 Some((_, first)) if first.path != file.path => {

@@ -77,6 +77,55 @@ fn a_missing_key_or_places_file_is_an_error_of_the_config() {
 }
 
 #[test]
+fn a_path_that_only_a_shell_or_a_service_manager_would_fill_in_is_refused_before_it_makes_a_folder() {
+    let table = "[servers.Goloman]\nlisten = \"127.0.0.1:7\"\nneighbours = [\"Hands\"]\n";
+    for path in [
+        "~/herd",
+        "~",
+        "~herd/x",
+        "$HOME/herd",
+        "${STATE}/x",
+        "a/$(pwd)",
+        "%h/herd",
+        "x-%i",
+        "%USERPROFILE%/x",
+    ] {
+        for (before, after) in [
+            (format!("data_dir = {path:?}"), ""),
+            (format!("log_dir = {path:?}"), ""),
+            (format!("secret_file = {path:?}"), ""),
+            (format!("places.provider = \"file\"\nplaces.path = {path:?}"), ""),
+            (format!("places.provider = \"google\"\nplaces.key_file = {path:?}"), ""),
+            (String::new(), "secret_file = PATH"),
+            (String::new(), "secret_files = { Hands = PATH }"),
+        ] {
+            let after = after.replace("PATH", &format!("{path:?}"));
+            let hands = "[servers.Hands]\nlisten = \"127.0.0.2:7\"\n";
+            let folder = folder_with(&format!("{before}\n{table}{after}\n{hands}"));
+            let line = if after.is_empty() { before.lines().count() } else { 5 };
+            for argument in ["--check", "Goloman"] {
+                let (code, _, stderr) = run(folder.path(), &[argument]);
+                assert_eq!(code, Some(78), "{before}{after}: {stderr}");
+                let start = format!("herd: herd.conf:{line}: ");
+                assert!(stderr.starts_with(&start) && stderr.contains(path), "{before}{after}: {stderr}");
+                assert!(stderr.contains("absolute"), "{stderr}");
+            }
+            let left: Vec<_> = fs::read_dir(folder.path()).expect("read").flatten().collect();
+            let named: Vec<_> = left.iter().map(|file| file.file_name()).collect();
+            assert!(
+                named.iter().all(|name| !name.to_string_lossy().starts_with(['~', '$', '%'])),
+                "{named:?}"
+            );
+        }
+    }
+    for path in ["50%", "a%20b", "100%sure", "cost$", "US$5", "back~", "./~", "data~1", "%", "$"] {
+        let folder = folder_with(&format!("data_dir = {path:?}\nlog_dir = {path:?}\n{TWO}"));
+        let (code, _, stderr) = run(folder.path(), &["--check"]);
+        assert_eq!(code, Some(0), "{path}: {stderr}");
+    }
+}
+
+#[test]
 fn a_link_or_copy_named_for_a_server_runs_it() {
     let folder = folder_with(TWO);
     symlink(HERD, folder.path().join("Goloman")).expect("linked");
