@@ -1,6 +1,7 @@
 //! The command line: argh's, with `--config=PATH` made to work too.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
@@ -8,6 +9,7 @@ use argh::FromArgs;
 /// A herd of small servers that know where moving clients are. Without NAME the whole herd of
 /// herd.conf is started, one process per server.
 #[derive(FromArgs, Debug, PartialEq, Eq)]
+#[argh(help_triggers("--help", "-h"))]
 pub struct Args {
     /// the one server of herd.conf to run
     #[argh(positional, arg_name = "NAME")]
@@ -53,27 +55,72 @@ impl Args {
         let texts = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>();
         let texts = texts
             .map_err(|bytes| Early::Usage(format!("argument {bytes:?} is not UTF-8; rename the file")))?;
-        let split: Vec<_> = texts.into_iter().flat_map(split_option).collect();
+        let split = split_options(texts).map_err(usage)?;
         let borrowed: Vec<_> = split.iter().map(String::as_str).collect();
         let mut args = Args::from_args(&["herd"], &borrowed).map_err(|early| match early.status {
             Ok(()) => Early::Help(early.output),
-            Err(()) => {
-                Early::Usage(format!("{}\nrun herd --help for the arguments", early.output.trim_end()))
-            }
+            Err(()) => usage(early.output.trim_end()),
         })?;
+        args.objection().map_or(Ok(()), |why| Err(usage(why)))?;
         if args.name.is_none() {
             args.name = called.filter(|name| !name.starts_with("herd"));
         }
         Ok(args)
     }
+
+    /// Whether `herd help` was said: the help, unless there is a server of that name.
+    pub fn may_want_help(&self) -> bool {
+        self.name.as_deref() == Some("help")
+    }
+
+    /// What `--help` prints.
+    pub fn help() -> String {
+        Args::from_args(&["herd"], &["--help"]).map_or_else(|early| early.output, |_| String::new())
+    }
+
+    /// What has no meaning beside, or without, what else was said.
+    fn objection(&self) -> Option<&'static str> {
+        match () {
+            () if self.wait.is_some() && !self.agree => Some("--wait has no meaning without --agree"),
+            () if self.check && self.agree => {
+                Some("--check and --agree are two commands; run one, then the other")
+            }
+            () if self.agree && self.name.is_some() => Some("--agree asks every server, so it takes no NAME"),
+            () => None,
+        }
+    }
 }
 
-/// `--option=value` as two arguments, which is the form argh knows.
-fn split_option(argument: String) -> Vec<String> {
-    match argument.split_once('=') {
-        Some((option, value)) if option.starts_with("--") => vec![option.to_owned(), value.to_owned()],
-        _ => vec![argument],
+fn usage(why: impl Display) -> Early {
+    Early::Usage(format!("{why}\nrun herd --help for the arguments"))
+}
+
+/// The options with a value, and those without.
+const VALUED: [&str; 2] = ["--config", "--wait"];
+const SWITCHES: [&str; 4] = ["--check", "--agree", "--version", "--help"];
+
+/// Makes two arguments, the form argh knows, of `--option=value`. What is a value already stays as it is.
+fn split_options(arguments: Vec<String>) -> Result<Vec<String>, String> {
+    let mut split = Vec::with_capacity(arguments.len());
+    let (mut is_value, mut ended) = (false, false);
+    for argument in arguments {
+        let was_value = std::mem::take(&mut is_value);
+        match argument.split_once('=') {
+            _ if was_value || ended => split.push(argument),
+            Some((option, value)) if VALUED.contains(&option) => {
+                split.extend([option.to_owned(), value.to_owned()]);
+            }
+            Some((option, _)) if SWITCHES.contains(&option) => {
+                return Err(format!("{option} takes no value"));
+            }
+            _ => {
+                is_value = VALUED.contains(&argument.as_str());
+                ended = argument == "--";
+                split.push(argument);
+            }
+        }
     }
+    Ok(split)
 }
 
 #[cfg(test)]
@@ -103,6 +150,11 @@ mod tests {
         check("herd --config=x Goloman", Some("Goloman"), Some("x"));
         check("herd --config x Goloman", Some("Goloman"), Some("x"));
         check("herd --config=a=b", None, Some("a=b"));
+        check("herd --config --a=b", None, Some("--a=b"));
+        check("herd --config=--check=b", None, Some("--check=b"));
+        check("herd help --config x", Some("help"), Some("x"));
+        check("herd -- help", Some("help"), None);
+        check("./help --config x", Some("help"), Some("x"));
     }
 
     #[test]
@@ -113,8 +165,35 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let odd = ["herd".into(), OsString::from_vec(b"--config=\xff".to_vec())];
         assert!(matches!(Args::parse(odd.into_iter()), Err(Early::Usage(why)) if why.contains("UTF-8")));
-        for line in ["herd --nonsense", "herd A B", "herd --config"] {
+        for line in ["herd --nonsense", "herd --nonsense=1", "herd A B", "herd --config"] {
             assert!(matches!(parse(line), Err(Early::Usage(_))), "{line}");
+        }
+        assert!(parse("herd help").is_ok_and(|args| args.may_want_help()));
+        assert!(Args::help().contains("--config"));
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_refused() {
+        for (line, hint) in [
+            ("herd --wait 5s", "--agree"),
+            ("herd --wait=5s Goloman", "--agree"),
+            ("herd --wait 5s --check", "--agree"),
+            ("Goloman --wait 5s", "--agree"),
+            ("herd --version --wait 5s", "--agree"),
+            ("herd --check --agree", "two commands"),
+            ("herd --agree --wait 5s --check", "two commands"),
+            ("herd Goloman --agree", "no NAME"),
+            ("herd --agree Goloman --wait 5s", "no NAME"),
+            ("herd --check=Goloman", "--check takes no value"),
+            ("herd --agree=true", "--agree takes no value"),
+        ] {
+            let refused = parse(line);
+            assert!(matches!(&refused, Err(Early::Usage(why)) if why.contains(hint)), "{line}: {refused:?}");
+        }
+        for line in
+            ["herd --agree --wait 5s", "Goloman --agree", "herd Goloman --check", "herd --check --config x"]
+        {
+            assert!(parse(line).is_ok(), "{line}");
         }
     }
 }

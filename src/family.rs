@@ -12,13 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Server};
+use crate::limits::CONFIG_FILE_MAX;
 use crate::logging::{self, Console};
-use crate::{exit, thread};
+use crate::{exit, files, thread};
 
 /// Tells a child its parent, so that it does not outlive it.
 const PARENT: &str = "HERD_PARENT";
@@ -84,6 +86,12 @@ pub fn parent_lives() -> bool {
     let Some(parent) = env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return true };
     set_parent_process_death_signal(Some(Signal::TERM)).is_ok()
         && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
+}
+
+/// In a child that `run` started: the herd.conf that its parent has read. Nothing in a server that was started by
+/// itself.
+pub fn handed_on() -> Option<io::Result<Vec<u8>>> {
+    env::var_os(PARENT).map(|_| files::read_up_to(io::stdin(), CONFIG_FILE_MAX))
 }
 
 fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
@@ -185,7 +193,7 @@ fn start<'a>(
         .arg("--config")
         .arg(&config.path)
         .env(PARENT, std::process::id().to_string())
-        .stdin(Stdio::null())
+        .stdin(hand_on(&config.text)?)
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take();
@@ -201,6 +209,15 @@ fn start<'a>(
         let _ = events.send(Event::Ended(index));
     })?);
     Ok(Member { server, child, address: None, ended: false })
+}
+
+/// A text to be read by one process, from memory: herd.conf may be a pipe, which is empty by now, or be another
+/// one by the time that the last server reads it.
+fn hand_on(text: &str) -> io::Result<Stdio> {
+    let mut file = File::from(memfd_create("herd.conf", MemfdFlags::CLOEXEC)?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// The table and two lines to try, once all are ready.
@@ -230,7 +247,7 @@ fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus, consol
 }
 
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
-    let mut file = File::open(path)?;
+    let mut file = files::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
     let mut tail = Vec::new();

@@ -41,6 +41,7 @@ pub mod places;
 pub mod server;
 
 pub mod config;
+pub mod files;
 pub mod limits;
 pub mod logging;
 pub mod thread;

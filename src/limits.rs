@@ -61,6 +61,11 @@ pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
 pub const SECRET_MIN: usize = 16;
 pub const SECRET_FILE_MAX: u64 = 65_536;
 
+/// Bytes of a herd.conf: ten thousand servers. And of a file of places, of which ten million fit: one that is
+/// read to the end though it is another file would cost the machine its memory.
+pub const CONFIG_FILE_MAX: u64 = 4 * 1024 * 1024;
+pub const PLACES_FILE_MAX: u64 = 1024 * 1024 * 1024;
+
 /// Bytes of a server's name, which stands in every AT line it originates.
 pub const NAME_MAX: usize = 64;
 

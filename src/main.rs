@@ -24,9 +24,19 @@ fn main() -> ExitCode {
     if args.version {
         return say(concat!("herd ", env!("CARGO_PKG_VERSION")));
     }
+    let Some(wait_s) = args.wait.as_deref().map_or(Some(0), config::duration_s) else {
+        return fail(exit::USAGE, "--wait must be like 10s or 5m");
+    };
+    let wants_help = args.may_want_help();
     let path = args.config.unwrap_or_else(default_path);
-    let config = match Config::load(&path) {
+    let config = match family::handed_on() {
+        None => Config::load(&path),
+        Some(Ok(text)) => Config::of_bytes(&path, text),
+        Some(Err(why)) => return fail(exit::OS, format!("cannot read what the parent hands on: {why}")),
+    };
+    let config = match config {
         Ok(config) => config,
+        Err(_) if wants_help => return say(Args::help().trim_end()),
         Err(_) if !path.exists() && path == Path::new(DEFAULT_PATHS[0]) => {
             return fail(exit::CONFIG, ConfigError::nowhere());
         }
@@ -34,11 +44,12 @@ fn main() -> ExitCode {
     };
     let index = args.name.as_ref().map(|name| config.find(name).ok_or(name)).transpose();
     match index {
+        Err(_) if wants_help => say(Args::help().trim_end()),
         Err(name) => {
             let (path, names) = (path.display(), config.names());
             fail(exit::USAGE, format!("no server {name:?} in {path}; there are {names}"))
         }
-        Ok(_) if args.agree => agree(&config, args.wait.as_deref()),
+        Ok(_) if args.agree => agree(&config, Duration::from_secs(wait_s)),
         Ok(index) if args.check => check(&config, index),
         Ok(Some(index)) => run_one(&config, index),
         Ok(None) => family::run(&config),
@@ -58,15 +69,12 @@ fn check(config: &Config, index: Option<usize>) -> ExitCode {
 }
 
 /// Whether all servers know the same.
-fn agree(config: &Config, wait: Option<&str>) -> ExitCode {
-    let Some(wait_s) = wait.map_or(Some(0), config::duration_s) else {
-        return fail(exit::USAGE, "--wait must be like 10s or 5m");
-    };
+fn agree(config: &Config, wait: Duration) -> ExitCode {
     let keys = match config.open_asking_keys() {
         Ok(keys) => keys,
         Err(why) => return fail(exit::CONFIG, why),
     };
-    let found = Agreement::find(config, &keys, Duration::from_secs(wait_s));
+    let found = Agreement::find(config, &keys, wait);
     let _ = say(found.to_string().trim_end());
     ExitCode::from(if found.is_whole() { exit::OK } else { exit::DISAGREE })
 }

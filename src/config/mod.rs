@@ -4,6 +4,7 @@
 mod paths;
 mod raw;
 mod secrets;
+mod source;
 mod validate;
 
 use std::fmt;
@@ -31,6 +32,8 @@ pub const DEFAULT_PATHS: [&str; 2] = ["herd.conf", "/etc/herd/herd.conf"];
 pub struct Config {
     /// The file it came from.
     pub path: PathBuf,
+    /// What was in it, as it may be a pipe, which is read once.
+    pub text: Arc<str>,
     /// In the order of the file.
     pub servers: Vec<Server>,
     pub settings: Settings,
@@ -115,8 +118,16 @@ impl Config {
     /// The file cannot be read or is not valid; the message says where and what to do.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let error = |why| ConfigError { path: path.to_owned(), line: None, why };
-        let text = std::fs::read(path)
+        let text = source::read(path)
             .map_err(|why| error(format!("cannot read it: {why}; --config PATH names another file")))?;
+        Config::of_bytes(path, text)
+    }
+
+    /// The same for what somebody else has read from that path.
+    ///
+    /// # Errors
+    /// It is not valid.
+    pub fn of_bytes(path: &Path, text: Vec<u8>) -> Result<Config, ConfigError> {
         let text = String::from_utf8(text).map_err(|why| {
             let valid = why.utf8_error().valid_up_to();
             let line = 1 + why.as_bytes()[..valid].iter().filter(|&&b| b == b'\n').count();
@@ -130,7 +141,7 @@ impl Config {
     }
 
     /// Validates the text of a file; `path` stands in the errors, and relative paths in the text
-    /// begin at its folder.
+    /// begin at its folder, or at the working one where `path` is only a way to an open file.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
         let places_line = raw.places.provider.as_ref().map(|provider| raw::line_of(&provider.span(), text));

@@ -10,20 +10,21 @@ use toml::Spanned;
 
 use super::paths::Paths;
 use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming};
-use super::{Config, HostPort, Server, Settings};
+use super::{Config, HostPort, Server, Settings, source};
 use crate::journal::SyncMode;
 use crate::limits::{self, Limit, Timing};
 use crate::places::{self, Provider};
 
 /// `text` is what it was read from, for the places of files that are opened later.
 pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = source::folder_of(path);
     let paths = Paths { folder, text };
     let insecure = raw.insecure_neighbours;
     let places_of: Vec<_> =
         raw.servers.iter().map(|(name, table)| (name.span().start, table.listen.span())).collect();
     let config = Config {
         path: path.to_owned(),
+        text: text.into(),
         settings: settings(&raw)?,
         data_dir: match &raw.data_dir {
             Some(place) if place.get_ref().is_empty() => None,

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::files;
+
 /// A folder's file system.
 pub trait Disk: Send + Sync {
     /// Creates a file that must not exist yet.
@@ -62,7 +64,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
-        File::open(path)?.sync_data()
+        files::open(path)?.sync_data()
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -10,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
+use crate::files;
 use crate::limits::Timing;
 
 /// The name of the file that is locked.
@@ -100,7 +102,12 @@ pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> 
 
 /// Keeps every other process out of a folder while what it returns is open.
 pub fn lock(folder: &Path) -> io::Result<File> {
-    let lock = File::options().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .custom_flags(files::NO_WAIT)
+        .open(folder.join(LOCK))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|why| match io::Error::from(why) {
         why if why.kind() == io::ErrorKind::WouldBlock => {
             let why = "another process has it; is this server running already?";

@@ -9,6 +9,7 @@ use memchr::memchr;
 
 use super::entry;
 use super::segment::{self, Part};
+use crate::files;
 use crate::limits::{AT_LINE_MAX, REPLAY_BYTES};
 
 /// What a replay came to.
@@ -114,7 +115,7 @@ fn read(
     let mut aside_path = path.as_os_str().to_owned();
     aside_path.push(".bad");
     let mut aside = Aside { path: aside_path.into(), file: Ok(None) };
-    let cut = scan(&mut File::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
+    let cut = scan(&mut files::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
         log::warn!(
             "{}: dropped {length} bytes of a line cut off at its end, offset {offset}",

@@ -2,12 +2,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use rustix::fs::{OFlags, fcntl_setfl};
+
 use super::console::Console;
 use super::wire::stamp;
+use crate::files::NO_WAIT;
 use crate::limits::{LOG_BUFFER_MAX, LOG_BUFFER_WAKE, LOG_FLUSH_MS};
 use crate::thread;
 
@@ -152,7 +156,11 @@ impl Writer {
     fn open(&mut self) {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let opened = fs::create_dir_all(folder)
-            .and_then(|()| OpenOptions::new().create(true).append(true).open(&self.path));
+            .and_then(|()| {
+                OpenOptions::new().create(true).append(true).custom_flags(NO_WAIT).open(&self.path)
+            })
+            // From here on it may wait: what is written has a thread of its own.
+            .and_then(|file| Ok(fcntl_setfl(&file, OFlags::APPEND).map(|()| file)?));
         match opened {
             Ok(file) => self.file = Some(file),
             Err(why) => self.fail(&why),

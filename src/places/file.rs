@@ -1,13 +1,14 @@
 //! The user's own points, from CSV, TSV or GeoJSON, read once at the start. Bad rows are
 //! reported with their line, and more than one in a hundred stops the start.
 
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use super::layout::{Place, Point, results_json};
 use super::near::{Points, within};
 use super::{Lookup, Places, PlacesError, Settings, geojson, table};
+use crate::files;
+use crate::limits::PLACES_FILE_MAX;
 
 /// Bad rows that are named one by one; beyond them their number says enough.
 const BAD_SHOWN_MAX: usize = 20;
@@ -43,7 +44,8 @@ impl File {
             "places.path: not set, but the file provider needs one: name a CSV, TSV or GeoJSON file",
         )?;
         let shown = path.display();
-        let bytes = fs::read(path).map_err(|e| format!("places.path: {shown}: {e}"))?;
+        let bytes =
+            files::read(path, PLACES_FILE_MAX).map_err(|why| format!("places.path: {shown}: {why}"))?;
         let rows = rows(&bytes).map_err(|why| format!("{shown}:{why}"))?;
         File::of_rows(rows, path)
     }

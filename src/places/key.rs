@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fmt;
-use std::fs;
 
 use super::Settings;
+use crate::files;
+use crate::limits::SECRET_FILE_MAX;
 
 const VARIABLE: &str = "HERD_PLACES_KEY";
 
@@ -35,7 +36,7 @@ impl Key {
             return Err(format!("places: no key for the provider: set {VARIABLE} or places.key_file"));
         };
         let place = format!("places.key_file: {}", path.display());
-        let text = fs::read(path).map_err(|e| format!("{place}: {e}: name a readable file"))?;
+        let text = files::read_secret(path, SECRET_FILE_MAX).map_err(|why| format!("{place}: {why}"))?;
         Key::parse(&String::from_utf8_lossy(&text), &place)
     }
 

@@ -8,6 +8,7 @@ mod deadlines;
 mod descriptors;
 mod disks;
 mod faults;
+mod files;
 mod flood;
 mod full_disk;
 mod harness;

@@ -33,7 +33,7 @@ impl Opened {
 
 fn settings(provider: Provider, url: &str, dir: &TempDir) -> Settings {
     let key_file = dir.path().join("key");
-    fs::write(&key_file, format!(" {KEY}\n")).unwrap();
+    crate::harness::write_secret(&key_file, &format!(" {KEY}\n"));
     let (url, key_file) = (Some(url.to_string()), Some(key_file));
     Settings { provider, url, key_file, total_timeout: HANG, ..Settings::default() }
 }

@@ -30,7 +30,7 @@ fn with_provider(provider: &str, url: &str, settings: &str) -> (tempfile::TempDi
          places.threads = 2\nplaces.queue = 1\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n"
     );
     let folder = folder_with(&conf);
-    fs::write(folder.path().join("key"), KEY).expect("written");
+    crate::harness::write_secret(&folder.path().join("key"), KEY);
     let server = Server::start(folder.path(), "Goloman");
     (folder, server)
 }

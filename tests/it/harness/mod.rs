@@ -223,6 +223,12 @@ pub fn folder_with(conf: &str) -> TempDir {
     folder
 }
 
+/// Writes a file for its owner alone.
+pub fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).expect("written");
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("set");
+}
+
 /// One server alone on a free port of 127.0.0.1, with these settings.
 pub fn solo(settings: &str) -> (TempDir, Server) {
     let conf = format!("{settings}\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n");
