@@ -202,8 +202,9 @@ fn start<'a>(
     drop(thread::spawn(format!("watch-{}", server.name), move || {
         let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
         for line in lines.map_while(Result::ok) {
-            if let Some((_, address)) = line.rsplit_once(" listens on ") {
-                let _ = events.send(Event::Ready(index, address.to_owned()));
+            if let Some((_, addresses)) = line.rsplit_once(" listens on ") {
+                let first = addresses.split(", ").next().unwrap_or(addresses);
+                let _ = events.send(Event::Ready(index, first.to_owned()));
             }
         }
         let _ = events.send(Event::Ended(index));

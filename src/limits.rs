@@ -108,6 +108,12 @@ pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 /// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.
 pub const LISTEN_BACKLOG: i32 = 4_096;
 
+/// Addresses of one name that a server listens on; a name has two or three.
+pub const LISTENERS_MAX: usize = 16;
+
+/// How often the system is asked for another free port, where one is not free on every address of a name.
+pub const PORT_TRIES: usize = 32;
+
 /// Rest after the process ran out of descriptors, so that accepting does not spin.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 

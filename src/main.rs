@@ -108,7 +108,7 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
     let started = server::listen(&own.listen)
-        .and_then(|listener| Server::start(config, index, listener, places, keys, sink.clone()));
+        .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
     match started {
         Ok(server) => serve(index, server, signals, &sink, config),
         Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
@@ -117,10 +117,10 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
 
 fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config: &Config) -> ExitCode {
     let name = &config.servers[index].name;
-    log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.address());
+    log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
-    if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.address())) {
+    if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.addresses())) {
         log::warn!("cannot print where it listens: {why}");
     }
     for signal in signals.forever() {

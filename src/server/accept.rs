@@ -1,5 +1,5 @@
 //! Taking new connections: a few a turn, none over `max_connections`, and a rest when the process
-//! is out of descriptors. Every worker at work has one of these for the shared listener.
+//! is out of descriptors. Every worker at work has one of these for the listeners, which all share.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -12,22 +12,27 @@ use super::Shared;
 use super::worker::LISTENER;
 use crate::limits::ACCEPT_PAUSE_MS;
 
-/// Whether and when a worker watches the listener.
+/// Whether and when a worker watches the listeners.
 #[derive(Default)]
 pub struct Acceptor {
     watching: bool,
     /// It took all it might at once, and there may be more.
     has_more: bool,
     resumes_at: Option<Instant>,
+    /// The listener that was asked last, so that none keeps the others waiting.
+    next: usize,
 }
 
 impl Acceptor {
-    /// Watches the listener from now on.
+    /// Watches the listeners from now on.
     pub fn open(&mut self, shared: &Shared, worker: usize) {
         if !self.watching && self.resumes_at.is_none() {
-            match shared.desks[worker].poller.add_shared(&shared.listener, LISTENER) {
-                Ok(()) => self.watching = true,
-                Err(why) => log::error!("worker {worker} cannot watch the listener: {why}"),
+            self.watching = true;
+            for listener in &shared.listeners {
+                // One key for all: whichever has a connection, all are asked in turn.
+                if let Err(why) = shared.desks[worker].poller.add_shared(listener, LISTENER) {
+                    log::error!("worker {worker} cannot watch a listener: {why}");
+                }
             }
         }
     }
@@ -36,8 +41,10 @@ impl Acceptor {
     pub fn close(&mut self, shared: &Shared, worker: usize) {
         (self.resumes_at, self.has_more) = (None, false);
         if std::mem::replace(&mut self.watching, false) {
-            // Removing fails only for a source that is not watched, which is what it is to be.
-            let _ = shared.desks[worker].poller.remove(&shared.listener);
+            for listener in &shared.listeners {
+                // Removing fails only for a source that is not watched, which is what it is to be.
+                let _ = shared.desks[worker].poller.remove(listener);
+            }
         }
     }
 
@@ -70,13 +77,23 @@ impl Acceptor {
     ) -> Vec<(TcpStream, SocketAddr)> {
         let mut accepted = Vec::new();
         self.has_more = true;
-        for _ in 0..count {
-            match shared.listener.accept() {
+        // Listeners in a row that had nothing, and what the others gave.
+        let (mut idle, mut taken) = (0, 0);
+        while taken < count {
+            self.next = (self.next + 1) % shared.listeners.len();
+            let result = shared.listeners[self.next].accept();
+            if !matches!(&result, Err(why) if why.kind() == io::ErrorKind::WouldBlock) {
+                (idle, taken) = (0, taken + 1);
+            }
+            match result {
                 Ok((stream, address)) if has_room(shared) => accepted.push((stream, address)),
                 Ok((stream, address)) => refuse(shared, stream, address),
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
-                    self.has_more = false;
-                    break;
+                    idle += 1;
+                    if idle == shared.listeners.len() {
+                        self.has_more = false;
+                        break;
+                    }
                 }
                 Err(why) if is_exhaustion(&why) => {
                     shared

@@ -53,7 +53,7 @@ use turns::Turns;
 /// A running server. Dropping it does not stop it; `stop` does.
 pub struct Server {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     /// End once `Shared::stopping` is set and their replies are flushed.
     workers: Vec<JoinHandle<()>>,
     /// End at their stop messages.
@@ -89,7 +89,8 @@ pub struct Shared {
     /// `settings.max_connections`, or what the file limit leaves of it.
     max_connections: usize,
     neighbours: Arc<Neighbours>,
-    listener: TcpListener,
+    /// One an address of `listen`, at least one.
+    listeners: Vec<TcpListener>,
     flood: Flood,
     keeper: Keeper,
     journal: Option<Arc<Journal>>,
@@ -198,9 +199,9 @@ impl Desk {
 }
 
 impl Server {
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it listens: `127.0.0.1:16675`, or several, `127.0.0.1:16675, [::1]:16675`.
+    pub fn addresses(&self) -> String {
+        self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
     }
 
     /// Replaces the secrets; links that are open stay open.

@@ -11,31 +11,73 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use crate::config::HostPort;
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_RETRIES, LINK_CONNECT_TIMEOUT_S, LISTEN_BACKLOG,
-    SEND_BUFFER_BYTES,
+    LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES,
 };
 
-/// Listens on the first address of a host that can be had.
+/// Listens on every address of a host, all on one port. An address that this machine does not have, or of a family
+/// that it does not know, is left out with a warning, as long as there is another.
 ///
 /// # Errors
 /// `cannot listen on HOST:PORT: why`, with what to do where that is clear.
-pub fn listen(at: &HostPort) -> io::Result<TcpListener> {
-    let explain = |why: io::Error| {
-        let remedy = match why.kind() {
-            io::ErrorKind::AddrInUse => "; is this server running already? `ss -ltnp` shows who listens",
-            io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher one",
-            _ => "",
-        };
-        io::Error::new(why.kind(), format!("cannot listen on {at}: {why}{remedy}"))
-    };
-    let mut last = io::Error::other("no address");
-    for address in at.resolve().map_err(explain)? {
-        match listen_on(address) {
-            Ok(listener) => return Ok(listener),
-            Err(why) => last = why,
+pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
+    let mut addresses = Vec::new();
+    for address in at.resolve().map_err(|why| explain(at, why))? {
+        // A hosts file may have a name twice.
+        if !addresses.contains(&address) && addresses.len() < LISTENERS_MAX {
+            addresses.push(address);
         }
     }
-    Err(explain(last))
+    let mut tries = 0;
+    loop {
+        match listen_on_all(&addresses) {
+            // The system gave a port that another address has in use; it has others.
+            Err(why) if at.port == 0 && why.kind() == io::ErrorKind::AddrInUse && tries < PORT_TRIES => {
+                tries += 1;
+            }
+            done => return done.map_err(|why| explain(at, why)),
+        }
+    }
+}
+
+/// Why this machine cannot listen somewhere, and what to do.
+pub fn explain(at: &HostPort, why: io::Error) -> io::Error {
+    let remedy = match why.kind() {
+        io::ErrorKind::AddrInUse => "; is this server running already? `ss -ltnp` shows who listens",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher one",
+        _ => "",
+    };
+    io::Error::new(why.kind(), format!("cannot listen on {at}: {why}{remedy}"))
+}
+
+fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
+    let mut missing = Vec::new();
+    for &address in addresses {
+        let mut address = address;
+        if let Some(first) = listeners.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match listen_on(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(why) if is_missing(&why) => missing.push((address, why)),
+            Err(why) => return Err(why),
+        }
+    }
+    match missing.pop() {
+        Some((_, why)) if listeners.is_empty() => return Err(why),
+        last => missing.extend(last),
+    }
+    for (address, why) in missing {
+        log::warn!("does not listen on {address}: {why}; going on with the other addresses of that name");
+    }
+    Ok(listeners)
+}
+
+/// Whether a machine has no such address, or no addresses of that kind at all.
+pub fn is_missing(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::AddrNotAvailable
+        || why.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {

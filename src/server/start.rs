@@ -28,21 +28,21 @@ use crate::places::{Places, pool::Pool};
 use crate::thread;
 
 impl Server {
-    /// Starts the server at `index` of the config on a listener of its own.
+    /// Starts the server at `index` of the config on listeners of its own, at least one.
     ///
     /// # Errors
     /// The system has no room for a thread or a poller.
     pub fn start(
         config: &Config,
         index: usize,
-        listener: TcpListener,
+        listeners: Vec<TcpListener>,
         places: Arc<dyn Places>,
         keys: KeyRing,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
         let own = &config.servers[index];
         let settings = config.settings.clone();
-        let address = listener.local_addr()?;
+        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
         let folder = config.data_path(own);
         let keeps_first = folder.is_some() && settings.sync == SyncMode::Always;
         let node = Node::new(&own.name, settings.max_ahead_ns)
@@ -79,7 +79,7 @@ impl Server {
             node,
             settings,
             neighbours,
-            listener,
+            listeners,
             flood,
             keeper,
             journal,
@@ -107,7 +107,7 @@ impl Server {
             thread::spawn(format!("worker-{index}"), move || worker.run())
         };
         let workers = (0..shared.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        Ok(Server { shared, address, workers, flooder, keeper: keeper_thread, journaling, links })
+        Ok(Server { shared, addresses, workers, flooder, keeper: keeper_thread, journaling, links })
     }
 }
 

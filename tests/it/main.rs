@@ -16,6 +16,7 @@ mod hostile;
 mod journal;
 mod lines;
 mod links;
+mod listening;
 mod logs;
 mod model;
 mod oddities;

@@ -31,10 +31,10 @@ fn run(arguments: &[String]) -> Result<(), String> {
     let log = config.log_path(&config.servers[index]);
     let sink = logging::start(name, &log, log::LevelFilter::Off).map_err(|why| why.to_string())?;
     let places = config.open_places().map_err(|why| why.to_string())?;
-    let listener = server::listen(&config.servers[index].listen).map_err(|why| why.to_string())?;
-    let server = Server::start(&config, index, listener, places, KeyRing::default(), sink)
+    let listeners = server::listen(&config.servers[index].listen).map_err(|why| why.to_string())?;
+    let server = Server::start(&config, index, listeners, places, KeyRing::default(), sink)
         .map_err(|why| why.to_string())?;
-    println!("{name} listens on {}", server.address());
+    println!("{name} listens on {}", server.addresses());
     loop {
         // SIGTERM ends it.
         std::thread::park();
