@@ -1,6 +1,7 @@
 //! herd.conf, valid in every part, or an error with its file, line and remedy. `main` loads it;
 //! nothing is opened before it is valid.
 
+mod hints;
 mod paths;
 mod raw;
 mod secrets;

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::ConfigError;
+use super::{ConfigError, hints};
 
 /// What is wrong, and the bytes of the file it is about.
 pub struct Problem {
@@ -89,46 +89,9 @@ pub struct RawServer {
 pub fn parse(text: &str) -> Result<Raw, Problem> {
     toml::from_str(text).map_err(|error| {
         let said = one_line(error.message());
-        let why = error.span().map_or_else(|| said.clone(), |span| explain(&said, &span, text));
+        let why = error.span().map_or_else(|| said.clone(), |span| hints::explain(&said, &span, text));
         Problem { span: error.span(), why }
     })
-}
-
-/// What the TOML reader says, with the key it is about and what to write instead.
-fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
-    let key = key_of(span, text);
-    if said.starts_with("missing field `listen`") {
-        return "no listen: add listen = \"HOST:PORT\" to the table of the server".to_owned();
-    }
-    if said.starts_with("duplicate key") {
-        let key = text.get(span.clone()).unwrap_or(key);
-        return format!("{key} is here a second time; take one of the two out");
-    }
-    if said.contains("as i128") {
-        return format!("{key}: a whole number this large is beyond every limit; see README for the range");
-    }
-    if said.starts_with("invalid type") {
-        let wanted = [
-            ("expected i64", "expected a whole number, without quotes"),
-            ("expected a string", "expected a text in quotes"),
-            ("expected a boolean", "expected true or false, without quotes"),
-            ("expected a sequence", "expected a list, like [\"Hands\", \"Wilkes\"]"),
-            ("expected a map", "expected tables, like [servers.Goloman] with listen = \"127.0.0.1:16675\""),
-        ];
-        let said = wanted.iter().fold(said.to_owned(), |said, (toml, ours)| said.replace(toml, ours));
-        return format!("{key}: {said}");
-    }
-    // What a value cannot be, in whichever way the reader came to see it.
-    let unquoted = ["string values must be quoted", "invalid float", "invalid integer", "invalid datetime"];
-    if unquoted.iter().any(|start| said.starts_with(start)) && text.get(..span.start).is_some_and(has_value) {
-        return format!("{key}: no value of TOML; a text stands in quotes, like {key} = \"text\" ({said})");
-    }
-    said.to_owned()
-}
-
-/// Whether the last line of a text has come to a value.
-fn has_value(before: &str) -> bool {
-    before.rsplit('\n').next().is_some_and(|line| line.contains('='))
 }
 
 impl Problem {
@@ -141,13 +104,6 @@ impl Problem {
         let line = self.span.map(|span| line_of(&span, text));
         ConfigError { path: path.to_owned(), line, why: self.why }
     }
-}
-
-/// The key whose value a span is, as it stands on its line.
-fn key_of<'a>(span: &Range<usize>, text: &'a str) -> &'a str {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or(before);
-    line.split('=').next().unwrap_or(line).trim()
 }
 
 /// The line, from 1, on which a span begins.

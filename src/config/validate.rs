@@ -10,7 +10,7 @@ use toml::Spanned;
 
 use super::paths::Paths;
 use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming};
-use super::{Config, HostPort, Server, Settings, source};
+use super::{Config, HostPort, Server, Settings, hints, source};
 use crate::journal::SyncMode;
 use crate::limits::{self, Limit, Timing};
 use crate::places::{self, Provider};
@@ -310,7 +310,10 @@ fn pair_up(
             let found =
                 servers[index].neighbours.iter().find(|&&other| servers[other].name == *neighbour_name);
             let Some(&other) = found else {
-                let why = format!("{neighbour_name} is no neighbour of {name}, and shares nothing with it");
+                let hint = hints::home_of(neighbour_name)
+                    .map_or(String::new(), |home| format!("; if it is a setting, it belongs {home}"));
+                let why =
+                    format!("{neighbour_name} is no neighbour of {name}, and shares nothing with it{hint}");
                 return Err(Problem::at(neighbour, why));
             };
             if servers[index].plain || servers[other].plain {

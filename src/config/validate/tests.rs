@@ -147,6 +147,107 @@ fn errors_name_the_line_and_the_remedy() {
     assert!(parse("").expect_err("empty").contains("no servers"));
 }
 
+fn check(text: &str, line: usize, hints: &[&str]) {
+    let error = parse(text).map(|_| ()).expect_err(text);
+    assert!(error.starts_with(&format!("etc/herd.conf:{line}: ")), "{error}");
+    hints.iter().for_each(|hint| assert!(error.contains(hint), "{text}: {error}"));
+}
+
+#[test]
+fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
+    let server = "[servers.A]\nlisten = \"127.0.0.1:1\"\n";
+    // Every setting, at the end of the file, where the last table is another's.
+    let raw = include_str!("../raw.rs");
+    let mut homes = raw.split("pub struct Raw").skip(1).map(|table| {
+        let fields = table.split('}').next().unwrap_or_default().lines();
+        fields
+            .filter_map(|field| field.trim().strip_prefix("pub ")?.split_once(':'))
+            .map(|(key, _)| key)
+            .collect()
+    });
+    let mut next = || -> Vec<&str> { homes.next().expect("a table") };
+    let (top, places, timing, servers) = (next(), next(), next(), next());
+    assert!(
+        top.contains(&"workers") && places.contains(&"url") && timing.len() > 5 && servers.contains(&"plain")
+    );
+    let tables = [
+        ("[servers.A]\nlisten = \"127.0.0.1:1\"", &servers, "[servers.A]"),
+        ("[places]", &places, "[places]"),
+        ("[timing]", &timing, "[timing]"),
+    ];
+    for (table, own, name) in tables {
+        let line = table.lines().count() + 1;
+        for (keys, home) in [
+            (&top, "above the first [table]"),
+            (&places, "in [places]"),
+            (&timing, "in [timing]"),
+            (&servers, "[servers.NAME]"),
+        ] {
+            // One that may stand in two tables belongs above first of all.
+            let elsewhere =
+                |key: &&&str| !own.contains(key) && (home.starts_with("above") || !top.contains(key));
+            for key in keys.iter().filter(elsewhere) {
+                let home = match *key {
+                    "servers" => "[servers.NAME]",
+                    "places" => "[places]",
+                    "timing" => "[timing]",
+                    _ => home,
+                };
+                check(&format!("{table}\n{key} = 1\n"), line, &[key, &format!("no key of {name}"), home]);
+            }
+        }
+    }
+    for key in servers.iter().filter(|key| !top.contains(key)) {
+        check(&format!("{key} = 1\n{server}"), 1, &[key, "in the table of a server"]);
+    }
+}
+
+#[test]
+fn a_mistyped_key_or_table_is_told_what_was_meant() {
+    let server = "[servers.A]\nlisten = \"127.0.0.1:1\"\n";
+    check(
+        &format!("{server}places.provider = \"file\"\n"),
+        3,
+        &["places is no key of [servers.A]", "[places]"],
+    );
+    check(&format!("{server}[servers.A.places]\nprovider = \"file\"\n"), 3, &["[places]"]);
+    check(
+        "servers.A.listen = \"127.0.0.1:1\"\nservers.A.workers = 3\n",
+        2,
+        &["no key of [servers.A]", "above"],
+    );
+    check("servers.A = { listen = \"127.0.0.1:1\", workers = 3 }\n", 1, &["no key of [servers.A]", "above"]);
+    check("[servers]\nlog_level = \"info\"\n", 2, &["above the first"]);
+    check(&format!("{server}[servers.A.secret_files]\nlog_level = \"info\"\n"), 4, &["above the first"]);
+    check(&format!("{server}[servers.A.secret_files]\nworkers = 3\n"), 4, &["above the first"]);
+    for (line, text, meant) in [
+        (1, "max_conections = 3\n", "max_connections?"),
+        (1, "max-line = 300\n", "max_line?"),
+        (1, "LogLevel = \"info\"\n", "log_level?"),
+        (2, "[timing]\ncompare = 3\n", "compare_ms?"),
+        (2, "[places]\nkeyfile = \"x\"\n", "key_file?"),
+        (2, "[servers.A]\nneighbors = []\n", "neighbours?"),
+        (2, "[servers.A]\nmax_conections = 3\n", "max_connections? It belongs above"),
+        (1, "[server.Solo]\nlisten = \"127.0.0.1:1\"\n", "[servers.Solo]?"),
+        (1, "[Solo]\nlisten = \"127.0.0.1:1\"\n", "[servers.Solo]?"),
+        (1, "[server]\nlisten = \"127.0.0.1:1\"\n", "[servers.NAME]?"),
+        (1, "[[server]]\nlisten = \"127.0.0.1:1\"\n", "[servers.NAME]?"),
+        (1, "[place]\nprovider = \"file\"\n", "[places]?"),
+        (
+            1,
+            "[[servers]]\nlisten = \"127.0.0.1:1\"\n",
+            "[[servers]] begins a list, and herd.conf has none: write [servers.NAME]",
+        ),
+        (1, "[[servers.A]]\nlisten = \"127.0.0.1:1\"\n", "write [servers.A]"),
+        (1, "[[places]]\nprovider = \"file\"\n", "write [places]"),
+        (1, "[[timing]]\ncompare_ms = 30\n", "write [timing]"),
+        (1, "[servers.a.b]\nlisten = \"127.0.0.1:1\"\n", "[servers.\"a.b\"]"),
+    ] {
+        check(text, line, &[meant]);
+    }
+    assert!(parse("zzz = 1\n").is_err_and(|error| error.contains("expected one of `workers`")));
+}
+
 #[test]
 fn hosts_are_names_or_addresses() {
     let check = |text: &str, expected: Option<(&str, u16)>| {
