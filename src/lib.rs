@@ -47,6 +47,7 @@ pub mod logging;
 pub mod thread;
 
 pub mod args;
+pub mod check;
 pub mod exit;
 pub mod explain;
 pub mod family;

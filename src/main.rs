@@ -13,7 +13,7 @@ use herd::args::{Args, Early};
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::logging::{self, SAID_ALREADY, Sink};
 use herd::server::{self, Agreement, Keeping, Server};
-use herd::{exit, family};
+use herd::{check, exit, family};
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args_os()) {
@@ -56,16 +56,21 @@ fn main() -> ExitCode {
     }
 }
 
-/// All that can be wrong with herd.conf and the files it names, without starting anything.
+/// All that can be wrong with herd.conf, the files it names and this machine, without starting anything.
 fn check(config: &Config, index: Option<usize>) -> ExitCode {
     logging::warn_on_stderr();
     // Of a herd on several machines each has the secrets of its own servers only.
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
     let opened = here.into_iter().try_for_each(|index| config.open_keys(index).map(|_| ()));
-    match opened.and_then(|()| config.open_places()) {
-        Ok(_) => say(config.to_string().trim_end()),
-        Err(why) => fail(exit::CONFIG, why),
+    if let Err(why) = opened.and_then(|()| config.open_places().map(|_| ())) {
+        return fail(exit::CONFIG, why);
     }
+    let found = check::machine(config, index);
+    if !found.problems.is_empty() {
+        return fail(exit::OS, found.problems.join("\nherd: "));
+    }
+    let notes: String = found.notes.iter().map(|note| format!("\n{note}")).collect();
+    say(format!("{}{notes}", config.to_string().trim_end()))
 }
 
 /// Whether all servers know the same.

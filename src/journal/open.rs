@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
@@ -18,6 +19,13 @@ use crate::limits::Timing;
 pub const LOCK: &str = "lock";
 
 impl Journal {
+    /// Whether a process has the journal of a folder open. To be asked only where a server cannot start for another
+    /// reason: it would find the journal taken in the moment of asking.
+    pub fn is_held(folder: &Path) -> bool {
+        let lock = File::options().read(true).custom_flags(files::NO_WAIT).open(folder.join(LOCK));
+        lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    }
+
     /// Opens the journal of a folder, which is created if need be, and hands every line in it to
     /// `take`, which says whether it knows what it is. Appending begins a new segment.
     ///

@@ -14,6 +14,7 @@ mod marker;
 mod neighbours;
 mod oddities;
 mod poller;
+mod probe;
 mod retry;
 mod slots;
 mod socket;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 pub use agree::Agreement;
+pub use probe::{Port, probe};
 pub use socket::listen;
 
 use crate::config::Settings;

@@ -20,6 +20,25 @@ use crate::limits::{
 /// # Errors
 /// `cannot listen on HOST:PORT: why`, with what to do where that is clear.
 pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
+    on_every_address(at, |address| {
+        let socket = bound(address)?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket)
+    })
+}
+
+/// Says whether `listen` would go well, which meanwhile it does for others, too.
+///
+/// # Errors
+/// What `listen` would say.
+pub fn bind(at: &HostPort) -> io::Result<()> {
+    on_every_address(at, bound).map(drop)
+}
+
+fn on_every_address(
+    at: &HostPort,
+    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+) -> io::Result<Vec<TcpListener>> {
     let mut addresses = Vec::new();
     for address in at.resolve().map_err(|why| explain(at, why))? {
         // A hosts file may have a name twice.
@@ -29,7 +48,7 @@ pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
     }
     let mut tries = 0;
     loop {
-        match listen_on_all(&addresses) {
+        match open_all(&addresses, &open) {
             // The system gave a port that another address has in use; it has others.
             Err(why) if at.port == 0 && why.kind() == io::ErrorKind::AddrInUse && tries < PORT_TRIES => {
                 tries += 1;
@@ -40,17 +59,22 @@ pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
 }
 
 /// Why this machine cannot listen somewhere, and what to do.
-pub fn explain(at: &HostPort, why: io::Error) -> io::Error {
+fn explain(at: &HostPort, why: io::Error) -> io::Error {
     let remedy = match why.kind() {
         io::ErrorKind::AddrInUse => "; is this server running already? `ss -ltnp` shows who listens",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher one",
         _ => "",
     };
-    io::Error::new(why.kind(), format!("cannot listen on {at}: {why}{remedy}"))
+    // The kind stays, as far as it tells what is wrong.
+    let kind = if is_missing(&why) { io::ErrorKind::AddrNotAvailable } else { why.kind() };
+    io::Error::new(kind, format!("cannot listen on {at}: {why}{remedy}"))
 }
 
-fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+fn open_all(
+    addresses: &[SocketAddr],
+    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+) -> io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
     let mut missing = Vec::new();
     for &address in addresses {
@@ -58,8 +82,8 @@ fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
         if let Some(first) = listeners.first() {
             address.set_port(first.local_addr()?.port());
         }
-        match listen_on(address) {
-            Ok(listener) => listeners.push(listener),
+        match open(address) {
+            Ok(socket) => listeners.push(socket.into()),
             Err(why) if is_missing(&why) => missing.push((address, why)),
             Err(why) => return Err(why),
         }
@@ -80,18 +104,17 @@ pub fn is_missing(why: &io::Error) -> bool {
         || why.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     // Accepted sockets inherit both: replies leave at once, and the kernel keeps few of them for a
     // client that does not read.
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.bind(&address.into())?;
-    socket.listen(LISTEN_BACKLOG)?;
     // Another worker may take the connection that this one was told of.
     socket.set_nonblocking(true)?;
-    Ok(socket.into())
+    socket.bind(&address.into())?;
+    Ok(socket)
 }
 
 /// Connects to a neighbour, from `source` if it is one of this machine's addresses.

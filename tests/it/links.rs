@@ -206,7 +206,7 @@ fn a_secret_that_others_may_read_or_a_herd_on_trust_beyond_this_machine_does_not
     let (status, _, stderr) = run(folders[0].path(), &["Goloman"]);
     assert_eq!(status, Some(78));
     assert!(stderr.contains("chmod 600"), "{stderr}");
-    let conf = "[servers.A]\nlisten = \"0.0.0.0:7\"\naddress = \"192.0.2.1:7\"\nneighbours = [\"B\"]\n\
+    let conf = "[servers.A]\nlisten = \"0.0.0.0:0\"\naddress = \"192.0.2.1:7\"\nneighbours = [\"B\"]\n\
                 [servers.B]\nlisten = \"192.0.2.2:7\"\n";
     let folder = crate::harness::folder_with(conf);
     let (status, _, stderr) = run(folder.path(), &["--check"]);

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod browser;
+mod checks;
 mod clients;
 mod deadlines;
 mod descriptors;

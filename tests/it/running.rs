@@ -33,6 +33,12 @@ fn exit_statuses_tell_what_was_wrong() {
     check(&["Golomam"], 64, &["Golomam", "Goloman, Hands"]);
     check(&["--nonsense"], 64, &["--nonsense", "--help"]);
     check(&["Goloman", "Hands"], 64, &["Hands"]);
+    check(&["--wait", "5s"], 64, &["--wait has no meaning without --agree"]);
+    check(&["--wait", "5s", "Goloman"], 64, &["--agree"]);
+    check(&["--check", "--agree"], 64, &["two commands"]);
+    check(&["--agree", "Goloman"], 64, &["takes no NAME"]);
+    check(&["--agree", "--wait", "5"], 64, &["like 10s"]);
+    check(&["--check=Goloman"], 64, &["--check takes no value"]);
     check(&["--config", "bad.conf", "Goloman"], 78, &["bad.conf:2: ", "workerz"]);
     check(&["--config", "none.conf"], 78, &["none.conf", "No such file"]);
     let plain = "[servers.Other]\nlisten = \"127.0.0.1:9\"\nplain = true\n";

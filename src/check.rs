@@ -1,0 +1,98 @@
+//! What a start would meet on this machine: ports, and folders to write in. `--check` tells it, and nothing is left
+//! behind.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
+use crate::config::{Config, Server};
+use crate::journal::Journal;
+use crate::server::{self, Port};
+
+/// What was found.
+#[derive(Default)]
+pub struct Found {
+    /// Each would have a start fail, or go on without its log.
+    pub problems: Vec<String>,
+    /// Worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Looks after the server of this index, or after all that are on this machine.
+pub fn machine(config: &Config, index: Option<usize>) -> Found {
+    let mut found = Found::default();
+    let is_meant = |number: usize| index.is_none_or(|index| index == number);
+    for (number, server) in config.servers.iter().enumerate() {
+        if is_meant(number) && !server.plain && found.port(config, server, index.is_some()) {
+            let checked = folders(config, server).map_err(|why| format!("{}: {why}", server.name));
+            found.problems.extend(checked.err().filter(|why| !found.problems.contains(why)));
+        }
+    }
+    found
+}
+
+impl Found {
+    /// Whether the server is on this machine.
+    fn port(&mut self, config: &Config, server: &Server, is_named: bool) -> bool {
+        let name = &server.name;
+        match server::probe(&server.listen, name) {
+            Port::Free => {}
+            Port::Elsewhere(_) if !is_named => {
+                let why = "is not on this machine, and was not looked after; start each one where it is, by its name";
+                self.notes.push(format!("{name} {why}"));
+                return false;
+            }
+            Port::Taken { by_itself, .. } if by_itself || runs(config, server) => {
+                self.notes.push(format!("{name} runs already"));
+            }
+            Port::Taken { why, .. } => {
+                self.problems.push(format!("{name}: {why}; whoever has it does not answer as {name}"));
+            }
+            Port::Elsewhere(why) | Port::Refused(why) => self.problems.push(format!("{name}: {why}")),
+        }
+        true
+    }
+}
+
+/// Whether the journal says that the server runs, which may have no time for an answer.
+fn runs(config: &Config, server: &Server) -> bool {
+    config.data_path(server).is_some_and(|folder| Journal::is_held(&folder))
+}
+
+/// Whether a server can write, and read, where it is to.
+fn folders(config: &Config, server: &Server) -> Result<(), String> {
+    if let Some(folder) = config.data_path(server) {
+        can_write("data_dir", &folder)?;
+        for file in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            can("read", "data_dir", &file.path(), Access::READ_OK)?;
+        }
+        if folder.join("lock").exists() {
+            can("write", "data_dir", &folder.join("lock"), Access::WRITE_OK)?;
+        }
+    }
+    let log = config.log_path(server);
+    can_write("log_dir", &config.log_dir)?;
+    if log.exists() { can("write", "log_dir", &log, Access::WRITE_OK) } else { Ok(()) }
+}
+
+/// Whether files can be made in a folder, or the folder itself where it is not there yet.
+fn can_write(key: &str, folder: &Path) -> Result<(), String> {
+    let is_there = |path: &&Path| fs::symlink_metadata(path).is_ok();
+    let there = folder.ancestors().find(is_there).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    match there.metadata() {
+        Ok(found) if !found.is_dir() => Err(format!("{key}: {} is no folder", there.display())),
+        Ok(_) => can("write in", key, there, Access::WRITE_OK | Access::EXEC_OK),
+        Err(why) => Err(format!("{key}: {}: {why}", there.display())),
+    }
+}
+
+/// As the user who this is run as, who should be the one herd runs as.
+fn can(what: &str, key: &str, path: &Path, access: Access) -> Result<(), String> {
+    accessat(CWD, path, access, AtFlags::EACCESS).map_err(|why| {
+        let why = io::Error::from(why);
+        format!("{key}: cannot {what} {}: {why}", path.display())
+    })
+}

@@ -1,0 +1,183 @@
+//! `herd --check` tells what a start would meet, and leaves nothing behind.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::process::geteuid;
+
+use crate::harness::{HERD, Herd, Process, Server, folder_with, run, write_secret};
+
+const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
+
+/// What is in a folder besides herd.conf and what the harness keeps there.
+fn left_in(folder: &Path) -> Vec<String> {
+    let files = fs::read_dir(folder).expect("read").map(|file| file.expect("a file").file_name());
+    let names = files.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name != "herd.conf" && !name.starts_with("stderr-")).collect()
+}
+
+/// Runs `--check` and wants this status, and these words in what it says.
+fn check(folder: &Path, arguments: &[&str], status: i32, hints: &[&str]) {
+    let (code, stdout, stderr) = run(folder, &[&["--check"], arguments].concat());
+    assert_eq!(code, Some(status), "{arguments:?}: {stdout}{stderr}");
+    hints
+        .iter()
+        .for_each(|hint| assert!(format!("{stdout}{stderr}").contains(hint), "{hint}: {stdout}{stderr}"));
+}
+
+#[test]
+fn a_check_of_what_is_in_order_leaves_nothing_behind() {
+    let folder = folder_with(&format!("data_dir = \"a/b/c\"\n{GOLOMAN}"));
+    check(folder.path(), &[], 0, &["Goloman"]);
+    check(folder.path(), &["Goloman"], 0, &["Goloman"]);
+    assert_eq!(left_in(folder.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_check_tells_a_port_that_somebody_else_has_and_that_the_herd_runs() {
+    for settings in ["", "data_dir = \"\"", "secret_file = \"key\"", "max_connections = 1"] {
+        let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], settings, &[]);
+        let folder = herd.folder.path();
+        write_secret(&folder.join("key"), "a secret of the herd's\n");
+        check(folder, &[], 0, &[]);
+        let goloman = herd.start("Goloman");
+        // One that has all its connections cannot say who it is.
+        let held = (settings == "max_connections = 1").then(|| goloman.client());
+        check(folder, &[], 0, &["Goloman runs already"]);
+        check(folder, &["Goloman"], 0, &["Goloman runs already"]);
+        let conf = fs::read_to_string(folder.join("herd.conf")).expect("read");
+        if held.is_none() {
+            // Its next herd.conf may have it keep its journal elsewhere.
+            fs::write(
+                folder.join("next.conf"),
+                format!("data_dir = \"elsewhere\"\n{}", conf.replace("data_dir", "#")),
+            )
+            .expect("written");
+            check(folder, &["--config", "next.conf"], 0, &["Goloman runs already"]);
+        }
+        // And another server may have its address, with a journal of another folder.
+        let swapped = conf.replace("Goloman", "X").replace("Hands", "Goloman").replace('X', "Hands");
+        let other = folder_with(&swapped);
+        write_secret(&other.path().join("key"), "a secret of the herd's\n");
+        let at = herd.address("Goloman").to_string();
+        check(other.path(), &[], 71, &[&format!("Hands: cannot listen on {at}"), "does not answer as Hands"]);
+        drop(goloman);
+        check(folder, &[], 0, &[]);
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let at = taken.local_addr().expect("bound").to_string();
+    let folder = folder_with(&format!("[servers.Goloman]\nlisten = \"{at}\"\n"));
+    std::thread::scope(|scope| {
+        // It hangs up on everybody, the test's own end at last.
+        scope.spawn(|| {
+            while taken
+                .accept()
+                .is_ok_and(|(stream, _)| std::io::Read::read(&mut &stream, &mut [0; 4]).is_ok_and(|n| n != 3))
+            {
+            }
+        });
+        check(
+            folder.path(),
+            &[],
+            71,
+            &[&format!("cannot listen on {at}"), "in use", "does not answer as Goloman"],
+        );
+        let mut last = std::net::TcpStream::connect(&at).expect("connected");
+        std::io::Write::write_all(&mut last, b"end").expect("sent");
+    });
+}
+
+#[test]
+fn a_check_of_a_herd_on_several_machines_looks_after_those_that_are_here() {
+    let folder = folder_with(&format!("{GOLOMAN}[servers.Hands]\nlisten = \"192.0.2.55:7000\"\n"));
+    check(folder.path(), &[], 0, &["Hands is not on this machine"]);
+    check(folder.path(), &["Goloman"], 0, &[]);
+    check(folder.path(), &["Hands"], 71, &["Hands: cannot listen on 192.0.2.55:7000", "no interface"]);
+}
+
+#[test]
+fn a_check_tells_a_folder_in_which_the_start_could_not_write() {
+    for (key, path) in
+        [("data_dir", "file"), ("data_dir", "file/a/b"), ("log_dir", "file"), ("log_dir", "file/a")]
+    {
+        let folder = folder_with(&format!("{key} = {path:?}\n{GOLOMAN}"));
+        fs::write(folder.path().join("file"), "").expect("written");
+        check(folder.path(), &[], 71, &["Goloman: ", &format!("{key}: file is no folder")]);
+        assert_eq!(left_in(folder.path()), ["file"]);
+    }
+    for key in ["data_dir", "log_dir"] {
+        let folder = folder_with(&format!("{key} = \"disk/x\"\n{GOLOMAN}"));
+        fs::create_dir(folder.path().join("disk")).expect("created");
+        let script = format!("mount -t tmpfs -o ro none disk || exit 1; echo mounted; exec {HERD} --check");
+        let mut process =
+            Process::start(Command::new("unshare").args(["-rm", "sh", "-c", &script]), folder.path());
+        if process.line() != "mounted" {
+            eprintln!(
+                "not tested here: a disk that cannot be written; this machine does not allow mounts (unshare -rm)"
+            );
+            return;
+        }
+        let (code, _, stderr) = process.finish();
+        assert_eq!(code, Some(71), "{stderr}");
+        assert!(stderr.contains(&format!("{key}: cannot write in disk: Read-only file system")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_check_tells_what_belongs_to_another_user() {
+    let folder = folder_with(GOLOMAN);
+    let path = folder.path();
+    // Files of root's are what a start by sudo leaves behind; one who is not root can only shut himself out.
+    let as_nobody = |command: &mut Command| {
+        if geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("set");
+    let herd = |argument: &str| {
+        let mut command = Command::new(HERD);
+        as_nobody(command.arg(argument));
+        command.current_dir(path).output()
+    };
+    if !herd("--version").is_ok_and(|done| done.status.success()) {
+        eprintln!("not tested here: folders of another user; nobody may not run {HERD}");
+        return;
+    }
+    let check = |hint: &str| {
+        let done = herd("--check").expect("run");
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(if hint.is_empty() { 0 } else { 71 }), "{stderr}");
+        assert!(stderr.contains(hint), "{hint}: {stderr}");
+    };
+    check("");
+    assert_eq!(Server::start(path, "Goloman").stop(), Some(0));
+    let set = |file: &str, mode: u32| {
+        fs::set_permissions(path.join(file), fs::Permissions::from_mode(mode)).expect("set");
+    };
+    for (file, without, with, hint) in [
+        ("data/Goloman", 0o555, 0o777, "data_dir: cannot write in data/Goloman"),
+        ("data/Goloman/lock", 0o444, 0o666, "data_dir: cannot write data/Goloman/lock"),
+        ("log", 0o555, 0o777, "log_dir: cannot write in log"),
+        ("log/Goloman.log", 0o444, 0o666, "log_dir: cannot write log/Goloman.log"),
+    ] {
+        for open in ["data/Goloman", "log"] {
+            set(open, 0o777);
+        }
+        for open in ["data/Goloman/lock", "log/Goloman.log"] {
+            set(open, 0o666);
+        }
+        set(file, without);
+        check(hint);
+        set(file, with);
+        check("");
+    }
+    let segments =
+        fs::read_dir(path.join("data/Goloman")).expect("read").map(|file| file.expect("a file").path());
+    let segment = segments.into_iter().find(|path| !path.ends_with("lock")).expect("a segment");
+    fs::set_permissions(&segment, fs::Permissions::from_mode(0o200)).expect("set");
+    check("data_dir: cannot read data/Goloman/");
+}
