@@ -284,7 +284,7 @@ print('told')
         let client = say(address, &format!("{side}.txt"));
         hosts.put(
             &format!("run-{side}"),
-            &format!("{HERD} {name} &\nwhile ! [ -e go ]; do sleep 0.05; done\n{client}wait\n"),
+            &format!("{HERD} {name} 2> err-{name} &\nwhile ! [ -e go ]; do sleep 0.05; done\n{client}wait\n"),
         );
         wait_for("the server to listen", || hosts.output(side).contains("listens on").then_some(()));
     }
