@@ -31,6 +31,10 @@ pub struct Args {
     #[argh(option, arg_name = "TIME")]
     pub wait: Option<String>,
 
+    /// tell what a server makes of a line of the protocol, or by which rule it refuses it: status 0 or 65
+    #[argh(option, arg_name = "LINE")]
+    pub explain: Option<String>,
+
     /// print the version and exit
     #[argh(switch, short = 'V')]
     pub version: bool,
@@ -82,6 +86,9 @@ impl Args {
     fn objection(&self) -> Option<&'static str> {
         match () {
             () if self.wait.is_some() && !self.agree => Some("--wait has no meaning without --agree"),
+            () if self.explain.is_some() && (self.check || self.agree || self.name.is_some()) => {
+                Some("--explain asks no server, so it takes no NAME, and neither --check nor --agree")
+            }
             () if self.check && self.agree => {
                 Some("--check and --agree are two commands; run one, then the other")
             }
@@ -96,7 +103,7 @@ fn usage(why: impl Display) -> Early {
 }
 
 /// The options with a value, and those without.
-const VALUED: [&str; 2] = ["--config", "--wait"];
+const VALUED: [&str; 3] = ["--config", "--wait", "--explain"];
 const SWITCHES: [&str; 4] = ["--check", "--agree", "--version", "--help"];
 
 /// Makes two arguments, the form argh knows, of `--option=value`. What is a value already stays as it is.
@@ -180,6 +187,8 @@ mod tests {
             ("herd --wait 5s --check", "--agree"),
             ("Goloman --wait 5s", "--agree"),
             ("herd --version --wait 5s", "--agree"),
+            ("herd --explain x --check", "--explain asks no server"),
+            ("herd --explain x Goloman", "--explain asks no server"),
             ("herd --check --agree", "two commands"),
             ("herd --agree --wait 5s --check", "two commands"),
             ("herd Goloman --agree", "no NAME"),
@@ -190,9 +199,14 @@ mod tests {
             let refused = parse(line);
             assert!(matches!(&refused, Err(Early::Usage(why)) if why.contains(hint)), "{line}: {refused:?}");
         }
-        for line in
-            ["herd --agree --wait 5s", "Goloman --agree", "herd Goloman --check", "herd --check --config x"]
-        {
+        for line in [
+            "herd --explain=ASK",
+            "herd --explain --x",
+            "herd --agree --wait 5s",
+            "Goloman --agree",
+            "herd Goloman --check",
+            "herd --check --config x",
+        ] {
             assert!(parse(line).is_ok(), "{line}");
         }
     }

@@ -20,6 +20,8 @@ pub const OK: u8 = 0;
 pub const DISAGREE: u8 = 1;
 /// The command line is wrong, or names a server that herd.conf does not have (EX_USAGE).
 pub const USAGE: u8 = 64;
+/// The line to explain is none that a server takes (EX_DATAERR).
+pub const INVALID: u8 = 65;
 /// A server of the herd died on its own (EX_SOFTWARE).
 pub const SERVER_DIED: u8 = 70;
 /// The system refused something: the address to listen on, a thread (EX_OSERR).

@@ -11,7 +11,7 @@ use crate::protocol::{Command, Query, Report, Rule, line};
 ///
 /// # Errors
 /// The rule by which every server refuses it, from whomever it comes.
-pub fn explain(text: &[u8], max_line: usize, now_ns: u64) -> Result<String, Rule> {
+pub fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64) -> Result<String, Rule> {
     if line::without_cr(text).len() > max_line {
         return Err(Rule::TooLong);
     }
@@ -20,6 +20,11 @@ pub fn explain(text: &[u8], max_line: usize, now_ns: u64) -> Result<String, Rule
     }
     Ok(match Command::parse(text)? {
         Command::Blank => "a blank line: it is no command, and gets no reply".to_owned(),
+        Command::Iamat(report)
+            if max_ahead_ns.is_some_and(|ahead_ns| report.time.is_ahead(now_ns, ahead_ns)) =>
+        {
+            return Err(Rule::TooFarAhead);
+        }
         Command::Iamat(report) => of_report(&report, now_ns),
         Command::Whatsat(query) => of_query(&query),
         Command::At(parts) => format!(
@@ -37,7 +42,9 @@ pub fn explain(text: &[u8], max_line: usize, now_ns: u64) -> Result<String, Rule
 fn of_report(report: &Report<'_>, now_ns: u64) -> String {
     let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
     let (latitude, longitude) = (report.location.latitude_deg(), report.location.longitude_deg());
-    let mut said = format!("reports that {client} was at latitude {latitude}, longitude {longitude} at {time} s since 1970");
+    let mut said = format!(
+        "reports that {client} was at latitude {latitude}, longitude {longitude} at {time} s since 1970"
+    );
     if let Some(date) = date_of(report.time.text()) {
         said += &format!(", which is {date}");
     }
@@ -74,16 +81,19 @@ mod tests {
     #[test]
     fn a_line_is_explained_or_refused_by_its_rule() {
         let now_ns = 1_520_023_935_000_000_000;
-        let check = |text: &str, expected: Result<&str, Rule>| {
-            match (explain(text.as_bytes(), 4_096, now_ns), expected) {
-                (Ok(said), Ok(part)) => assert!(said.contains(part), "{text}: {said}"),
-                (found, expected) => assert_eq!(found.err(), expected.err(), "{text}"),
-            }
+        let check = |text: &str, expected: Result<&str, Rule>| match (
+            explain(text.as_bytes(), 4_096, None, now_ns),
+            expected,
+        ) {
+            (Ok(said), Ok(part)) => assert!(said.contains(part), "{text}: {said}"),
+            (found, expected) => assert_eq!(found.err(), expected.err(), "{text}"),
         };
         check(
             "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997",
-            Ok("kiwi.cs.ucla.edu was at latitude 34.06893, longitude -118.445127 at 1520023934.918963997 s since \
-                1970, which is 2018-03-02T20:52:14Z"),
+            Ok(
+                "kiwi.cs.ucla.edu was at latitude 34.06893, longitude -118.445127 at 1520023934.918963997 s since \
+                1970, which is 2018-03-02T20:52:14Z",
+            ),
         );
         check("IAMAT js +1+1 1520023934918", Ok("it looks like milliseconds"));
         check("IAMAT a +1+1 999999999999999999999999", Ok("its clock seems to be wrong"));
@@ -94,5 +104,9 @@ mod tests {
         check("IAMAT a 34-118 1", Err(Rule::LatitudeSign));
         check("GET / HTTP/1.1\r", Err(Rule::Http));
         check(&"x".repeat(4_097), Err(Rule::TooLong));
+        assert_eq!(
+            explain(b"IAMAT a +1+1 1520023950", 4_096, Some(1_000_000_000), now_ns),
+            Err(Rule::TooFarAhead)
+        );
     }
 }

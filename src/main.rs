@@ -4,16 +4,17 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use herd::args::{Args, Early};
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
+use herd::limits::MAX_LINE;
 use herd::logging::{self, SAID_ALREADY, Sink};
 use herd::server::{self, Agreement, Keeping, Server};
-use herd::{check, exit, family};
+use herd::{check, exit, explain, family};
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args_os()) {
@@ -27,6 +28,9 @@ fn main() -> ExitCode {
     let Some(wait_s) = args.wait.as_deref().map_or(Some(0), config::duration_s) else {
         return fail(exit::USAGE, "--wait must be like 10s or 5m");
     };
+    if let Some(line) = &args.explain {
+        return explain(line, args.config.as_deref());
+    }
     let wants_help = args.may_want_help();
     let path = args.config.unwrap_or_else(default_path);
     let config = match family::handed_on() {
@@ -53,6 +57,22 @@ fn main() -> ExitCode {
         Ok(index) if args.check => check(&config, index),
         Ok(Some(index)) => run_one(&config, index),
         Ok(None) => family::run(&config),
+    }
+}
+
+/// What a server makes of a line; one of a herd.conf, if that is named, as it may have other bounds.
+fn explain(text: &str, config: Option<&Path>) -> ExitCode {
+    let settings = match config.map(Config::load).transpose() {
+        Ok(config) => config.map(|config| config.settings),
+        Err(why) => return fail(exit::CONFIG, why),
+    };
+    let max_line = settings.as_ref().map_or(MAX_LINE.default as usize, |settings| settings.max_line);
+    let max_ahead_ns = settings.and_then(|settings| settings.max_ahead_ns);
+    let now_ns = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    match explain::explain(text.as_bytes(), max_line, max_ahead_ns, now_ns) {
+        Ok(meaning) => say(meaning),
+        Err(rule) => fail(exit::INVALID, format!("refused: {}", rule.words())),
     }
 }
 
@@ -173,7 +193,9 @@ fn reload(index: usize, server: &Server, config: &Config) {
     match config.open_keys(index) {
         Ok(keys) => {
             server.rekey(keys);
-            log::info!("read the secrets anew");
+            log::info!(
+                "read the secrets anew; all else in herd.conf is read at the start only: restart for it"
+            );
         }
         Err(why) => log::error!("keeping the secrets there were: {why}"),
     }

@@ -242,7 +242,9 @@ impl Node {
             Ok(Command::Link(verb)) if line.terminated => return Reply::Link(verb),
             Ok(Command::Link(_)) => Rule::Unterminated,
             Err(why) if is_at(line.text) && peer.kind != PeerKind::Stranger => {
-                return Reply::Silence(Silence::Dropped(why));
+                // The stump of a line that was cut off says nothing of the line.
+                let dropped = if line.terminated { Silence::Dropped(why) } else { Silence::Unterminated };
+                return Reply::Silence(dropped);
             }
             Err(why) => why,
         };

@@ -130,6 +130,11 @@ impl Shared {
     fn notes(&self) -> Vec<String> {
         let mut notes = self.neighbours.oddities.notes(self.neighbours.now());
         notes.extend(self.flood.notes());
+        if self.journal.as_ref().is_some_and(|journal| journal.is_degraded()) {
+            let what = "the journal cannot be written: what this server learns is in its memory only, or refused; its log \
+                        says why";
+            notes.push(what.to_owned());
+        }
         let counted = [
             (
                 self.dropped.total(),

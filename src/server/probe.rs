@@ -46,7 +46,9 @@ pub fn probe(at: &HostPort, name: &str) -> Port {
 fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
     let mut stream = socket::dial(address, None, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let own = Identity { name: ASKER.into(), incarnation: u64::from_be_bytes(socket::random()?) };
+    let incarnation = u64::from_be_bytes(socket::random()?);
+    // It goes no further than a greeting, so what herd.conf says does not matter.
+    let own = Identity { name: ASKER.into(), incarnation, conf: 0 };
     let mut said = Vec::new();
     Dialer::greet(&own, socket::random()?, &mut said);
     stream.write_all(&said)?;

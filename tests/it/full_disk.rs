@@ -66,6 +66,11 @@ fn a_server_that_ends_while_it_cannot_keep_says_so_whatever_stderr_is_and_by_its
         ("always", "[ERROR] Goloman: ends while its journal cannot be written; it acknowledged nothing"),
     ] {
         let Some(small) = Small::start(&["Goloman"], sync, "Goloman") else { return };
+        // More than a full disk has in its corners, where all of it would be written anew.
+        let pad = "x".repeat(3_000);
+        let reports: String = (0..60).map(|i| format!("IAMAT {pad}{i} +1+1 1\n")).collect();
+        let said = Client::connect(small.herd.address("Goloman")).say(reports);
+        assert_eq!(said.matches("AT Goloman ").count(), 60);
         small.set("fill", "full");
         small.report_until("Goloman", "[ERROR] Goloman: journal");
         small.report_until("Goloman", "cannot write log");

@@ -30,6 +30,10 @@ fn exit_statuses_tell_what_was_wrong() {
     check(&["--check"], 0, &["Goloman  127.0.0.1:0", "Hands"]);
     check(&["--check", "--config", "herd.conf"], 0, &["Goloman"]);
     check(&["--config=herd.conf", "--check"], 0, &["Goloman"]);
+    check(&["--explain", "IAMAT a +1+1 1520023934.5"], 0, &["latitude 1", "2018-03-02T20:52:14Z"]);
+    check(&["--explain", "IAMAT a 1+1 1"], 65, &["refused: location begins with the latitude's sign"]);
+    check(&["--explain=hello\n"], 65, &["no such command"]);
+    check(&["--explain", "IAMAT a +1+1 1", "Goloman"], 64, &["--explain asks no server"]);
     check(&["Golomam"], 64, &["Golomam", "Goloman, Hands"]);
     check(&["--nonsense"], 64, &["--nonsense", "--help"]);
     check(&["Goloman", "Hands"], 64, &["Hands"]);
