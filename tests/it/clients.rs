@@ -37,7 +37,8 @@ fn two_thousand_idle_connections_cost_no_thread_and_hold_up_nobody() {
         client.send(format!("IAMAT idle{i} +1+1 1\n"));
         assert!(client.text_line().ends_with(&format!("idle{i} +1+1 1\n")));
     }
-    assert_eq!(server.process.status("Threads"), threads, "the pool is fixed");
+    // The one that printed where it listens may not have ended when it was counted.
+    assert!(server.process.status("Threads") <= threads, "the pool is fixed");
 }
 
 #[test]
@@ -239,6 +240,6 @@ fn with_max_clients_known_others_are_refused_and_known_ones_and_neighbours_go_on
     hands.wait_to_know("c99", &goloman.knows("c99").expect("known"));
     let log = goloman.wait_for_log("[WARN] 100 clients are known, and reports of others are refused");
     assert_eq!(log.matches("reports of others are refused").count(), 1, "it is told once");
-    let (_, stdout, _) = crate::harness::run(herd.folder.path(), &["--agree", "--wait", "10s"]);
+    let (_, stdout, _) = crate::harness::run(herd.folder.path(), &["--agree"]);
     assert!(stdout.contains("50 reports were refused, as the client was not known"), "{stdout}");
 }

@@ -123,12 +123,12 @@ fn lookups_without_end_are_answered_one_after_another_however_many_are_refused()
     let settings = "log_level = \"warn\"\nplaces.queue = 1\nplaces.threads = 1";
     let (_folder, server) = solo(settings);
     assert!(server.ask("IAMAT kiwi +34.068930-118.445127 1\n").starts_with("AT Goloman"));
-    let lookups = "WHATSAT kiwi 50 1\n".repeat(3_000);
+    let lookups = "WHATSAT kiwi 50 1\n".repeat(1_500);
     std::thread::scope(|scope| {
-        for _ in 0..20 {
+        for _ in 0..8 {
             scope.spawn(|| {
                 let said = server.ask(&lookups);
-                assert_eq!(said.matches("AT Goloman ").count(), 3_000);
+                assert_eq!(said.matches("AT Goloman ").count(), 1_500);
             });
         }
     });
