@@ -105,7 +105,7 @@ impl Herd {
                 node::refuse(line.shown(), out);
                 Outcome::Replied
             }
-            Reply::Located | Reply::Refused(_) | Reply::Silence(_) => Outcome::Replied,
+            Reply::Located { .. } | Reply::Refused(_) | Reply::Silence(_) => Outcome::Replied,
         }
     }
 
