@@ -14,7 +14,7 @@
 //! | `worker-N` | a poller and its connections | the server stops and its replies are flushed |
 //! | `places-N` | one lookup at a time | the process does |
 //! | `flooder` | the receiving end of the flood channel | its stop message comes, last in the channel |
-//! | `keeper` | what takes longer than a turn may: digests, forgetting | told to |
+//! | `keeper` | what takes longer than a turn may: digests, forgetting, a look at the clock | told to |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `link-NAME` | a neighbour's connection, and what its socket did not take at once | told to, when all is sent |
 //! | `log` | the log file | the process does, after a flush |
