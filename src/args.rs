@@ -57,8 +57,9 @@ impl Args {
         let program = arguments.next().unwrap_or_else(|| "herd".into());
         let called = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned());
         let texts = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>();
-        let texts = texts
-            .map_err(|bytes| Early::Usage(format!("argument {bytes:?} is not UTF-8; rename the file")))?;
+        let texts = texts.map_err(|bytes| {
+            Early::Usage(format!("argument {bytes:?} is not UTF-8; a file of that name has to be renamed"))
+        })?;
         let split = split_options(texts).map_err(usage)?;
         let borrowed: Vec<_> = split.iter().map(String::as_str).collect();
         let mut args = Args::from_args(&["herd"], &borrowed).map_err(|early| match early.status {

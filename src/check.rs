@@ -38,9 +38,14 @@ impl Found {
     fn port(&mut self, config: &Config, server: &Server, is_named: bool) -> bool {
         let name = &server.name;
         match server::probe(&server.listen, name) {
+            Port::Free if runs(config, server) => {
+                let folder = config.data_path(server).unwrap_or_default();
+                let why = "another process has that journal, though not this port; is it another herd.conf?";
+                self.problems.push(format!("{name}: data_dir: {}: {why}", folder.display()));
+            }
             Port::Free => {}
             Port::Elsewhere(_) if !is_named => {
-                let why = "is not on this machine, and was not looked after; start each one where it is, by its name";
+                let why = "is not on this machine, and was not checked; check and start each one where it is, by its name";
                 self.notes.push(format!("{name} {why}"));
                 return false;
             }

@@ -15,7 +15,7 @@ pub fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: 
     if line::without_cr(text).len() > max_line {
         return Err(Rule::TooLong);
     }
-    if line::is_http(text) {
+    if line::is_http(text) || line::is_tls(text) {
         return Err(Rule::Http);
     }
     Ok(match Command::parse(text)? {

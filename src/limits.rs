@@ -30,9 +30,13 @@ pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
 /// time zone taken for another, and far less than milliseconds taken for seconds.
 pub const FAR_AHEAD_NS: u64 = 86_400 * 1_000_000_000;
 
+/// No clock that is right reads less, in ns since 1970: this is 2020.
+pub const CLOCK_SANE_NS: u64 = 1_577_836_800 * 1_000_000_000;
+
 /// Bytes in a client's line, without its newline. 4,096 holds any sane ID; the largest value
 /// keeps every offset in an AT line within 16 bits.
-pub const MAX_LINE: Limit = limit(4_096, 128, 16_384);
+pub const MAX_LINE: Limit = limit(4_096, MAX_LINE_MIN as u64, 16_384);
+pub const MAX_LINE_MIN: usize = 128;
 
 /// Seconds without a byte before a connection is closed; 0 is never. An hour outlasts a phone's
 /// naps and still frees what vanished without a FIN.
@@ -231,9 +235,20 @@ pub const CLOCK_TOLD_S: u64 = 600;
 pub const CLOCK_STEP_MS: u64 = 2_000;
 pub const CLOCK_SETTLE_S: u64 = 60;
 
-/// Records that a neighbour is spared as it closed the link over them, the oldest of which is tried
-/// again: it has other bounds than this server, which no version of herd has.
-pub const REFUSED_MAX: usize = 64;
+/// Records that a neighbour is spared as it closed the link over them, and bytes by which one is known: it has
+/// other bounds than this server, which no version of herd has, so that these are few.
+pub const REFUSED_MAX: usize = 4_096;
+pub const REFUSED_BYTES_MAX: usize = 512;
+
+/// Bytes of the line in which a dialer greets or proves itself, at least, whatever `max_line` is here: a keyword, a
+/// name, and hexadecimal digits.
+pub const GREETING_LINE_MAX: usize = 256;
+const _: () =
+    assert!(GREETING_LINE_MAX > NAME_MAX + 32 + 16 + 16 + 16, "a greeting with the longest name fits");
+
+/// Lines that one server may say to `herd --agree`: one a neighbour, and some notes. And the longest it prints.
+pub const ANSWER_LINES_MAX: usize = 10_000;
+pub const NOTE_MAX: usize = 1_024;
 
 /// Bytes a neighbour may say in one line: a digest, mostly.
 pub const LINK_LINE_MAX: usize = 16 * 1024;

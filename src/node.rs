@@ -1,6 +1,7 @@
 //! One server without sockets: a line in, a reply and perhaps news out. The workers call it with
 //! what they read; it has no socket and no clock of its own.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -298,11 +299,21 @@ impl Node {
             news.relied_on.push(line);
             return Learned::Stale;
         }
-        // Those of this turn are to be learned, too.
-        let waiting = news.items.len();
-        let is_full = self.store.count().saturating_add(waiting) >= self.max_clients;
-        let is_known = || news.has_own(record.client()) || self.store.read(record.client(), |_| ()).is_some();
-        if is_full && !is_known() { Learned::Full } else { Learned::News }
+        let is_known = |client: &[u8]| self.store.read(client, |_| ()).is_some();
+        let known = self.store.count();
+        if known.saturating_add(news.items.len()) < self.max_clients
+            || news.has_own(record.client())
+            || is_known(record.client())
+        {
+            return Learned::News;
+        }
+        // Further clients of this turn are to be learned, too.
+        let further = || {
+            let own = news.items.iter().filter(|item| item.is_own).map(|item| news.client(item));
+            own.filter(|client| !is_known(client)).collect::<HashSet<_>>().len()
+        };
+        let is_full = known >= self.max_clients || known + further() >= self.max_clients;
+        if is_full { Learned::Full } else { Learned::News }
     }
 
     /// Learns the reports of a node that keeps them first, now that they are kept.

@@ -20,12 +20,15 @@ const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 /// Where open files have names: what is there has no folder of its own.
-const OPEN_FILES: [&str; 2] = ["/dev", "/proc"];
+const OPEN_FILES: [&str; 3] = ["/dev/fd", "/dev/stdin", "/proc"];
 
 /// Where relative paths in a herd.conf begin.
 pub fn folder_of(path: &Path) -> &Path {
-    let is_open_file = OPEN_FILES.iter().any(|folder| path.starts_with(folder));
-    path.parent().filter(|_| !is_open_file).unwrap_or(Path::new(""))
+    path.parent().filter(|_| !is_open_file(path)).unwrap_or(Path::new(""))
+}
+
+fn is_open_file(path: &Path) -> bool {
+    OPEN_FILES.iter().any(|folder| path.starts_with(folder))
 }
 
 /// Reads all of it. Whoever is to write it is waited for, but not without a word.
@@ -39,7 +42,8 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         return files::read_up_to(file, CONFIG_FILE_MAX);
     }
     let kind = files::kind(&found).unwrap_or("a file");
-    if found.is_dir() {
+    // A name of an open file is one that whoever runs this has just made: by <(command), or a pipe to stdin.
+    if found.is_dir() || !is_open_file(path) {
         return Err(files::irregular(kind));
     }
     let said = format!("herd: waiting for herd.conf from {}, which is {kind}", path.display());

@@ -127,6 +127,7 @@ impl Journal {
         } else {
             entries.all()
         };
+        open.begin(bytes.len());
         if let Err(why) = open.file.append(bytes) {
             self.close_failed(&mut active, &why);
             return Err(NotKept);

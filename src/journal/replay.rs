@@ -194,8 +194,11 @@ impl Aside {
         let Ok(place) = &mut self.file else { return Ok(()) };
         let file = match place {
             Some(file) => file,
-            // Anew at every start, as it is written from the same segment.
-            None => place.insert(File::create(&self.path)?),
+            // Anew at every start, as it is written from the same segment; whatever else has its name goes.
+            None => {
+                let _ = fs::remove_file(&self.path);
+                place.insert(File::create_new(&self.path)?)
+            }
         };
         file.write_all(line)?;
         file.write_all(b"\n")

@@ -31,6 +31,8 @@ pub struct Open {
     pub number: u64,
     pub path: PathBuf,
     pub file: Arc<dyn Segment>,
+    /// Bytes of which an append was begun: the file has no more, unless somebody else writes to it.
+    begun: AtomicU64,
     /// Bytes appended so far, and how many of them are known to be on the disk.
     appended: AtomicU64,
     safe: AtomicU64,
@@ -82,8 +84,13 @@ impl Part {
 
 impl Open {
     pub fn new(number: u64, path: PathBuf, file: Arc<dyn Segment>) -> Open {
-        let (appended, safe) = (AtomicU64::new(0), AtomicU64::new(0));
-        Open { number, path, file, appended, safe, is_lost: AtomicBool::new(false) }
+        let (begun, appended, safe) = Default::default();
+        Open { number, path, file, begun, appended, safe, is_lost: AtomicBool::new(false) }
+    }
+
+    /// Notes that so many bytes are about to be appended.
+    pub fn begin(&self, bytes: usize) {
+        self.begun.fetch_add(bytes as u64, Ordering::SeqCst);
     }
 
     /// Notes that so many bytes were appended; returns how many there are now.
@@ -131,6 +138,9 @@ impl Open {
             Some(changed(&self.path, "was replaced"))
         } else if found.bytes < appended {
             Some(changed(&self.path, "was cut short"))
+        } else if found.bytes > self.begun.load(Ordering::SeqCst) {
+            // What is behind it would be read as the rest of a foreign line.
+            Some(changed(&self.path, "was written to"))
         } else {
             None
         }

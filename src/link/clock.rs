@@ -161,8 +161,9 @@ impl Clocks {
     }
 
     /// A neighbour said by how much the slowest clock it knows of is behind its own, and how long ago
-    /// that was measured.
-    pub fn told(&self, neighbour: u16, behind_ms: u64, age_ms: u64, now: Duration) {
+    /// that was measured. No clock is behind by more than `most_ms`, which is what ours reads.
+    pub fn told(&self, neighbour: u16, behind_ms: u64, age_ms: u64, most_ms: u64, now: Duration) {
+        let behind_ms = behind_ms.min(most_ms);
         self.state().other(neighbour).told = Some((behind_ms, now, Duration::from_millis(age_ms)));
     }
 

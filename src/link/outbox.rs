@@ -29,8 +29,10 @@ pub struct Outbox {
     seen: u32,
     /// Marks sent and not seen, oldest first.
     marks: VecDeque<Mark>,
-    /// Records that were news to this server when the last mark that is seen was taken, and when.
-    confirmed: (u64, Duration),
+    /// Records that were news to this server when the last mark that is seen was taken.
+    confirmed: u64,
+    /// When the first mark was taken that the neighbour has not confirmed, nor could be sent; None when there is none.
+    unconfirmed_since: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +93,8 @@ pub struct Position {
     is_up: bool,
     /// The neighbour has all up to this epoch, in which so many records had been news by then.
     seen: u32,
-    confirmed: (u64, Duration),
+    confirmed: u64,
+    unconfirmed_since: Option<Duration>,
 }
 
 impl Default for Outbox {
@@ -113,7 +116,8 @@ impl Outbox {
             repair: None,
             seen: 0,
             marks: VecDeque::new(),
-            confirmed: (0, Duration::ZERO),
+            confirmed: 0,
+            unconfirmed_since: None,
         }
     }
 
@@ -132,8 +136,8 @@ impl Outbox {
 
     /// The link is down, and what was on its way may be lost.
     pub fn close(&mut self) {
-        let (seen, confirmed) = (self.seen, self.confirmed);
-        *self = Outbox { seen, confirmed, ..Outbox::with_room(self.room) };
+        let Outbox { seen, confirmed, unconfirmed_since, .. } = *self;
+        *self = Outbox { seen, confirmed, unconfirmed_since, ..Outbox::with_room(self.room) };
     }
 
     /// The last epoch that the neighbour is known to have all of.
@@ -194,6 +198,9 @@ impl Outbox {
     /// Notes that an epoch is closed and that all of it has been offered; with `true` the mark is to
     /// be offered like a line. A link that has yet to read the store cannot vouch for it.
     pub fn mark(&mut self, mark: Mark, out: &mut Vec<u8>) -> bool {
+        if mark.total > self.confirmed {
+            self.unconfirmed_since.get_or_insert(mark.at);
+        }
         if self.mode == Mode::Down || self.behind || self.repair.is_some() {
             return false;
         }
@@ -211,16 +218,19 @@ impl Outbox {
     /// The same for a neighbour that knows no marks: when nothing waits, it was sent everything.
     pub fn mark_sent(&mut self, mark: Mark) {
         if self.mode == Mode::Live && !self.behind {
-            (self.seen, self.confirmed) = (mark.epoch, (mark.total, mark.at));
+            (self.seen, self.confirmed, self.unconfirmed_since) = (mark.epoch, mark.total, None);
+        } else if mark.total > self.confirmed {
+            self.unconfirmed_since.get_or_insert(mark.at);
         }
     }
 
     /// The neighbour has all up to this epoch.
     pub fn seen(&mut self, epoch: u32) {
         while let Some(mark) = self.marks.front().filter(|mark| mark.epoch <= epoch) {
-            self.confirmed = (mark.total, mark.at);
+            self.confirmed = mark.total;
             self.seen = self.seen.max(mark.epoch);
             self.marks.pop_front();
+            self.unconfirmed_since = self.marks.front().map(|next| next.at);
         }
     }
 
@@ -250,7 +260,8 @@ impl Outbox {
     }
 
     pub fn position(&self) -> Position {
-        Position { is_up: self.is_up(), seen: self.seen, confirmed: self.confirmed }
+        let Outbox { seen, confirmed, unconfirmed_since, .. } = *self;
+        Position { is_up: self.is_up(), seen, confirmed, unconfirmed_since }
     }
 }
 
@@ -258,9 +269,10 @@ impl Position {
     /// How far the neighbour is behind, when so many records have been news and it is so late.
     /// `count_after` counts the clients of which a record was learned after an epoch.
     pub fn lag(&self, total: u64, now: Duration, count_after: impl FnOnce(u32) -> u64) -> Lag {
-        let (confirmed, at) = self.confirmed;
-        let clients = if total <= confirmed { 0 } else { count_after(self.seen) };
-        let time = if clients == 0 { Duration::ZERO } else { now.saturating_sub(at) };
+        let clients = if total <= self.confirmed { 0 } else { count_after(self.seen) };
+        // What is newer than the last mark is not late yet.
+        let since = self.unconfirmed_since.filter(|_| clients > 0);
+        let time = since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
         Lag { is_up: self.is_up, clients, time }
     }
 }
@@ -377,13 +389,20 @@ mod tests {
         outbox.open(0);
         assert!(matches!(outbox.take_due(), Due::Store(_)));
         assert!(outbox.mark(mark(1, 10), &mut out) && outbox.mark(mark(2, 15), &mut out));
-        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 100, time: now });
+        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 100, time: Duration::from_secs(10) });
         outbox.seen(1);
-        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 99, time: Duration::from_secs(10) });
+        assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 99, time: Duration::from_secs(5) });
+        outbox.seen(2);
+        // A quiet time is no lag, and what has come since the last mark is not late.
+        assert_eq!(lag(&outbox, 15), Lag { is_up: true, clients: 0, time: Duration::ZERO });
+        assert_eq!(lag(&outbox, 16), Lag { is_up: true, clients: 98, time: Duration::ZERO });
         outbox.close();
-        assert_eq!(lag(&outbox, 18), Lag { is_up: false, clients: 99, time: Duration::from_secs(10) });
-        outbox.open(1);
-        outbox.seen(9);
-        assert_eq!(lag(&outbox, 10), Lag { is_up: true, clients: 0, time: Duration::ZERO });
+        assert!(!outbox.mark(mark(3, 19), &mut out));
+        assert_eq!(lag(&outbox, 19), Lag { is_up: false, clients: 98, time: Duration::from_secs(1) });
+        outbox.open(2);
+        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(outbox.mark(mark(4, 19), &mut out));
+        outbox.seen(4);
+        assert_eq!(lag(&outbox, 19), Lag { is_up: true, clients: 0, time: Duration::ZERO });
     }
 }

@@ -78,6 +78,12 @@ fn report_panics(sink: Arc<Sink>) {
     }));
 }
 
+/// `1 client`, `5 clients`: for sentences that count.
+pub fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}
+
 /// For a command that runs no server: warnings go to stderr and nowhere else.
 pub fn warn_on_stderr() {
     // It fails only when logging was started before, and then warnings have their place.

@@ -83,9 +83,12 @@ impl Wire {
         self.record(Way::Out, b"out", line);
     }
 
-    /// The line that came in last is refused, by this rule.
-    pub fn refused(&mut self, rule: &str) {
-        self.record(Way::Out, b"refused", rule.as_bytes());
+    /// A line that came in is refused, by this rule; its beginning tells which one.
+    pub fn refused(&mut self, rule: &str, line: &[u8]) {
+        if self.enabled {
+            let beginning = &line[..line.len().min(SHOWN)];
+            self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
+        }
     }
 
     /// Lines are passed on to a neighbour, each with its newline; only AT lines are worth a record.
@@ -134,6 +137,9 @@ impl Wire {
         self.sent.commit(sink);
     }
 }
+
+/// Bytes of a refused line that are shown again.
+const SHOWN: usize = 40;
 
 enum Way {
     In,

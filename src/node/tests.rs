@@ -187,4 +187,19 @@ fn with_as_many_clients_as_it_holds_others_are_refused_and_known_ones_and_neighb
         assert_eq!(node.store.count(), 3);
         assert!(!tell("c", 2) && tell("d", 2) && tell("b", 2));
     }
+    // In one turn, whose reports are learned at its end.
+    let node = Node::new("Goloman", None).holding(3).keeping_first(true);
+    let (mut out, mut news) = (Vec::new(), News::default());
+    let told: Vec<_> = ["a", "a", "b", "a", "b", "c", "d", "a", "c"]
+        .iter()
+        .enumerate()
+        .map(|(time, client)| {
+            let text = format!("IAMAT {client} +1+1 {time}");
+            let line = Line { text: text.as_bytes(), terminated: true, alone: true };
+            let reply = node.answer(line, peer(STRANGER), NOW_NS, &mut out, &mut news);
+            matches!(reply, Reply::Located { .. })
+        })
+        .collect();
+    assert_eq!(told, [true, true, true, true, true, true, false, true, true]);
+    {}
 }

@@ -48,15 +48,20 @@ pub fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Whether a line is the first of an HTTP request: its last field is `HTTP/1.0` or `HTTP/1.1`, and not its
-/// only one.
+/// Whether a line is the first of an HTTP request: its last field is `HTTP/1.0` or `HTTP/1.1`, or another version in
+/// that form, and not its only one.
 pub fn is_http(line: &[u8]) -> bool {
     let end = line.iter().rposition(|&b| !is_space(b)).map_or(0, |last| last + 1);
-    let text = &line[..end];
-    let Some(before) = text.strip_suffix(b"HTTP/1.1").or_else(|| text.strip_suffix(b"HTTP/1.0")) else {
+    let Some((before, version)) = line[..end].split_last_chunk::<8>() else { return false };
+    if !matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) {
         return false;
-    };
+    }
     before.last().is_some_and(|&byte| is_space(byte)) && !before.trim_ascii().is_empty()
+}
+
+/// Whether a line is the beginning of a TLS handshake, as a browser sends it where a page names `https:`.
+pub fn is_tls(line: &[u8]) -> bool {
+    line.starts_with(b"\x16\x03")
 }
 
 #[cfg(test)]
@@ -78,7 +83,9 @@ mod tests {
 
     #[test]
     fn an_http_request_is_known_by_its_end() {
-        for line in ["GET / HTTP/1.1\r", "POST /a b HTTP/1.0", "x HTTP/1.1 \t", "IAMAT\tHTTP/1.1"] {
+        for line in
+            ["GET / HTTP/1.1\r", "POST /a b HTTP/1.0", "x HTTP/1.1 \t", "IAMAT\tHTTP/1.1", "PRI * HTTP/2.0"]
+        {
             assert!(is_http(line.as_bytes()), "{line:?}");
         }
         for line in

@@ -10,9 +10,9 @@ use super::neighbours::ASKER;
 use super::socket;
 use crate::config::{Config, Server};
 use crate::digest::Digest;
-use crate::limits::LINK_LINE_MAX;
+use crate::limits::{ANSWER_LINES_MAX, LINK_LINE_MAX, NOTE_MAX};
 use crate::link::{Dialer, Identity, Keys, Offset, Welcome};
-use crate::logging::Escaped;
+use crate::logging::{Escaped, count};
 use crate::protocol::link::Verb;
 use crate::thread;
 
@@ -125,14 +125,17 @@ fn explain(why: io::Error, patience: Duration) -> io::Error {
 }
 
 /// What all that a server says may take.
-struct Patient {
-    stream: TcpStream,
-    until: Instant,
+pub(super) struct Patient {
+    pub stream: TcpStream,
+    pub until: Instant,
 }
 
 impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         self.stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
         self.stream.read(buffer)
     }
@@ -155,11 +158,11 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
     Verb::Ask.write(&mut said);
     stream.write_all(&said)?;
     let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
-    loop {
+    for _ in 0..ANSWER_LINES_MAX {
         let answer = line(&mut reader)?;
         match Verb::parse(&answer) {
             Some(Verb::Lag { name, is_up, clients, ms }) => notes.extend(lag(name, is_up, clients, ms)),
-            Some(Verb::Note(note)) => notes.push(Escaped(note).to_string()),
+            Some(Verb::Note(note)) => notes.push(Escaped(&note[..note.len().min(NOTE_MAX)]).to_string()),
             Some(Verb::Digest { count, sums }) => {
                 let digest = Digest::from_hex(count, sums);
                 let digest =
@@ -169,6 +172,7 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
             _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
         }
     }
+    Err(io::Error::other("it says more than any server has to say"))
 }
 
 /// What a server's greeting tells: another herd.conf than the one it is asked by, or another time.
@@ -196,8 +200,7 @@ fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
     let down = if is_up { "" } else { "down, " };
     let behind = match clients {
         0 => "and lacks nothing".to_owned(),
-        1 => format!("behind with 1 client for {seconds:.1} s"),
-        _ => format!("behind with {clients} clients for {seconds:.1} s"),
+        _ => format!("behind with {} for {seconds:.1} s", count(clients, "client")),
     };
     Some(format!("{name}: {down}{behind}, as far as this server can tell"))
 }

@@ -37,7 +37,7 @@ pub use socket::listen;
 use crate::config::Settings;
 use crate::journal::Journal;
 use crate::link::KeyRing;
-use crate::logging::Sink;
+use crate::logging::{Sink, count};
 use crate::node::Node;
 use crate::places::pool::Pool;
 use crate::thread;
@@ -119,6 +119,8 @@ pub struct Shared {
     full: Tally,
     /// Reports whose time is far ahead.
     far_ahead: Tally,
+    /// The same, where our own clock seems to be wrong.
+    suspect: Tally,
     /// Lines of clients that were refused, by rule.
     refusals: Arc<Refusals>,
     /// One a worker.
@@ -136,18 +138,19 @@ impl Shared {
             notes.push(what.to_owned());
         }
         let counted = [
+            (&self.dropped, "AT line", "of neighbours dropped, as no valid record; the log says why"),
+            (&self.past, "record", "of neighbours dropped: forget_after had passed when it came"),
+            (&self.full, "report", "refused: its client is not known, and as many as max_clients allows are"),
             (
-                self.dropped.total(),
-                "AT lines of neighbours were dropped as no valid records; the log says why",
-            ),
-            (self.past.total(), "records of neighbours were too old when they came: forget_after had passed"),
-            (self.full.total(), "reports were refused, as the client was not known and max_clients are"),
-            (
-                self.far_ahead.total(),
-                "reports have a time far ahead, which hides later ones; the log has the clients",
+                &self.far_ahead,
+                "report",
+                "with a time far ahead, which hides later ones; the log has some of the clients",
             ),
         ];
-        notes.extend(counted.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+        let counted = counted.iter().filter(|(tally, ..)| tally.is_recent());
+        notes.extend(counted.map(|(tally, what, rest)| {
+            format!("{} since the start, the last of them lately: {rest}", count(tally.total(), what))
+        }));
         notes
     }
 }

@@ -79,7 +79,8 @@ impl Neighbours {
             if let Some(offset) = offset {
                 self.oddities.measured(neighbour, offset, now);
             }
-            self.oddities.clocks.told(neighbour, theirs.behind_ms, theirs.age_ms, now);
+            let (behind_ms, age_ms, most_ms) = (theirs.behind_ms, theirs.age_ms, now_ns / 1_000_000);
+            self.oddities.clocks.told(neighbour, behind_ms, age_ms, most_ms, now);
             self.reckon(node);
         }
         meter.say(now_ns, now, self.oddities.clocks.slowest(now))
@@ -183,12 +184,10 @@ impl Neighbours {
         link.prove(proof, &self.own, name, &self.keys(neighbour))
     }
 
-    /// Has the log's next lines be about a peer: a neighbour has its name, anybody else an address.
-    pub fn show(&self, wire: &mut Wire, peer: &Peer, address: &SocketAddr) {
-        let index = match peer.kind {
-            PeerKind::Neighbour { index, .. } => index,
-            PeerKind::Stranger => None,
-        };
+    /// Has the log's next lines be about a peer: a neighbour that has opened a link has its name, anybody else an
+    /// address, as many may share a neighbour's.
+    pub fn show(&self, wire: &mut Wire, link: Option<&Listener>, address: &SocketAddr) {
+        let index = link.filter(|link| link.is_open()).and_then(Listener::neighbour);
         match index.and_then(|index| self.list.get(usize::from(index))) {
             Some(neighbour) => wire.with_neighbour(&neighbour.name),
             None => wire.with(address),

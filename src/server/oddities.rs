@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::tally::Tally;
+use crate::limits::{CLOCK_SANE_NS, FAR_AHEAD_NS, NOTE_MAX};
 use crate::link::clock::Change;
 use crate::link::{Clocks, Lives, Offset};
 use crate::logging::Escaped;
@@ -15,6 +16,8 @@ pub struct Oddities {
     pub clocks: Clocks,
     /// How often a neighbour that lives says something at least.
     heartbeat: Duration,
+    /// Whether clients are forgotten at all.
+    forgets: bool,
     conf: u64,
     names: Vec<String>,
     state: Mutex<Vec<Odd>>,
@@ -43,7 +46,8 @@ impl Oddities {
     pub fn new(hold: Duration, heartbeat: Duration, conf: u64, names: Vec<String>) -> Oddities {
         let state = Mutex::new(names.iter().map(|_| Odd::default()).collect());
         let twins_told = Tally::with_rest(SAY_AGAIN);
-        Oddities { clocks: Clocks::new(hold), heartbeat, conf, names, state, twins_told }
+        let forgets = !hold.is_zero();
+        Oddities { clocks: Clocks::new(hold), forgets, heartbeat, conf, names, state, twins_told }
     }
 
     /// A neighbour's clock was measured.
@@ -57,6 +61,13 @@ impl Oddities {
             Some(Change::Together) => log::info!("the clock of {name} and ours agree again"),
             None => {}
         }
+    }
+
+    /// Whether our own clock is so far off that it can accuse nobody: before herd was written, or a day behind a
+    /// neighbour's.
+    pub fn is_clock_suspect(&self, now_ns: u64) -> bool {
+        let is_far = |offset: &Offset| offset.least_ns > i64::try_from(FAR_AHEAD_NS).unwrap_or(i64::MAX);
+        now_ns < CLOCK_SANE_NS || self.clocks.apart().iter().any(|(_, offset)| is_far(offset))
     }
 
     /// A start of a neighbour lives, at this address. Returns where another one of its name lives.
@@ -85,7 +96,7 @@ impl Oddities {
             log::warn!(
                 "another server calls itself {own}, as we do: {neighbour} has a link from it at {}; stop one of \
                  the two, and compare the herd.confs of their machines",
-                Escaped(address)
+                Escaped(&address[..address.len().min(NOTE_MAX)])
             );
         });
     }
@@ -105,6 +116,13 @@ impl Oddities {
     /// What is odd now, in sentences.
     pub fn notes(&self, now: Duration) -> Vec<String> {
         let mut notes = Vec::new();
+        let lead_s = self.clocks.lead_s(now);
+        if self.forgets && lead_s > 0 {
+            notes.push(format!(
+                "clients are forgotten {lead_s} s later than forget_after says, as the slowest clock of the herd is, \
+                 or was, so far behind"
+            ));
+        }
         for (neighbour, offset) in self.clocks.apart() {
             notes.push(format!("the clock of {} is {offset}", self.name(neighbour)));
         }

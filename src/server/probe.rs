@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::agree::Patient;
 use super::neighbours::ASKER;
 use super::socket;
 use crate::config::HostPort;
@@ -45,7 +46,7 @@ pub fn probe(at: &HostPort, name: &str) -> Port {
 /// Greets whoever listens there as one who asks would, and says whether the answer is this server's.
 fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
     let mut stream = socket::dial(address, None, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let until = Instant::now() + PATIENCE;
     let incarnation = u64::from_be_bytes(socket::random()?);
     // It goes no further than a greeting, so what herd.conf says does not matter.
     let own = Identity { name: ASKER.into(), incarnation, conf: 0 };
@@ -53,7 +54,7 @@ fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
     Dialer::greet(&own, socket::random()?, &mut said);
     stream.write_all(&said)?;
     let mut line = Vec::new();
-    BufReader::new(stream).take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
+    BufReader::new(Patient { stream, until }).take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
     let line = line.strip_suffix(b"\n").unwrap_or(&line);
     Ok(matches!(Verb::parse(line), Some(Verb::Welcome { end, .. }) if end.name == name.as_bytes()))
 }

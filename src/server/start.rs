@@ -94,6 +94,7 @@ impl Server {
             past: Tally::default(),
             full: Tally::with_rest(SAY_AGAIN),
             far_ahead: Tally::default(),
+            suspect: Tally::with_rest(SAY_AGAIN),
             refusals,
             turns,
         });

@@ -13,9 +13,14 @@ pub struct Tally {
     began: Instant,
     /// When the next line may be logged, in ms after `began`.
     next_ms: AtomicU64,
+    /// When it last counted.
+    last_ms: AtomicU64,
 }
 
 const REST: Duration = Duration::from_secs(1);
+
+/// How long what was counted is worth a word.
+const RECENT: Duration = Duration::from_secs(600);
 
 impl Default for Tally {
     fn default() -> Tally {
@@ -26,7 +31,8 @@ impl Default for Tally {
 impl Tally {
     /// One whose line repeats at most once in this time.
     pub fn with_rest(rest: Duration) -> Tally {
-        Tally { total: AtomicU64::new(0), rest, began: Instant::now(), next_ms: AtomicU64::new(0) }
+        let (total, next_ms, last_ms) = Default::default();
+        Tally { total, rest, began: Instant::now(), next_ms, last_ms }
     }
 
     /// How many there were.
@@ -34,10 +40,17 @@ impl Tally {
         self.total.load(Ordering::Relaxed)
     }
 
+    /// Whether it has counted in the last minutes.
+    pub fn is_recent(&self) -> bool {
+        let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+        self.total() > 0 && self.began.elapsed().saturating_sub(last) < RECENT
+    }
+
     /// Counts one more and, unless that was done within the last second, calls `say` with the total.
     pub fn count(&self, say: impl FnOnce(u64)) {
         let total = self.total.fetch_add(1, Ordering::Relaxed) + 1;
         let now_ms = self.began.elapsed().as_millis() as u64;
+        self.last_ms.store(now_ms, Ordering::Relaxed);
         let next_ms = self.next_ms.load(Ordering::Relaxed);
         let then_ms = now_ms + self.rest.as_millis() as u64;
         let won = now_ms >= next_ms

@@ -85,7 +85,7 @@ fn a_web_page_can_have_a_browser_send_what_it_likes_and_stores_nothing() {
     serve(&listener, &page(goloman.address));
     // Four ways to fetch, a socket, a beacon and a form; a browser may do some of them again.
     wait_for("all requests of the page", || {
-        (goloman.log_text().matches("an HTTP request").count() >= 7).then_some(())
+        (goloman.log_text().matches("an HTTP or TLS request").count() >= 7).then_some(())
     });
     let log = goloman.log_text();
     for client in ["evil", "evil2", "forged", "form", "form2"] {
@@ -97,7 +97,10 @@ fn a_web_page_can_have_a_browser_send_what_it_likes_and_stores_nothing() {
 fn an_http_request_gets_its_reply_and_nothing_after_it_is_read() {
     let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "", &[]);
     let goloman = herd.start("Goloman");
+    let tls = "\u{16}\u{3}\u{1} hello";
     for (request, answered) in [
+        (&*format!("{tls}\nIAMAT evil +1+1 1\n"), tls),
+        ("PRI * HTTP/2.0\r\n\r\nIAMAT evil +1+1 1\n", "PRI * HTTP/2.0"),
         ("POST / HTTP/1.1\r\nHost: x\r\n\r\nIAMAT evil +1+1 1\nAT Hands +1 evil +1+1 1\n", "POST / HTTP/1.1"),
         ("GET /IAMAT%20evil HTTP/1.0\nIAMAT evil +1+1 1\n", "GET /IAMAT%20evil HTTP/1.0"),
         ("IAMAT evil +1+1 1 HTTP/1.1\nIAMAT evil +1+1 1\n", "IAMAT evil +1+1 1 HTTP/1.1"),

@@ -99,7 +99,7 @@ fn a_greeting_that_goes_no_further_ends_by_itself_on_a_server_that_does_nothing_
     dialer.send(format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8));
     assert!(dialer.text_line().starts_with("HERD 1 Goloman "));
     assert!(dialer.is_ended());
-    goloman.wait_for_log("close Hands it did not prove who it is");
+    wait_for_close(&goloman, &dialer, "it did not prove who it is");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn one_that_asks_and_does_not_read_ends_by_itself_on_a_server_that_does_nothing_
     assert!(asker.text_line().starts_with("HERD 1 Goloman "));
     asker.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("set");
     while asker.stream.write_all(&b"ASK\n".repeat(1_000)).is_ok() {}
-    goloman.wait_for_log("close Hands it does not read its replies");
+    wait_for_close(&goloman, &asker, "it does not read its replies");
 }
 
 #[test]

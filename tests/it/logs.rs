@@ -73,7 +73,7 @@ fn a_refusal_has_its_rule_in_the_log_and_each_rule_its_count() {
         ("iamat a +1+1 1", "commands are written in capitals"),
         ("WHATSAT nobody 1 1", "no such client is known here"),
         ("AT G +1 a +1+1 1", "AT lines are taken from neighbours only"),
-        ("MARK 5", "a word of servers, from one that has not opened a link"),
+        ("MARK 5", "a word between servers, from somebody who has not opened a link"),
         ("IAMAT a +1+1 1e9", "time is written without an exponent"),
     ] {
         client.send(format!("{line}\n"));

@@ -1,6 +1,7 @@
 //! What becomes of a journal's files behind a running server's back, and of one with a piece lost.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -21,13 +22,20 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 type Deed = (&'static str, fn(&Path));
 
 /// What another program does to a journal's folder.
-const DEEDS: [Deed; 9] = [
+const DEEDS: [Deed; 10] = [
     ("renames the open segment", |folder| rename(last(folder))),
     ("removes the open segment", |folder| fs::remove_file(last(folder)).expect("removed")),
     ("empties the open segment", |folder| drop(fs::File::create(last(folder)).expect("emptied"))),
     ("replaces the open segment by a copy", |folder| {
         let (path, copy) = (last(folder), folder.join("copy"));
         fs::copy(&path, &copy).and_then(|_| fs::rename(&copy, &path)).expect("replaced");
+    }),
+    ("writes to the open segment", |folder| {
+        fs::File::options()
+            .append(true)
+            .open(last(folder))
+            .and_then(|mut file| file.write_all(b"x"))
+            .expect("written");
     }),
     ("renames an older segment", |folder| rename(segments(folder).remove(0))),
     ("removes every segment", |folder| {
@@ -141,7 +149,7 @@ fn a_segment_that_is_taken_away_just_before_a_stop_is_written_anew_before_the_en
 
 #[test]
 fn with_always_nothing_is_acknowledged_into_a_segment_that_is_gone() {
-    for (what, deed) in &DEEDS[..4] {
+    for (what, deed) in &DEEDS[..5] {
         let mut told = Told::new("always");
         let before = told.lines.len();
         deed(&told.journal());

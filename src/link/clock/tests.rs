@@ -82,9 +82,9 @@ fn the_slowest_clock_is_known_beyond_its_neighbours_and_forgotten_with_its_age()
     }
     for now in 0..20 {
         let (behind_ms, age_ms) = b.slowest(at(now));
-        c.told(0, behind_ms, age_ms, at(now));
+        c.told(0, behind_ms, age_ms, u64::MAX, at(now));
         let (behind_ms, age_ms) = c.slowest(at(now));
-        b.told(1, behind_ms, age_ms, at(now));
+        b.told(1, behind_ms, age_ms, u64::MAX, at(now));
     }
     assert_eq!((b.lead_s(at(19)), c.lead_s(at(19))), (3_600, 3_600));
     // What goes in circles does not grow, whatever the ways cost.
@@ -93,9 +93,9 @@ fn the_slowest_clock_is_known_beyond_its_neighbours_and_forgotten_with_its_age()
     b.measured(0, offset(0), at(20));
     for now in 20..=CLOCK_TOLD_S + 20 {
         let (behind_ms, age_ms) = b.slowest(at(now));
-        c.told(0, behind_ms, age_ms, at(now));
+        c.told(0, behind_ms, age_ms, u64::MAX, at(now));
         let (behind_ms, age_ms) = c.slowest(at(now));
-        b.told(1, behind_ms, age_ms, at(now));
+        b.told(1, behind_ms, age_ms, u64::MAX, at(now));
     }
     assert_eq!((b.slowest(at(CLOCK_TOLD_S + 20)).0, c.slowest(at(CLOCK_TOLD_S + 20)).0), (0, 0));
 }
@@ -105,15 +105,19 @@ fn what_a_neighbour_says_is_of_its_own_clock() {
     let clocks = Clocks::new(at(900));
     // It is an hour ahead, so one that is an hour behind it is right.
     clocks.measured(0, offset(3_600), at(0));
-    clocks.told(0, HOUR_MS, 0, at(0));
+    clocks.told(0, HOUR_MS, 0, u64::MAX, at(0));
     assert_eq!(clocks.slowest(at(1)).0, 0);
     // It is an hour behind, and another one an hour more.
     clocks.measured(0, offset(-3_600), at(2));
     assert!(clocks.slowest(at(2)).0 > 2 * HOUR_MS - 1_000);
     // What nobody can mean overflows nothing.
-    clocks.told(0, u64::MAX, u64::MAX, at(3));
-    clocks.told(1, u64::MAX, 0, at(3));
+    clocks.told(0, u64::MAX, u64::MAX, u64::MAX, at(3));
+    clocks.told(1, u64::MAX, 0, u64::MAX, at(3));
     let _ = clocks.lead_s(at(4));
+    // No clock is behind by more than there is.
+    let clocks = Clocks::new(at(900));
+    clocks.told(0, u64::MAX, 0, 2 * HOUR_MS, at(0));
+    assert_eq!(clocks.lead_s(at(1)), 2 * 3_600);
 }
 
 #[test]

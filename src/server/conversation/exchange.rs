@@ -26,7 +26,7 @@ impl Talk<'_> {
             // From anybody else it is no command.
             (_, None) => {
                 node::refuse(line.shown(), &mut self.turn.out);
-                return self.refused(Rule::NotOnALink);
+                return self.refused(Rule::NotOnALink, line.text);
             }
             (_, Some(_)) => Err(Denied::OutOfTurn),
         };
@@ -58,7 +58,7 @@ impl Talk<'_> {
             if let Some(conf) = link.conf() {
                 neighbours.oddities.conf(index, conf);
             }
-            neighbours.show(&mut self.turn.wire, &connection.peer, &address);
+            neighbours.show(&mut self.turn.wire, connection.link.as_deref(), &address);
             self.shared.flood.call(index);
             self.learned();
         }

@@ -12,7 +12,7 @@ use super::Shared;
 use super::connection::{Connection, Phase};
 use super::socket;
 use crate::limits;
-use crate::logging::{Escaped, Wire};
+use crate::logging::{Escaped, Wire, count};
 use crate::node::{self, Line, News, PeerKind, Reply, Silence};
 use crate::places::Lookup;
 use crate::protocol::{Command, Rule, line};
@@ -49,7 +49,7 @@ pub fn converse(shared: &Shared, turn: &mut Turn, connection: &mut Connection, b
         echo(turn, connection, bytes, reply);
         return None;
     }
-    shared.neighbours.show(&mut turn.wire, &connection.peer, &connection.address);
+    shared.neighbours.show(&mut turn.wire, connection.link.as_deref(), &connection.address);
     let begin = turn.out.len();
     let now_ns = socket::posix_ns();
     turn.wire.at(now_ns);
@@ -153,7 +153,14 @@ impl Talk<'_> {
     /// `max_line` bounds what clients say; what one server took, every server takes.
     fn line_max(&self, text: &[u8]) -> usize {
         let max_line = self.shared.settings.max_line;
-        if text.len() > max_line && self.is_record(text) { limits::AT_LINE_MAX } else { max_line }
+        if text.len() <= max_line {
+            return max_line;
+        }
+        if self.is_record(text) {
+            return limits::AT_LINE_MAX;
+        }
+        let greets = text.starts_with(b"HERD ") || text.starts_with(b"PROOF ");
+        if greets { max_line.max(limits::GREETING_LINE_MAX) } else { max_line }
     }
 
     /// Whether a line is a neighbour's and about a record, by its beginning.
@@ -201,25 +208,25 @@ impl Talk<'_> {
         self.turn.out.extend_from_slice(b"? ");
         self.turn.out.extend_from_slice(head);
         self.turn.out.push(b'\n');
-        self.note_refusal(Rule::TooLong);
+        self.note_refusal(Rule::TooLong, head);
         self.connection.close_after_replies("its line is longer than max_line");
     }
 
     /// A web page can have a browser send a request anywhere, with lines of its own making in it.
     fn refuse_http(&mut self, line: Line<'_>) {
         node::refuse(line.shown(), &mut self.turn.out);
-        self.note_refusal(Rule::Http);
+        self.note_refusal(Rule::Http, line.text);
         self.connection.close_after_replies("it speaks HTTP");
     }
 
     /// The `? ` line is in the output.
-    pub(super) fn refused(&mut self, rule: Rule) {
-        self.note_refusal(rule);
+    pub(super) fn refused(&mut self, rule: Rule, text: &[u8]) {
+        self.note_refusal(rule, text);
         if rule == Rule::Full {
             self.shared.full.count(|total| {
-                let max = self.shared.settings.max_clients;
+                let known = count(self.shared.settings.max_clients as u64, "client");
                 log::warn!(
-                    "{max} clients are known, and reports of others are refused: max_clients in herd.conf; \
+                    "reports of further clients are refused, as {known} may be known: max_clients in herd.conf; \
                      {total} so far"
                 );
             });
@@ -227,14 +234,20 @@ impl Talk<'_> {
         self.close_if_one_shot();
     }
 
-    /// Logs and counts a refusal: by what rule, as the line stands in the log already.
-    fn note_refusal(&mut self, rule: Rule) {
-        self.turn.wire.refused(rule.words());
+    /// Logs and counts a refusal: by what rule, and how the line begins, which stands in the log already.
+    fn note_refusal(&mut self, rule: Rule, text: &[u8]) {
+        self.turn.wire.refused(rule.words(), text);
         self.shared.refusals.count(rule);
     }
 
+    /// A report so far ahead that no later one counts, or so it seems to a clock that is itself far behind.
     fn warn_far_ahead(&self, text: &[u8]) {
         let Ok(Command::Iamat(report)) = Command::parse(text) else { return };
+        if self.shared.neighbours.oddities.is_clock_suspect(self.now_ns) {
+            return self.shared.suspect.count(|_| {
+                log::warn!("reports are far ahead of this machine's clock, which seems to be wrong: set it by the network");
+            });
+        }
         self.shared.far_ahead.count(|total| {
             let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
             let cause = report.time.likely_cause(self.now_ns);
@@ -254,7 +267,7 @@ impl Talk<'_> {
             self.connection.peer.kind = self.peer_kind();
         }
         let (start, peer) = (self.turn.out.len(), self.connection.peer);
-        if line::is_http(line.text) {
+        if line::is_http(line.text) || line::is_tls(line.text) {
             return self.refuse_http(line);
         }
         let reply = self.shared.node.answer(line, peer, self.now_ns, &mut self.turn.out, &mut self.turn.news);
@@ -270,7 +283,7 @@ impl Talk<'_> {
                 });
                 self.replied(start);
             }
-            Reply::Refused(rule) => self.refused(rule),
+            Reply::Refused(rule) => self.refused(rule, line.text),
             Reply::Nearby(nearby) => {
                 self.connection.phase = Phase::Lookup(nearby.line);
                 self.wait = Some(Wait::Places(nearby.lookup));

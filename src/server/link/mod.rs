@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
+use super::tally::Tally;
 use crate::config::HostPort;
 use crate::limits::Timing;
 use crate::link::{Due, Meter, Session};
@@ -57,6 +58,9 @@ pub struct Link {
     peer: Option<SocketAddr>,
     /// What the neighbour's clock is asked at, if it tells.
     ask_time_at: Option<Duration>,
+    /// Records that the neighbour closed the link over, and whether the last link ended so.
+    spared: Tally,
+    has_spared: bool,
     /// The last thing it said was that it refuses this.
     last_refused: Option<Vec<u8>>,
     sink: Arc<Sink>,
@@ -99,6 +103,8 @@ impl Link {
             incarnation: 0,
             peer: None,
             ask_time_at: None,
+            spared: Tally::with_rest(Duration::from_secs(60)),
+            has_spared: false,
             last_refused: None,
             sink,
             wire,
@@ -121,6 +127,9 @@ impl Link {
             let Ended::Failed(why) = ended else { return };
             if !self.outlet.is_leaving() {
                 self.health.failed(&why);
+            }
+            if std::mem::take(&mut self.has_spared) {
+                backoff = Backoff::default();
             }
             let pause = backoff.next(began.elapsed());
             log::debug!("next try of {} in {} ms: {why}", self.settings.name, pause.as_millis());
@@ -217,7 +226,8 @@ impl Link {
                     let mut lines = Vec::new();
                     for bucket in self.node.store.buckets() {
                         lines.clear();
-                        self.node.store.copy_bucket(bucket, &wanted, &mut lines);
+                        let oldest_s = self.node.oldest_s(socket::posix_ns());
+                        self.node.store.copy_bucket(bucket, &wanted, oldest_s, &mut lines);
                         let taken = self.outlet.taken(&lines);
                         if !taken.is_empty() {
                             send(self, &taken, 0)?;

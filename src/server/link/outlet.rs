@@ -13,9 +13,8 @@ use super::super::connection::is_retry;
 use super::super::poller::{Events, Interest, Poller, WAKE};
 use super::super::socket;
 use crate::digest::Parts;
-use crate::limits::REFUSED_MAX;
-use crate::link::{Due, Lag, Mark, Offered, Outbox};
-use crate::logging::Wire;
+use crate::link::{Due, Lag, Mark, Offered, Outbox, Refused};
+use crate::logging::{Wire, count};
 use crate::node::Source;
 use crate::store::Store;
 
@@ -48,7 +47,7 @@ struct State {
     /// Which of the neighbour's starts is at the other end; 0 for another implementation.
     incarnation: u64,
     /// What records begin with that it closed the link over.
-    refused: Vec<Vec<u8>>,
+    refused: Refused,
     /// It has long known other clients than this server.
     differs: bool,
 }
@@ -86,7 +85,7 @@ impl Outlet {
         if is_its_own {
             return;
         }
-        let lines = without(lines, &state.refused);
+        let lines = state.refused.without(lines);
         if !lines.is_empty() && self.send(&mut state, &lines) {
             wire.with_neighbour(&self.name);
             wire.flooded(&lines);
@@ -96,20 +95,12 @@ impl Outlet {
     /// The neighbour closed the link over a record that begins so: from here on it is spared it, or it
     /// would never hear of those behind it. Says whether that is new.
     pub(super) fn spare(&self, beginning: &[u8]) -> bool {
-        let mut state = self.state();
-        if state.refused.iter().any(|known| known == beginning) {
-            return false;
-        }
-        if state.refused.len() == REFUSED_MAX {
-            state.refused.remove(0);
-        }
-        state.refused.push(beginning.to_vec());
-        true
+        self.state().refused.note(beginning)
     }
 
     /// The lines of these that the neighbour takes.
     pub(super) fn taken<'a>(&self, lines: &'a [u8]) -> Cow<'a, [u8]> {
-        without(lines, &self.state().refused)
+        self.state().refused.without(lines)
     }
 
     /// Whether the neighbour has long known other clients.
@@ -132,11 +123,9 @@ impl Outlet {
     pub fn notes(&self) -> Vec<String> {
         let (name, mut notes) = (&self.name, Vec::new());
         let State { refused, differs, .. } = &*self.state();
-        if !refused.is_empty() {
-            notes.push(format!(
-                "{name} refuses the record of {} clients, which it is spared now",
-                refused.len()
-            ));
+        if refused.count() > 0 {
+            let clients = count(refused.count() as u64, "client");
+            notes.push(format!("{name} refuses the latest record of {clients}, and is spared it"));
         }
         if *differs {
             notes.push(format!(
@@ -312,103 +301,5 @@ impl Outlet {
     }
 }
 
-/// The lines that begin with none of these.
-fn without<'a>(lines: &'a [u8], refused: &[Vec<u8>]) -> Cow<'a, [u8]> {
-    if refused.is_empty() {
-        return Cow::Borrowed(lines);
-    }
-    let is_taken = |line: &&[u8]| !refused.iter().any(|beginning| line.starts_with(beginning));
-    let taken = lines.split_inclusive(|&byte| byte == b'\n').filter(is_taken);
-    Cow::Owned(taken.collect::<Vec<_>>().concat())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::AT_LINE_MAX;
-    use crate::logging::Sink;
-    use std::io::Read;
-    use std::net::TcpListener;
-
-    #[test]
-    fn a_link_rests_until_it_is_called_or_stopped() {
-        const LONG: Duration = Duration::from_secs(3_600);
-        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
-        assert!(!outlet.rest(Duration::from_millis(1)));
-        outlet.call();
-        assert!(!outlet.rest(LONG), "there is somebody to be dialled");
-        outlet.open(None, 7, 0);
-        outlet.call();
-        outlet.close();
-        outlet.stop();
-        assert!(outlet.rest(LONG));
-        assert!(!outlet.called.load(Ordering::SeqCst), "it was up");
-    }
-
-    #[test]
-    fn what_a_socket_refuses_is_read_from_the_store_and_no_mark_vouches_for_it() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let near = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("connected"));
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
-        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
-        outlet.open(Some(near.clone()), 7, 0);
-        assert!(matches!(outlet.next(), Due::Store(_)) && matches!(outlet.next(), Due::Nothing));
-        // As good an error as any other that is neither "later" nor the end of the link.
-        near.shutdown(std::net::Shutdown::Write).expect("shut");
-        outlet.offer(b"AT lost\n", None, &mut wire);
-        outlet.mark(Mark { epoch: 1, total: 1, at: Duration::ZERO });
-        assert!(matches!(outlet.next(), Due::Store(_)));
-        assert_eq!(outlet.state().outbox.unseen(), 0, "a mark vouched for what was lost");
-    }
-
-    #[test]
-    fn a_neighbour_is_spared_the_record_it_closes_the_link_over_and_no_other() {
-        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
-        let lines = b"AT G +1 a +1+1 1\nAT G +1 long +1+1 1\nAT G +1 b +1+1 1\n";
-        assert_eq!(outlet.taken(lines), &lines[..]);
-        assert!(outlet.spare(b"AT G +1 lo") && !outlet.spare(b"AT G +1 lo"));
-        assert_eq!(outlet.taken(lines), &b"AT G +1 a +1+1 1\nAT G +1 b +1+1 1\n"[..]);
-        assert!(outlet.notes()[0].starts_with("Hands refuses the record of 1 clients"));
-        (0..1_000).for_each(|number| assert!(outlet.spare(format!("AT G +1 {number}").as_bytes())));
-        assert_eq!(outlet.state().refused.len(), REFUSED_MAX);
-    }
-
-    #[test]
-    fn what_the_socket_does_not_take_is_left_to_the_links_thread_in_order() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let near = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("connected"));
-        let mut far = listener.accept().expect("accepted").0;
-        let folder = tempfile::tempdir().expect("a folder");
-        let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
-        let outlet = Outlet::new(0, "Hands", false, 0).expect("a poller");
-        let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
-        outlet.open(Some(near.clone()), 7, 0);
-        assert!(matches!(outlet.next(), Due::Store(_)));
-        assert!(matches!(outlet.next(), Due::Nothing));
-        // The flooder sends until the socket is full, and from there on everything waits.
-        let mut expected = Vec::new();
-        let mut offered = 0;
-        let (bytes, logged) = loop {
-            outlet.offer(&chunk(offered), None, &mut wire);
-            expected.extend(chunk(offered));
-            offered += 1;
-            if let Due::Lines { bytes, logged } = outlet.next() {
-                break (bytes, logged);
-            }
-        };
-        assert_eq!(logged, bytes.len(), "what the flooder logged is not logged twice");
-        outlet.offer(&chunk(offered), None, &mut wire);
-        expected.extend(chunk(offered));
-        let Due::Lines { bytes: last, logged: 0 } = outlet.next() else { panic!("it waits behind the rest") };
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(|| {
-                let mut said = Vec::new();
-                far.read_to_end(&mut said).map(|_| said)
-            });
-            std::io::Write::write_all(&mut &*near, &[bytes, last].concat()).expect("sent");
-            near.shutdown(std::net::Shutdown::Write).expect("shut");
-            assert!(reader.join().expect("joined").expect("read") == expected);
-        });
-    }
-}
+mod tests;

@@ -12,9 +12,10 @@ use super::super::keeper::digest;
 use super::super::socket;
 use super::Link;
 use crate::digest::Digest;
-use crate::limits::LINK_LINE_MAX;
+use crate::limits::{LINK_LINE_MAX, MAX_LINE_MIN};
 use crate::link::{Denied, Dialer, Heard, State, Welcome};
 use crate::logging::Escaped;
+use crate::protocol::line::Fields;
 use crate::protocol::link::{ClockReading, Verb};
 
 impl Link {
@@ -88,14 +89,17 @@ impl Link {
 
     /// Of a link that ended with a record refused.
     pub(super) fn spare_refused(&mut self) {
-        if let Some(beginning) = self.last_refused.take()
-            && self.outlet.spare(&beginning)
-        {
-            log::warn!(
-                "{} closes the link over a record that it refuses, and is spared it from now on: {}",
-                self.settings.name,
-                Escaped(&beginning)
-            );
+        let Some(beginning) = self.last_refused.take() else { return };
+        if self.outlet.spare(&beginning) {
+            // There may be more of them, and the others are to arrive soon.
+            self.has_spared = true;
+            let (name, record) = (&self.settings.name, Escaped(&beginning));
+            self.spared.count(|total| {
+                log::warn!(
+                    "{name} closes the link over a record that it refuses, and is spared it from now on: {record}; \
+                     {total} so far"
+                );
+            });
         }
     }
 
@@ -179,7 +183,7 @@ impl Link {
     fn hear(&mut self, line: &[u8]) -> io::Result<Option<Digest>> {
         let (name, neighbours) = (&self.settings.name, &self.neighbours);
         self.last_refused =
-            line.strip_prefix(b"? ").filter(|record| record.starts_with(b"AT ")).map(<[u8]>::to_vec);
+            line.strip_prefix(b"? ").filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
         match self.session.hear(line, self.began.elapsed()) {
             Heard::Nothing => {}
             Heard::Seen(epoch) => {
@@ -229,6 +233,13 @@ impl Link {
         }
         self.outlet.set_differs(self.session.differs_for_long());
     }
+}
+
+/// Whether what a neighbour refused can only be one record, and not every one: its client's ID is whole, or it was
+/// cut off where no sane ID ends.
+fn is_of_one_record(refused: &[u8]) -> bool {
+    let mut fields = Fields::of(refused);
+    fields.next() == Some(b"AT") && (fields.count() > 3 || refused.len() >= MAX_LINE_MIN)
 }
 
 /// Says lines while nobody else writes.

@@ -31,7 +31,8 @@ impl Worker {
     pub(super) fn close(&mut self, key: u64, why: &str) {
         if let Some(connection) = self.connections.remove(key) {
             self.turn.wire.at(socket::posix_ns());
-            self.shared.neighbours.show(&mut self.turn.wire, &connection.peer, &connection.address);
+            let (neighbours, link) = (&self.shared.neighbours, connection.link.as_deref());
+            neighbours.show(&mut self.turn.wire, link, &connection.address);
             self.turn.wire.closed(why);
             self.shared.open.fetch_sub(1, Ordering::SeqCst);
         }

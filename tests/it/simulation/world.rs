@@ -492,7 +492,7 @@ impl World {
         if let Some(offset) = meter.hear(theirs, now_ns, now) {
             let _ = clocks.measured(neighbour as u16, offset, now);
         }
-        clocks.told(neighbour as u16, theirs.behind_ms, theirs.age_ms, now);
+        clocks.told(neighbour as u16, theirs.behind_ms, theirs.age_ms, now_ns / 1_000_000, now);
         self.reckon(server);
         meter.say(now_ns, now, clocks.slowest(now))
     }
@@ -676,8 +676,9 @@ impl World {
             }
             if let Some((wanted, bucket)) = found.walk.take() {
                 let mut lines = Vec::new();
-                let store = &self.servers[server].node.store;
-                store.buckets().for_each(|bucket| store.copy_bucket(bucket, &wanted, &mut lines));
+                let node = &self.servers[server].node;
+                let (store, oldest_s) = (&node.store, node.oldest_s(self.posix_ns(server)));
+                store.buckets().for_each(|bucket| store.copy_bucket(bucket, &wanted, oldest_s, &mut lines));
                 // Where a store keeps a record is random; here a part is of the same clients always.
                 let parts = lines.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec);
                 let mut part: Vec<_> = parts.filter(|line| line.len() % WALK_PARTS == bucket).collect();
