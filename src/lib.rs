@@ -21,8 +21,8 @@
 //! | `console` | stderr, and `announce` stdout: either may take nothing for ever | the process does |
 //!
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never
-//! across anything that waits. Two at once only in the flood: the right to send, then a link's or
-//! the log's.
+//! across anything that waits; but the journal's, across what it does to its files. Two at once only in
+//! the flood: the right to send, then a link's. The log's buffer may be taken inside any of them.
 //!
 //! Read on in this order:
 #![forbid(unsafe_code)]

@@ -97,6 +97,7 @@ impl Acceptor {
                 }
                 Err(why) if is_exhaustion(&why) => {
                     shared
+                        .tallies
                         .starved
                         .count(|total| log::warn!("cannot accept: {why}; {total} times so far; {REMEDY}"));
                     self.close(shared, worker);
@@ -125,7 +126,7 @@ fn has_room(shared: &Shared) -> bool {
 /// Closes a connection over the limit at once.
 fn refuse(shared: &Shared, stream: TcpStream, address: SocketAddr) {
     drop(stream);
-    shared.refused.count(|total| {
+    shared.tallies.refused.count(|total| {
         let max = shared.max_connections;
         log::warn!("closed {address} at once: {max} connections are open, as max_connections or the file limit allows; {total} so far");
     });

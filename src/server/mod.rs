@@ -28,7 +28,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub use agree::Agreement;
 pub use probe::{Port, probe};
@@ -103,6 +103,15 @@ pub struct Shared {
     /// Connections open now.
     open: AtomicUsize,
     stopping: AtomicBool,
+    tallies: Tallies,
+    /// Lines of clients that were refused, by rule.
+    refusals: Arc<Refusals>,
+    /// One a worker.
+    turns: Arc<[Turns]>,
+}
+
+/// What goes wrong now and then, each counted and logged at most so often.
+struct Tallies {
     /// Connections closed for want of room.
     refused: Tally,
     /// Times that there was no descriptor for a new connection.
@@ -121,10 +130,24 @@ pub struct Shared {
     far_ahead: Tally,
     /// The same, where our own clock seems to be wrong.
     suspect: Tally,
-    /// Lines of clients that were refused, by rule.
-    refusals: Arc<Refusals>,
-    /// One a worker.
-    turns: Arc<[Turns]>,
+}
+
+impl Default for Tallies {
+    fn default() -> Tallies {
+        /// How long the log is spared a sentence that stays true.
+        const SAY_AGAIN: Duration = Duration::from_secs(3_600);
+        Tallies {
+            refused: Tally::default(),
+            starved: Tally::default(),
+            dropped: Tally::default(),
+            cut: Tally::default(),
+            denied: Tally::default(),
+            past: Tally::default(),
+            full: Tally::with_rest(SAY_AGAIN),
+            far_ahead: Tally::default(),
+            suspect: Tally::with_rest(SAY_AGAIN),
+        }
+    }
 }
 
 impl Shared {
@@ -138,11 +161,15 @@ impl Shared {
             notes.push(what.to_owned());
         }
         let counted = [
-            (&self.dropped, "AT line", "of neighbours dropped, as no valid record; the log says why"),
-            (&self.past, "record", "of neighbours dropped: forget_after had passed when it came"),
-            (&self.full, "report", "refused: its client is not known, and as many as max_clients allows are"),
+            (&self.tallies.dropped, "AT line", "of neighbours dropped, as no valid record; the log says why"),
+            (&self.tallies.past, "record", "of neighbours dropped: forget_after had passed when it came"),
             (
-                &self.far_ahead,
+                &self.tallies.full,
+                "report",
+                "refused: its client is not known, and as many as max_clients allows are",
+            ),
+            (
+                &self.tallies.far_ahead,
                 "report",
                 "with a time far ahead, which hides later ones; the log has some of the clients",
             ),

@@ -14,10 +14,10 @@ use super::journaling::{Journaled, Journaling};
 use super::keeper::Keeper;
 use super::link::{Link, LinkSettings, Outlet};
 use super::neighbours::{Neighbour, Neighbours};
-use super::tally::{Refusals, Tally};
+use super::tally::Refusals;
 use super::turns::Turns;
 use super::worker::Worker;
-use super::{Desk, Server, Shared, socket};
+use super::{Desk, Server, Shared, Tallies, socket};
 use crate::config::{self, Config, HostPort, Settings};
 use crate::journal::{Journal, RealDisk, SyncMode};
 use crate::limits::RESERVED_DESCRIPTORS;
@@ -86,15 +86,7 @@ impl Server {
             sink,
             open: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
-            refused: Tally::default(),
-            starved: Tally::default(),
-            dropped: Tally::default(),
-            cut: Tally::default(),
-            denied: Tally::default(),
-            past: Tally::default(),
-            full: Tally::with_rest(SAY_AGAIN),
-            far_ahead: Tally::default(),
-            suspect: Tally::with_rest(SAY_AGAIN),
+            tallies: Tallies::default(),
             refusals,
             turns,
         });
@@ -111,9 +103,6 @@ impl Server {
         Ok(Server { shared, addresses, workers, flooder, keeper: keeper_thread, journaling, links })
     }
 }
-
-/// How long the log is spared the sentence that no more clients are taken.
-const SAY_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// Opens a server's journal and learns what is in it; returns it with its lines about neighbours.
 #[expect(clippy::type_complexity, reason = "two things that only `start` takes apart")]

@@ -114,7 +114,7 @@ impl Talk<'_> {
         if is_told {
             Verb::Denied(why.word().as_bytes()).write(&mut self.turn.out);
         }
-        self.shared.denied.count(|total| {
+        self.shared.tallies.denied.count(|total| {
             let (name, reason) = (Escaped(&name), why.reason());
             log::warn!("closed a link from {address}, which calls itself {name}: {reason}; {total} so far");
         });

@@ -172,7 +172,7 @@ impl Talk<'_> {
     /// A neighbour's AT line that is longer than any server's is dropped, and hides none behind it.
     fn drop_long(&mut self) {
         self.connection.is_skipping = true;
-        self.shared.dropped.count(|total| {
+        self.shared.tallies.dropped.count(|total| {
             let (address, max) = (self.connection.address, limits::AT_LINE_MAX);
             log::warn!("dropped an AT line of {address}: it is longer than {max} bytes; {total} so far");
         });
@@ -223,7 +223,7 @@ impl Talk<'_> {
     pub(super) fn refused(&mut self, rule: Rule, text: &[u8]) {
         self.note_refusal(rule, text);
         if rule == Rule::Full {
-            self.shared.full.count(|total| {
+            self.shared.tallies.full.count(|total| {
                 let known = count(self.shared.settings.max_clients as u64, "client");
                 log::warn!(
                     "reports of further clients are refused, as {known} may be known: max_clients in herd.conf; \
@@ -244,11 +244,11 @@ impl Talk<'_> {
     fn warn_far_ahead(&self, text: &[u8]) {
         let Ok(Command::Iamat(report)) = Command::parse(text) else { return };
         if self.shared.neighbours.oddities.is_clock_suspect(self.now_ns) {
-            return self.shared.suspect.count(|_| {
+            return self.shared.tallies.suspect.count(|_| {
                 log::warn!("reports are far ahead of this machine's clock, which seems to be wrong: set it by the network");
             });
         }
-        self.shared.far_ahead.count(|total| {
+        self.shared.tallies.far_ahead.count(|total| {
             let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
             let cause = report.time.likely_cause(self.now_ns);
             log::warn!(
@@ -315,7 +315,7 @@ impl Talk<'_> {
         match silence {
             Silence::Blank => {}
             Silence::Learned => self.learned(),
-            Silence::Dropped(why) => self.shared.dropped.count(|total| {
+            Silence::Dropped(why) => self.shared.tallies.dropped.count(|total| {
                 log::warn!(
                     "dropped an AT line of {}: {}; {total} so far",
                     self.connection.address,
@@ -324,7 +324,7 @@ impl Talk<'_> {
             }),
             Silence::Past => {
                 self.learned();
-                self.shared.past.count(|total| {
+                self.shared.tallies.past.count(|total| {
                     let address = self.connection.address;
                     log::info!(
                         "dropped a record from {address}: it was last heard longer than forget_after ago; \
@@ -332,7 +332,7 @@ impl Talk<'_> {
                     );
                 });
             }
-            Silence::Unterminated => self.shared.cut.count(|total| {
+            Silence::Unterminated => self.shared.tallies.cut.count(|total| {
                 let address = self.connection.address;
                 log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
             }),

@@ -71,7 +71,7 @@ impl Worker {
     /// Counts a connection whose time is up before it proved who it is.
     fn note_unproven(&mut self, key: u64, why: &str) {
         if let Some(connection) = self.connections.get(key).filter(|connection| connection.is_greeting()) {
-            self.shared.denied.count(|total| {
+            self.shared.tallies.denied.count(|total| {
                 log::warn!("closed a link from {}: {why}; {total} so far", connection.address);
             });
         }
