@@ -157,16 +157,13 @@ impl Store {
         Some(read(stored.borrow()))
     }
 
-    /// Appends the AT lines that are wanted of one of the buckets, each with its newline, but for those
-    /// heard before `oldest_s`, which are as good as forgotten.
-    pub fn copy_bucket(&self, bucket: usize, wanted: &Wanted, oldest_s: Option<i64>, out: &mut Vec<u8>) {
+    /// Appends the AT lines that are wanted of one of the buckets, each with its newline.
+    pub fn copy_bucket(&self, bucket: usize, wanted: &Wanted, out: &mut Vec<u8>) {
         let clients = self.lock();
         let bucket = &clients.buckets[bucket];
         let mut add = |record: &StoredRecord| {
-            if !is_past(&record.borrow(), oldest_s) {
-                out.extend_from_slice(record.line());
-                out.push(b'\n');
-            }
+            out.extend_from_slice(record.line());
+            out.push(b'\n');
         };
         match wanted {
             Wanted::After(epoch) if bucket.latest <= *epoch => {}
@@ -286,7 +283,7 @@ mod tests {
 
     fn sorted_lines(store: &Store) -> Vec<Vec<u8>> {
         let mut all = Vec::new();
-        store.buckets().for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), None, &mut all));
+        store.buckets().for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), &mut all));
         let mut lines: Vec<_> = all.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
         lines.sort();
         lines
@@ -294,7 +291,7 @@ mod tests {
 
     fn wanted(store: &Store, wanted: &Wanted) -> Vec<String> {
         let mut all = Vec::new();
-        store.buckets().for_each(|bucket| store.copy_bucket(bucket, wanted, None, &mut all));
+        store.buckets().for_each(|bucket| store.copy_bucket(bucket, wanted, &mut all));
         let mut lines: Vec<_> = String::from_utf8_lossy(&all).lines().map(str::to_owned).collect();
         lines.sort();
         lines

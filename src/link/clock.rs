@@ -54,9 +54,18 @@ struct Other {
     offset: Option<(Offset, Duration)>,
     /// By how many ms the slowest clock it knows of is behind its own; when it said so, and how old that
     /// was then.
-    told: Option<(u64, Duration, Duration)>,
+    told: Option<Told>,
     /// It was said that its clock is far from ours.
     is_apart: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    behind_ms: u64,
+    /// No clock is behind ours by more.
+    most_ms: u64,
+    age: Duration,
+    at: Duration,
 }
 
 /// What a measurement changes.
@@ -163,8 +172,8 @@ impl Clocks {
     /// A neighbour said by how much the slowest clock it knows of is behind its own, and how long ago
     /// that was measured. No clock is behind by more than `most_ms`, which is what ours reads.
     pub fn told(&self, neighbour: u16, behind_ms: u64, age_ms: u64, most_ms: u64, now: Duration) {
-        let behind_ms = behind_ms.min(most_ms);
-        self.state().other(neighbour).told = Some((behind_ms, now, Duration::from_millis(age_ms)));
+        let age = Duration::from_millis(age_ms);
+        self.state().other(neighbour).told = Some(Told { behind_ms, most_ms, age, at: now });
     }
 
     /// By how many ms the slowest clock is behind ours, and how many ms ago that was measured.
@@ -211,10 +220,11 @@ impl State {
         for other in &self.others {
             let own = other.offset.map(|(offset, at)| (offset.behind_ms(), now.saturating_sub(at)));
             // What it says is of its own clock.
-            let told = other.told.map(|(behind_ms, at, age)| {
-                let behind_ms = i64::try_from(behind_ms).unwrap_or(i64::MAX);
+            let told = other.told.map(|Told { behind_ms, most_ms, age, at }| {
+                let number = |ms| i64::try_from(ms).unwrap_or(i64::MAX);
                 let its_own = own.map_or(0, |(behind_ms, _)| behind_ms);
-                (behind_ms.saturating_add(its_own), now.saturating_sub(at).saturating_add(age))
+                let behind_ms = number(behind_ms).saturating_add(its_own).min(number(most_ms));
+                (behind_ms, now.saturating_sub(at).saturating_add(age))
             });
             for (behind_ms, age) in [own, told].into_iter().flatten() {
                 let behind_ms = u64::try_from(behind_ms).unwrap_or(0);

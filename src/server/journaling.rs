@@ -71,7 +71,7 @@ impl Journaled {
         let (store, mut lines) = (&self.node.store, Vec::new());
         for bucket in store.buckets() {
             lines.clear();
-            store.copy_bucket(bucket, &Wanted::After(0), None, &mut lines);
+            store.copy_bucket(bucket, &Wanted::After(0), &mut lines);
             let mut each = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
             each.try_for_each(&mut *keep)?;
         }

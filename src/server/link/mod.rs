@@ -226,8 +226,7 @@ impl Link {
                     let mut lines = Vec::new();
                     for bucket in self.node.store.buckets() {
                         lines.clear();
-                        let oldest_s = self.node.oldest_s(socket::posix_ns());
-                        self.node.store.copy_bucket(bucket, &wanted, oldest_s, &mut lines);
+                        self.node.store.copy_bucket(bucket, &wanted, &mut lines);
                         let taken = self.outlet.taken(&lines);
                         if !taken.is_empty() {
                             send(self, &taken, 0)?;

@@ -676,9 +676,8 @@ impl World {
             }
             if let Some((wanted, bucket)) = found.walk.take() {
                 let mut lines = Vec::new();
-                let node = &self.servers[server].node;
-                let (store, oldest_s) = (&node.store, node.oldest_s(self.posix_ns(server)));
-                store.buckets().for_each(|bucket| store.copy_bucket(bucket, &wanted, oldest_s, &mut lines));
+                let store = &self.servers[server].node.store;
+                store.buckets().for_each(|bucket| store.copy_bucket(bucket, &wanted, &mut lines));
                 // Where a store keeps a record is random; here a part is of the same clients always.
                 let parts = lines.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec);
                 let mut part: Vec<_> = parts.filter(|line| line.len() % WALK_PARTS == bucket).collect();
