@@ -9,7 +9,7 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use crate::config::{Config, Server};
 use crate::journal::Journal;
-use crate::server::{self, Port};
+use crate::client::{self, Port};
 
 /// What was found.
 #[derive(Default)]
@@ -37,7 +37,7 @@ impl Found {
     /// Whether the server is on this machine.
     fn port(&mut self, config: &Config, server: &Server, is_named: bool) -> bool {
         let name = &server.name;
-        match server::probe(&server.listen, name) {
+        match client::probe(&server.listen, name) {
             Port::Free if runs(config, server) => {
                 let folder = config.data_path(server).unwrap_or_default();
                 let why = "another process has that journal, though not this port; is it another herd.conf?";

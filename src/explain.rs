@@ -18,7 +18,7 @@ pub fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: 
     if line::is_http(text) || line::is_tls(text) {
         return Err(Rule::Http);
     }
-    Ok(match Command::parse(text)? {
+    Ok(match Command::parse(text).map_err(|invalid| invalid.rule)? {
         Command::Blank => "a blank line: it is no command, and gets no reply".to_owned(),
         Command::Iamat(report)
             if max_ahead_ns.is_some_and(|ahead_ns| report.time.is_ahead(now_ns, ahead_ns)) =>

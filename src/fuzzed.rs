@@ -1,15 +1,22 @@
 //! Where bytes come in from outside, one function a kind, with what must hold whatever they are. The
 //! fuzzer in `fuzz/` calls them, and a test with the inputs it found worth keeping.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::Duration;
 
+use crate::clock::Moment;
 use crate::config::Config;
+use crate::door::{Answer, Door, Manners, Question, Visit};
 use crate::journal::{self, Entries, Replayed};
-use crate::node::{Line, News, Node, Peer, PeerKind, Reply};
+use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
+use crate::logging::Wire;
+use crate::node::{Bounds, NeighbourId, Node};
 use crate::places::{self, Provider};
-use crate::protocol::link::Verb;
-use crate::protocol::{Command, line};
+use crate::protocol::neighbour::Word;
+use crate::protocol::{Command, Record};
+use crate::status::Status;
+use crate::store::Walk;
+use crate::turn::{Core, Turn};
 
 /// What is called with bytes; it panics when something does not hold.
 pub type Check = fn(&[u8]);
@@ -24,32 +31,79 @@ pub fn check(kind: &str, bytes: &[u8]) {
     found.unwrap_or_else(|| panic!("no kind {kind:?}")).1(bytes);
 }
 
-/// A client's or neighbour's lines: what is accepted comes back as lines that are accepted.
+/// A client's or neighbour's bytes: whatever they are, every reply is one that is understood, and what was learned
+/// is learned again as it is.
 fn lines(bytes: &[u8]) {
-    let node = Node::new("Goloman", None).forgetting(Some(3_600));
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    for (number, text) in bytes.split(|&byte| byte == b'\n').enumerate() {
-        // No longer than a server takes one.
-        let text = &text[..text.len().min(16_384)];
-        let kind = match number % 2 {
-            0 => PeerKind::Stranger,
-            _ => PeerKind::Neighbour { index: Some(1), plain: false },
-        };
-        let (mut out, mut news) = (Vec::new(), News::default());
-        let line = Line { text, terminated: true, alone: number == 0 };
-        let peer = Peer { address, kind, incarnation: 1 };
-        match node.answer(line, peer, 1_700_000_000_000_000_000, &mut out, &mut news) {
-            Reply::Located { .. } => assert!(out.ends_with(b"\n") && is_at(&out[..out.len() - 1])),
-            Reply::Nearby(nearby) => assert!(is_at(&nearby.line[..nearby.line.len() - 1])),
-            Reply::Refused(_) => assert_eq!(out, [b"? ", line::without_cr(text), b"\n"].concat()),
-            Reply::Silence(_) | Reply::Link(_) => assert!(out.is_empty()),
+    let manners = Manners {
+        max_line: 4_096,
+        max_unsent: 262_144,
+        max_clients: usize::MAX,
+        one_shot: false,
+        idle_timeout: None,
+        greeting: Duration::from_secs(5),
+    };
+    let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
+    for address in ["127.0.0.1:5", "127.0.0.2:5"] {
+        let core = core();
+        let mut turn = Turn::new(&core, Wire::mute());
+        let mut door = Door::open_line(address.parse().expect("an address"), &core, now);
+        let mut visit = Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0 };
+        let mut question = door.read(&mut visit, bytes);
+        while let Some(asked) = question {
+            door.answer(&mut visit, &answer(&asked, &core, now));
+            question = door.go_on(&mut visit);
         }
-        for item in &news.items {
-            let record = news.record(item);
-            assert!(is_at(record.line()) && !record.line().contains(&b'\n'));
-            assert!(Node::new("Hands", None).restore(record.line(), &mut Vec::new()));
-        }
+        assert!(door.end(&mut visit).is_none_or(|last| matches!(last, Question::Places(_))));
+        check_replies(&turn.out);
+        turn.commit(&core, now);
+        check_store(&core.node);
     }
+}
+
+/// A server with a neighbour at 127.0.0.2.
+fn core() -> Core {
+    let node = Node::new("Goloman", Bounds { forget_after_s: Some(3_600), ..Bounds::default() });
+    let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
+    let list = vec![Neighbour { name: "Hands".into(), kind: Kind::Herd }];
+    let beat = Duration::from_secs(5);
+    let neighbours = Neighbours::new(own, list, KeyRing::default(), Duration::ZERO, beat);
+    neighbours.update(NeighbourId(0), &["127.0.0.2:5".parse().expect("an address")]);
+    Core::alone(node, neighbours)
+}
+
+fn answer(asked: &Question, core: &Core, now: Moment) -> Answer {
+    match asked {
+        Question::Places(_) => Answer::Places(b"{}"[..].into()),
+        Question::Digest => Answer::Digest(core.node.digest(now.posix_ns).into()),
+        Question::Status => Answer::Status(Status::of(core, now).into()),
+    }
+}
+
+fn check_replies(mut out: &[u8]) {
+    while let Some(end) = out.iter().position(|&byte| byte == b'\n') {
+        let line = &out[..end];
+        let is_json = line == b"{}" || line.is_empty();
+        assert!(is_json || is_at(line) || line.starts_with(b"? ") || Word::parse(line).is_some());
+        out = &out[end + 1..];
+    }
+    assert!(out.is_empty());
+}
+
+fn check_store(node: &Node) {
+    let mut lines = Vec::new();
+    let mut walk = Walk::all();
+    while walk.step(&node.store, &mut lines) {}
+    let other = Node::new("Hands", Bounds::default());
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        assert!(restore(&other, line));
+    }
+    assert_eq!(other.digest(0), node.store.digest(None));
+}
+
+fn restore(node: &Node, line: &[u8]) -> bool {
+    let Ok(Command::At(fields)) = Command::parse(line) else { return false };
+    node.restore(&Record::write(&fields, &mut Vec::new()));
+    true
 }
 
 fn is_at(text: &[u8]) -> bool {
@@ -59,12 +113,12 @@ fn is_at(text: &[u8]) -> bool {
 /// What servers say beside AT lines: a line that is understood is written as it can be read again.
 fn links(bytes: &[u8]) {
     for text in bytes.split(|&byte| byte == b'\n') {
-        let Some(verb) = Verb::parse(text) else { continue };
+        let Some(verb) = Word::parse(text) else { continue };
         let mut written = Vec::new();
         verb.write(&mut written);
-        assert_eq!(Verb::parse(&written[..written.len() - 1]), Some(verb));
-        if let Verb::Digest { count, sums } = verb {
-            let digest = crate::digest::Digest::from_hex(count, sums);
+        assert_eq!(Word::parse(&written[..written.len() - 1]), Some(verb));
+        if let Word::Digest { count, sums } = verb {
+            let digest = crate::store::digest::Digest::from_hex(count, sums);
             assert!(digest.is_none_or(|digest| digest.to_hex().as_bytes().eq_ignore_ascii_case(sums)));
         }
     }
@@ -73,11 +127,10 @@ fn links(bytes: &[u8]) {
 /// A segment of a journal: every good line is one that was written so.
 fn segments(bytes: &[u8]) {
     let (mut replayed, mut kept, mut bad) = (Replayed::default(), Entries::default(), 0);
-    let node = Node::new("Goloman", None);
-    let mut scratch = Vec::new();
+    let node = Node::new("Goloman", Bounds::default());
     let mut take = |line: &[u8]| {
         kept.report(line);
-        node.restore(line, &mut scratch) || line.starts_with(b"SEEN ")
+        restore(&node, line) || line.starts_with(b"SEEN ")
     };
     let scanned = journal::scan(&mut &bytes[..], &mut replayed, &mut take, &mut |_| bad += 1, &mut |_| {});
     assert!(scanned.is_ok());

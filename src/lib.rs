@@ -29,17 +29,30 @@
 
 pub mod protocol;
 
-pub mod digest;
 pub mod store;
 
 pub mod journal;
-pub mod link;
 pub mod node;
 
+pub mod flood;
+pub mod link;
+pub mod turn;
+
 pub mod places;
+pub mod status;
+pub mod tally;
+
+pub mod door;
+pub mod net;
+pub mod worker;
+
+pub mod dialler;
 
 pub mod server;
 
+pub mod client;
+
+pub mod clock;
 pub mod config;
 pub mod files;
 pub mod limits;

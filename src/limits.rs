@@ -124,6 +124,9 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// Descriptors kept free of clients: logs, pollers, links, lookups, files.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
 
+/// Milliseconds between two looks at the deadlines of all connections of a worker.
+pub const SWEEP_REST_MS: u64 = 250;
+
 /// How long a closed connection's last bytes are read and dropped, so that the peer can read the
 /// reply before a reset takes it away.
 pub const LINGER_S: u64 = 2;
@@ -145,6 +148,13 @@ pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 /// Seconds until the next try of a link that is down: doubling from the first to the second.
 pub const RECONNECT_MIN_S: f64 = 0.1;
 pub const RECONNECT_MAX_S: f64 = 5.0;
+
+/// Seconds after its start in which a server warns of no neighbour that is not there yet: servers that start
+/// together find each other a moment later.
+pub const LINK_START_GRACE_S: u64 = 3;
+
+/// Milliseconds that a link holds before it is believed to be up again after it was down.
+pub const LINK_PROOF_MS: u64 = 1_000;
 
 /// Milliseconds either end of a link has for each part of the exchange that opens it.
 pub const GREETING_MS: Limit = limit(5_000, 10, 3_600_000);
@@ -218,8 +228,8 @@ pub const MARKS_MAX: usize = 1_024;
 /// How often the flooder looks whether the workers' turns in hand are over, in ms.
 pub const TURNS_LOOK_MS: u64 = 5;
 
-/// Jobs that may wait for the keeper: one a link, and some who ask.
-pub const KEEPER_JOBS: usize = 64;
+/// Errands that may wait for their thread: a digest a link, and some who ask.
+pub const ERRANDS_MAX: usize = 64;
 
 /// Milliseconds by which the clocks of two neighbours may differ before that is worth a warning, and
 /// is reckoned with when clients are forgotten. Machines that set theirs by the network differ by less
@@ -253,6 +263,12 @@ pub const NOTE_MAX: usize = 1_024;
 /// Bytes a neighbour may say in one line: a digest, mostly.
 pub const LINK_LINE_MAX: usize = 16 * 1024;
 
+/// Bytes of a neighbour's words read at once: it says little.
+pub const LINK_READ_BYTES: usize = 4096;
+
+/// How often an open link looks after itself though nothing happens, in ms.
+pub const LINK_LOOK_MS: u64 = 1_000;
+
 /// Seconds a neighbour has to accept a link.
 pub const LINK_CONNECT_TIMEOUT_S: u64 = 5;
 
@@ -269,6 +285,13 @@ pub const STORE_BUCKETS: usize = 4_096;
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
 
+/// How often the clock is looked at and clients are forgotten, and how often the journal is looked after, in ms.
+pub const SWEEPS_TICK_MS: u64 = 1_000;
+pub const TENDING_TICK_MS: u64 = 1_000;
+
+/// Seconds between two lines of the log that say how many lines were refused, by rule.
+pub const REFUSALS_REST_S: u64 = 60;
+
 /// Seconds in which the keeper has gone through the whole store for clients to forget.
 pub const FORGET_SWEEP_S: usize = 16;
 
@@ -279,8 +302,20 @@ pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 /// on at nearly full speed.
 pub const COMPACT_BYTES_PER_S: u64 = 40_000_000;
 
-/// Bytes that a worker keeps for the news of its next turn.
+/// Bytes of output that a thread keeps for its next turn.
+pub const TURN_KEPT_BYTES: usize = 4 * TURN_BYTES_MAX;
+
+/// Bytes that a thread keeps for the news of its next turn.
 pub const NEWS_KEPT_BYTES: usize = 256 * 1024;
+
+/// Seconds for which the log is spared a line that only counts, and one that stays true; and for which a count is
+/// worth a word to whoever asks how the herd is.
+pub const TALLY_REST_S: u64 = 1;
+pub const TALLY_SAY_AGAIN_S: u64 = 3_600;
+pub const TALLY_RECENT_S: u64 = 600;
+
+/// Seconds for which the log is spared a sentence about a neighbour that it has already.
+pub const ODDITY_SAY_AGAIN_S: u64 = 60;
 
 /// Bytes of log waiting for the disk; beyond, records are dropped and counted.
 pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;

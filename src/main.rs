@@ -13,7 +13,9 @@ use herd::args::{Args, Early};
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::limits::MAX_LINE;
 use herd::logging::{self, SAID_ALREADY, Sink};
-use herd::server::{self, Agreement, Keeping, Server};
+use herd::client::Agreement;
+use herd::net::socket;
+use herd::server::{Kept, Server};
 use herd::{check, exit, explain, family};
 
 fn main() -> ExitCode {
@@ -132,7 +134,7 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let started = server::listen(&own.listen)
+    let started = socket::listen(&own.listen)
         .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
     match started {
         Ok(server) => serve(index, server, signals, &sink, config),
@@ -161,27 +163,27 @@ fn serve(index: usize, server: Server, mut signals: Signals, sink: &Sink, config
     if !ending.is_flushed {
         log::warn!("gave up what was not flushed within stop_timeout_s");
     }
-    let status = status_of(ending.keeping);
+    let status = status_of(ending.kept);
     sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
     sink.console().flush(Instant::now() + LAST_FLUSH);
     ExitCode::from(status)
 }
 
 /// Says what a server takes with it, and the exit status for that.
-fn status_of(keeping: Keeping) -> u8 {
+fn status_of(keeping: Kept) -> u8 {
     match keeping {
-        Keeping::Kept => return exit::OK,
-        Keeping::NotSynced => {
+        Kept::Whole => return exit::OK,
+        Kept::NotSynced => {
             log::error!(
                 "ends before its journal is on the disk, which does not answer; a loss of power now would cost the last reports"
             );
         }
-        Keeping::NotWritten { acknowledged: true } => {
+        Kept::NotWritten { acknowledged: true } => {
             log::error!(
                 "ends while its journal cannot be written: what it acknowledged since then is lost, but for what reached a neighbour"
             );
         }
-        Keeping::NotWritten { acknowledged: false } => {
+        Kept::NotWritten { acknowledged: false } => {
             log::error!("ends while its journal cannot be written; it acknowledged nothing since then");
         }
     }

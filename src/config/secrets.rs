@@ -43,7 +43,10 @@ impl Config {
     pub fn open_keys(&self, index: usize) -> Result<KeyRing, ConfigError> {
         let server = &self.servers[index];
         let keys = |file: Option<&SecretFile>| file.map_or(Ok(Keys::new()), |file| self.read_keys(file));
-        let pairs = server.neighbours.iter().map(|&other| keys(self.shared_secret(index, other)));
+        let pairs = server.neighbours.iter().map(|&other| {
+            let name = self.servers[other].name.clone();
+            Ok((name, keys(self.shared_secret(index, other))?))
+        });
         Ok(KeyRing { pairs: pairs.collect::<Result<_, _>>()?, own: keys(self.own_secret(server))? })
     }
 

@@ -14,7 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::limits::{CLOCK_SETTLE_S, CLOCK_STEP_MS, CLOCK_TOLD_S, CLOCKS_APART_MS};
-use crate::protocol::link::ClockReading;
+use crate::node::NeighbourId;
+use crate::protocol::neighbour::ClockReading;
 
 /// How far a neighbour's clock is ahead of ours: something between the two, in ns; negative where it
 /// is behind.
@@ -157,7 +158,7 @@ impl Clocks {
     }
 
     /// A neighbour's clock was measured.
-    pub fn measured(&self, neighbour: u16, offset: Offset, now: Duration) -> Option<Change> {
+    pub fn measured(&self, neighbour: NeighbourId, offset: Offset, now: Duration) -> Option<Change> {
         let mut state = self.state();
         let other = state.other(neighbour);
         other.offset = Some((offset, now));
@@ -171,7 +172,7 @@ impl Clocks {
 
     /// A neighbour said by how much the slowest clock it knows of is behind its own, and how long ago
     /// that was measured. No clock is behind by more than `most_ms`, which is what ours reads.
-    pub fn told(&self, neighbour: u16, behind_ms: u64, age_ms: u64, most_ms: u64, now: Duration) {
+    pub fn told(&self, neighbour: NeighbourId, behind_ms: u64, age_ms: u64, most_ms: u64, now: Duration) {
         let age = Duration::from_millis(age_ms);
         self.state().other(neighbour).told = Some(Told { behind_ms, most_ms, age, at: now });
     }
@@ -194,10 +195,10 @@ impl Clocks {
     }
 
     /// The neighbours whose clocks are too far from ours, as last measured.
-    pub fn apart(&self) -> Vec<(u16, Offset)> {
+    pub fn apart(&self) -> Vec<(NeighbourId, Offset)> {
         let state = self.state();
         let apart = (0..).zip(&state.others).filter(|(_, other)| other.is_apart);
-        apart.filter_map(|(index, other)| Some((index, other.offset?.0))).collect()
+        apart.filter_map(|(index, other)| Some((NeighbourId(index), other.offset?.0))).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -206,8 +207,8 @@ impl Clocks {
 }
 
 impl State {
-    fn other(&mut self, neighbour: u16) -> &mut Other {
-        let index = usize::from(neighbour);
+    fn other(&mut self, neighbour: NeighbourId) -> &mut Other {
+        let index = neighbour.index();
         if self.others.len() <= index {
             self.others.resize(index + 1, Other::default());
         }

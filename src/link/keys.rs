@@ -1,9 +1,13 @@
 //! The herd's secrets, and the proof that an end of a link knows one. A proof names both ends,
 //! their roles and both nonces, so that one seen elsewhere or before is good nowhere.
 
-use ring::hmac;
+use std::collections::HashMap;
+use std::io;
 
-use crate::protocol::link::{End, PROOF_BYTES, Proof};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::protocol::neighbour::{End, PROOF_BYTES, Proof};
 
 /// A secret, ready for use.
 #[derive(Clone, Debug)]
@@ -16,8 +20,8 @@ pub type Keys = Vec<Key>;
 /// The secrets of one server.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    /// What it shares with each neighbour, in their order.
-    pub pairs: Vec<Keys>,
+    /// What it shares with each neighbour, by its name.
+    pub pairs: HashMap<String, Keys>,
     /// By what those who are no server prove that they may ask: `herd --agree`.
     pub own: Keys,
 }
@@ -37,12 +41,22 @@ impl Key {
 
 impl KeyRing {
     /// Whether a neighbour has to prove who it is.
-    pub fn has_secret(&self, neighbour: u16) -> bool {
-        self.pairs.get(usize::from(neighbour)).is_some_and(|keys| !keys.is_empty())
+    pub fn has_secret(&self, neighbour: &str) -> bool {
+        self.pairs.get(neighbour).is_some_and(|keys| !keys.is_empty())
     }
 }
 
-/// What a proof is the HMAC-SHA256 of. Names hold no white space, so it can be read in one way only.
+/// Bytes that nobody can guess: a nonce, or what tells one start of a server from another.
+///
+/// # Errors
+/// The system has none.
+pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map(|()| bytes).map_err(|_| io::Error::other("the system has no random bytes"))
+}
+
+/// What a proof is the HMAC-SHA256 of (RFC 2104). Names hold no white space, so it can be read in one way only.
 fn statement(role: Role, dialer: &End<'_>, listener: &End<'_>, seen: u32) -> Vec<u8> {
     let mut text = match role {
         Role::Dialer => b"herd 1 dialer".to_vec(),
@@ -85,7 +99,7 @@ pub fn holds(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::link::NONCE_BYTES;
+    use crate::protocol::neighbour::NONCE_BYTES;
 
     const fn end(name: &[u8], incarnation: u64, nonce: u8) -> End<'_> {
         End { name, incarnation, nonce: [nonce; NONCE_BYTES], conf: None }

@@ -4,10 +4,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::digest::Parts;
 use crate::limits::{LINK_PENDING_BYTES, MARKS_MAX};
-use crate::protocol::link::Verb;
-use crate::store::Wanted;
+use crate::protocol::neighbour::Word;
+use crate::store::digest::Parts;
+use crate::store::{Walk, Wanted};
 
 /// The state of a link's sending side.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ pub enum Offered {
 pub enum Due {
     /// These bytes, of which the first are in the log already.
     Lines { bytes: Vec<u8>, logged: usize },
-    /// What the store has of this.
-    Store(Wanted),
+    /// What is met on this way through the store.
+    Walk(Walk),
     /// Nothing: from here on lines are sent as they are offered.
     Nothing,
 }
@@ -211,7 +211,7 @@ impl Outbox {
             }
             self.marks.push_back(mark);
         }
-        Verb::Mark(mark.epoch).write(out);
+        Word::Mark(mark.epoch).write(out);
         true
     }
 
@@ -249,11 +249,11 @@ impl Outbox {
         if std::mem::take(&mut self.behind) {
             self.missed = false;
             self.mode = Mode::Queueing;
-            return Due::Store(Wanted::After(self.seen));
+            return Due::Walk(Walk::new(Wanted::After(self.seen)));
         }
         if let Some(parts) = self.repair.take() {
             self.mode = Mode::Queueing;
-            return Due::Store(Wanted::In(parts.into()));
+            return Due::Walk(Walk::through(parts));
         }
         self.mode = Mode::Live;
         Due::Nothing
@@ -280,10 +280,21 @@ impl Position {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
+    use crate::store::digest::Digest;
 
     fn mark(epoch: u32, total: u64) -> Mark {
         Mark { epoch, total, at: Duration::from_secs(total) }
+    }
+
+    /// From which epoch on a walk through the store is due, if it is.
+    fn walks_after(due: Due) -> Option<u32> {
+        match due {
+            Due::Walk(walk) => match walk.wanted() {
+                Wanted::After(epoch) => Some(*epoch),
+                Wanted::In(_) => None,
+            },
+            Due::Lines { .. } | Due::Nothing => None,
+        }
     }
 
     #[test]
@@ -294,7 +305,7 @@ mod tests {
         assert_eq!(outbox.offer(b"kept\n"), Offered::Wake);
         assert_eq!(outbox.offer(b"more\n"), Offered::Kept);
         assert!(matches!(outbox.take_due(), Due::Lines { bytes, logged: 0 } if bytes == b"kept\nmore\n"));
-        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(4))));
+        assert_eq!(walks_after(outbox.take_due()), Some(4));
         assert!(matches!(outbox.take_due(), Due::Nothing));
         assert_eq!(outbox.offer(b"now\n"), Offered::Send);
         outbox.leave_logged(b"now\n", 1);
@@ -310,13 +321,13 @@ mod tests {
         assert!(!outbox.mark(mark(1, 1), &mut out));
         outbox.open(0);
         assert!(!outbox.mark(mark(1, 1), &mut out), "nothing has been read yet");
-        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(matches!(outbox.take_due(), Due::Walk(_)));
         assert!(outbox.mark(mark(2, 1), &mut out), "it waits behind what the walk sends");
         assert!(matches!(outbox.take_due(), Due::Nothing));
         assert!(outbox.mark_behind() && !outbox.mark_behind());
         assert!(!outbox.mark(mark(3, 2), &mut out), "something was dropped");
         outbox.seen(2);
-        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(2))), "only what came after");
+        assert_eq!(walks_after(outbox.take_due()), Some(2), "only what came after");
         assert_eq!(out, b"MARK 2\n");
     }
 
@@ -331,7 +342,7 @@ mod tests {
             let nowhere = Digest::default().differing(&Digest::default());
             outbox.narrow(nowhere);
             assert_eq!(outbox.mark(mark(1, 1), &mut out), !drop);
-            assert_eq!(matches!(outbox.take_due(), Due::Store(Wanted::After(0))), drop);
+            assert_eq!(walks_after(outbox.take_due()) == Some(0), drop);
         }
     }
 
@@ -341,7 +352,7 @@ mod tests {
         outbox.open(3);
         outbox.mark_sent(mark(4, 1));
         assert_eq!(outbox.seen_epoch(), 3, "the store is still to be read");
-        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(3))));
+        assert_eq!(walks_after(outbox.take_due()), Some(3));
         assert!(matches!(outbox.take_due(), Due::Nothing));
         outbox.mark_sent(mark(5, 2));
         outbox.leave(b"waits\n", 0);
@@ -354,13 +365,13 @@ mod tests {
     fn a_full_outbox_reads_the_store_instead() {
         let mut outbox = Outbox::default();
         outbox.open(0);
-        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(matches!(outbox.take_due(), Due::Walk(_)));
         let chunk = vec![b'\n'; LINK_PENDING_BYTES / 4];
         for _ in 0..5 {
             let _ = outbox.offer(&chunk);
         }
         assert!(matches!(outbox.take_due(), Due::Lines { bytes, .. } if bytes.len() == LINK_PENDING_BYTES));
-        assert!(matches!(outbox.take_due(), Due::Store(Wanted::After(0))));
+        assert_eq!(walks_after(outbox.take_due()), Some(0));
         assert!(matches!(outbox.take_due(), Due::Nothing));
     }
 
@@ -368,7 +379,7 @@ mod tests {
     fn marks_that_are_not_seen_take_bounded_memory_and_the_newest_confirms_all() {
         let (mut outbox, mut out) = (Outbox::default(), Vec::new());
         outbox.open(0);
-        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(matches!(outbox.take_due(), Due::Walk(_)));
         let last = 3 * MARKS_MAX as u32;
         assert!((1..=last).all(|epoch| outbox.mark(mark(epoch, epoch.into()), &mut out)));
         assert_eq!(outbox.unseen(), MARKS_MAX);
@@ -387,7 +398,7 @@ mod tests {
         let now = Duration::from_secs(20);
         let lag = |outbox: &Outbox, total| outbox.position().lag(total, now, |epoch| 100 - u64::from(epoch));
         outbox.open(0);
-        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(matches!(outbox.take_due(), Due::Walk(_)));
         assert!(outbox.mark(mark(1, 10), &mut out) && outbox.mark(mark(2, 15), &mut out));
         assert_eq!(lag(&outbox, 18), Lag { is_up: true, clients: 100, time: Duration::from_secs(10) });
         outbox.seen(1);
@@ -400,7 +411,7 @@ mod tests {
         assert!(!outbox.mark(mark(3, 19), &mut out));
         assert_eq!(lag(&outbox, 19), Lag { is_up: false, clients: 98, time: Duration::from_secs(1) });
         outbox.open(2);
-        assert!(matches!(outbox.take_due(), Due::Store(_)));
+        assert!(matches!(outbox.take_due(), Due::Walk(_)));
         assert!(outbox.mark(mark(4, 19), &mut out));
         outbox.seen(4);
         assert_eq!(lag(&outbox, 19), Lag { is_up: true, clients: 0, time: Duration::ZERO });

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::node::NeighbourId;
+
 /// For each neighbour the incarnation it was heard in, and the last epoch of it that is stored.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -10,16 +12,16 @@ pub struct Seen {
 
 impl Seen {
     /// The last epoch of a neighbour's incarnation that is stored; 0 is none.
-    pub fn of(&self, neighbour: u16, incarnation: u64) -> u32 {
+    pub fn of(&self, neighbour: NeighbourId, incarnation: u64) -> u32 {
         let marks = self.marks();
-        let known = marks.get(usize::from(neighbour)).filter(|(known, _)| *known == incarnation);
+        let known = marks.get(neighbour.index()).filter(|(known, _)| *known == incarnation);
         known.map_or(0, |(_, epoch)| *epoch)
     }
 
     /// All of a neighbour's records up to this epoch are stored.
-    pub fn note(&self, neighbour: u16, incarnation: u64, epoch: u32) {
+    pub fn note(&self, neighbour: NeighbourId, incarnation: u64, epoch: u32) {
         let mut marks = self.marks();
-        let index = usize::from(neighbour);
+        let index = neighbour.index();
         if marks.len() <= index {
             marks.resize(index + 1, (0, 0));
         }
@@ -29,10 +31,10 @@ impl Seen {
     }
 
     /// Every neighbour that was heard of: its index, its incarnation, and the last epoch of it.
-    pub fn all(&self) -> Vec<(u16, u64, u32)> {
+    pub fn all(&self) -> Vec<(NeighbourId, u64, u32)> {
         let marks = self.marks();
         let known = (0..).zip(marks.iter()).filter(|(_, (_, epoch))| *epoch > 0);
-        known.map(|(neighbour, (incarnation, epoch))| (neighbour, *incarnation, *epoch)).collect()
+        known.map(|(neighbour, (incarnation, epoch))| (NeighbourId(neighbour), *incarnation, *epoch)).collect()
     }
 
     fn marks(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {
@@ -46,12 +48,12 @@ mod tests {
 
     #[test]
     fn an_epoch_counts_in_its_incarnation_and_never_goes_back() {
-        let seen = Seen::default();
-        assert_eq!(seen.of(3, 7), 0);
-        seen.note(3, 7, 5);
-        seen.note(3, 7, 4);
-        assert_eq!((seen.of(3, 7), seen.of(3, 8), seen.of(2, 7)), (5, 0, 0));
-        seen.note(3, 8, 1);
-        assert_eq!((seen.of(3, 7), seen.of(3, 8)), (0, 1));
+        let (seen, third, second) = (Seen::default(), NeighbourId(3), NeighbourId(2));
+        assert_eq!(seen.of(third, 7), 0);
+        seen.note(third, 7, 5);
+        seen.note(third, 7, 4);
+        assert_eq!((seen.of(third, 7), seen.of(third, 8), seen.of(second, 7)), (5, 0, 0));
+        seen.note(third, 8, 1);
+        assert_eq!((seen.of(third, 7), seen.of(third, 8)), (0, 1));
     }
 }

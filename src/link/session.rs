@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use crate::digest::{Digest, Parts};
 use crate::limits::Timing;
-use crate::protocol::link::{ClockReading, Verb};
+use crate::protocol::neighbour::{ClockReading, Word};
+use crate::store::digest::{Digest, Parts};
 
 pub struct Session {
     timing: Timing,
@@ -16,9 +16,9 @@ pub struct Session {
     /// The news there was, and since when there has been no more.
     quiet: (u64, Duration),
     /// What the store was when the digest was asked for.
-    asked_of: State,
+    asked_of: Progress,
     /// What the store was when it was last compared, and when that was asked for.
-    compared: Option<(State, Duration)>,
+    compared: Option<(Progress, Duration)>,
     /// How often in a row a comparison has found a difference, and since when.
     differences: (u32, Duration),
     /// It was reported that they differ for long.
@@ -32,7 +32,7 @@ const DOUBLINGS_MAX: u32 = 4;
 
 /// How much has happened to a store: as long as it stands still, so does what the store knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
+pub struct Progress {
     /// Records that were news.
     pub news: u64,
     /// Records that were forgotten.
@@ -59,7 +59,7 @@ pub enum Heard {
 
 impl Session {
     pub fn new(timing: Timing, now: Duration) -> Session {
-        let (quiet, asked_of) = ((0, now), State::default());
+        let (quiet, asked_of) = ((0, now), Progress::default());
         Session {
             timing,
             heard: now,
@@ -91,15 +91,15 @@ impl Session {
     /// Takes a line, without its newline.
     pub fn hear(&mut self, line: &[u8], now: Duration) -> Heard {
         self.heard = now;
-        match Verb::parse(line) {
-            Some(Verb::Seen(epoch)) => Heard::Seen(epoch),
-            Some(Verb::Digest { count, sums }) => {
+        match Word::parse(line) {
+            Some(Word::Seen(epoch)) => Heard::Seen(epoch),
+            Some(Word::Digest { count, sums }) => {
                 self.asked = None;
                 Digest::from_hex(count, sums).map_or(Heard::Nothing, Heard::Digest)
             }
-            Some(Verb::Time(reading)) => Heard::Time(reading),
-            Some(Verb::Twin(address)) => Heard::Twin(address.to_vec()),
-            Some(Verb::Denied(why)) => Heard::Denied(why.to_vec()),
+            Some(Word::Time(reading)) => Heard::Time(reading),
+            Some(Word::Twin(address)) => Heard::Twin(address.to_vec()),
+            Some(Word::Denied(why)) => Heard::Denied(why.to_vec()),
             _ if std::mem::replace(&mut self.refused, true) => Heard::Nothing,
             _ => Heard::Refusal,
         }
@@ -108,7 +108,7 @@ impl Session {
     /// Whether it is time to ask for a digest: once there has been no news for a while, and not again
     /// before something has changed, or while they differ. What one server has forgotten another may
     /// have held against news.
-    pub fn asks(&mut self, state: State, now: Duration) -> bool {
+    pub fn asks(&mut self, state: Progress, now: Duration) -> bool {
         let Timing { compare, digest_wait, .. } = self.timing;
         let past = |since: Duration, wait| now.saturating_sub(since) > wait;
         if state.news != self.quiet.0 {
@@ -128,8 +128,8 @@ impl Session {
         asks
     }
 
-    /// The parts to send, now that both digests are known. What was learned meanwhile may explain
-    /// the difference: then they compare another time.
+    /// The parts to send, now that both digests are known. None where they are the same, and where news came
+    /// since the question, which may explain the difference: then the two are compared another time.
     pub fn compare(&mut self, own: &Digest, theirs: &Digest, news: u64, now: Duration) -> Option<Parts> {
         if news != self.quiet.0 {
             return None;
@@ -186,14 +186,14 @@ mod tests {
     #[test]
     fn stores_are_compared_once_when_all_is_quiet() {
         let mut session = Session::new(Timing::default(), at(0));
-        let of = |news| State { news, forgotten: 0 };
+        let of = |news| Progress { news, forgotten: 0 };
         assert!(!session.asks(of(5), at(1)) && !session.asks(of(5), at(11)));
         assert!(!session.asks(of(6), at(12)), "there was news");
         assert!(session.asks(of(6), at(23)) && !session.asks(of(6), at(24)), "it is on its way");
         assert!(session.asks(of(6), at(34)), "no answer came");
         let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
         let mut line = Vec::new();
-        Verb::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
+        Word::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
         assert_eq!(session.hear(line.trim_ascii_end(), at(35)), Heard::Digest(theirs.clone()));
         assert_eq!(session.compare(&own, &theirs, 7, at(35)), None, "there was news meanwhile");
         assert!(session.asks(of(6), at(36)));
@@ -208,10 +208,10 @@ mod tests {
     #[test]
     fn a_difference_that_stays_is_noted_once_and_looked_at_less_and_less_often() {
         let mut session = Session::new(Timing::default(), at(0));
-        let state = State { news: 5, forgotten: 0 };
+        let state = Progress { news: 5, forgotten: 0 };
         let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
         let mut line = Vec::new();
-        Verb::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
+        Word::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
         let mut compared = Vec::new();
         let mut noted = Vec::new();
         for now in 0..2_000 {
@@ -234,14 +234,14 @@ mod tests {
     #[test]
     fn what_was_forgotten_since_is_a_reason_to_compare_again_but_not_all_the_time() {
         let mut session = Session::new(Timing::default(), at(0));
-        let mut of = |forgotten, now| session.asks(State { news: 0, forgotten }, at(now));
+        let mut of = |forgotten, now| session.asks(Progress { news: 0, forgotten }, at(now));
         assert!(of(0, 11));
         let same = digest(&["a"]);
         let mut line = Vec::new();
-        Verb::Digest { count: 1, sums: same.to_hex().as_bytes() }.write(&mut line);
+        Word::Digest { count: 1, sums: same.to_hex().as_bytes() }.write(&mut line);
         session.hear(line.trim_ascii_end(), at(12));
         assert_eq!(session.compare(&same, &same, 0, at(12)), None);
-        let mut of = |forgotten, now| session.asks(State { news: 0, forgotten }, at(now));
+        let mut of = |forgotten, now| session.asks(Progress { news: 0, forgotten }, at(now));
         assert!(!of(0, 23) && !of(1, 13) && !of(2, 22) && of(3, 23), "at most every ten seconds");
     }
 

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
@@ -12,6 +13,7 @@ use super::escape::escape;
 
 /// A thread's lines for the log until it commits them.
 pub struct Wire {
+    sink: Option<Arc<Sink>>,
     enabled: bool,
     /// What came in, and what goes out.
     received: Lines,
@@ -31,9 +33,11 @@ struct Lines {
 
 impl Lines {
     /// Hands them to the log.
-    fn commit(&mut self, sink: &Sink) {
+    fn commit(&mut self, sink: Option<&Sink>) {
         if self.records > 0 {
-            sink.append(&self.bytes, self.records);
+            if let Some(sink) = sink {
+                sink.append(&self.bytes, self.records);
+            }
             self.bytes.clear();
             self.records = 0;
         }
@@ -41,10 +45,14 @@ impl Lines {
 }
 
 impl Wire {
-    pub fn new(sink: &Sink) -> Wire {
-        let enabled = sink.logs_traffic();
+    pub fn new(sink: &Arc<Sink>) -> Wire {
+        Wire { sink: Some(sink.clone()), enabled: sink.logs_traffic(), ..Wire::mute() }
+    }
+
+    /// One without a log.
+    pub fn mute() -> Wire {
         let (received, sent) = (Lines::default(), Lines::default());
-        Wire { enabled, received, sent, now_ms: 0, stamp: Vec::new(), peer: Vec::new() }
+        Wire { sink: None, enabled: false, received, sent, now_ms: 0, stamp: Vec::new(), peer: Vec::new() }
     }
 
     /// The lines from here on happened at `now_ns` (POSIX time).
@@ -127,14 +135,14 @@ impl Wire {
     }
 
     /// Hands what came in to the log, before others log what follows from it.
-    pub fn commit_received(&mut self, sink: &Sink) {
-        self.received.commit(sink);
+    pub fn commit_received(&mut self) {
+        self.received.commit(self.sink.as_deref());
     }
 
     /// Hands the lines to the log: what came in, and what goes out.
-    pub fn commit(&mut self, sink: &Sink) {
-        self.received.commit(sink);
-        self.sent.commit(sink);
+    pub fn commit(&mut self) {
+        self.received.commit(self.sink.as_deref());
+        self.sent.commit(self.sink.as_deref());
     }
 }
 
@@ -162,14 +170,7 @@ mod tests {
 
     #[test]
     fn traffic_has_time_direction_peer_and_escaped_text() {
-        let mut wire = Wire {
-            enabled: true,
-            received: Lines::default(),
-            sent: Lines::default(),
-            now_ms: 0,
-            stamp: Vec::new(),
-            peer: Vec::new(),
-        };
+        let mut wire = Wire { enabled: true, ..Wire::mute() };
         wire.at(1_520_023_934_918_963_997);
         wire.with(&"127.0.0.1:4711".parse().expect("an address"));
         wire.opened();

@@ -2,8 +2,8 @@
 
 use super::decimal::{self, Decimal};
 use super::line::Fields;
-use super::link::Verb;
-use super::record::Parts;
+use super::neighbour::Word;
+use super::record::AtFields;
 use super::rule::{self, Rule};
 use super::{Location, Timestamp};
 
@@ -21,9 +21,18 @@ pub enum Command<'a> {
     /// A client asks what is near a client.
     Whatsat(Query<'a>),
     /// A neighbour passes on what it learned.
-    At(Parts<'a>),
+    At(AtFields<'a>),
     /// A neighbour opens a link, or says how far it is on one.
-    Link(Verb<'a>),
+    Link(Word<'a>),
+}
+
+/// A line that is no command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invalid {
+    /// The first rule that it breaks.
+    pub rule: Rule,
+    /// Its first field is AT: from a neighbour it is a record that was damaged or cut off.
+    pub is_at: bool,
 }
 
 /// The three fields of an IAMAT, as the client wrote them.
@@ -31,6 +40,18 @@ pub struct Report<'a> {
     pub client: &'a [u8],
     pub location: Location<'a>,
     pub time: Timestamp<'a>,
+}
+
+impl Report<'_> {
+    /// Appends the command, with its newline.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        for field in [b"IAMAT", self.client, self.location.text()] {
+            out.extend_from_slice(field);
+            out.push(b' ');
+        }
+        out.extend_from_slice(self.time.text());
+        out.push(b'\n');
+    }
 }
 
 /// The three fields of a WHATSAT.
@@ -47,15 +68,17 @@ impl<'a> Command<'a> {
     ///
     /// # Errors
     /// The first thing wrong with it. Whether an AT may come from this peer is not asked here.
-    pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Rule> {
+    pub fn parse(line: &'a [u8]) -> Result<Command<'a>, Invalid> {
         let mut fields = Fields::of(line);
-        match fields.next() {
+        let keyword = fields.next();
+        let parsed = match keyword {
             None => Ok(Command::Blank),
             Some(b"IAMAT") => parse_iamat(fields).map(Command::Iamat),
             Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
             Some(b"AT") => parse_at(fields).map(Command::At),
-            Some(other) => Verb::of(other, fields).map(Command::Link).ok_or_else(|| rule::of_keyword(other)),
-        }
+            Some(other) => Word::of(other, fields).map(Command::Link).ok_or_else(|| rule::of_keyword(other)),
+        };
+        parsed.map_err(|rule| Invalid { rule, is_at: keyword == Some(b"AT") })
     }
 }
 
@@ -73,14 +96,14 @@ fn parse_whatsat(fields: Fields<'_>) -> Result<Query<'_>, Rule> {
     Ok(Query { client, radius_m, bound })
 }
 
-fn parse_at(fields: Fields<'_>) -> Result<Parts<'_>, Rule> {
+fn parse_at(fields: Fields<'_>) -> Result<AtFields<'_>, Rule> {
     let [origin, difference, client, location, time] = fields.exactly().ok_or(Rule::AtFields)?;
     let location = Location::parse(location).ok_or_else(|| rule::of_location(location))?;
     let time = Timestamp::parse(time).ok_or_else(|| rule::of_time(time))?;
     if !is_difference(difference) {
         return Err(rule::of_difference(difference));
     }
-    Ok(Parts { origin, difference, client, location, time })
+    Ok(AtFields { origin, difference, client, location, time })
 }
 
 /// A sign and a decimal number with any number of decimals.
@@ -113,7 +136,7 @@ mod tests {
             Ok(Command::Whatsat(query)) => format!("whatsat {} {}", query.radius_m, query.bound),
             Ok(Command::At(_)) => "at".into(),
             Ok(Command::Link(_)) => "link".into(),
-            Err(why) => format!("{why:?}"),
+            Err(why) => format!("{:?}", why.rule),
         }
     }
 

@@ -48,6 +48,11 @@ pub fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
+/// Whether the first field of a line is `AT`, whatever comes after it.
+pub fn is_at(text: &[u8]) -> bool {
+    Fields::of(text).next() == Some(b"AT")
+}
+
 /// Whether a line is the first of an HTTP request: its last field is `HTTP/1.0` or `HTTP/1.1`, or another version in
 /// that form, and not its only one.
 pub fn is_http(line: &[u8]) -> bool {

@@ -1,17 +1,20 @@
-//! Bytes to values and back: what herd speaks, without sockets, locks or a clock.
-//! `node` calls it for every line; the store and the flood keep its `Record`s.
+//! Bytes to values and back: every word that herd speaks is read and written here, and nowhere else.
+//! Doors, diallers and clients call it; the node, the store and the flood keep its `Record`s.
+//! It touches nothing: no socket, no lock, no clock, no file, no log.
 
 pub mod command;
 pub mod decimal;
 pub mod line;
-pub mod link;
+pub mod neighbour;
 pub mod position;
 pub mod record;
+pub mod reply;
 pub mod rule;
 pub mod timestamp;
 
-pub use command::{Command, Query, Report};
+pub use command::{Command, Invalid, Query, Report};
 pub use position::Location;
 pub use record::{Record, StoredRecord};
+pub use reply::Reply;
 pub use rule::Rule;
 pub use timestamp::Timestamp;

@@ -21,6 +21,26 @@ impl<'a> Location<'a> {
         valid.then_some(Location { text, longitude_at })
     }
 
+    /// The same of two numbers as they were written: `34.068930` and `-118.445127`. Their digits are kept; `text`
+    /// holds what the location is then. None for numbers with an exponent, or out of range.
+    pub fn of_numbers(latitude: &[u8], longitude: &[u8], text: &'a mut Vec<u8>) -> Option<Location<'a>> {
+        text.clear();
+        for number in [latitude, longitude] {
+            if !number.first().is_some_and(|&first| is_sign(first)) {
+                text.push(b'+');
+            }
+            text.extend_from_slice(number);
+        }
+        Location::parse(text)
+    }
+
+    /// The same of degrees north of the equator and east of Greenwich, in the fewest digits that stand for them.
+    /// None out of range.
+    pub fn of_degrees(latitude: f64, longitude: f64, text: &'a mut Vec<u8>) -> Option<Location<'a>> {
+        let (latitude, longitude) = (latitude.to_string(), longitude.to_string());
+        Location::of_numbers(latitude.as_bytes(), longitude.as_bytes(), text)
+    }
+
     /// The client's bytes.
     pub fn text(&self) -> &'a [u8] {
         self.text
@@ -76,6 +96,28 @@ mod tests {
         check("+90+180", 90.0, 180.0);
         check("-90.000-180.000", -90.0, -180.0);
         check("+5.5-7.25", 5.5, -7.25);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_and_degrees_come_back() {
+        let mut text = Vec::new();
+        let mut of = |latitude: &str, longitude: &str| {
+            let location = Location::of_numbers(latitude.as_bytes(), longitude.as_bytes(), &mut text);
+            location.map(|location| String::from_utf8_lossy(location.text()).into_owned())
+        };
+        assert_eq!(of("34.068930", "-118.445127").as_deref(), Some("+34.068930-118.445127"));
+        assert_eq!(of("+5", "7.250").as_deref(), Some("+5+7.250"));
+        for (latitude, longitude) in [("1e1", "1"), ("91", "0"), ("", "1"), ("1", ""), ("1 ", "1"), ("1-1", "1")] {
+            assert_eq!(of(latitude, longitude), None, "{latitude} {longitude}");
+        }
+        for (latitude, longitude) in [(34.06893, -118.445127), (-0.0, 180.0), (1e-7, -1e-7), (-90.0, 0.1 + 0.2)] {
+            let mut text = Vec::new();
+            let location = Location::of_degrees(latitude, longitude, &mut text).expect("in range");
+            assert_eq!((location.latitude_deg(), location.longitude_deg()), (latitude, longitude));
+        }
+        for (latitude, longitude) in [(90.1, 0.0), (0.0, -180.5), (f64::NAN, 0.0), (0.0, f64::INFINITY)] {
+            assert_eq!(Location::of_degrees(latitude, longitude, &mut Vec::new()), None);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use memchr::memrchr;
 
 use super::{Location, Timestamp, decimal, timestamp};
+use crate::limits::AT_LINE_MAX;
 
 /// Where the fields of an AT line lie. Between any two of them is exactly one space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub struct StoredRecord {
 }
 
 /// The five fields behind `AT`.
-pub struct Parts<'a> {
+#[derive(Clone, Copy)]
+pub struct AtFields<'a> {
     pub origin: &'a [u8],
     pub difference: &'a [u8],
     pub client: &'a [u8],
@@ -45,7 +47,8 @@ pub struct Parts<'a> {
 impl Offsets {
     /// Appends the AT line of `parts` to `out` and returns where its fields lie.
     /// No line is longer than `limits::AT_LINE_MAX`, so that an offset fits in 16 bits.
-    pub fn write(parts: &Parts<'_>, out: &mut Vec<u8>) -> Offsets {
+    pub fn write(parts: &AtFields<'_>, out: &mut Vec<u8>) -> Offsets {
+        let start = out.len();
         out.extend_from_slice(b"AT ");
         let client = 3 + parts.origin.len() + 1 + parts.difference.len() + 1;
         let location = client + parts.client.len() + 1;
@@ -55,6 +58,7 @@ impl Offsets {
             out.push(b' ');
         }
         out.extend_from_slice(parts.time.text());
+        debug_assert!(out.len() - start <= AT_LINE_MAX, "a line of {} bytes", out.len() - start);
         Offsets { client: client as u16, location: location as u16, time: time as u16 }
     }
 
@@ -87,6 +91,13 @@ impl<L: AsRef<[u8]>> Record<L> {
     /// The client's location, as the client wrote it.
     pub fn location(&self) -> &[u8] {
         &self.line()[self.offsets.location as usize..self.offsets.time as usize - 1]
+    }
+
+    /// Degrees north of the equator and east of Greenwich.
+    pub fn degrees(&self) -> (f64, f64) {
+        // A record holds no location but a valid one.
+        let location = Location::parse(self.location());
+        location.map_or((0.0, 0.0), |location| (location.latitude_deg(), location.longitude_deg()))
     }
 
     fn time(&self) -> &[u8] {
@@ -125,6 +136,15 @@ impl<L: AsRef<[u8]>> Record<L> {
         timestamp::cmp_exact(self.time(), other.time())
             .then_with(|| self.location().cmp(other.location()))
             .then_with(|| self.origin_and_difference().0.cmp(other.origin_and_difference().0))
+    }
+}
+
+impl<'a> Record<&'a [u8]> {
+    /// Writes the AT line of `parts` in place of what is in `line`.
+    pub fn write(parts: &AtFields<'_>, line: &'a mut Vec<u8>) -> Record<&'a [u8]> {
+        line.clear();
+        let offsets = Offsets::write(parts, line);
+        Record::new(line, offsets)
     }
 }
 

@@ -25,6 +25,17 @@ impl<'a> Timestamp<'a> {
         (decimal::is_digits(whole) && fraction_fits).then_some(Timestamp { text })
     }
 
+    /// The time `ns` after 1970, with nine decimals, or none where they are zeros; `text` holds it then.
+    pub fn of_ns(ns: u64, text: &'a mut Vec<u8>) -> Timestamp<'a> {
+        text.clear();
+        write_number(ns / NANOS, 1, text);
+        if ns % NANOS > 0 {
+            text.push(b'.');
+            write_number(ns % NANOS, 9, text);
+        }
+        Timestamp { text }
+    }
+
     /// The client's bytes.
     pub fn text(&self) -> &'a [u8] {
         self.text

@@ -1,37 +1,46 @@
-//! The start of a server: its journal is read, its threads begin.
+//! The start of a server: its journal is read, its parts are made, its threads begin.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::flooder::Flood;
-use super::journaling::{Journaled, Journaling};
-use super::keeper::Keeper;
-use super::link::{Link, LinkSettings, Outlet};
-use super::neighbours::{Neighbour, Neighbours};
-use super::tally::Refusals;
-use super::turns::Turns;
-use super::worker::Worker;
-use super::{Desk, Server, Shared, Tallies, socket};
+use super::sweeps::{self, Sweeps};
+use super::tending::{Tended, Tending};
+use super::{Server, Threads};
+use crate::clock::Clock;
 use crate::config::{self, Config, HostPort, Settings};
-use crate::journal::{Journal, RealDisk, SyncMode};
+use crate::dialler::{Dialler, DiallerSettings};
+use crate::door::Manners;
+use crate::flood::{Flood, Flooder};
+use crate::journal::{Journal, RealDisk};
 use crate::limits::RESERVED_DESCRIPTORS;
-use crate::link::{Identity, KeyRing};
-use crate::logging::Sink;
-use crate::node::Node;
+use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
+use crate::logging::{Sink, Wire};
+use crate::node::{Bounds, NeighbourId, Node};
 use crate::places::{Places, pool::Pool};
+use crate::protocol::{Command, Record};
+use crate::tally::Tallies;
 use crate::thread;
+use crate::turn::Core;
+use crate::worker::{Desk, Entrance, Errands, Hall, Worker};
+
+/// The parts of a server before its threads begin.
+struct Parts {
+    core: Arc<Core>,
+    flooder: Flooder,
+    diallers: Vec<Dialler>,
+}
 
 impl Server {
     /// Starts the server at `index` of the config on listeners of its own, at least one.
     ///
     /// # Errors
-    /// The system has no room for a thread or a poller.
+    /// Its journal cannot be opened, or the system has no room for a thread or a poller.
     pub fn start(
         config: &Config,
         index: usize,
@@ -40,84 +49,90 @@ impl Server {
         keys: KeyRing,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
-        let own = &config.servers[index];
-        let settings = config.settings.clone();
+        let (clock, settings) = (Clock::start(), &config.settings);
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
-        let folder = config.data_path(own);
-        let keeps_first = folder.is_some() && settings.sync == SyncMode::Always;
-        let node = Node::new(&own.name, settings.max_ahead_ns)
-            .forgetting(settings.forget_after_s)
-            .holding(settings.max_clients);
-        let node = Arc::new(node.keeping_first(keeps_first));
-        let (journal, seen) = match folder {
-            Some(folder) => open_journal(&folder, &settings, &node)?,
-            None => (None, Vec::new()),
-        };
-        let incarnation = u64::from_be_bytes(socket::random()?);
-        let own = Identity { name: own.name.as_str().into(), incarnation, conf: config.digest() };
-        let (neighbours, links) = links(config, index, own, keys, &node, &sink)?;
-        seen.iter().for_each(|line| neighbours.recall(line));
-        let outlets = links.iter().map(|(outlet, _)| outlet.clone()).collect();
-        let turns: Arc<[Turns]> = (0..settings.workers).map(|_| Turns::default()).collect();
-        let (flood, flooder) =
-            Flood::start(outlets, node.clone(), turns.clone(), sink.clone(), settings.timing)?;
-        let refusals = Arc::new(Refusals::default());
-        let (keeper, keeper_thread) = Keeper::start(node.clone(), neighbours.clone(), refusals.clone())?;
-        let journaling = journal.clone().map(|journal| {
-            Journaling::start(Journaled { journal, node: node.clone(), neighbours: neighbours.clone() })
-        });
-        let journaling = journaling.transpose()?;
-        let shared = Arc::new(Shared {
-            max_connections: room_for(settings.max_connections),
-            desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
-            places: Pool::start(
-                places,
-                config.places.threads(),
-                config.places.queue,
-                config.places.total_timeout,
-            )?,
-            node,
-            settings,
-            neighbours,
-            listeners,
-            flood,
-            keeper,
-            journal,
+        let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
+        let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
+        let (errands, due) = Errands::new();
+        let sweeps = Sweeps::new(core.clone(), clock.now());
+        let sweeps = thread::spawn("keeper", move || sweeps::run(sweeps, &due, clock))?;
+        let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
+        let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
+        let hall = Arc::new(Hall::new(
+            core,
+            Entrance::new(listeners, room_for(settings.max_connections)),
+            (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
+            pool(config, places)?,
+            errands,
+            Manners::from(settings),
+            settings.write_timeout,
+            clock,
             sink,
-            open: AtomicUsize::new(0),
-            stopping: AtomicBool::new(false),
-            tallies: Tallies::default(),
-            refusals,
-            turns,
-        });
-        shared.desks[0].load.set_at_work(true);
-        let links = links
-            .into_iter()
-            .map(|(outlet, link)| Ok((outlet, thread::spawn(link.thread_name(), move || link.run())?)))
-            .collect::<io::Result<_>>()?;
+        ));
+        hall.desks[0].load.set_at_work(true);
+        let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
         let worker = |index| {
-            let worker = Worker::new(shared.clone(), index);
+            let worker = Worker::new(hall.clone(), index);
             thread::spawn(format!("worker-{index}"), move || worker.run())
         };
-        let workers = (0..shared.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        Ok(Server { shared, addresses, workers, flooder, keeper: keeper_thread, journaling, links })
+        let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
+        let threads = Threads { workers, flooder, sweeps, tending, links };
+        Ok(Server { hall, addresses, threads, stop_timeout: settings.stop_timeout })
     }
 }
 
-/// Opens a server's journal and learns what is in it; returns it with its lines about neighbours.
-#[expect(clippy::type_complexity, reason = "two things that only `start` takes apart")]
+fn start_dialler(dialler: Dialler) -> io::Result<(Arc<Outlet>, JoinHandle<()>)> {
+    let outlet = dialler.outlet();
+    Ok((outlet, thread::spawn(dialler.thread_name(), move || dialler.run())?))
+}
+
+/// Makes what turns work on, and what they send to. Its journal is read.
+fn parts(
+    config: &Config,
+    index: usize,
+    keys: KeyRing,
+    clock: Clock,
+    sink: &Arc<Sink>,
+) -> io::Result<Parts> {
+    let (own, settings) = (&config.servers[index], &config.settings);
+    let bounds = Bounds {
+        max_ahead_ns: settings.max_ahead_ns,
+        forget_after_s: settings.forget_after_s,
+        max_clients: settings.max_clients,
+    };
+    let node = Arc::new(Node::new(&own.name, bounds));
+    let neighbours = Arc::new(neighbours(config, index, keys)?);
+    let journal = match config.data_path(own) {
+        Some(folder) => Some(open_journal(&folder, settings, &node, &neighbours)?),
+        None => None,
+    };
+    let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
+    let outlets = diallers.iter().map(Dialler::outlet).collect();
+    let (flood, flooder) =
+        Flood::new(outlets, node.clone(), Wire::new(sink), settings.timing, clock.up());
+    let core = Core { node, journal, flood, neighbours, tallies: Tallies::default() };
+    Ok(Parts { core: Arc::new(core), flooder, diallers })
+}
+
+fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
+    let settings = &config.places;
+    Pool::start(places, settings.threads(), settings.queue, settings.total_timeout)
+}
+
+/// Opens a server's journal and learns what is in it.
 fn open_journal(
     folder: &Path,
     settings: &Settings,
     node: &Node,
-) -> io::Result<(Option<Arc<Journal>>, Vec<Vec<u8>>)> {
+    neighbours: &Neighbours,
+) -> io::Result<Arc<Journal>> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
     let (journal, replayed) = Journal::open(folder, settings.sync, Box::new(RealDisk), |line| {
         if line.starts_with(b"SEEN ") {
             seen.push(line.to_vec());
             return true;
         }
-        node.restore(line, &mut scratch)
+        restore(node, line, &mut scratch)
     })?;
     if replayed.bytes > 0 {
         let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
@@ -128,43 +143,64 @@ fn open_journal(
         seen.clear();
         log::warn!("the journal is damaged: {why}; neighbours are asked for everything");
     }
-    Ok((Some(Arc::new(journal.resting(settings.timing.compact_rest))), seen))
+    seen.iter().for_each(|line| neighbours.recall(line));
+    Ok(Arc::new(journal.resting(settings.timing.compact_rest)))
 }
 
-/// The links of a server and what it knows of its neighbours' addresses. Names are left to the
-/// links, because asking for one can take seconds.
-#[expect(clippy::type_complexity, reason = "two lists that only `start` takes apart")]
-fn links(
-    config: &Config,
-    index: usize,
-    identity: Identity,
-    keys: KeyRing,
-    node: &Arc<Node>,
-    sink: &Arc<Sink>,
-) -> io::Result<(Arc<Neighbours>, Vec<(Arc<Outlet>, Link)>)> {
+/// Learns an AT line that was kept; false if it is none.
+fn restore(node: &Node, line: &[u8], scratch: &mut Vec<u8>) -> bool {
+    let Ok(Command::At(fields)) = Command::parse(line) else { return false };
+    node.restore(&Record::write(&fields, scratch));
+    true
+}
+
+/// What this server knows of its neighbours before it has heard of them. Names are left to the diallers, because
+/// asking for one can take seconds.
+fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighbours> {
     let own = &config.servers[index];
-    let others: Vec<_> = own.neighbours.iter().map(|&other| &config.servers[other]).collect();
-    let known = others.iter().map(|other| Neighbour { name: other.name.clone(), plain: other.plain });
+    let incarnation = u64::from_be_bytes(keys::random()?);
+    let identity = Identity { name: own.name.as_str().into(), incarnation, conf: config.digest() };
+    let others = own.neighbours.iter().map(|&other| &config.servers[other]);
+    let known = others.clone().map(|other| Neighbour { name: other.name.clone(), kind: kind_of(other) });
     let Settings { forget_after_s, timing, .. } = &config.settings;
     let hold = Duration::from_secs(forget_after_s.unwrap_or(0));
-    let neighbours = Arc::new(Neighbours::new(identity, known.collect(), keys, hold, timing.heartbeat));
-    let mut links = Vec::with_capacity(others.len());
-    for (number, other) in (0..).zip(&others) {
-        if let Ok(ip) = other.address.host.parse() {
-            neighbours.update(number, &[SocketAddr::new(ip, other.address.port)]);
+    let neighbours = Neighbours::new(identity, known.collect(), keys, hold, timing.heartbeat);
+    for (number, other) in (0..).zip(others) {
+        if let Some(ip) = other.address.ip() {
+            neighbours.update(NeighbourId(number), &[SocketAddr::new(ip, other.address.port)]);
         }
-        let settings = LinkSettings {
+    }
+    Ok(neighbours)
+}
+
+fn kind_of(server: &config::Server) -> Kind {
+    if server.plain { Kind::Plain { refill: server.refill } } else { Kind::Herd }
+}
+
+/// The threads to come that dial the neighbours.
+fn diallers(
+    config: &Config,
+    index: usize,
+    node: &Arc<Node>,
+    neighbours: &Arc<Neighbours>,
+    clock: Clock,
+    sink: &Arc<Sink>,
+) -> io::Result<Vec<Dialler>> {
+    let own = &config.servers[index];
+    let others = (0..).zip(&own.neighbours).map(|(number, &other)| {
+        let other = &config.servers[other];
+        let settings = DiallerSettings {
+            id: NeighbourId(number),
             name: other.name.clone(),
             target: other.address.clone(),
             source: source(own).filter(|_| !other.plain),
-            plain: other.plain,
-            refill: other.refill,
+            kind: kind_of(other),
             write_timeout: config.settings.write_timeout,
             timing: config.settings.timing,
         };
-        links.push(Link::new(number, settings, node.clone(), neighbours.clone(), sink.clone())?);
-    }
-    Ok((neighbours, links))
+        Dialler::new(settings, node.clone(), neighbours.clone(), clock, sink)
+    });
+    others.collect()
 }
 
 /// The address that neighbours know a server by, as far as it can dial from it: where it listens,

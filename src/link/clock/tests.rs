@@ -49,10 +49,10 @@ fn what_may_be_the_way_alone_is_no_difference() {
 #[test]
 fn a_difference_is_told_once_until_it_is_gone() {
     let clocks = Clocks::new(at(900));
-    assert_eq!(clocks.measured(1, offset(-3_600), at(1)), Some(Change::Apart(offset(-3_600))));
-    assert_eq!(clocks.measured(1, offset(-3_601), at(2)), None);
-    assert_eq!(clocks.apart(), [(1, offset(-3_601))]);
-    assert_eq!(clocks.measured(1, offset(0), at(3)), Some(Change::Together));
+    assert_eq!(clocks.measured(NeighbourId(1), offset(-3_600), at(1)), Some(Change::Apart(offset(-3_600))));
+    assert_eq!(clocks.measured(NeighbourId(1), offset(-3_601), at(2)), None);
+    assert_eq!(clocks.apart(), [(NeighbourId(1), offset(-3_601))]);
+    assert_eq!(clocks.measured(NeighbourId(1), offset(0), at(3)), Some(Change::Together));
     assert_eq!(clocks.apart(), []);
 }
 
@@ -60,11 +60,11 @@ fn a_difference_is_told_once_until_it_is_gone() {
 fn the_slowest_clock_is_reckoned_with_until_what_it_stamped_is_forgotten() {
     let clocks = Clocks::new(at(900));
     assert_eq!(clocks.lead_s(at(0)), 0);
-    clocks.measured(0, offset(3_600), at(1));
+    clocks.measured(NeighbourId(0), offset(3_600), at(1));
     assert_eq!(clocks.lead_s(at(1)), 0, "one that is ahead makes nobody late");
-    clocks.measured(1, offset(-3_600), at(2));
+    clocks.measured(NeighbourId(1), offset(-3_600), at(2));
     assert_eq!(clocks.lead_s(at(2)), 3_600);
-    clocks.measured(1, offset(0), at(10));
+    clocks.measured(NeighbourId(1), offset(0), at(10));
     assert_eq!(clocks.lead_s(at(10)), 3_600, "it was set right, and its records are still there");
     assert_eq!(clocks.lead_s(at(902)), 3_600);
     assert_eq!(clocks.lead_s(at(903)), 0);
@@ -74,28 +74,28 @@ fn the_slowest_clock_is_reckoned_with_until_what_it_stamped_is_forgotten() {
 fn the_slowest_clock_is_known_beyond_its_neighbours_and_forgotten_with_its_age() {
     // A is an hour behind; B is its neighbour, C is B's, and A and C are neighbours of B alone.
     let (b, c) = (Clocks::new(at(5)), Clocks::new(at(5)));
-    b.measured(0, offset(-3_600), at(0));
+    b.measured(NeighbourId(0), offset(-3_600), at(0));
     // B and C each see the other behind a little, as ways are longer one way than the other.
     for clocks in [&b, &c] {
-        clocks.measured(1, Offset { least_ns: -SECOND_NS, most_ns: 10_000_000 }, at(0));
-        clocks.measured(0, if std::ptr::eq(clocks, &b) { offset(-3_600) } else { offset(0) }, at(0));
+        clocks.measured(NeighbourId(1), Offset { least_ns: -SECOND_NS, most_ns: 10_000_000 }, at(0));
+        clocks.measured(NeighbourId(0), if std::ptr::eq(clocks, &b) { offset(-3_600) } else { offset(0) }, at(0));
     }
     for now in 0..20 {
         let (behind_ms, age_ms) = b.slowest(at(now));
-        c.told(0, behind_ms, age_ms, u64::MAX, at(now));
+        c.told(NeighbourId(0), behind_ms, age_ms, u64::MAX, at(now));
         let (behind_ms, age_ms) = c.slowest(at(now));
-        b.told(1, behind_ms, age_ms, u64::MAX, at(now));
+        b.told(NeighbourId(1), behind_ms, age_ms, u64::MAX, at(now));
     }
     assert_eq!((b.lead_s(at(19)), c.lead_s(at(19))), (3_600, 3_600));
     // What goes in circles does not grow, whatever the ways cost.
     assert!(b.slowest(at(19)).0 <= HOUR_MS);
     // A is right again: what B and C still tell each other grows old, whichever says it.
-    b.measured(0, offset(0), at(20));
+    b.measured(NeighbourId(0), offset(0), at(20));
     for now in 20..=CLOCK_TOLD_S + 20 {
         let (behind_ms, age_ms) = b.slowest(at(now));
-        c.told(0, behind_ms, age_ms, u64::MAX, at(now));
+        c.told(NeighbourId(0), behind_ms, age_ms, u64::MAX, at(now));
         let (behind_ms, age_ms) = c.slowest(at(now));
-        b.told(1, behind_ms, age_ms, u64::MAX, at(now));
+        b.told(NeighbourId(1), behind_ms, age_ms, u64::MAX, at(now));
     }
     assert_eq!((b.slowest(at(CLOCK_TOLD_S + 20)).0, c.slowest(at(CLOCK_TOLD_S + 20)).0), (0, 0));
 }
@@ -104,19 +104,19 @@ fn the_slowest_clock_is_known_beyond_its_neighbours_and_forgotten_with_its_age()
 fn what_a_neighbour_says_is_of_its_own_clock() {
     let clocks = Clocks::new(at(900));
     // It is an hour ahead, so one that is an hour behind it is right.
-    clocks.measured(0, offset(3_600), at(0));
-    clocks.told(0, HOUR_MS, 0, u64::MAX, at(0));
+    clocks.measured(NeighbourId(0), offset(3_600), at(0));
+    clocks.told(NeighbourId(0), HOUR_MS, 0, u64::MAX, at(0));
     assert_eq!(clocks.slowest(at(1)).0, 0);
     // It is an hour behind, and another one an hour more.
-    clocks.measured(0, offset(-3_600), at(2));
+    clocks.measured(NeighbourId(0), offset(-3_600), at(2));
     assert!(clocks.slowest(at(2)).0 > 2 * HOUR_MS - 1_000);
     // What nobody can mean overflows nothing.
-    clocks.told(0, u64::MAX, u64::MAX, u64::MAX, at(3));
-    clocks.told(1, u64::MAX, 0, u64::MAX, at(3));
+    clocks.told(NeighbourId(0), u64::MAX, u64::MAX, u64::MAX, at(3));
+    clocks.told(NeighbourId(1), u64::MAX, 0, u64::MAX, at(3));
     let _ = clocks.lead_s(at(4));
     // No clock is behind by more than there is.
     let clocks = Clocks::new(at(900));
-    clocks.told(0, u64::MAX, 0, 2 * HOUR_MS, at(0));
+    clocks.told(NeighbourId(0), u64::MAX, 0, 2 * HOUR_MS, at(0));
     assert_eq!(clocks.lead_s(at(1)), 2 * 3_600);
 }
 

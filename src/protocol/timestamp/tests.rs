@@ -83,3 +83,22 @@ fn the_unit_of_a_time_far_ahead_is_guessed() {
     check("2147483647", "clock");
     check("99999999999999999999999999999999", "clock");
 }
+
+#[test]
+fn a_time_of_a_value_is_that_value() {
+    for (ns, expected) in [
+        (0, "0"),
+        (5, "0.000000005"),
+        (1_520_023_934_000_000_000, "1520023934"),
+        (1_520_023_934_918_963_997, "1520023934.918963997"),
+        (u64::MAX, "18446744073.709551615"),
+    ] {
+        let mut text = Vec::new();
+        let time = Timestamp::of_ns(ns, &mut text);
+        assert_eq!(time.text(), expected.as_bytes());
+        assert_eq!(Timestamp::parse(expected.as_bytes()), Some(time));
+        let mut difference = Vec::new();
+        time.write_difference(ns, &mut difference);
+        assert_eq!(difference, b"+0.000000000");
+    }
+}

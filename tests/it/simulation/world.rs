@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use fastrand::Rng;
-use herd::digest::Digest;
+use herd::store::digest::Digest;
 use herd::limits::{FORGET_SWEEP_S, Timing};
 use herd::link::{
     Clocks, Dialer, Due, Heard, Identity, Key, Listener, Mark, Meter, Offered, Outbox, Seen, Session,
     Standing, State, Steps,
 };
 use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
-use herd::protocol::link::{ClockReading, Nonce, Verb};
+use herd::protocol::neighbour::{ClockReading, Nonce, Word};
 use herd::store::{Store, Wanted};
 
 /// Virtual time, in µs.
@@ -506,7 +506,7 @@ impl World {
         }
         found.ask_time_at = now + Timing::default().heartbeat;
         let mut line = Vec::new();
-        Verb::Time(found.meter.say(now_ns, now, it.clocks.slowest(now))).write(&mut line);
+        Word::Time(found.meter.say(now_ns, now, it.clocks.slowest(now))).write(&mut line);
         self.offer(server, link, &line);
     }
 
@@ -526,7 +526,7 @@ impl World {
         let found = &mut self.servers[server].links[link];
         if compares && found.session.asks(state, now) {
             let mut line = Vec::new();
-            Verb::Ask.write(&mut line);
+            Word::Ask.write(&mut line);
             self.offer(server, link, &line);
         }
     }
@@ -764,29 +764,29 @@ impl World {
         let mut out = Vec::new();
         let mut link = self.conns[conn].link.take();
         let is_open = link.as_ref().map(Listener::is_open);
-        match (Verb::parse(line), is_open) {
-            (Some(Verb::Hello(end)), None) => {
+        match (Word::parse(line), is_open) {
+            (Some(Word::Hello(end)), None) => {
                 let (seen, count) = (it.seen.of(index, end.incarnation), it.node.store.count() as u64);
                 let had = Standing { seen, count, now_ns };
                 link = Some(Listener::welcome(&it.own, nonce, Some(index), &end, &self.keys, had, &mut out));
             }
-            (Some(Verb::Proof(proof)), Some(false)) => {
+            (Some(Word::Proof(proof)), Some(false)) => {
                 let link = link.as_mut().expect("it greeted");
                 link.prove(&proof, &it.own, &name(dialer), &self.keys).expect("it knows the secret");
             }
-            (Some(Verb::Time(reading)), Some(true)) => {
+            (Some(Word::Time(reading)), Some(true)) => {
                 let link = link.as_mut().expect("it greeted");
-                Verb::Time(self.hear_time(server, neighbour, &mut link.meter, &reading)).write(&mut out);
+                Word::Time(self.hear_time(server, neighbour, &mut link.meter, &reading)).write(&mut out);
             }
-            (Some(Verb::Mark(epoch)), Some(true)) => {
+            (Some(Word::Mark(epoch)), Some(true)) => {
                 let incarnation = link.as_ref().expect("it greeted").incarnation();
                 it.seen.note(index, incarnation, epoch);
-                Verb::Seen(epoch).write(&mut out);
+                Word::Seen(epoch).write(&mut out);
                 self.servers[server].journal.push(Kept::Seen(index, incarnation, epoch));
             }
-            (Some(Verb::Ask), Some(true)) => {
+            (Some(Word::Ask), Some(true)) => {
                 let digest = self.digest(server);
-                Verb::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut out);
+                Word::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(&mut out);
             }
             (None, Some(true)) => {
                 let incarnation = link.as_ref().expect("it greeted").incarnation();
@@ -814,7 +814,7 @@ impl World {
         if self.servers[server].links[link].conn != conn {
             return;
         }
-        if let Some(Verb::Time(reading)) = Verb::parse(line) {
+        if let Some(Word::Time(reading)) = Word::parse(line) {
             let mut meter = self.servers[server].links[link].meter;
             self.hear_time(server, link, &mut meter, &reading);
             self.servers[server].links[link].meter = meter;
@@ -831,9 +831,9 @@ impl World {
             let narrows = welcome.seen == 0 && welcome.count > 0 && own_count > 0;
             let (mut meter, echo_ns) = (found.meter, found.greeted_ns);
             let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns, ..ClockReading::default() };
-            Verb::Time(self.hear_time(server, link, &mut meter, &theirs)).write(&mut said);
+            Word::Time(self.hear_time(server, link, &mut meter, &theirs)).write(&mut said);
             if narrows {
-                Verb::Ask.write(&mut said);
+                Word::Ask.write(&mut said);
             }
             let found = &mut self.servers[server].links[link];
             (found.stage, found.meter) = (Stage::Narrowing, meter);

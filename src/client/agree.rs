@@ -1,0 +1,202 @@
+//! `herd --agree`: asks every server what it knows, as a number, and tells whether it is the same
+//! everywhere. It proves itself as a neighbour would.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::Patient;
+use crate::clock::posix_ns;
+use crate::config::{Config, Server};
+use crate::limits::{ANSWER_LINES_MAX, LINK_LINE_MAX, NOTE_MAX};
+use crate::link::{ASKER, Dialer, Identity, Keys, Offset, Welcome, keys};
+use crate::logging::{Escaped, count};
+use crate::net::socket;
+use crate::protocol::neighbour::Word;
+use crate::store::digest::Digest;
+use crate::thread;
+
+/// What every server of a herd knows, but for those of another make.
+pub struct Agreement {
+    servers: Vec<(String, io::Result<Answer>)>,
+}
+
+/// What one of them says.
+struct Answer {
+    digest: Digest,
+    /// What is wrong, in sentences: neighbours that are down or far behind, and what else it says.
+    notes: Vec<String>,
+}
+
+/// News that is not confirmed for so long, in ms, is worth a line: a mark goes out every second.
+const CONFIRMED_MS: u64 = 5_000;
+
+/// How long to wait before servers that differ are asked again.
+const REST: Duration = Duration::from_millis(200);
+
+impl Agreement {
+    /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
+    /// what proves to each that it may be asked.
+    pub fn find(config: &Config, keys: &[Keys], wait: Duration) -> Agreement {
+        let until = Instant::now() + wait;
+        loop {
+            let servers = ask_all(config, keys);
+            let agreement = Agreement { servers };
+            if agreement.is_whole() || Instant::now() >= until {
+                return agreement;
+            }
+            std::thread::sleep(REST.min(until.saturating_duration_since(Instant::now())));
+        }
+    }
+
+    /// Whether all answered, and the same.
+    pub fn is_whole(&self) -> bool {
+        let mut digests = self.servers.iter().map(|(_, answer)| Some(&answer.as_ref().ok()?.digest));
+        let Some(Some(first)) = digests.next() else { return false };
+        digests.all(|digest| digest == Some(first))
+    }
+}
+
+/// A line a server: its name, how many clients it knows, and the number for what it knows of them;
+/// below it a line for each thing that is wrong.
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.servers.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(6);
+        writeln!(f, "{:width$}  {:>10}  digest", "server", "clients")?;
+        for (name, answer) in &self.servers {
+            match answer {
+                Ok(Answer { digest, notes }) => {
+                    writeln!(f, "{name:width$}  {:>10}  {:016x}", digest.count, digest.total())?;
+                    notes.iter().try_for_each(|note| writeln!(f, "{:width$}  {note}", ""))?;
+                }
+                Err(why) => writeln!(f, "{name:width$}  {:>10}  {why}", "-")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks all at once, so that one that hangs costs its own time and nobody else's.
+fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> {
+    let asked: Vec<_> = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain).collect();
+    let (patience, conf) = (config.settings.timing.digest_wait, config.digest());
+    let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
+    std::thread::scope(|scope| {
+        for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
+            let asked = Asked { server, keys, conf, patience };
+            let started = thread::spawn_scoped(scope, "asker", move || *answer = ask(&asked));
+            // Without room for a thread it stays unasked, and says so.
+            drop(started);
+        }
+    });
+    asked.into_iter().map(|(server, _)| server.name.clone()).zip(answers).collect()
+}
+
+/// What it takes to ask one server.
+struct Asked<'a> {
+    server: &'a Server,
+    keys: &'a Keys,
+    /// The digest of the herd.conf it is asked by.
+    conf: u64,
+    /// How long it may take to answer.
+    patience: Duration,
+}
+
+fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
+    let mut last = io::Error::other("no address");
+    for address in asked.server.address.resolve()? {
+        match socket::dial(address, None, asked.patience) {
+            Ok(stream) => return converse(stream, asked).map_err(|why| explain(why, asked.patience)),
+            Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
+        }
+    }
+    Err(last)
+}
+
+/// In place of what the system says of a read that took too long.
+fn explain(why: io::Error, patience: Duration) -> io::Error {
+    match why.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            let why = format!("it accepts, and says nothing for {} s; does it hang?", patience.as_secs_f64());
+            io::Error::new(io::ErrorKind::TimedOut, why)
+        }
+        _ => why,
+    }
+}
+
+fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
+    let until = Instant::now() + asked.patience;
+    let mut reader = BufReader::new(Patient { stream: stream.try_clone()?, until });
+    let incarnation = u64::from_be_bytes(keys::random()?);
+    let own = Identity { name: ASKER.into(), incarnation, conf: asked.conf };
+    let mut said = Vec::new();
+    let dialer = Dialer::greet(&own, keys::random()?, &mut said);
+    let sent_ns = posix_ns();
+    stream.write_all(&said)?;
+    let welcome = line(&mut reader)?;
+    let heard_ns = posix_ns();
+    said.clear();
+    let opened = dialer.answer(&welcome, &own, &asked.server.name, asked.keys, &mut said);
+    let welcome = opened.map_err(|why| io::Error::other(why.reason()))?;
+    Word::Ask.write(&mut said);
+    stream.write_all(&said)?;
+    let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
+    for _ in 0..ANSWER_LINES_MAX {
+        let answer = line(&mut reader)?;
+        match Word::parse(&answer) {
+            Some(Word::Lag { name, is_up, clients, ms }) => notes.extend(lag(name, is_up, clients, ms)),
+            Some(Word::Note(note)) => notes.push(Escaped(&note[..note.len().min(NOTE_MAX)]).to_string()),
+            Some(Word::Digest { count, sums }) => {
+                let digest = Digest::from_hex(count, sums);
+                let digest =
+                    digest.ok_or_else(|| io::Error::other("its digest is of another version of herd"))?;
+                return Ok(Answer { digest, notes });
+            }
+            _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
+        }
+    }
+    Err(io::Error::other("it says more than any server has to say"))
+}
+
+/// What a server's greeting tells: another herd.conf than the one it is asked by, or another time.
+fn notes_of(welcome: &Welcome, conf: u64, sent_ns: u64, heard_ns: u64) -> Vec<String> {
+    let Some(theirs) = welcome.conf else { return Vec::new() };
+    let mut notes = Vec::new();
+    if theirs != conf {
+        notes.push(
+            "its herd.conf, as it was when it started, is not this one; compare them, and restart it if its \
+             file has been changed"
+                .to_owned(),
+        );
+    }
+    let offset = Offset::between(welcome.now_ns, sent_ns, heard_ns).filter(Offset::is_apart);
+    notes.extend(offset.map(|offset| format!("its clock is {offset}; set it by the network")));
+    notes
+}
+
+/// What is wrong with a neighbour, if anything is: news takes a moment to be confirmed.
+fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
+    if is_up && (clients == 0 || ms < CONFIRMED_MS) {
+        return None;
+    }
+    let (name, seconds) = (Escaped(name), ms as f64 / 1e3);
+    let down = if is_up { "" } else { "down, " };
+    let behind = match clients {
+        0 => "and lacks nothing".to_owned(),
+        _ => format!("behind with {} for {seconds:.1} s", count(clients, "client")),
+    };
+    Some(format!("{name}: {down}{behind}, as far as this server can tell"))
+}
+
+/// The next line without its newline.
+fn line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    reader.take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
+    match line.pop() {
+        Some(b'\n') => Ok(line),
+        _ => {
+            Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection; its log may say why"))
+        }
+    }
+}

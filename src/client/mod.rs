@@ -1,0 +1,10 @@
+//! A blocking client of a running herd: what `--agree` asks every server, and what `--check` asks whoever has a port.
+//! `run` calls it. It names sockets, as it is its own connection; it may touch the greeting, `protocol` and `net`.
+
+mod agree;
+mod patient;
+mod probe;
+
+pub use agree::Agreement;
+use patient::Patient;
+pub use probe::{Port, probe};

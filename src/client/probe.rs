@@ -1,0 +1,59 @@
+//! `herd --check`: whether a server could listen now, without listening, and who has its port if not.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::Patient;
+use crate::config::HostPort;
+use crate::limits::LINK_LINE_MAX;
+use crate::link::{ASKER, Dialer, Identity, keys};
+use crate::net::socket;
+use crate::protocol::neighbour::Word;
+
+/// What a server that starts would meet.
+#[derive(Debug)]
+pub enum Port {
+    Free,
+    /// This machine has no such address.
+    Elsewhere(io::Error),
+    /// Somebody listens there: the server itself, as far as the port tells, or not.
+    Taken {
+        by_itself: bool,
+        why: io::Error,
+    },
+    Refused(io::Error),
+}
+
+/// How long whoever has the port may take to say who it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tries the address of a server of this name.
+pub fn probe(at: &HostPort, name: &str) -> Port {
+    match socket::bind(at) {
+        Ok(()) => Port::Free,
+        Err(why) if socket::is_missing(&why) => Port::Elsewhere(why),
+        Err(why) if why.kind() == io::ErrorKind::AddrInUse => {
+            let addresses = at.resolve().unwrap_or_default();
+            let by_itself = addresses.into_iter().any(|address| answers_as(address, name).unwrap_or(false));
+            Port::Taken { by_itself, why }
+        }
+        Err(why) => Port::Refused(why),
+    }
+}
+
+/// Greets whoever listens there as one who asks would, and says whether the answer is this server's.
+fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
+    let mut stream = socket::dial(address, None, PATIENCE)?;
+    let until = Instant::now() + PATIENCE;
+    let incarnation = u64::from_be_bytes(keys::random()?);
+    // It goes no further than a greeting, so what herd.conf says does not matter.
+    let own = Identity { name: ASKER.into(), incarnation, conf: 0 };
+    let mut said = Vec::new();
+    Dialer::greet(&own, keys::random()?, &mut said);
+    stream.write_all(&said)?;
+    let mut line = Vec::new();
+    BufReader::new(Patient { stream, until }).take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
+    let line = line.strip_suffix(b"\n").unwrap_or(&line);
+    Ok(matches!(Word::parse(line), Some(Word::Welcome { end, .. }) if end.name == name.as_bytes()))
+}

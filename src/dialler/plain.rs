@@ -1,0 +1,61 @@
+//! The link to a plain neighbour: a connection per AT line, and none in between.
+
+use std::io::{self, Write};
+use std::net::{Shutdown, TcpStream};
+
+use super::{Dialler, Served};
+use crate::link::Kind;
+use crate::link::reader::Reader;
+
+impl Dialler {
+    /// Sends what is queued or missing, then whatever comes, until told to stop.
+    ///
+    /// # Errors
+    /// A try failed.
+    pub(super) fn serve_plain(&mut self) -> Result<(), Served> {
+        let link = self.link.clone();
+        let refills = link.outlet.kind() == Kind::Plain { refill: true };
+        link.outlet.open(None, 0, if refills { 0 } else { link.outlet.seen_epoch() });
+        // After a failure its try tells whether the neighbour is back, before anything is sent.
+        if self.health.is_failing() {
+            self.connect()?;
+        }
+        let mut reader = Reader::default();
+        loop {
+            while let Some(chunk) = reader.next(&link.outlet, &link.node.store) {
+                self.send_plain(&chunk.bytes)?;
+            }
+            if link.outlet.is_stopping() {
+                return Ok(());
+            }
+            self.wait(self.health.proven_in(self.clock.up()))?;
+            self.health.caught_up(self.clock.up());
+        }
+    }
+
+    fn send_plain(&mut self, lines: &[u8]) -> io::Result<()> {
+        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+            let stream = self.connect()?;
+            self.wire.at(self.clock.now().posix_ns);
+            self.wire.with_neighbour(self.link.outlet.name());
+            self.wire.flooded(line);
+            self.wire.commit();
+            self.write(&stream, line)?;
+            stream.shutdown(Shutdown::Write)?;
+            self.health.connected(self.clock.up());
+        }
+        Ok(())
+    }
+
+    fn write(&self, mut stream: &TcpStream, line: &[u8]) -> io::Result<()> {
+        let timeout = self.link.write_timeout;
+        stream.set_write_timeout(Some(timeout))?;
+        stream.write_all(line).map_err(|why| match why.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                let why = format!("it took nothing for {} s", timeout.as_secs_f64().ceil());
+                io::Error::new(io::ErrorKind::TimedOut, why)
+            }
+            _ => why,
+        })
+    }
+}

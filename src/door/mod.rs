@@ -1,0 +1,189 @@
+//! What is spoken by whoever dialled us. A door is a state machine over bytes: it takes what came in, puts into the
+//! turn what it learns and what it answers, and says what it waits for and until when.
+//! A worker's room opens one for each connection and calls it; it names no poller, socket, thread or clock, and
+//! takes the time as a value. It may touch the turn, the neighbours, the status and `protocol`.
+
+mod line;
+mod neighbour;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::config::Settings;
+use crate::logging::Wire;
+use crate::places::Lookup;
+use crate::status::Status;
+use crate::store::digest::Digest;
+use crate::turn::{Core, Turn};
+use line::LineDoor;
+
+/// The protocols there are: one a kind of listener.
+pub enum Door {
+    /// Lines of text: clients, and the links of neighbours.
+    Line(LineDoor),
+}
+
+/// What doors allow.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// Bytes of a client's line, without its newline.
+    pub max_line: usize,
+    /// Unsent bytes of a connection at which no further command of it is answered.
+    pub max_unsent: usize,
+    /// Clients that may be known, for the log; the node refuses more.
+    pub max_clients: usize,
+    /// Close after the first reply.
+    pub one_shot: bool,
+    /// How long a connection may be silent; None for ever.
+    pub idle_timeout: Option<Duration>,
+    /// What a dialler has for each part of its greeting.
+    pub greeting: Duration,
+}
+
+impl From<&Settings> for Manners {
+    fn from(settings: &Settings) -> Manners {
+        Manners {
+            max_line: settings.max_line,
+            max_unsent: settings.max_unsent,
+            max_clients: settings.max_clients,
+            one_shot: settings.one_shot,
+            idle_timeout: settings.idle_timeout,
+            greeting: settings.timing.greeting,
+        }
+    }
+}
+
+/// What a door is called with.
+pub struct Visit<'a> {
+    pub core: &'a Core,
+    pub manners: &'a Manners,
+    pub turn: &'a mut Turn,
+    pub now: Moment,
+    /// Bytes of its replies that the peer has not taken yet.
+    pub unsent: usize,
+}
+
+/// What a door has to be told before it goes on. The connection is not read meanwhile.
+#[derive(Debug, PartialEq)]
+pub enum Question {
+    /// What is near a client.
+    Places(Lookup),
+    /// What this server knows, for a neighbour that compares.
+    Digest,
+    /// All that it can say of itself.
+    Status,
+}
+
+/// The answer.
+pub enum Answer {
+    /// JSON.
+    Places(Arc<[u8]>),
+    Digest(Box<Digest>),
+    Status(Box<Status>),
+    /// There is too much to do.
+    None,
+}
+
+impl Door {
+    /// The door for a connection to the listener for lines.
+    pub fn open_line(address: SocketAddr, core: &Core, now: Moment) -> Door {
+        Door::Line(LineDoor::new(core.neighbours.peer(address.ip()), address, now.up))
+    }
+
+    /// Takes what came in.
+    pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
+        match self {
+            Door::Line(line) => line.read(visit, bytes),
+        }
+    }
+
+    /// The peer sends no more. What it sent is still answered.
+    pub fn end(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        match self {
+            Door::Line(line) => line.end(visit),
+        }
+    }
+
+    /// Goes on with what was kept while too much was unsent, or while it waited.
+    pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        match self {
+            Door::Line(line) => line.go_on(visit),
+        }
+    }
+
+    /// Takes the answer to its question. Then it can go on.
+    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
+        match self {
+            Door::Line(line) => line.answer(visit, answer),
+        }
+    }
+
+    /// Whether it takes more bytes now.
+    pub fn reads(&self) -> bool {
+        match self {
+            Door::Line(line) => line.reads(),
+        }
+    }
+
+    /// Whether it waits for the answer to a question.
+    pub fn waits(&self) -> bool {
+        match self {
+            Door::Line(line) => line.waits(),
+        }
+    }
+
+    /// Whether the peer is owed the answer that it waits for, even by a server that stops.
+    pub fn is_owed(&self) -> bool {
+        match self {
+            Door::Line(line) => line.is_owed(),
+        }
+    }
+
+    /// Whether it has kept something to go on with as soon as everything is sent.
+    pub fn is_stalled(&self) -> bool {
+        match self {
+            Door::Line(line) => line.is_stalled(),
+        }
+    }
+
+    /// Why the connection is to be closed once everything is sent; None while it is not.
+    pub fn closes(&self) -> Option<&'static str> {
+        match self {
+            Door::Line(line) => line.closes(),
+        }
+    }
+
+    /// When the connection is to be closed, and why, unless something happens; its last replies were taken at
+    /// `taken`.
+    pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
+        match self {
+            Door::Line(line) => line.deadline(manners, taken),
+        }
+    }
+
+    /// True once, when it has turned out that the connection is to outlast a silence.
+    pub fn take_lasting(&mut self) -> bool {
+        match self {
+            Door::Line(line) => line.take_lasting(),
+        }
+    }
+
+    /// Its time is up: counts what that is worth.
+    pub fn note_timeout(&self, core: &Core, why: &str, now: Duration) {
+        match self {
+            Door::Line(line) => line.note_timeout(core, why, now),
+        }
+    }
+
+    /// Has the log's next lines be about the peer.
+    pub fn show(&self, core: &Core, wire: &mut Wire) {
+        match self {
+            Door::Line(line) => line.show(core, wire),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

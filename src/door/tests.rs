@@ -1,0 +1,399 @@
+//! Unit tests: doors on byte strings, cut anywhere, in every order of what may happen to them.
+
+use super::*;
+use crate::limits::AT_LINE_MAX;
+use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
+use crate::node::{Bounds, NeighbourId, Node};
+use crate::protocol::Rule;
+
+const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
+const MANNERS: Manners = Manners {
+    max_line: 128,
+    max_unsent: 4_096,
+    max_clients: usize::MAX,
+    one_shot: false,
+    idle_timeout: Some(Duration::from_secs(3_600)),
+    greeting: Duration::from_secs(5),
+};
+const STRANGER: &str = "127.0.0.1:5";
+const HANDS: &str = "127.0.0.2:5";
+const PLAIN: &str = "127.0.0.3:5";
+
+/// A connection's door and all that it needs, without the connection.
+struct Visitor {
+    core: Core,
+    turn: Turn,
+    door: Door,
+    manners: Manners,
+    now: Moment,
+    unsent: usize,
+    said: String,
+}
+
+impl Visitor {
+    fn from(address: &str) -> Visitor {
+        let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
+        let list = [("Hands", Kind::Herd), ("Other", Kind::Plain { refill: false })];
+        let list = list.map(|(name, kind)| Neighbour { name: name.into(), kind }).into();
+        let beat = Duration::from_secs(5);
+        let neighbours = Neighbours::new(own, list, KeyRing::default(), Duration::ZERO, beat);
+        for (id, address) in [(0, HANDS), (1, PLAIN)] {
+            neighbours.update(NeighbourId(id), &[address.parse().expect("an address")]);
+        }
+        let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
+        let turn = Turn::new(&core, Wire::mute());
+        let door = Door::open_line(address.parse().expect("an address"), &core, NOW);
+        Visitor { core, turn, door, manners: MANNERS, now: NOW, unsent: 0, said: String::new() }
+    }
+
+    fn call(&mut self, call: impl FnOnce(&mut Door, &mut Visit<'_>) -> Option<Question>) -> Option<Question> {
+        let Visitor { core, turn, door, manners, now, unsent, .. } = self;
+        let mut visit = Visit { core, manners, turn, now: *now, unsent: *unsent };
+        let question = call(door, &mut visit);
+        turn.commit(core, *now);
+        self.said += &String::from_utf8_lossy(&std::mem::take(&mut self.turn.out));
+        question
+    }
+
+    fn read(&mut self, text: &str) -> Option<Question> {
+        self.call(|door, visit| door.read(visit, text.as_bytes()))
+    }
+
+    /// Says something, has questions answered until there is none, and returns what was said back.
+    fn say(&mut self, text: &str) -> String {
+        let mut question = self.read(text);
+        while let Some(asked) = question {
+            question = self.answer(&asked);
+        }
+        std::mem::take(&mut self.said)
+    }
+
+    fn answer(&mut self, asked: &Question) -> Option<Question> {
+        let answer = match asked {
+            Question::Places(_) => Answer::Places(b"{}"[..].into()),
+            Question::Digest => Answer::Digest(self.core.node.digest(0).into()),
+            Question::Status => Answer::Status(Status::of(&self.core, self.now).into()),
+        };
+        self.call(|door, visit| {
+            door.answer(visit, &answer);
+            door.go_on(visit)
+        })
+    }
+
+    fn end(&mut self) -> Option<Question> {
+        self.call(|door, visit| door.end(visit))
+    }
+
+    fn deadline(&self) -> Option<(Duration, &'static str)> {
+        self.door.deadline(&self.manners, Duration::ZERO)
+    }
+
+    fn count(&self, rule: Rule) -> bool {
+        self.core.tallies.refusals.to_string().contains(rule.words())
+    }
+}
+
+const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
+const AT_KIWI: &str =
+    "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
+const HELLO: &str = "HERD 1 Hands 0000000000000007 00000000000000000000000000000002 0000000000000003\n";
+
+#[test]
+fn a_report_and_a_query_are_answered_to_the_byte() {
+    let mut visitor = Visitor::from(STRANGER);
+    assert_eq!(visitor.say(KIWI), AT_KIWI);
+    let asked = visitor.read("WHATSAT kiwi.cs.ucla.edu 10 5\n").expect("a question");
+    let lookup = Lookup { latitude_deg: 34.06893, longitude_deg: -118.445127, radius_m: 10_000.0, bound: 5 };
+    assert_eq!(asked, Question::Places(lookup));
+    assert!(visitor.door.waits() && visitor.door.is_owed() && !visitor.door.reads());
+    assert_eq!(visitor.answer(&asked), None);
+    assert_eq!(visitor.said, format!("{AT_KIWI}{{}}\n\n"));
+}
+
+#[test]
+fn invalid_commands_come_back_as_they_came() {
+    let check = |text: &str, rule: Rule| {
+        let mut visitor = Visitor::from(STRANGER);
+        let line = text.strip_suffix('\r').unwrap_or(text);
+        assert_eq!(visitor.say(&format!("{text}\n")), format!("? {line}\n"));
+        assert!(visitor.count(rule), "{text}: {}", visitor.core.tallies.refusals);
+    };
+    check("  hello\t world  ", Rule::Keyword);
+    check("hello\r", Rule::Keyword);
+    check("WHATSAT nobody 10 5", Rule::UnknownClient);
+    check("AT Goloman +0.1 kiwi +1+1 1", Rule::NotANeighbour);
+    check("AT", Rule::AtFields);
+    check("MARK 5", Rule::NotOnALink);
+}
+
+#[test]
+fn at_lines_of_neighbours_are_learned_in_silence() {
+    let check = |address: &str, text: &str, is_whole: bool, is_news: bool| {
+        let mut visitor = Visitor::from(address);
+        let newline = if is_whole { "\n" } else { "" };
+        assert_eq!(visitor.say(&format!("{text}{newline}")), "", "{text}");
+        assert_eq!(visitor.end(), None);
+        assert_eq!((visitor.core.node.store.count() == 1, &*visitor.said), (is_news, ""), "{text}");
+        visitor.core.tallies
+    };
+    check(HANDS, "AT Hands +0.1 a +1+1 12", true, true);
+    assert_eq!(check(HANDS, "AT Hands +0.1 a +1+1 13", false, false).cut.total(), 1);
+    check(PLAIN, "AT Hands +0.1 a +1+1 14", false, true);
+    assert_eq!(check(HANDS, "AT Hands +0.1 a +1+1 nan", true, false).dropped.total(), 1);
+    assert_eq!(check(HANDS, "AT Hands +0.1 a +1+1 n", false, false).cut.total(), 1);
+    check(HANDS, "  ", true, false);
+    check(HANDS, "AT  Hands\t+0.1 b +1+1 1", true, true);
+}
+
+#[test]
+fn a_time_in_milliseconds_is_noticed_and_a_right_one_is_not() {
+    for (time, expected) in
+        [("1520023934.918963997", 0), ("1520027535", 0), ("1520023934918", 1), ("2147483647", 1)]
+    {
+        let mut visitor = Visitor::from(STRANGER);
+        assert!(visitor.say(&format!("IAMAT a +1+1 {time}\n")).starts_with("AT "));
+        // By a clock of before herd was written, which can accuse nobody, it is counted apart.
+        let tallies = &visitor.core.tallies;
+        assert_eq!((tallies.far_ahead.total(), tallies.suspect.total()), (0, expected), "{time}");
+        visitor.now.posix_ns = 1_700_000_000_000_000_000;
+        let _ = visitor.say(&format!("IAMAT b +1+1 {time}\n"));
+        assert_eq!(visitor.core.tallies.far_ahead.total(), expected, "{time}");
+    }
+}
+
+#[test]
+fn a_line_longer_than_any_record_hides_none_of_those_behind_it() {
+    let mut visitor = Visitor::from(HANDS);
+    let long = format!("AT Hands +1 {} +1+1 1\n", "x".repeat(AT_LINE_MAX));
+    assert_eq!(visitor.say(&format!("{long}AT Hands +1 b +1+1 1\n")), "");
+    assert_eq!((visitor.core.tallies.dropped.total(), visitor.core.node.store.count()), (1, 1));
+    let record = format!("AT Hands +1 {} +1+1 1\n", "x".repeat(1_000));
+    assert_eq!(visitor.say(&record), "", "longer than a client's may be");
+    assert_eq!(visitor.core.node.store.count(), 2);
+    let mut stranger = Visitor::from(STRANGER);
+    let long = "x".repeat(200);
+    assert_eq!(stranger.say(&format!("{long}\nhello\n")), format!("? {}\n", &long[..128]));
+    assert!(stranger.door.closes().is_some());
+}
+
+/// What a neighbour and a client say in good order, and bytes that mean nothing.
+fn conversations() -> Vec<(&'static str, String)> {
+    let long = "x".repeat(200);
+    vec![
+        (STRANGER, format!("{KIWI}hello\r\n\nWHATSAT kiwi.cs.ucla.edu 1 1\nWHATSAT nobody 1 1\n{KIWI}rest")),
+        (STRANGER, format!("{KIWI}GET / HTTP/1.1\r\n{KIWI}")),
+        (STRANGER, format!("{KIWI}{long}\n{KIWI}")),
+        (STRANGER, format!("{HELLO}PROOF -\n")),
+        (
+            HANDS,
+            format!(
+                "{HELLO}PROOF -\nAT Hands +1 a +1+1 1\nMARK 1\nASK\nTIME 1 0 0 0 0\nMARK 2\nASK\nASK\nAT x\nAT Hands \
+                 +1 b +1+1 2\nIAMAT c +1+1 1\nWHATSAT a 1 1\nAT Hands +1 d +1+1 1"
+            ),
+        ),
+        (HANDS, format!("AT Hands +1 {long} +1+1 1\nAT Hands +1 b +1+1 1\nMARK 1\n")),
+        (HANDS, format!("{HELLO}MARK 1\nPROOF -\n")),
+        (PLAIN, "AT Hands +0.1 a +1+1 14".into()),
+    ]
+}
+
+/// What a conversation comes to: what was said, what is known, whether it is to close.
+fn outcome(mut visitor: Visitor) -> (String, Vec<u8>, Option<&'static str>) {
+    let mut question = visitor.end();
+    while let Some(asked) = question {
+        question = visitor.answer(&asked);
+    }
+    let (mut known, mut walk) = (Vec::new(), crate::store::Walk::all());
+    while walk.step(&visitor.core.node.store, &mut known) {}
+    let mut lines: Vec<_> = known.split_inclusive(|&byte| byte == b'\n').collect();
+    lines.sort();
+    // Every greeting has a nonce of its own.
+    let said = visitor.said.lines().filter(|line| !line.starts_with("HERD "));
+    (said.collect::<Vec<_>>().join("\n"), lines.concat(), visitor.door.closes())
+}
+
+#[test]
+fn whatever_the_cut_the_conversation_comes_to_the_same() {
+    for (address, text) in conversations() {
+        let mut whole = Visitor::from(address);
+        whole.said = whole.say(&text);
+        let expected = outcome(whole);
+        for cut in 0..=text.len() {
+            let mut visitor = Visitor::from(address);
+            let (begin, rest) = text.split_at(cut);
+            let said = visitor.say(begin) + &visitor.say(rest);
+            visitor.said = said;
+            assert_eq!(outcome(visitor), expected, "cut at {cut}: {text:?}");
+        }
+        let mut visitor = Visitor::from(address);
+        visitor.said = text.split_inclusive(|_| true).map(|byte| visitor.say(byte)).collect();
+        assert_eq!(outcome(visitor), expected, "byte by byte: {text:?}");
+    }
+}
+
+#[test]
+fn questions_without_end_are_answered_one_after_another_and_a_refused_one_is_passed_over() {
+    let mut visitor = Visitor::from(HANDS);
+    let _ = visitor.say(&format!("{HELLO}PROOF -\n"));
+    let mut question = visitor.read(&"ASK\n".repeat(1_000));
+    let mut refused = 0;
+    while question.is_some() {
+        refused += 1;
+        question = visitor.call(|door, visit| {
+            door.answer(visit, &Answer::None);
+            door.go_on(visit)
+        });
+    }
+    assert_eq!((refused, &*visitor.said), (1_000, ""));
+    assert!(visitor.door.reads() && visitor.say("ASK\n").starts_with("DIGEST 0 "));
+}
+
+#[test]
+fn a_greeting_has_its_time_however_slowly_it_is_spoken_and_a_link_may_be_silent() {
+    let mut visitor = Visitor::from(HANDS);
+    let idle = visitor.deadline().expect("one");
+    assert_eq!(idle, (NOW.up + Duration::from_secs(3_600), "idle"));
+    let _ = visitor.say(HELLO);
+    let until = visitor.deadline().expect("one");
+    assert_eq!(until.0, NOW.up + MANNERS.greeting);
+    visitor.now.up += Duration::from_secs(4);
+    let _ = visitor.say("PRO");
+    assert_eq!(visitor.deadline(), Some(until));
+    let _ = visitor.say("OF -\n");
+    assert_eq!(visitor.deadline(), None);
+    assert!(visitor.door.take_lasting() && !visitor.door.take_lasting());
+}
+
+// --- a model: whatever happens in whatever order, what holds of a door holds
+
+/// What may happen to a door.
+#[derive(Clone, Copy, Debug)]
+enum Happens {
+    Report,
+    Query,
+    Greeting,
+    Proof,
+    Ask,
+    Half,
+    Answered,
+    Refused,
+    /// The peer takes no more replies, and then it has taken all.
+    Full,
+    Sent,
+    End,
+}
+
+const ALL: [Happens; 11] = [
+    Happens::Report,
+    Happens::Query,
+    Happens::Greeting,
+    Happens::Proof,
+    Happens::Ask,
+    Happens::Half,
+    Happens::Answered,
+    Happens::Refused,
+    Happens::Full,
+    Happens::Sent,
+    Happens::End,
+];
+
+/// What a door must come to, in the plainest words: how many lines it has taken and not answered.
+#[derive(Default)]
+struct Model {
+    /// What it asked and was not told.
+    asked: Option<Question>,
+    ended: bool,
+    /// Replies to reports and queries that are owed.
+    owed: usize,
+}
+
+impl Model {
+    fn step(&mut self, visitor: &mut Visitor, happens: Happens) {
+        // A room reads only while the door does, and nothing is unsent.
+        let may_read = visitor.door.reads() && visitor.unsent == 0 && !self.ended;
+        let mut read = |visitor: &mut Visitor, text: &str| {
+            if may_read {
+                self.owed += text.matches("IAMAT").count() + text.matches("WHATSAT").count();
+                self.asked = visitor.read(text).or(self.asked.take());
+            }
+        };
+        match happens {
+            Happens::Report => read(visitor, "IAMAT a +1+1 1\nIAMAT a +1+1 2\n"),
+            Happens::Query => read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
+            Happens::Greeting => read(visitor, HELLO),
+            Happens::Proof => read(visitor, "PROOF -\n"),
+            Happens::Ask => read(visitor, "ASK\nASK\nIAMAT a +1+1 3\n"),
+            Happens::Half => read(visitor, "IAMAT b +1+1 1"),
+            Happens::Answered => {
+                if let Some(asked) = self.asked.take() {
+                    self.asked = visitor.answer(&asked);
+                }
+            }
+            Happens::Refused => {
+                // Places are never refused: their pool answers in their stead.
+                if let Some(Question::Digest | Question::Status) = self.asked {
+                    self.asked = visitor.call(|door, visit| {
+                        door.answer(visit, &Answer::None);
+                        door.go_on(visit)
+                    });
+                }
+            }
+            Happens::Full => visitor.unsent = MANNERS.max_unsent,
+            Happens::Sent => {
+                visitor.unsent = 0;
+                if visitor.door.is_stalled() {
+                    self.asked = visitor.call(|door, visit| door.go_on(visit)).or(self.asked.take());
+                }
+            }
+            Happens::End if may_read => {
+                self.ended = true;
+                self.asked = visitor.end().or(self.asked.take());
+            }
+            Happens::End => {}
+        }
+    }
+
+    fn check(&self, visitor: &Visitor, history: &[Happens]) {
+        let door = &visitor.door;
+        assert_eq!(door.waits(), self.asked.is_some(), "{history:?}");
+        assert!(!(door.waits() && door.reads()), "{history:?}");
+        assert!(door.closes().is_none() || (!door.reads() && !door.waits()), "{history:?}");
+        let replies = visitor.said.lines().filter(|line| line.starts_with("AT ") || line.starts_with("? "));
+        assert!(replies.count() <= self.owed + 8, "{history:?}: {}", visitor.said);
+        let is_idle = door.reads() && !door.is_stalled();
+        assert!(is_idle || door.waits() || door.closes().is_some() || visitor.unsent > 0, "{history:?}");
+    }
+}
+
+/// Every history of up to so many events.
+fn explore(depth: usize, history: &mut Vec<Happens>) {
+    let (mut visitor, mut model) = (Visitor::from(HANDS), Model::default());
+    let _ = visitor.say("IAMAT a +1+1 0\n");
+    for &happens in history.iter() {
+        model.step(&mut visitor, happens);
+        model.check(&visitor, history);
+    }
+    // In the end, told everything, it has answered everything or is about to close.
+    model.step(&mut visitor, Happens::Sent);
+    while model.asked.is_some() {
+        model.step(&mut visitor, Happens::Answered);
+        model.step(&mut visitor, Happens::Sent);
+    }
+    model.step(&mut visitor, Happens::End);
+    while model.asked.is_some() {
+        model.step(&mut visitor, Happens::Answered);
+    }
+    assert!(visitor.door.closes().is_some(), "{history:?}");
+    if history.len() < depth {
+        for happens in ALL {
+            history.push(happens);
+            explore(depth, history);
+            history.pop();
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_no_door_stands_still() {
+    explore(4, &mut Vec::new());
+}

@@ -1,0 +1,116 @@
+//! The flooder: takes batches and marks from the channel and sends them. The server gives it a thread.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::marker::Marker;
+use super::message::Message;
+use super::newest::newest_by_source;
+use crate::clock::{Clock, Moment};
+use crate::limits::FLOOD_DRAIN_BYTES;
+use crate::link::{Mark, Outlet};
+use crate::logging::Wire;
+use crate::node::News;
+
+/// What sending takes; whoever holds its lock sends.
+pub struct FloodSender {
+    pub links: Vec<Arc<Outlet>>,
+    pub wire: Wire,
+}
+
+impl FloodSender {
+    /// Hands the newest record of each client to every link but the one it came from.
+    pub fn send(&mut self, drained: &[News], now_ns: u64) {
+        self.wire.at(now_ns);
+        for (from, lines) in newest_by_source(drained) {
+            self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));
+        }
+        self.wire.commit();
+    }
+}
+
+/// The receiving end of the flood.
+pub struct Flooder {
+    batches: Receiver<Message>,
+    sender: Arc<Mutex<FloodSender>>,
+    marker: Marker,
+}
+
+impl Flooder {
+    pub fn new(batches: Receiver<Message>, sender: Arc<Mutex<FloodSender>>, marker: Marker) -> Flooder {
+        Flooder { batches, sender, marker }
+    }
+
+    /// The thread: ends at the stop message, after all that was sent before it.
+    pub fn run(mut self, clock: Clock) {
+        loop {
+            let next = match self.batches.recv_deadline(clock.instant(self.due())) {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if !self.take(next, clock.now()) {
+                return;
+            }
+        }
+    }
+
+    /// When to go on at the latest, should no batch come before.
+    pub fn due(&self) -> Duration {
+        self.marker.due()
+    }
+
+    /// Goes on with what is in the channel, without waiting; false at the stop message.
+    pub fn go_on(&mut self, now: Moment) -> bool {
+        let next = self.batches.try_recv().ok();
+        self.take(next, now)
+    }
+
+    /// Takes the next message, if there is one, and looks for a mark that is due.
+    fn take(&mut self, next: Option<Message>, now: Moment) -> bool {
+        let next = match next {
+            Some(Message::News(first)) => self.flood(first, now),
+            other => other,
+        };
+        match next {
+            Some(Message::Mark(mark)) => self.mark(mark),
+            Some(Message::Stop) => return false,
+            // What ends a drain is never news.
+            Some(Message::News(_)) | None => {}
+        }
+        if let Some(mark) = self.marker.look(now.up) {
+            self.mark(mark);
+        }
+        true
+    }
+
+    /// Joins what has gathered behind a batch and sends it; returns what came after it.
+    fn flood(&self, first: News, now: Moment) -> Option<Message> {
+        let mut bytes = first.lines.len();
+        let mut drained = vec![first];
+        let mut next = None;
+        while bytes < FLOOD_DRAIN_BYTES && next.is_none() {
+            match self.batches.try_recv() {
+                Ok(Message::News(news)) => {
+                    bytes += news.lines.len();
+                    drained.push(news);
+                }
+                Ok(other) => next = Some(other),
+                Err(_) => break,
+            }
+        }
+        self.sender().send(&drained, now.posix_ns);
+        next
+    }
+
+    fn mark(&self, mark: Mark) {
+        self.sender().links.iter().for_each(|link| link.mark(mark));
+        log::debug!("epoch {} is on its way to all links", mark.epoch);
+    }
+
+    fn sender(&self) -> MutexGuard<'_, FloodSender> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,11 @@
+//! What is in the flood's channel, in the order in which it goes out.
+
+use crate::link::Mark;
+use crate::node::News;
+
+pub enum Message {
+    News(News),
+    /// All news of this epoch came before it.
+    Mark(Mark),
+    Stop,
+}

@@ -1,0 +1,106 @@
+//! The flood: news goes to every link but the one it came from.
+//! Turns put news on its way; the flooder thread joins what has gathered, keeps the newest record of each client
+//! and hands it to the links' outlets, and marks behind it. While that thread is idle a turn sends a small batch
+//! itself: that spares an update the wait for another thread at every server on its way.
+//! It may touch the node's store and the links' outlets; it has a thread only where `Flooder::run` is called.
+
+mod flooder;
+mod marker;
+mod message;
+mod newest;
+mod turns;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+
+pub use flooder::Flooder;
+use flooder::FloodSender;
+use marker::Marker;
+use message::Message;
+pub use turns::{TurnCount, Turns};
+
+use crate::clock::Moment;
+use crate::limits::{FLOOD_BATCHES, FLOOD_SMALL_BYTES, Timing};
+use crate::link::Outlet;
+use crate::logging::Wire;
+use crate::node::{NeighbourId, News, Node};
+
+/// The turns' end of the flood.
+pub struct Flood {
+    /// Bounded: when it is full the batch is dropped and every link is marked behind, so that it
+    /// reads the store instead. Nobody waits here.
+    channel: Sender<Message>,
+    sender: Arc<Mutex<FloodSender>>,
+    links: Vec<Arc<Outlet>>,
+    /// Whose turns a mark waits for.
+    pub turns: Arc<Turns>,
+}
+
+impl Flood {
+    /// The two ends of a flood to these links. It stands still until the flooder's thread runs, or somebody else
+    /// has it go on.
+    pub fn new(
+        links: Vec<Arc<Outlet>>,
+        node: Arc<Node>,
+        wire: Wire,
+        timing: Timing,
+        now: Duration,
+    ) -> (Flood, Flooder) {
+        Flood::with_room(FLOOD_BATCHES, links, node, wire, timing, now)
+    }
+
+    /// The same with room for so many batches.
+    pub fn with_room(
+        batches: usize,
+        links: Vec<Arc<Outlet>>,
+        node: Arc<Node>,
+        wire: Wire,
+        timing: Timing,
+        now: Duration,
+    ) -> (Flood, Flooder) {
+        let (channel, batches) = bounded(batches);
+        let turns = Arc::new(Turns::default());
+        let sender = Arc::new(Mutex::new(FloodSender { links: links.clone(), wire }));
+        let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
+        let flooder = Flooder::new(batches, sender.clone(), marker);
+        (Flood { channel, sender, links, turns }, flooder)
+    }
+
+    /// The links there are.
+    pub fn links(&self) -> &[Arc<Outlet>] {
+        &self.links
+    }
+
+    /// A neighbour has dialled and proven itself.
+    pub fn call(&self, neighbour: NeighbourId) {
+        self.links.iter().filter(|link| link.id() == neighbour).for_each(|link| link.call());
+    }
+
+    /// Puts news on its way, and returns what the next may be put into. Never blocks.
+    pub fn send(&self, mut news: News, now: Moment) -> News {
+        if self.links.is_empty() {
+            news.clear();
+            return news;
+        }
+        if news.lines.len() <= FLOOD_SMALL_BYTES
+            && self.channel.is_empty()
+            && let Ok(mut sender) = self.sender.try_lock()
+        {
+            sender.send(std::slice::from_ref(&news), now.posix_ns);
+            news.clear();
+            return news;
+        }
+        if let Err(TrySendError::Full(_)) = self.channel.try_send(Message::News(news)) {
+            self.links.iter().for_each(|link| link.mark_behind());
+        }
+        News::default()
+    }
+
+    /// Ends the flooder after what is in the channel. Blocks while the channel is full.
+    pub fn stop(&self) {
+        // It fails only when the flooder has ended already.
+        let _ = self.channel.send(Message::Stop);
+    }
+}

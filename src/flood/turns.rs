@@ -1,0 +1,72 @@
+//! Counts the turns of each thread that learns, so that the marker can tell when what was in hand has left it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The turns of all threads that learn: each joins once.
+#[derive(Default)]
+pub struct Turns(Mutex<Vec<Arc<TurnCount>>>);
+
+/// The turns of one thread. Odd while a turn is under way.
+#[derive(Default)]
+pub struct TurnCount(AtomicU64);
+
+impl Turns {
+    /// A thread that learns begins. What it learns from now on is waited for.
+    pub fn join(&self) -> Arc<TurnCount> {
+        let count = Arc::new(TurnCount::default());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(count.clone());
+        count
+    }
+
+    /// The turns that are under way now.
+    pub fn under_way(&self) -> Vec<(Arc<TurnCount>, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().filter_map(|count| Some((count.clone(), count.current()?))).collect()
+    }
+}
+
+impl TurnCount {
+    pub fn begin(&self) {
+        self.0.fetch_or(1, Ordering::SeqCst);
+    }
+
+    /// Ends the turn, if one is under way.
+    pub fn end(&self) {
+        let count = self.0.load(Ordering::SeqCst);
+        self.0.store(count + (count & 1), Ordering::SeqCst);
+    }
+
+    /// The turn that is under way, if any.
+    fn current(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::SeqCst)).filter(|count| count & 1 == 1)
+    }
+
+    /// Whether a turn that was under way is over.
+    pub fn is_past(&self, turn: u64) -> bool {
+        self.0.load(Ordering::SeqCst) != turn
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_under_way_until_it_ends() {
+        let turns = Turns::default();
+        let (first, second) = (turns.join(), turns.join());
+        first.end();
+        assert!(turns.under_way().is_empty());
+        first.begin();
+        let under_way = turns.under_way();
+        let [(count, turn)] = &under_way[..] else { panic!("{}", under_way.len()) };
+        assert!(!count.is_past(*turn));
+        second.begin();
+        assert_eq!(turns.under_way().len(), 2);
+        first.end();
+        assert!(count.is_past(*turn) && turns.under_way().len() == 1);
+        first.begin();
+        assert!(count.is_past(*turn) && turns.under_way().len() == 2, "another turn");
+    }
+}

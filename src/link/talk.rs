@@ -1,0 +1,493 @@
+//! The dialling end of one connection of a link, from the greeting to the end: bytes in, lines out, and when to
+//! look again. A dialler's thread moves it, and so does the simulation; it has no thread and no clock.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memchr::memchr;
+
+use super::keys;
+use super::reader::{Chunk, Reader};
+use super::{Denied, Dialer, Heard, Link, Meter, Progress, Session, Welcome};
+use crate::clock::Moment;
+use crate::limits::{LINK_LINE_MAX, LINK_LOOK_MS, LINK_READ_BYTES, MAX_LINE_MIN};
+use crate::logging::{Escaped, Wire};
+use crate::net::Stream;
+use crate::net::stream::is_retry;
+use crate::protocol::line::Fields;
+use crate::protocol::neighbour::{ClockReading, Word};
+use crate::store::digest::Digest;
+
+/// A connection to a neighbour. Times are since the start of the process's clock.
+pub struct Talk {
+    link: Arc<Link>,
+    stream: Arc<dyn Stream>,
+    /// Where it leads to.
+    peer: Option<SocketAddr>,
+    phase: Phase,
+    /// What the neighbour said and has not ended.
+    input: Vec<u8>,
+    /// What the stream has not taken yet; `sent` bytes of it are gone.
+    output: Vec<u8>,
+    sent: usize,
+    /// When it is too late for the stream to take something, and how long it had; None while nothing is unsent.
+    stalls: Option<(Duration, Duration)>,
+    reader: Reader,
+    /// Nothing is left to be sent: what comes next is sent as it comes.
+    is_caught_up: bool,
+    session: Session,
+    meter: Meter,
+    /// Which of the neighbour's starts is at the other end.
+    incarnation: u64,
+    /// When the neighbour's clock is asked next, if it tells.
+    ask_time_at: Option<Duration>,
+    /// The last thing it said was that it refuses this.
+    last_refused: Option<Vec<u8>>,
+}
+
+enum Phase {
+    /// We said who we are; its answer is awaited.
+    Greeting { dialer: Dialer, sent_ns: u64, until: Duration },
+    /// It refuses us, and may say why in its next line.
+    Refused { until: Duration },
+    /// It knows a good deal, but not from this start of ours: its digest is awaited, to find the parts that it
+    /// lacks. Without an answer it gets everything.
+    Narrowing { until: Duration },
+    Open,
+}
+
+/// Why a connection of a link ended, or could not be had.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// This server stops, and all is sent.
+    Stopped,
+    /// The other end is not who it should be, or refuses us, or cannot be dialled at all.
+    Refused(String),
+    /// The other end closed it, be it with bytes on their way, which resets it.
+    Closed(String),
+    /// The other end took or said nothing for too long.
+    Stalled(String),
+    Failed(String),
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(why: std::io::Error) -> Ended {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, Other, TimedOut, UnexpectedEof};
+        match why.kind() {
+            Other => Ended::Refused(why.to_string()),
+            BrokenPipe | ConnectionReset | UnexpectedEof => Ended::Closed(why.to_string()),
+            TimedOut => Ended::Stalled(why.to_string()),
+            _ => Ended::Failed(why.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Ended::Stopped => "this server stops",
+            Ended::Refused(why) | Ended::Closed(why) | Ended::Stalled(why) | Ended::Failed(why) => why,
+        })
+    }
+}
+
+impl Talk {
+    /// Says who we are on a stream that is connected to the neighbour.
+    ///
+    /// # Errors
+    /// This machine has no random bytes to greet with.
+    pub fn begin(
+        link: Arc<Link>,
+        stream: Arc<dyn Stream>,
+        peer: Option<SocketAddr>,
+        now: Moment,
+    ) -> Result<Talk, Ended> {
+        let mut output = Vec::new();
+        let dialer = Dialer::greet(&link.neighbours.own, keys::random()?, &mut output);
+        let until = now.up + link.timing.greeting;
+        let session = Session::new(link.timing, now.up);
+        Ok(Talk {
+            stream,
+            peer,
+            phase: Phase::Greeting { dialer, sent_ns: now.posix_ns, until },
+            input: Vec::new(),
+            output,
+            sent: 0,
+            stalls: None,
+            reader: Reader::default(),
+            is_caught_up: false,
+            session,
+            meter: Meter::default(),
+            incarnation: 0,
+            ask_time_at: None,
+            last_refused: None,
+            link,
+        })
+    }
+
+    /// Whether the two have greeted each other, and records may be sent.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether the neighbour was sent everything that was due.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up
+    }
+
+    /// Whether to look again as soon as the stream takes more.
+    pub fn has_unsent(&self) -> bool {
+        self.sent < self.output.len()
+    }
+
+    /// When to look again at the latest, should the stream not be ready before.
+    pub fn due(&self, now: Duration) -> Duration {
+        let look = now + Duration::from_millis(LINK_LOOK_MS).min(self.link.timing.heartbeat);
+        let phase = match self.phase {
+            Phase::Greeting { until, .. } | Phase::Refused { until } | Phase::Narrowing { until } => until,
+            Phase::Open => look,
+        };
+        let stalls = self.stalls.map_or(look, |(at, _)| at);
+        phase.min(stalls).min(look)
+    }
+
+    /// Goes on: reads what is there, if there may be something; looks at the time; and sends what is due for as
+    /// long as the stream takes it.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn go_on(&mut self, is_readable: bool, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
+        if is_readable {
+            self.read(now)?;
+        }
+        self.look(now, wire)?;
+        self.send(now, wire)?;
+        if self.link.outlet.is_stopping() {
+            self.stop()?;
+        }
+        Ok(())
+    }
+
+    /// This server stops: what is due is still sent to a neighbour that has greeted.
+    fn stop(&mut self) -> Result<(), Ended> {
+        match self.phase {
+            Phase::Open if self.is_caught_up => {
+                // The neighbour may be gone; then there is nobody to tell.
+                let _ = self.stream.finish();
+                Err(Ended::Stopped)
+            }
+            Phase::Open => Ok(()),
+            Phase::Narrowing { ref mut until } => {
+                *until = Duration::ZERO;
+                Ok(())
+            }
+            Phase::Greeting { .. } | Phase::Refused { .. } => Err(Ended::Stopped),
+        }
+    }
+
+    // --- what it says
+
+    /// Reads what is there and acts on it.
+    fn read(&mut self, now: Moment) -> Result<(), Ended> {
+        let filled = self.fill(now);
+        while let Some(line) = self.take_line() {
+            self.take(&line, now)?;
+        }
+        match (&self.phase, filled) {
+            // It closed without a word of why.
+            (Phase::Refused { .. }, Err(_)) => Err(self.denied(b"")),
+            (_, filled) => filled,
+        }
+    }
+
+    fn fill(&mut self, now: Moment) -> Result<(), Ended> {
+        let mut said = [0; LINK_READ_BYTES];
+        match self.stream.read_now(&mut said) {
+            Ok(0) => Err(Ended::Closed("it closed the link".into())),
+            Ok(count) => {
+                self.session.alive(now.up);
+                self.input.extend_from_slice(&said[..count]);
+                if self.input.len() > LINK_LINE_MAX && !self.input.contains(&b'\n') {
+                    return Err(Ended::Refused("it says a line without end".into()));
+                }
+                Ok(())
+            }
+            Err(why) if is_retry(&why) => Ok(()),
+            Err(why) => Err(why.into()),
+        }
+    }
+
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let end = memchr(b'\n', &self.input)?;
+        let rest = self.input.split_off(end + 1);
+        let mut line = std::mem::replace(&mut self.input, rest);
+        line.pop();
+        Some(line)
+    }
+
+    fn take(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
+        match &self.phase {
+            Phase::Greeting { .. } => self.welcomed(line, now),
+            Phase::Refused { .. } => Err(self.denied(match Word::parse(line) {
+                Some(Word::Denied(word)) => word,
+                _ => b"",
+            })),
+            Phase::Narrowing { .. } => {
+                if let Some(theirs) = self.hear(line, now)? {
+                    self.link.outlet.narrow(self.link.node.digest(now.posix_ns).differing(&theirs));
+                    self.open(now);
+                }
+                Ok(())
+            }
+            Phase::Open => {
+                if let Some(theirs) = self.hear(line, now)? {
+                    self.mend(&theirs, now);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes its answer to our greeting.
+    fn welcomed(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
+        let Phase::Greeting { dialer, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open) else {
+            return Ok(());
+        };
+        let link = self.link.clone();
+        let (neighbours, outlet) = (&link.neighbours, &link.outlet);
+        let keys = neighbours.keys(Some(outlet.id()));
+        let welcome = match dialer.answer(line, &neighbours.own, outlet.name(), &keys, &mut self.output) {
+            Ok(welcome) => welcome,
+            Err(Denied::Refused) => {
+                self.phase = Phase::Refused { until };
+                return Ok(());
+            }
+            Err(why) => return Err(Ended::Refused(why.reason().into())),
+        };
+        self.take_up(&welcome, sent_ns, now);
+        self.incarnation = welcome.incarnation;
+        outlet.open(Some(self.stream.clone()), welcome.incarnation, welcome.seen);
+        if welcome.seen == 0 && welcome.count > 0 && self.link.node.store.count() > 0 {
+            Word::Ask.write(&mut self.output);
+            self.phase = Phase::Narrowing { until: now.up + self.link.timing.digest_wait };
+        } else {
+            self.open(now);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, now: Moment) {
+        self.phase = Phase::Open;
+        self.session.alive(now.up);
+    }
+
+    /// Notes what the neighbour says of its clock and its herd.conf, if it does, and says what our clock
+    /// reads.
+    fn take_up(&mut self, welcome: &Welcome, sent_ns: u64, now: Moment) {
+        let Some(conf) = welcome.conf else { return };
+        let (neighbours, id) = (&self.link.neighbours, self.link.outlet.id());
+        neighbours.oddities.conf(id, conf);
+        let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns: sent_ns, ..ClockReading::default() };
+        let ours = neighbours.hear_time(&mut self.meter, Some(id), &theirs, &self.link.node, now);
+        Word::Time(ours).write(&mut self.output);
+        self.ask_time_at = Some(now.up + self.link.timing.heartbeat);
+    }
+
+    fn denied(&self, word: &[u8]) -> Ended {
+        Ended::Refused(Denied::told(word, &self.link.neighbours.own.name, self.link.outlet.name()))
+    }
+
+    /// Takes note of a line; returns the digest, if it is one.
+    fn hear(&mut self, line: &[u8], now: Moment) -> Result<Option<Digest>, Ended> {
+        let (outlet, neighbours) = (&self.link.outlet, &self.link.neighbours);
+        let name = outlet.name();
+        self.last_refused =
+            line.strip_prefix(b"? ").filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
+        match self.session.hear(line, now.up) {
+            Heard::Nothing => {}
+            Heard::Seen(epoch) => {
+                outlet.seen(epoch);
+                self.live(now.up);
+            }
+            Heard::Digest(theirs) => return Ok(Some(theirs)),
+            Heard::Time(reading) => {
+                // What there is to be said of ours is said with the next question.
+                let node = &self.link.node;
+                neighbours.hear_time(&mut self.meter, Some(outlet.id()), &reading, node, now);
+            }
+            Heard::Twin(address) => neighbours.oddities.is_twin(name, &neighbours.own.name, &address, now.up),
+            Heard::Denied(why) => return Err(self.denied(&why)),
+            Heard::Refusal => log::warn!(
+                "{name} refuses what we send; is it the same herd.conf on both sides? It said: {}",
+                Escaped(line)
+            ),
+        }
+        Ok(None)
+    }
+
+    /// The neighbour's start at the other end of this link lives.
+    fn live(&self, now: Duration) {
+        if let Some(address) = self.peer {
+            let oddities = &self.link.neighbours.oddities;
+            let _ = oddities.lives(self.link.outlet.id(), self.incarnation, address, now);
+        }
+    }
+
+    /// Has what differs sent; the neighbour does the same on its own link.
+    fn mend(&mut self, theirs: &Digest, now: Moment) {
+        let (node, outlet) = (&self.link.node, &self.link.outlet);
+        let own = node.digest(now.posix_ns);
+        let name = outlet.name();
+        if let Some(parts) = self.session.compare(&own, theirs, node.store.news(), now.up) {
+            log::info!(
+                "{name} knows {} clients and we {}, or others: sending what differs",
+                theirs.count,
+                own.count
+            );
+            outlet.repair(parts);
+        }
+        if self.session.takes_note_of_difference(now.up) {
+            let seconds = self.link.timing.differ.as_secs_f64();
+            log::warn!(
+                "{name} and we have known different clients for over {seconds} s, whatever is sent; see what \
+                 both logs say of records that were dropped, and compare the herd.confs and the clocks"
+            );
+        }
+        outlet.set_differs(self.session.differs_for_long());
+    }
+
+    // --- what is due at a time
+
+    fn look(&mut self, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
+        match self.phase {
+            Phase::Greeting { until, .. } if now.up >= until => {
+                Err(late("it does not answer HERD", self.link.timing.greeting))
+            }
+            Phase::Refused { until } if now.up >= until => Err(self.denied(b"")),
+            Phase::Narrowing { until } if now.up >= until => {
+                self.open(now);
+                Ok(())
+            }
+            Phase::Open => {
+                if self.session.is_silent(now.up) {
+                    return Err(late("it said nothing", self.link.timing.silence()));
+                }
+                if self.is_caught_up {
+                    self.compare_when_quiet(now, wire);
+                    self.ask_time_when_due(now, wire);
+                }
+                Ok(())
+            }
+            Phase::Greeting { .. } | Phase::Refused { .. } | Phase::Narrowing { .. } => Ok(()),
+        }
+    }
+
+    fn compare_when_quiet(&mut self, now: Moment, wire: &mut Wire) {
+        let store = &self.link.node.store;
+        let progress = Progress { news: store.news(), forgotten: store.forgotten() };
+        if self.session.asks(progress, now.up) {
+            let mut line = Vec::new();
+            Word::Ask.write(&mut line);
+            // The flood may be writing, too, so it is offered like news.
+            self.link.outlet.offer(&line, None, wire);
+        }
+    }
+
+    /// Asks what the neighbour's clock reads, once a heartbeat.
+    fn ask_time_when_due(&mut self, now: Moment, wire: &mut Wire) {
+        if self.ask_time_at.is_none_or(|at| at > now.up) {
+            return;
+        }
+        self.ask_time_at = Some(now.up + self.link.timing.heartbeat);
+        let slowest = self.link.neighbours.oddities.clocks.slowest(now.up);
+        let mut line = Vec::new();
+        Word::Time(self.meter.say(now.posix_ns, now.up, slowest)).write(&mut line);
+        self.link.outlet.offer(&line, None, wire);
+    }
+
+    // --- what we say
+
+    /// Sends what is due until the stream takes no more, or nothing is due.
+    fn send(&mut self, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
+        loop {
+            if self.has_unsent() && !self.write(now)? {
+                self.is_caught_up = false;
+                return Ok(());
+            }
+            if !self.is_open() {
+                return Ok(());
+            }
+            let next = self.reader.next(&self.link.outlet, &self.link.node.store);
+            let Some(Chunk { bytes, logged }) = next else {
+                self.is_caught_up = true;
+                return Ok(());
+            };
+            wire.at(now.posix_ns);
+            wire.with_neighbour(self.link.outlet.name());
+            wire.flooded(&bytes[logged..]);
+            wire.commit();
+            (self.output, self.sent) = (bytes, 0);
+        }
+    }
+
+    /// Writes what the stream takes at once; true when that is all there is.
+    fn write(&mut self, now: Moment) -> Result<bool, Ended> {
+        let taken = match self.stream.write_now(&self.output[self.sent..]) {
+            Ok(taken) => taken,
+            Err(why) if is_retry(&why) => 0,
+            Err(why) => return Err(why.into()),
+        };
+        self.sent += taken;
+        if taken > 0 {
+            // It takes what it is sent, whether or not it finds time to say so.
+            self.session.alive(now.up);
+            self.stalls = None;
+        }
+        if !self.has_unsent() {
+            (self.output, self.sent) = (Vec::new(), 0);
+            return Ok(true);
+        }
+        // It is not waited for longer than for a word of it.
+        let patience = self.link.write_timeout.min(self.session.patience(now.up));
+        let (at, waited) = *self.stalls.get_or_insert((now.up + patience, patience));
+        if now.up < at {
+            return Ok(false);
+        }
+        Err(Ended::Stalled(format!("it took nothing for {} s", waited.as_secs_f64().ceil())))
+    }
+
+    // --- the end
+
+    /// The connection is over: what it said last may tell why better than what the system says. Returns that.
+    pub fn last_words(&mut self, now: Moment) -> Option<Ended> {
+        self.read(now).err().filter(|said| matches!(said, Ended::Refused(_)))
+    }
+
+    /// Spares the neighbour a record over which it closed the connection; true if there was one.
+    pub fn spare_refused(&mut self, now: Moment) -> bool {
+        let Some(beginning) = self.last_refused.take() else { return false };
+        if !self.link.outlet.spare(&beginning) {
+            return false;
+        }
+        let (name, record) = (self.link.outlet.name(), Escaped(&beginning));
+        self.link.spared.count(now.up, |total| {
+            log::warn!(
+                "{name} closes the link over a record that it refuses, and is spared it from now on: {record}; \
+                 {total} so far"
+            );
+        });
+        true
+    }
+}
+
+/// Whether what a neighbour refused can only be one record, and not every one: its client's ID is whole, or it was
+/// cut off where no sane ID ends.
+fn is_of_one_record(refused: &[u8]) -> bool {
+    let mut fields = Fields::of(refused);
+    fields.next() == Some(b"AT") && (fields.count() > 3 || refused.len() >= MAX_LINE_MIN)
+}
+
+fn late(why: &str, wait: Duration) -> Ended {
+    Ended::Stalled(format!("{why} for {} s", wait.as_secs_f64()))
+}

@@ -1,0 +1,103 @@
+//! One connection between turns: its stream, what is unsent, and how it ends. A worker's room owns it; it
+//! holds a buffer only while something is unsent. What is said on it is its door's.
+
+use std::io;
+use std::time::Duration;
+
+use super::poller::Interest;
+use super::stream::{Stream, is_retry};
+use crate::limits::LINGER_S;
+
+/// A connection. Times are since the start of the process's clock.
+pub struct Connection<S> {
+    pub stream: S,
+    /// The peer has shut its sending side; what it sent is still answered.
+    pub eof: bool,
+    /// Until when, and why, the peer's last bytes are read and dropped, so that no reset overtakes a reply.
+    lingers: Option<(Duration, &'static str)>,
+    /// Replies that the socket did not take; `sent` bytes of them are gone.
+    output: Vec<u8>,
+    sent: usize,
+    /// When the socket last took replies, or first took none.
+    taken: Duration,
+    /// What it is watched for.
+    pub watched: Interest,
+}
+
+impl<S: Stream> Connection<S> {
+    pub fn new(stream: S, now: Duration) -> Connection<S> {
+        Connection {
+            stream,
+            eof: false,
+            lingers: None,
+            output: Vec::new(),
+            sent: 0,
+            taken: now,
+            watched: Interest::Nothing,
+        }
+    }
+
+    /// Bytes that wait for room in the socket.
+    pub fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    /// When the socket last took replies.
+    pub fn taken(&self) -> Duration {
+        self.taken
+    }
+
+    /// Sends replies behind those unsent; what the socket does not take at once is kept.
+    pub fn send(&mut self, replies: &[u8], now: Duration) -> io::Result<()> {
+        if self.unsent() > 0 {
+            self.output.extend_from_slice(replies);
+            return Ok(());
+        }
+        let taken = match self.stream.write_now(replies) {
+            Ok(taken) => taken,
+            Err(why) if is_retry(&why) => 0,
+            Err(why) => return Err(why),
+        };
+        self.output.extend_from_slice(&replies[taken..]);
+        self.taken = now;
+        Ok(())
+    }
+
+    /// Sends more of what is unsent, now that there may be room.
+    pub fn send_rest(&mut self, now: Duration) -> io::Result<()> {
+        match self.stream.write_now(&self.output[self.sent..]) {
+            Ok(taken) => self.sent += taken,
+            Err(why) if is_retry(&why) => return Ok(()),
+            Err(why) => return Err(why),
+        }
+        self.taken = now;
+        if self.unsent() == 0 {
+            self.output = Vec::new();
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// All is sent: tells the peer so and drops what it still sends, for a while.
+    pub fn linger(&mut self, why: &'static str, now: Duration) {
+        // The peer may be gone already, which the next event will tell.
+        let _ = self.stream.finish();
+        self.lingers = Some((now + Duration::from_secs(LINGER_S), why));
+    }
+
+    /// Until when it lingers, and why it ends; None while it does not.
+    pub fn lingers(&self) -> Option<(Duration, &'static str)> {
+        self.lingers
+    }
+
+    /// What to watch it for; `reads` says whether its door takes more.
+    pub fn interest(&self, reads: bool) -> Interest {
+        if self.unsent() > 0 {
+            Interest::Writable
+        } else if (reads || self.lingers.is_some()) && !self.eof {
+            Interest::Readable
+        } else {
+            Interest::Nothing
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Sockets and what waits for them: the poller, a connection's bytes, listening and dialling.
+//! Workers, diallers and clients call it. It knows nothing of what is said on a connection.
+//! It may touch `limits` and the system, and nothing else of this crate. `Stream` and `Watch` are what a
+//! worker's connections see of it; the simulation of the tests has its own.
+
+pub mod connection;
+pub mod poller;
+pub mod slots;
+pub mod socket;
+pub mod stream;
+
+pub use connection::Connection;
+pub use poller::{Event, Events, Interest, Poller, WAKE};
+pub use slots::Slots;
+pub use stream::{Stream, Watch};

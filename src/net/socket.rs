@@ -1,0 +1,153 @@
+//! Listening and dialling.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::config::HostPort;
+use crate::limits::{
+    KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_RETRIES, LINK_CONNECT_TIMEOUT_S, LISTEN_BACKLOG,
+    LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES,
+};
+
+/// Listens on every address of a host, all on one port. An address that this machine does not have, or of a family
+/// that it does not know, is left out with a warning, as long as there is another.
+///
+/// # Errors
+/// `cannot listen on HOST:PORT: why`, with what to do where that is clear.
+pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
+    on_every_address(at, |address| {
+        let socket = bound(address)?;
+        socket.listen(LISTEN_BACKLOG)?;
+        Ok(socket)
+    })
+}
+
+/// Says whether `listen` would go well, which meanwhile it does for others, too.
+///
+/// # Errors
+/// What `listen` would say.
+pub fn bind(at: &HostPort) -> io::Result<()> {
+    on_every_address(at, bound).map(drop)
+}
+
+fn on_every_address(
+    at: &HostPort,
+    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+) -> io::Result<Vec<TcpListener>> {
+    let mut addresses = Vec::new();
+    for address in at.resolve().map_err(|why| explain(at, why))? {
+        // A hosts file may have a name twice.
+        if !addresses.contains(&address) && addresses.len() < LISTENERS_MAX {
+            addresses.push(address);
+        }
+    }
+    let mut tries = 0;
+    loop {
+        match open_all(&addresses, &open) {
+            // The system gave a port that another address has in use; it has others.
+            Err(why) if at.port == 0 && why.kind() == io::ErrorKind::AddrInUse && tries < PORT_TRIES => {
+                tries += 1;
+            }
+            done => return done.map_err(|why| explain(at, why)),
+        }
+    }
+}
+
+/// Why this machine cannot listen somewhere, and what to do.
+fn explain(at: &HostPort, why: io::Error) -> io::Error {
+    let remedy = match why.kind() {
+        io::ErrorKind::AddrInUse => "; is this server running already? `ss -ltnp` shows who listens",
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher one",
+        _ => "",
+    };
+    // The kind stays, as far as it tells what is wrong.
+    let kind = if is_missing(&why) { io::ErrorKind::AddrNotAvailable } else { why.kind() };
+    io::Error::new(kind, format!("cannot listen on {at}: {why}{remedy}"))
+}
+
+fn open_all(
+    addresses: &[SocketAddr],
+    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+) -> io::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
+    let mut missing = Vec::new();
+    for &address in addresses {
+        let mut address = address;
+        if let Some(first) = listeners.first() {
+            address.set_port(first.local_addr()?.port());
+        }
+        match open(address) {
+            Ok(socket) => listeners.push(socket.into()),
+            Err(why) if is_missing(&why) => missing.push((address, why)),
+            Err(why) => return Err(why),
+        }
+    }
+    match missing.pop() {
+        Some((_, why)) if listeners.is_empty() => return Err(why),
+        last => missing.extend(last),
+    }
+    for (address, why) in missing {
+        log::warn!("does not listen on {address}: {why}; going on with the other addresses of that name");
+    }
+    Ok(listeners)
+}
+
+/// Whether a machine has no such address, or no addresses of that kind at all.
+pub fn is_missing(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::AddrNotAvailable
+        || why.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit both: replies leave at once, and the kernel keeps few of them for a
+    // client that does not read.
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    // Another worker may take the connection that this one was told of.
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Connects to a neighbour, from `source` if it is one of this machine's addresses.
+pub fn dial(target: SocketAddr, source: Option<IpAddr>, write_timeout: Duration) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    if let Some(source) = source {
+        // Behind a router the listening address may not be ours to dial from; then any will do.
+        let _ = socket.bind(&SocketAddr::new(source, 0).into());
+    }
+    socket.connect_timeout(&target.into(), Duration::from_secs(LINK_CONNECT_TIMEOUT_S))?;
+    refuse_self(&socket)?;
+    socket.set_tcp_nodelay(true)?;
+    keep_alive(SockRef::from(&socket))?;
+    socket.set_write_timeout(Some(write_timeout))?;
+    Ok(socket.into())
+}
+
+/// A port of this machine on which nobody listens may be given to the very socket that dials it, which
+/// then is connected to itself, and keeps the server out that is to listen there.
+fn refuse_self(socket: &Socket) -> io::Result<()> {
+    let own = socket.local_addr()?.as_socket();
+    if own.is_none() || own != socket.peer_addr()?.as_socket() {
+        return Ok(());
+    }
+    // By a reset: a close in good order would keep the port taken for a minute.
+    socket.set_linger(Some(Duration::ZERO))?;
+    let why = "nobody listens there; the system connected us to ourselves";
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, why))
+}
+
+/// Has the kernel find out when the other end of a link is gone without a word.
+pub fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(KEEPALIVE_IDLE_S))
+        .with_interval(Duration::from_secs(KEEPALIVE_INTERVAL_S))
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&keepalive)
+}

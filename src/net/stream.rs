@@ -1,0 +1,69 @@
+//! A connection's two ways and what watches them, as far as those who use them need to know: the system's, or
+//! the simulation's.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+
+use rustix::net::{RecvFlags, SendFlags};
+use socket2::SockRef;
+
+use super::poller::{Interest, Poller};
+use super::socket;
+
+/// A connected socket. Nothing here waits.
+pub trait Stream: Send + Sync {
+    /// Reads what is there; 0 is the end of what the peer sends.
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// Writes what the socket takes at once.
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Tells the peer that no more will be sent.
+    fn finish(&self) -> io::Result<()>;
+    /// Finds out when the other end is gone without a word.
+    fn keep_alive(&self) -> io::Result<()>;
+}
+
+/// What tells when a stream is ready.
+pub trait Watch<S> {
+    /// Watches a stream, whose events will carry `key`, until it is removed or closed.
+    fn add(&self, stream: &S, key: u64, interest: Interest) -> io::Result<()>;
+    fn modify(&self, stream: &S, key: u64, interest: Interest) -> io::Result<()>;
+    fn remove(&self, stream: &S) -> io::Result<()>;
+}
+
+/// Whether a read or write is to be tried again when the stream is ready.
+pub fn is_retry(why: &io::Error) -> bool {
+    matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// The socket itself may be in blocking mode.
+impl Stream for TcpStream {
+    fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(rustix::net::recv(self, buffer, RecvFlags::DONTWAIT)?.0)
+    }
+
+    fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    fn finish(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn keep_alive(&self) -> io::Result<()> {
+        socket::keep_alive(SockRef::from(self))
+    }
+}
+
+impl Watch<TcpStream> for Poller {
+    fn add(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+        Poller::add(self, stream, key, interest)
+    }
+
+    fn modify(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+        Poller::modify(self, stream, key, interest)
+    }
+
+    fn remove(&self, stream: &TcpStream) -> io::Result<()> {
+        Poller::remove(self, stream)
+    }
+}

@@ -1,0 +1,94 @@
+//! What a server answers to a client, written and read. The line door writes it; clients and tests read it.
+
+use memchr::memchr;
+use memchr::memmem;
+
+/// A reply to one command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// To a report: its AT line, without a newline.
+    At(&'a [u8]),
+    /// To a query: the client's AT line without a newline, and the places as JSON without an empty line in it.
+    Places { record: &'a [u8], json: &'a [u8] },
+    /// To what no server takes, or not from this peer: the line as it came, or its beginning.
+    Refused(&'a [u8]),
+}
+
+impl<'a> Reply<'a> {
+    /// Appends the reply, with the newline or the empty line that ends it.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Reply::At(record) => out.extend_from_slice(record),
+            Reply::Places { record, json } => {
+                out.extend_from_slice(record);
+                out.push(b'\n');
+                out.extend_from_slice(json);
+                out.push(b'\n');
+            }
+            Reply::Refused(line) => {
+                out.extend_from_slice(b"? ");
+                out.extend_from_slice(line);
+            }
+        }
+        out.push(b'\n');
+    }
+
+    /// Reads the reply to a report from the front of `bytes`; returns it and its length. None while it is not
+    /// whole, and for what is no reply.
+    pub fn of_report(bytes: &'a [u8]) -> Option<(Reply<'a>, usize)> {
+        let end = memchr(b'\n', bytes)?;
+        let line = &bytes[..end];
+        let reply = match line.strip_prefix(b"? ") {
+            Some(refused) => Reply::Refused(refused),
+            None if line.starts_with(b"AT ") => Reply::At(line),
+            None => return None,
+        };
+        Some((reply, end + 1))
+    }
+
+    /// The same for the reply to a query.
+    pub fn of_query(bytes: &'a [u8]) -> Option<(Reply<'a>, usize)> {
+        let (first, begin) = Reply::of_report(bytes)?;
+        let Reply::At(record) = first else { return Some((first, begin)) };
+        let end = begin + memmem::find(&bytes[begin..], b"\n\n")?;
+        Some((Reply::Places { record, json: &bytes[begin..end] }, end + 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(reply: &Reply<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        reply.write(&mut out);
+        out
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_never_before_it_is_whole() {
+        let at = b"AT Goloman +0.263873386 kiwi +34-118 1520023934.9";
+        let json = b"{\n   \"results\" : []\n}";
+        for reply in [Reply::At(at), Reply::Refused(b"hello"), Reply::Refused(b"\xff ? "), Reply::Refused(b"")] {
+            let bytes = written(&reply);
+            assert_eq!(Reply::of_report(&bytes), Some((reply, bytes.len())));
+            (0..bytes.len()).for_each(|end| assert_eq!(Reply::of_report(&bytes[..end]), None));
+            let two = [&bytes[..], b"AT more\n"].concat();
+            assert_eq!(Reply::of_report(&two), Some((reply, bytes.len())));
+        }
+        for reply in [Reply::Places { record: at, json }, Reply::Refused(b"WHATSAT nobody 1 1")] {
+            let bytes = written(&reply);
+            assert_eq!(Reply::of_query(&bytes), Some((reply, bytes.len())));
+            (0..bytes.len()).for_each(|end| assert_eq!(Reply::of_query(&bytes[..end]), None));
+        }
+        assert_eq!(Reply::of_report(b"hello\n"), None);
+    }
+
+    #[test]
+    fn the_words_are_those_of_the_specification() {
+        assert_eq!(written(&Reply::Refused(b"hello world")), b"? hello world\n");
+        assert_eq!(written(&Reply::At(b"AT G +1 a +1+1 1")), b"AT G +1 a +1+1 1\n");
+        let places = Reply::Places { record: b"AT G +1 a +1+1 1", json: b"{}" };
+        assert_eq!(written(&places), b"AT G +1 a +1+1 1\n{}\n\n");
+    }
+}

@@ -1,0 +1,104 @@
+//! The thread `keeper`, for what takes longer than a turn may: it does the errands of doors (digests, the status),
+//! and once a second it looks at the clock, forgets clients that were not heard of for long, and has the log told of
+//! refused lines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::clock::{Clock, Moment};
+use crate::limits::{CLOCK_SETTLE_S, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_TICK_MS};
+use crate::link::Steps;
+use crate::turn::Core;
+use crate::worker::Errand;
+
+/// What is done once a second. It has no thread and no clock.
+pub struct Sweeps {
+    core: Arc<Core>,
+    /// The bucket of the store where the next sweep begins.
+    next: usize,
+    /// Jumps of our own clock.
+    steps: Steps,
+    /// Refused lines that the log has been told of, and when.
+    told: (u64, Duration),
+    tick_at: Duration,
+}
+
+/// How often it looks.
+const TICK: Duration = Duration::from_millis(SWEEPS_TICK_MS);
+
+/// The thread: ends after what came before `Errand::Stop`.
+pub fn run(mut sweeps: Sweeps, due: &Receiver<Errand>, clock: Clock) {
+    loop {
+        // First, as errands may wait without end, and be done however late it is.
+        sweeps.go_on(clock.now());
+        match due.recv_deadline(clock.instant(sweeps.tick_at)) {
+            Ok(Errand::Do(errand)) => errand(clock.now()),
+            Ok(Errand::Stop) | Err(RecvTimeoutError::Disconnected) => return sweeps.finish(clock.up()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+impl Sweeps {
+    /// Of a server that starts now.
+    pub fn new(core: Arc<Core>, now: Moment) -> Sweeps {
+        let steps = Steps::starting(now.posix_ns, now.up);
+        Sweeps { core, next: 0, steps, told: (0, now.up), tick_at: now.up + TICK }
+    }
+
+    /// Does what is due.
+    pub fn go_on(&mut self, now: Moment) {
+        if now.up < self.tick_at {
+            return;
+        }
+        self.tick_at = now.up + TICK;
+        self.core.neighbours.reckon(&self.core.node, now.up);
+        if now.up.saturating_sub(self.told.1) >= Duration::from_secs(REFUSALS_REST_S) {
+            self.tell_refusals(now.up);
+        }
+        self.look_at_clock(now);
+        if self.steps.is_settled(now.up) {
+            self.forget(now);
+        }
+    }
+
+    /// The last of it.
+    fn finish(&mut self, now: Duration) {
+        self.tell_refusals(now);
+    }
+
+    fn tell_refusals(&mut self, now: Duration) {
+        let refusals = &self.core.tallies.refusals;
+        let total = refusals.total();
+        if total != self.told.0 {
+            log::info!("{total} lines of clients were refused since the start, by rule: {refusals}");
+        }
+        self.told = (total, now);
+    }
+
+    /// Looks for jumps of our own clock: nothing is forgotten by one that has just jumped.
+    fn look_at_clock(&mut self, now: Moment) {
+        if let Some(step_ns) = self.steps.look(now.posix_ns, now.up) {
+            let seconds = step_ns.unsigned_abs() / 1_000_000_000;
+            let side = if step_ns < 0 { "back" } else { "forward" };
+            log::warn!(
+                "the clock of this machine jumped {side} by {seconds} s; forgetting nobody for {CLOCK_SETTLE_S} s"
+            );
+        }
+    }
+
+    /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`.
+    fn forget(&mut self, now: Moment) {
+        let node = &self.core.node;
+        let (mut forgotten, buckets) = (0, node.store.buckets().count());
+        for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) {
+            forgotten += node.forget(self.next, now.posix_ns);
+            self.next = (self.next + 1) % buckets;
+        }
+        if forgotten > 0 {
+            log::debug!("forgot {forgotten} clients");
+        }
+    }
+}

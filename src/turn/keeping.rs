@@ -1,0 +1,156 @@
+//! What a turn learned goes to the journal before anybody hears of it, and what it promised is taken back if it
+//! cannot be kept: all that `sync = "always"` asks for. The life of a promise is told above `Turn`.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::{Core, Turn};
+use crate::journal::{Entries, NotKept};
+use crate::node::{News, Node};
+use crate::protocol::{Record, Report, Rule};
+use crate::store::Learned;
+
+/// What a turn has to hold, and what it takes to.
+#[derive(Default)]
+pub struct Keeping {
+    promises: Vec<Promise>,
+    /// Lines of the store that reports which are no news rely on.
+    relied_on: Vec<Vec<u8>>,
+    /// The journal's share of a turn; reused.
+    entries: Entries,
+}
+
+#[cfg(test)]
+impl Keeping {
+    /// What holds these promises, each with what is to be said instead.
+    pub fn promising<const N: usize>(promises: [(Range<usize>, &str); N]) -> Keeping {
+        let promises = promises.map(|(range, instead)| Promise { range, instead: instead.into() });
+        Keeping { promises: promises.into(), ..Keeping::default() }
+    }
+}
+
+/// What in a turn's output promises that something was kept.
+struct Promise {
+    range: Range<usize>,
+    /// What to say if it was not.
+    instead: Vec<u8>,
+}
+
+impl Turn {
+    /// What is in `out` from `begin` on promises that something was kept.
+    pub fn promise(&mut self, core: &Core, begin: usize, instead: impl FnOnce() -> Vec<u8>) {
+        if core.strict_journal().is_some() {
+            let range = begin..self.out.len();
+            self.keeping.promises.push(Promise { range, instead: instead() });
+        }
+    }
+
+    /// A report that is learned only when it is kept.
+    pub(super) fn weigh(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+        if core.refuses_reports() {
+            return Err(Rule::NotKept);
+        }
+        let record = core.node.stamp(report, now_ns, &mut self.record)?;
+        if let Some(line) = core.node.store.superseding(&record, core.node.oldest_s(now_ns)) {
+            self.keeping.relied_on.push(line);
+        } else if has_room(&core.node, &record, &self.news) {
+            self.news.add_report(&record);
+        } else {
+            return Err(Rule::Full);
+        }
+        Ok(())
+    }
+
+    /// Has the journal keep what the turn learned. What could not be kept is not promised.
+    pub(super) fn keep(&mut self, core: &Core, now_ns: u64) {
+        if let Some(journal) = &core.journal {
+            self.collect(core);
+            let entries = std::mem::take(&mut self.keeping.entries);
+            journal.keep(&entries, |kept| match kept {
+                Ok(()) if journal.is_strict() => self.learn_kept(&core.node, now_ns),
+                Ok(()) => {}
+                Err(NotKept) if journal.is_strict() => self.refuse(),
+                Err(NotKept) => {}
+            });
+            self.keeping.entries = entries;
+            self.keeping.relied_on.clear();
+        }
+        if self.news.is_empty() {
+            // What is not passed on leaves nothing behind.
+            self.news.clear();
+        }
+        self.keeping.promises.clear();
+        for seen in self.seen.drain(..) {
+            core.neighbours.seen.note(seen.neighbour, seen.incarnation, seen.epoch);
+        }
+    }
+
+    /// Collects the turn's entries in the journal's order: records that were heard, reports, what vouches.
+    fn collect(&mut self, core: &Core) {
+        let (news, entries) = (&self.news, &mut self.keeping.entries);
+        entries.clear();
+        let heard = news.items.iter().filter(|item| !item.is_report);
+        heard.for_each(|item| entries.hear(news.record(item).line()));
+        news.reports().for_each(|item| entries.report(news.record(item).line()));
+        self.keeping.relied_on.iter().for_each(|line| entries.report(line));
+        for seen in &self.seen {
+            let line = core.neighbours.seen_line(seen.neighbour, seen.incarnation, seen.epoch);
+            entries.vouch(line.as_bytes());
+        }
+    }
+
+    /// Learns the reports, now that they are kept.
+    fn learn_kept(&mut self, node: &Node, now_ns: u64) {
+        let (oldest_s, News { lines, items }) = (node.oldest_s(now_ns), &mut self.news);
+        items.retain(|item| {
+            // There was room for it when it was weighed.
+            let learn = || node.store.learn_report(&item.record(lines), oldest_s, usize::MAX);
+            !item.is_report || learn() == Learned::News
+        });
+    }
+
+    /// Takes back what the turn promised.
+    fn refuse(&mut self) {
+        self.news.items.retain(|item| !item.is_report);
+        self.seen.clear();
+        let count = self.keeping.promises.len();
+        if count > 0 {
+            log::warn!("{count} replies are refusals though logged otherwise: the journal failed in between");
+            self.retract();
+        }
+    }
+
+    /// Puts into the output what is to be said instead of the promises.
+    fn retract(&mut self) {
+        let said = std::mem::take(&mut self.out);
+        let mut promises = self.keeping.promises.drain(..).peekable();
+        for (_, range) in &mut self.sends {
+            let (begin, mut copied) = (self.out.len(), range.start);
+            while let Some(promise) = promises.next_if(|promise| promise.range.start < range.end) {
+                self.out.extend_from_slice(&said[copied..promise.range.start]);
+                self.out.extend_from_slice(&promise.instead);
+                copied = promise.range.end;
+            }
+            self.out.extend_from_slice(&said[copied..range.end]);
+            *range = begin..self.out.len();
+        }
+    }
+}
+
+/// Whether a node may learn one more report at the end of this turn, beside those of the turn.
+fn has_room(node: &Node, record: &Record<&[u8]>, news: &News) -> bool {
+    let is_known = |client: &[u8]| node.store.read(client, |_| ()).is_some();
+    let (known, max) = (node.store.count(), node.bounds().max_clients);
+    if known.saturating_add(news.items.len()) < max
+        || news.has_report_of(record.client())
+        || is_known(record.client())
+    {
+        return true;
+    }
+    // Further clients of this turn are to be learned, too.
+    let further = || {
+        let clients = news.reports().map(|item| news.client(item));
+        clients.filter(|client| !is_known(client)).collect::<HashSet<_>>().len()
+    };
+    known < max && known + further() < max
+}

@@ -1,0 +1,224 @@
+//! A turn: learn, keep, flood, promise. Whoever learns something has one: a worker, a dialler, a reader of
+//! somebody else's log; it belongs to no thread.
+//! Doors put into it what they learn and what they say; its owner commits it, and only then sends what was said.
+//! It may touch the node, the journal, the flood and the neighbours. It is the only place that knows what
+//! `sync = "always"` asks for.
+
+mod keeping;
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::flood::{Flood, TurnCount};
+use crate::journal::Journal;
+use crate::limits::{TURN_KEPT_BYTES, Timing};
+use crate::link::Neighbours;
+use crate::logging::Wire;
+use crate::node::{Heard, NeighbourId, News, Node, Source};
+use crate::protocol::record::AtFields;
+use crate::protocol::{Record, Report, Rule};
+use crate::store::Learned;
+use crate::tally::Tallies;
+use keeping::Keeping;
+
+/// What turns work on, shared by all of them.
+pub struct Core {
+    pub node: Arc<Node>,
+    /// None where nothing is kept on disk.
+    pub journal: Option<Arc<Journal>>,
+    pub flood: Flood,
+    pub neighbours: Arc<Neighbours>,
+    pub tallies: Tallies,
+}
+
+/// What one turn learns and says; reused by the next.
+///
+/// The life of a promise, which is any reply that says that something was learned: the AT line of a report, or a
+/// SEEN. In order:
+///
+/// 1. A door has the turn learn it, writes the reply into `out`, and tells the turn which bytes those are, and what
+///    to say instead if it cannot be kept. With any `sync` but "always" nobody has to be told otherwise, and the
+///    turn notes nothing.
+/// 2. With "always" a report is only weighed: it is news for the turn, and the store learns it in step 4, so that
+///    nobody hears of it before. A report that is no news relies on the record that it repeats, which may itself be
+///    on its way to the disk: that record is kept once more with it. A query for a client whose report is still to
+///    be kept waits for the next turn.
+/// 3. `commit` writes all of the turn to the journal in one append, and with "always" waits until that is on the
+///    disk: one sync serves every promise of the turn.
+/// 4. If it is kept, the store learns the reports, and the news goes to the flood. If it is not, the reports are
+///    taken out of the news, and every promise in `out` is replaced by what is to be said instead.
+/// 5. The owner of the turn sends what is in `out`. So no reply is ahead of its journal or of its flood.
+pub struct Turn {
+    /// What is said, one connection's replies behind another's.
+    pub out: Vec<u8>,
+    /// Which part of it is for whom.
+    sends: Vec<(u64, Range<usize>)>,
+    /// The record of the last report, without a newline.
+    pub record: Vec<u8>,
+    news: News,
+    /// Epochs of neighbours that are stored with this turn.
+    seen: Vec<Seen>,
+    keeping: Keeping,
+    pub wire: Wire,
+    /// So that no mark passes what this turn learned.
+    count: Arc<TurnCount>,
+}
+
+/// All records of a neighbour's start up to this epoch are there.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    neighbour: NeighbourId,
+    incarnation: u64,
+    epoch: u32,
+}
+
+/// What was said in a turn, ready to be sent.
+#[derive(Default)]
+pub struct Said {
+    out: Vec<u8>,
+    sends: Vec<(u64, Range<usize>)>,
+}
+
+impl Said {
+    /// Whom each part is for, in the order in which it was said.
+    pub fn parts(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.sends.iter().map(|(to, range)| (*to, &self.out[range.clone()]))
+    }
+}
+
+impl Core {
+    /// A core that keeps nothing on disk and floods to nobody.
+    pub fn alone(node: Node, neighbours: Neighbours) -> Core {
+        let (node, timing) = (Arc::new(node), Timing::default());
+        let (flood, _) = Flood::new(Vec::new(), node.clone(), Wire::mute(), timing, Duration::ZERO);
+        let (journal, tallies) = (None, Tallies::default());
+        Core { node, journal, flood, neighbours: Arc::new(neighbours), tallies }
+    }
+
+    /// Whether a report would be refused now, as it cannot be kept as safe as it must be.
+    pub fn refuses_reports(&self) -> bool {
+        self.strict_journal().is_some_and(Journal::is_degraded)
+    }
+
+    /// The journal, where nothing may be promised that is not on the disk.
+    fn strict_journal(&self) -> Option<&Journal> {
+        self.journal.as_deref().filter(|journal| journal.is_strict())
+    }
+}
+
+impl Turn {
+    /// The turns of one thread.
+    pub fn new(core: &Core, wire: Wire) -> Turn {
+        Turn {
+            out: Vec::new(),
+            sends: Vec::new(),
+            record: Vec::new(),
+            news: News::default(),
+            seen: Vec::new(),
+            keeping: Keeping::default(),
+            wire,
+            count: core.flood.turns.join(),
+        }
+    }
+
+    /// A turn begins: what is learned from now on is waited for by the next mark.
+    pub fn begin(&self) {
+        self.count.begin();
+    }
+
+    /// All that was learned has left.
+    pub fn end(&self) {
+        self.count.end();
+    }
+
+    // --- learn
+
+    /// A client says where it is; its record is in `record` then.
+    ///
+    /// # Errors
+    /// The rule by which the report is refused.
+    pub fn report(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+        if core.strict_journal().is_some() {
+            return self.weigh(core, report, now_ns);
+        }
+        let (record, learned) = core.node.report(report, now_ns, &mut self.record)?;
+        if learned == Learned::News {
+            self.news.add_report(&record);
+        }
+        Ok(())
+    }
+
+    /// A neighbour passes on a record.
+    pub fn hear(&mut self, core: &Core, fields: &AtFields<'_>, from: Option<Source>, now_ns: u64) -> Heard {
+        let record = Record::write(fields, &mut self.record);
+        let heard = core.node.hear(&record, now_ns);
+        if heard == Heard::News {
+            self.news.add_heard(&record, from);
+        }
+        heard
+    }
+
+    /// Whether a client was reported in this turn and is known only when that is kept.
+    pub fn is_early(&self, core: &Core, client: &[u8]) -> bool {
+        core.strict_journal().is_some() && self.news.has_report_of(client)
+    }
+
+    /// A neighbour says that all of its records up to an epoch were sent. Returns the epoch that may be
+    /// confirmed: that one, or the last one that was, while what is heard cannot be kept.
+    pub fn mark(&mut self, core: &Core, neighbour: NeighbourId, incarnation: u64, epoch: u32) -> u32 {
+        let before = core.neighbours.seen.of(neighbour, incarnation);
+        let epoch = if core.refuses_reports() { before } else { epoch };
+        if epoch != before {
+            self.seen.push(Seen { neighbour, incarnation, epoch });
+        }
+        epoch
+    }
+
+    // --- say
+
+    /// What was said from `begin` on is for `to`.
+    pub fn send(&mut self, to: u64, begin: usize) {
+        self.sends.push((to, begin..self.out.len()));
+    }
+
+    /// Takes out what was said. Give it back to be used again.
+    pub fn take_said(&mut self) -> Said {
+        Said { out: std::mem::take(&mut self.out), sends: std::mem::take(&mut self.sends) }
+    }
+
+    pub fn give_back(&mut self, mut said: Said) {
+        said.sends.clear();
+        if self.sends.is_empty() {
+            self.sends = said.sends;
+        }
+        if self.out.is_empty() {
+            said.out.clear();
+            said.out.shrink_to(TURN_KEPT_BYTES);
+            self.out = said.out;
+        }
+    }
+
+    // --- commit
+
+    /// Whether there is something to commit.
+    pub fn is_due(&self) -> bool {
+        !self.sends.is_empty() || !self.news.is_empty() || !self.seen.is_empty()
+    }
+
+    /// Everything that was learned leaves, in this order: to the journal, to the flood, to the log. What was
+    /// promised may be sent then.
+    pub fn commit(&mut self, core: &Core, now: Moment) {
+        self.keep(core, now.posix_ns);
+        if !self.news.is_empty() {
+            // The flood is logged by whoever sends it: after what it comes from.
+            self.wire.commit_received();
+            self.news = core.flood.send(std::mem::take(&mut self.news), now);
+        }
+        self.wire.commit();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Taking new connections: a few a turn, none over `max_connections`, and a rest when the process
+//! is out of descriptors. Every worker at work has one of these for the listeners, which all share.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::LISTENER;
+use super::hall::Entrance;
+use crate::limits::ACCEPT_PAUSE_MS;
+use crate::net::Poller;
+use crate::tally::Tallies;
+
+/// Whether and when a worker watches the listeners.
+#[derive(Default)]
+pub struct Acceptor {
+    watching: bool,
+    /// It took all it might at once, and there may be more.
+    has_more: bool,
+    resumes_at: Option<Duration>,
+    /// The listener that was asked last, so that none keeps the others waiting.
+    next: usize,
+}
+
+impl Acceptor {
+    /// Watches the listeners from now on.
+    pub fn open(&mut self, entrance: &Entrance, poller: &Poller) {
+        if !self.watching && self.resumes_at.is_none() {
+            self.watching = true;
+            for listener in &entrance.listeners {
+                // One key for all: whichever has a connection, all are asked in turn.
+                if let Err(why) = poller.add_shared(listener, LISTENER) {
+                    log::error!("a worker cannot watch a listener: {why}");
+                }
+            }
+        }
+    }
+
+    /// Watches it no more.
+    pub fn close(&mut self, entrance: &Entrance, poller: &Poller) {
+        (self.resumes_at, self.has_more) = (None, false);
+        if std::mem::replace(&mut self.watching, false) {
+            for listener in &entrance.listeners {
+                // Removing fails only for a source that is not watched, which is what it is to be.
+                let _ = poller.remove(listener);
+            }
+        }
+    }
+
+    /// When the rest is over, if there is one.
+    pub fn resumes_at(&self) -> Option<Duration> {
+        self.resumes_at
+    }
+
+    /// Ends a rest that is over.
+    pub fn resume(&mut self, entrance: &Entrance, poller: &Poller, now: Duration) {
+        if self.resumes_at.is_some_and(|at| at <= now) {
+            self.resumes_at = None;
+            self.open(entrance, poller);
+        }
+    }
+
+    /// Whether to go on in the next turn, reported or not: where thousands of connections are ready,
+    /// the poller comes round to the listener only after all of them.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Takes up to `count` of the connections that are due.
+    pub fn accept(
+        &mut self,
+        entrance: &Entrance,
+        tallies: &Tallies,
+        poller: &Poller,
+        now: Duration,
+        count: usize,
+    ) -> Vec<(TcpStream, SocketAddr)> {
+        let mut accepted = Vec::new();
+        self.has_more = true;
+        // Listeners in a row that had nothing, and what the others gave.
+        let (mut idle, mut taken) = (0, 0);
+        while taken < count {
+            self.next = (self.next + 1) % entrance.listeners.len();
+            let result = entrance.listeners[self.next].accept();
+            if !matches!(&result, Err(why) if why.kind() == io::ErrorKind::WouldBlock) {
+                (idle, taken) = (0, taken + 1);
+            }
+            match result {
+                Ok((stream, address)) if entrance.enter() => accepted.push((stream, address)),
+                Ok((stream, address)) => {
+                    drop(stream);
+                    count_refused(address, entrance.max_connections, tallies, now);
+                }
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                    idle += 1;
+                    if idle == entrance.listeners.len() {
+                        self.has_more = false;
+                        break;
+                    }
+                }
+                Err(why) if is_exhaustion(&why) => {
+                    tallies.starved.count(now, |total| {
+                        log::warn!("cannot accept: {why}; {total} times so far; {REMEDY}");
+                    });
+                    self.close(entrance, poller);
+                    self.resumes_at = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS));
+                    break;
+                }
+                // The peer gave up before its turn came, or the network did.
+                Err(why) => log::debug!("a connection failed before it was accepted: {why}"),
+            }
+        }
+        accepted
+    }
+}
+
+const REMEDY: &str = "raise the file limit (ulimit -n) or lower max_connections";
+
+/// A connection over the limit was closed at once.
+fn count_refused(address: SocketAddr, max: usize, tallies: &Tallies, now: Duration) {
+    tallies.refused.count(now, |total| {
+        log::warn!("closed {address} at once: {max} connections are open, as max_connections or the file limit allows; {total} so far");
+    });
+}
+
+/// Out of descriptors or memory: trying again at once would only spin.
+fn is_exhaustion(why: &io::Error) -> bool {
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    why.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}

@@ -1,0 +1,201 @@
+//! What all workers of a server share, and a worker's seat in it: the world around its room.
+
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::desk::{Desk, Letter};
+use super::room::Outside;
+use crate::clock::{self, Clock, Moment};
+use crate::door::{Answer, Manners, Question};
+use crate::limits::ERRANDS_MAX;
+use crate::logging::Sink;
+use crate::net::{Interest, Watch};
+use crate::places::pool::Pool;
+use crate::status::Status;
+use crate::turn::Core;
+
+/// What all workers share.
+pub struct Hall {
+    pub core: Arc<Core>,
+    pub entrance: Entrance,
+    /// One a worker.
+    pub desks: Vec<Desk>,
+    pub places: Pool,
+    pub errands: Errands,
+    pub manners: Manners,
+    pub write_timeout: Duration,
+    pub clock: Clock,
+    pub sink: Arc<Sink>,
+    stopping: AtomicBool,
+}
+
+/// Where connections come in, and how many are in.
+pub struct Entrance {
+    /// One an address of `listen`, at least one.
+    pub listeners: Vec<TcpListener>,
+    /// What herd.conf allows, or what the file limit leaves of it.
+    pub max_connections: usize,
+    /// Connections open now.
+    open: AtomicUsize,
+}
+
+/// What takes longer than a turn may, on its way to the thread that does it.
+pub struct Errands {
+    /// Bounded; an errand too many is refused.
+    queue: Sender<Errand>,
+}
+
+pub enum Errand {
+    Do(Box<dyn FnOnce(Moment) + Send>),
+    /// The last one.
+    Stop,
+}
+
+impl Hall {
+    #[expect(clippy::too_many_arguments, reason = "each is a part that the server makes, and only the server")]
+    pub fn new(
+        core: Arc<Core>,
+        entrance: Entrance,
+        desks: Vec<Desk>,
+        places: Pool,
+        errands: Errands,
+        manners: Manners,
+        write_timeout: Duration,
+        clock: Clock,
+        sink: Arc<Sink>,
+    ) -> Hall {
+        let stopping = AtomicBool::new(false);
+        Hall { core, entrance, desks, places, errands, manners, write_timeout, clock, sink, stopping }
+    }
+
+    /// Has every worker stop.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.desks.iter().for_each(|desk| desk.poller.wake());
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+impl Entrance {
+    pub fn new(listeners: Vec<TcpListener>, max_connections: usize) -> Entrance {
+        Entrance { listeners, max_connections, open: AtomicUsize::new(0) }
+    }
+
+    /// Counts a connection in, if there is room for it.
+    pub fn enter(&self) -> bool {
+        let open = self.open.fetch_add(1, Ordering::SeqCst);
+        if open >= self.max_connections {
+            self.leave();
+        }
+        open < self.max_connections
+    }
+
+    /// Counts a connection out.
+    pub fn leave(&self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Errands {
+    /// The two ends of the queue.
+    pub fn new() -> (Errands, Receiver<Errand>) {
+        let (queue, due) = bounded(ERRANDS_MAX);
+        (Errands { queue }, due)
+    }
+
+    /// Has an errand done; false when there is too much to do.
+    pub fn send(&self, errand: impl FnOnce(Moment) + Send + 'static) -> bool {
+        self.queue.try_send(Errand::Do(Box::new(errand))).is_ok()
+    }
+
+    /// Ends the thread after what it has to do.
+    pub fn stop(&self) {
+        // It fails only when the thread has ended already.
+        let _ = self.queue.send(Errand::Stop);
+    }
+}
+
+/// One worker's place in the hall.
+pub struct Seat {
+    pub hall: Arc<Hall>,
+    pub index: usize,
+}
+
+impl Seat {
+    fn desk(&self) -> &Desk {
+        &self.hall.desks[self.index]
+    }
+
+    /// Has what takes long found out by the errands' thread, and the answer posted.
+    fn find_out(&self, key: u64, find: impl FnOnce(&Core, Moment) -> Answer + Send + 'static) -> bool {
+        let (hall, index) = (self.hall.clone(), self.index);
+        self.hall.errands.send(move |now| {
+            let answer = find(&hall.core, now);
+            // A worker that has ended has nobody left to answer.
+            let _ = hall.desks[index].post(Letter::Answer { key, answer });
+        })
+    }
+}
+
+impl Outside<TcpStream> for Seat {
+    fn core(&self) -> &Core {
+        &self.hall.core
+    }
+
+    fn manners(&self) -> &Manners {
+        &self.hall.manners
+    }
+
+    fn write_timeout(&self) -> Duration {
+        self.hall.write_timeout
+    }
+
+    fn ask(&self, key: u64, question: Question) -> bool {
+        match question {
+            Question::Places(lookup) => {
+                let (hall, index) = (self.hall.clone(), self.index);
+                self.hall.places.submit(lookup, move |json| {
+                    // A worker ends only when none of its connections waits for places.
+                    let _ = hall.desks[index].post(Letter::Answer { key, answer: Answer::Places(json) });
+                });
+                true
+            }
+            Question::Digest => {
+                self.find_out(key, |core, now| Answer::Digest(Box::new(core.node.digest(now.posix_ns))))
+            }
+            Question::Status => {
+                self.find_out(key, |core, now| Answer::Status(Box::new(Status::of(core, now))))
+            }
+        }
+    }
+
+    fn left(&self) {
+        self.hall.entrance.leave();
+    }
+
+    fn posix_ns(&self) -> u64 {
+        clock::posix_ns()
+    }
+}
+
+impl Watch<TcpStream> for Seat {
+    fn add(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+        self.desk().poller.add(stream, key, interest)
+    }
+
+    fn modify(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+        self.desk().poller.modify(stream, key, interest)
+    }
+
+    fn remove(&self, stream: &TcpStream) -> io::Result<()> {
+        self.desk().poller.remove(stream)
+    }
+}

@@ -1,0 +1,152 @@
+//! A worker thread: a poller, a room of connections, and a loop of turns. One turn reads all that is ready,
+//! answers it, hands the news to the flood as one batch, and only then sends the replies.
+//! The server starts and joins workers. A worker names no protocol: what is spoken is its doors'. It may touch
+//! sockets by way of `net`, the doors, the turn, and the hall that all workers share.
+
+mod accept;
+mod balance;
+mod desk;
+mod hall;
+mod moving;
+mod room;
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use balance::Load;
+pub use desk::Desk;
+pub use hall::{Entrance, Errand, Errands, Hall};
+pub use room::{Guest, Outside, Room};
+
+use crate::clock::Moment;
+use crate::door::Door;
+use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, READS_PER_ACCEPT};
+use crate::logging::Wire;
+use crate::net::{Event, Events, WAKE};
+use accept::Acceptor;
+use balance::{Gauge, LOOK_EVERY};
+use desk::Letter;
+use hall::Seat;
+
+/// The key of the listeners among a poller's events.
+const LISTENER: u64 = u64::MAX - 1;
+
+/// The thread's own.
+pub struct Worker {
+    hall: Arc<Hall>,
+    index: usize,
+    room: Room<TcpStream, Seat>,
+    acceptor: Acceptor,
+    gauge: Gauge,
+    now: Moment,
+    /// What the poller reported for this turn.
+    ready: usize,
+}
+
+impl Worker {
+    pub fn new(hall: Arc<Hall>, index: usize) -> Worker {
+        let (now, wire) = (hall.clock.now(), Wire::new(&hall.sink));
+        let seat = Seat { hall: hall.clone(), index };
+        Worker {
+            room: Room::new(seat, wire, now),
+            acceptor: Acceptor::default(),
+            gauge: Gauge::new(now.up),
+            now,
+            ready: 0,
+            hall,
+            index,
+        }
+    }
+
+    /// Runs until the server stops and every reply is flushed.
+    pub fn run(mut self) {
+        let hall = self.hall.clone();
+        let desk = &hall.desks[self.index];
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        if desk.load.is_at_work() {
+            self.acceptor.open(&hall.entrance, &desk.poller);
+        }
+        loop {
+            self.room.rest();
+            if let Err(why) = desk.poller.wait(&mut events, self.timeout()) {
+                log::error!("worker {} cannot wait for its connections: {why}", self.index);
+                return;
+            }
+            self.now = hall.clock.now();
+            let is_stopping = hall.is_stopping();
+            self.room.begin(self.now, self.gauge.window(), is_stopping);
+            self.ready = events.len();
+            if self.acceptor.has_more() && !is_stopping {
+                self.accept();
+            }
+            for index in 0..events.len() {
+                self.take(events.get(index), is_stopping);
+            }
+            self.room.finish();
+            if !is_stopping {
+                self.acceptor.resume(&hall.entrance, &desk.poller, self.now.up);
+                self.balance();
+            } else if self.close_idle() {
+                return;
+            }
+        }
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.hall.desks[self.index]
+    }
+
+    /// How long the wait may last: until the next deadline, or the next look at the load.
+    fn timeout(&self) -> Option<Duration> {
+        let resumes = self.acceptor.resumes_at().map(|at| at.saturating_sub(self.now.up));
+        let look = (self.index > 0 && self.desk().load.is_at_work()).then_some(LOOK_EVERY);
+        [self.room.patience(), resumes, look].into_iter().flatten().min()
+    }
+
+    fn take(&mut self, event: Event, is_stopping: bool) {
+        match event.key {
+            WAKE => self.open_inbox(),
+            LISTENER if is_stopping => {}
+            // Those that are accepted already in this turn.
+            LISTENER if self.acceptor.has_more() => {}
+            LISTENER => self.accept(),
+            key => self.room.ready(key, event),
+        }
+    }
+
+    fn open_inbox(&mut self) {
+        let hall = self.hall.clone();
+        let desk = &hall.desks[self.index];
+        desk.poller.woken();
+        for letter in desk.take_letters() {
+            match letter {
+                Letter::Guest(guest) => self.room.adopt(*guest),
+                Letter::Answer { key, answer } => self.room.answered(key, &answer),
+            }
+        }
+        if desk.load.is_at_work() {
+            self.acceptor.open(&hall.entrance, &desk.poller);
+        }
+    }
+
+    fn accept(&mut self) {
+        let hall = self.hall.clone();
+        let count = ACCEPTS_PER_TURN.max(self.ready / READS_PER_ACCEPT);
+        let poller = &hall.desks[self.index].poller;
+        let accepted = self.acceptor.accept(&hall.entrance, &hall.core.tallies, poller, self.now.up, count);
+        for (stream, address) in accepted {
+            let now = hall.clock.now();
+            let door = Door::open_line(address, &hall.core, self.now);
+            self.room.welcome(stream, address, door, now.posix_ns);
+        }
+    }
+
+    /// While stopping: true once no connection is left, and none can come.
+    fn close_idle(&mut self) -> bool {
+        let hall = self.hall.clone();
+        let desk = &hall.desks[self.index];
+        self.acceptor.close(&hall.entrance, &desk.poller);
+        self.room.close_idle() && desk.close()
+    }
+}

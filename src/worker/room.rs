@@ -1,0 +1,422 @@
+//! A worker's connections and their doors, moved by events: what is ready is read and answered in a turn, what the
+//! turn said is sent, and each connection ends in time. It names no thread, poller, socket or protocol; a worker
+//! drives it, and so does the simulation of the tests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::door::{Answer, Door, Manners, Question, Visit};
+use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
+use crate::logging::Wire;
+use crate::net::stream::is_retry;
+use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
+use crate::turn::{Core, Turn};
+
+/// What a room needs of the world around it.
+pub trait Outside<S>: Watch<S> {
+    fn core(&self) -> &Core;
+    fn manners(&self) -> &Manners;
+    /// How long a peer may take nothing of its replies.
+    fn write_timeout(&self) -> Duration;
+    /// Has a question answered: the answer is for this connection and comes later, never from within this call.
+    /// False when there is too much to do.
+    fn ask(&self, key: u64, question: Question) -> bool;
+    /// A connection is gone.
+    fn left(&self);
+    /// The time since 1970 in ns.
+    fn posix_ns(&self) -> u64;
+}
+
+/// The connections of one worker.
+pub struct Room<S, O> {
+    outside: O,
+    guests: Slots<Guest<S>>,
+    turn: Turn,
+    buffer: Box<[u8]>,
+    now: Moment,
+    /// The server stops: no more is read.
+    is_stopping: bool,
+    /// Bytes read in this turn.
+    read_bytes: usize,
+    /// Ready connections that filled their last read, whose turn comes after the others'.
+    greedy: Vec<u64>,
+    /// The last of them that was read.
+    greedy_last: u64,
+    /// Connections whose question was refused, which are told so in the next turn.
+    refused: Vec<u64>,
+    /// No connection's time is up before this.
+    sweep_at: Option<Duration>,
+    swept_at: Duration,
+    /// What connections are marked with when they are read.
+    window: u32,
+}
+
+/// A connection and what is spoken on it.
+pub struct Guest<S> {
+    pub connection: Connection<S>,
+    pub door: Door,
+    pub address: SocketAddr,
+    /// Its last read filled the buffer: there is more where that came from.
+    is_greedy: bool,
+    /// The last of its worker's load windows in which it was read.
+    pub active_in: u32,
+}
+
+/// Sweeps look at every connection, so there is a rest between them.
+const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
+
+impl<S: Stream> Guest<S> {
+    pub fn new(stream: S, address: SocketAddr, door: Door, now: Duration) -> Guest<S> {
+        let connection = Connection::new(stream, now);
+        Guest { connection, door, address, is_greedy: false, active_in: 0 }
+    }
+
+    fn interest(&self) -> Interest {
+        self.connection.interest(self.door.reads())
+    }
+
+    /// When it is to be closed unless something happens, and why.
+    fn deadline(&self, manners: &Manners, write_timeout: Duration) -> Option<(Duration, &'static str)> {
+        let taken = self.connection.taken();
+        if let Some(lingers) = self.connection.lingers() {
+            Some(lingers)
+        } else if self.connection.unsent() > 0 {
+            Some((taken + write_timeout, "it does not read its replies"))
+        } else {
+            self.door.deadline(manners, taken)
+        }
+    }
+}
+
+impl<S: Stream, O: Outside<S>> Room<S, O> {
+    pub fn new(outside: O, wire: Wire, now: Moment) -> Room<S, O> {
+        let turn = Turn::new(outside.core(), wire);
+        Room {
+            outside,
+            guests: Slots::default(),
+            turn,
+            buffer: vec![0; READ_BYTES].into(),
+            now,
+            is_stopping: false,
+            read_bytes: 0,
+            greedy: Vec::new(),
+            greedy_last: 0,
+            refused: Vec::new(),
+            sweep_at: None,
+            swept_at: now.up,
+            window: 0,
+        }
+    }
+
+    pub fn outside(&self) -> &O {
+        &self.outside
+    }
+
+    // --- a turn, from its beginning to its end
+
+    /// What is about to be waited for begins after all that was learned has left.
+    pub fn rest(&self) {
+        self.turn.end();
+    }
+
+    /// A turn begins.
+    pub fn begin(&mut self, now: Moment, window: u32, is_stopping: bool) {
+        self.turn.begin();
+        (self.now, self.window, self.is_stopping) = (now, window, is_stopping);
+        for key in std::mem::take(&mut self.refused) {
+            self.answered(key, &Answer::None);
+        }
+    }
+
+    /// Ends the turn: sends what it made, reads those that always have more, and closes whose time is up.
+    pub fn finish(&mut self) {
+        self.flush();
+        self.read_greedy();
+        self.sweep();
+    }
+
+    /// How long the next turn may be waited for; None for ever.
+    pub fn patience(&self) -> Option<Duration> {
+        if !self.refused.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.sweep_at.map(|at| at.saturating_sub(self.now.up))
+    }
+
+    // --- connections come and go
+
+    /// A connection was accepted.
+    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, now_ns: u64) {
+        self.turn.wire.at(now_ns);
+        self.turn.wire.with(&address);
+        self.turn.wire.opened();
+        self.adopt(Guest::new(stream, address, door, self.now.up));
+    }
+
+    /// Makes a connection this room's own.
+    pub fn adopt(&mut self, mut guest: Guest<S>) {
+        guest.connection.watched = guest.interest();
+        let (key, guest) = self.guests.insert(guest);
+        if let Err(why) = self.outside.add(&guest.connection.stream, key, guest.connection.watched) {
+            log::warn!("cannot watch {}: {why}", guest.address);
+            self.close(key, "it cannot be watched");
+            return;
+        }
+        self.note_deadline(key);
+    }
+
+    /// The connections that can change rooms: all but those whose answer will come here.
+    pub fn movable(&mut self, wanted: impl Fn(&Guest<S>) -> bool) -> Vec<u64> {
+        let mut keys = self.guests.keys();
+        keys.retain(|&key| self.guests.get(key).is_some_and(|guest| wanted(guest) && !guest.door.waits()));
+        keys
+    }
+
+    /// Gives a connection away.
+    pub fn hand_out(&mut self, key: u64) -> Option<Guest<S>> {
+        let guest = self.guests.remove(key)?;
+        // Removing fails only for a source that is not watched, which is what it is to be.
+        let _ = self.outside.remove(&guest.connection.stream);
+        Some(guest)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.guests.is_empty()
+    }
+
+    // --- what is ready
+
+    /// Something happened to a connection.
+    pub fn ready(&mut self, key: u64, event: Event) {
+        let Some(guest) = self.guests.get(key) else { return };
+        if guest.connection.unsent() > 0 {
+            match guest.connection.send_rest(self.now.up) {
+                Ok(()) => self.resume(key),
+                Err(why) => self.broken(key, &why),
+            }
+        } else if event.readable && (!self.is_stopping || guest.connection.lingers().is_some()) {
+            if guest.is_greedy { self.greedy.push(key) } else { self.read(key) }
+        } else if event.broken {
+            self.close(key, "the peer reset it");
+        }
+        if self.read_bytes >= TURN_BYTES_MAX {
+            self.flush();
+        }
+    }
+
+    fn read(&mut self, key: u64) {
+        let Some(guest) = self.guests.get(key) else { return };
+        guest.active_in = self.window;
+        let lingers = guest.connection.lingers().is_some();
+        match guest.connection.stream.read_now(&mut self.buffer) {
+            Ok(0) if lingers => self.close_lingering(key),
+            Ok(_) if lingers => {}
+            Ok(count) => {
+                guest.connection.eof = count == 0;
+                guest.is_greedy = count == self.buffer.len();
+                self.read_bytes += count;
+                self.visit(key, |door, visit, buffer| match count {
+                    0 => door.end(visit),
+                    _ => door.read(visit, &buffer[..count]),
+                });
+            }
+            Err(why) if is_retry(&why) => {}
+            Err(why) => self.broken(key, &why),
+        }
+    }
+
+    /// Reads those that always have more, one after another, as far as a turn goes. They are reported again, and
+    /// then it begins behind the last one read.
+    fn read_greedy(&mut self) {
+        let mut greedy = std::mem::take(&mut self.greedy);
+        greedy.sort_unstable();
+        let next = greedy.partition_point(|&key| key <= self.greedy_last);
+        greedy.rotate_left(next);
+        for key in greedy.drain(..) {
+            if self.read_bytes >= GREEDY_BYTES_MAX {
+                break;
+            }
+            self.greedy_last = key;
+            self.read(key);
+        }
+        self.greedy = greedy;
+        self.flush();
+    }
+
+    /// Calls a connection's door. What it says is sent at the end of the turn; what it asks is asked now.
+    fn visit(&mut self, key: u64, call: impl FnOnce(&mut Door, &mut Visit<'_>, &[u8]) -> Option<Question>) {
+        let Some(guest) = self.guests.get(key) else { return };
+        let begin = self.turn.out.len();
+        let now = Moment { posix_ns: self.outside.posix_ns(), ..self.now };
+        let mut visit = Visit {
+            core: self.outside.core(),
+            manners: self.outside.manners(),
+            turn: &mut self.turn,
+            now,
+            unsent: guest.connection.unsent(),
+        };
+        let question = call(&mut guest.door, &mut visit, &self.buffer);
+        self.turn.send(key, begin);
+        if guest.door.take_lasting()
+            && let Err(why) = guest.connection.stream.keep_alive()
+        {
+            log::warn!("cannot keep the link of {} alive: {why}", guest.address);
+        }
+        if let Some(question) = question
+            && !self.outside.ask(key, question)
+        {
+            // Told in the next turn, and never by a call: an answer from here would have the next question asked
+            // one level deeper, and a peer may send as many as it likes.
+            self.refused.push(key);
+        }
+    }
+
+    /// The answer to a connection's question has come.
+    pub fn answered(&mut self, key: u64, answer: &Answer) {
+        self.visit(key, |door, visit, _| {
+            door.answer(visit, answer);
+            None
+        });
+        self.go_on(key);
+    }
+
+    /// Goes on with what the door kept.
+    fn go_on(&mut self, key: u64) {
+        self.visit(key, |door, visit, _| door.go_on(visit));
+    }
+
+    // --- what was made is sent
+
+    /// Everything the turn made leaves: first to the journal, then the news, the log, the replies. Replies that
+    /// went out at once may free a connection to go on, which makes for another round.
+    pub fn flush(&mut self) {
+        while self.turn.is_due() {
+            self.turn.commit(self.outside.core(), self.now);
+            let said = self.turn.take_said();
+            said.parts().for_each(|(key, replies)| self.send(key, replies));
+            self.turn.give_back(said);
+        }
+        self.turn.wire.commit();
+        self.read_bytes = 0;
+    }
+
+    fn send(&mut self, key: u64, replies: &[u8]) {
+        let Some(guest) = self.guests.get(key) else { return };
+        let sent = if replies.is_empty() { Ok(()) } else { guest.connection.send(replies, self.now.up) };
+        match sent {
+            Ok(()) => self.resume(key),
+            Err(why) => self.broken(key, &why),
+        }
+    }
+
+    /// After replies were sent: goes on with what is kept, or ends it, or watches for what is next.
+    fn resume(&mut self, key: u64) {
+        let Some(guest) = self.guests.get(key) else { return };
+        if guest.connection.unsent() == 0 && guest.connection.lingers().is_none() {
+            match guest.door.closes() {
+                Some(why) if guest.connection.eof => return self.close(key, why),
+                Some(why) => return self.linger(key, why),
+                None if guest.door.is_stalled() => self.go_on(key),
+                None => {}
+            }
+        }
+        self.watch(key);
+    }
+
+    /// Has the connection watched for what it waits for, if that has changed, and notes until when. Every
+    /// turn of a connection ends here, and every change of what it waits for.
+    fn watch(&mut self, key: u64) {
+        let Some(guest) = self.guests.get(key) else { return };
+        let interest = guest.interest();
+        if interest != guest.connection.watched {
+            guest.connection.watched = interest;
+            if let Err(why) = self.outside.modify(&guest.connection.stream, key, interest) {
+                return self.broken(key, &why);
+            }
+        }
+        self.note_deadline(key);
+    }
+
+    // --- the end of a connection
+
+    /// Waits a while for the peer to close, too.
+    fn linger(&mut self, key: u64, why: &'static str) {
+        if let Some(guest) = self.guests.get(key) {
+            guest.connection.linger(why, self.now.up);
+            self.watch(key);
+        }
+    }
+
+    fn close_lingering(&mut self, key: u64) {
+        let lingers = self.guests.get(key).and_then(|guest| guest.connection.lingers());
+        self.close(key, lingers.map_or("the peer closed it", |(_, why)| why));
+    }
+
+    fn broken(&mut self, key: u64, why: &io::Error) {
+        self.close(key, &why.to_string());
+    }
+
+    fn close(&mut self, key: u64, why: &str) {
+        if let Some(guest) = self.guests.remove(key) {
+            self.turn.wire.at(self.outside.posix_ns());
+            guest.door.show(self.outside.core(), &mut self.turn.wire);
+            self.turn.wire.closed(why);
+            self.outside.left();
+        }
+    }
+
+    fn deadline_of(&mut self, key: u64) -> Option<(Duration, &'static str)> {
+        let guest = self.guests.get(key)?;
+        guest.deadline(self.outside.manners(), self.outside.write_timeout())
+    }
+
+    fn note_deadline(&mut self, key: u64) {
+        if let Some((at, _)) = self.deadline_of(key) {
+            let at = at.max(self.swept_at + SWEEP_REST);
+            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
+        }
+    }
+
+    /// Closes connections whose time is up, and finds out when the next one's may be.
+    fn sweep(&mut self) {
+        if self.sweep_at.is_none_or(|at| at > self.now.up) {
+            return;
+        }
+        (self.sweep_at, self.swept_at) = (None, self.now.up);
+        for key in self.guests.keys() {
+            match self.deadline_of(key) {
+                Some((at, why)) if at <= self.now.up => {
+                    if let Some(guest) = self.guests.get(key) {
+                        guest.door.note_timeout(self.outside.core(), why, self.now.up);
+                    }
+                    self.close(key, why);
+                }
+                Some(_) => self.note_deadline(key),
+                None => {}
+            }
+        }
+        self.turn.wire.commit();
+    }
+
+    /// While the server stops: closes what has nothing left to be sent; true once nobody is left.
+    pub fn close_idle(&mut self) -> bool {
+        for key in self.guests.keys() {
+            let Some(guest) = self.guests.get(key) else { continue };
+            if guest.connection.unsent() > 0 || guest.door.is_owed() || guest.connection.lingers().is_some() {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake
+            // replies; so it is read and dropped for a while.
+            let sends = guest.connection.stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
+            if sends {
+                self.linger(key, "the server stops");
+            } else {
+                self.close(key, "the server stops");
+            }
+        }
+        self.turn.wire.commit();
+        self.guests.is_empty()
+    }
+}
