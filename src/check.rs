@@ -7,9 +7,9 @@ use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::client::{self, Port};
 use crate::config::{Config, Server};
 use crate::journal::Journal;
-use crate::client::{self, Port};
 
 /// What was found.
 #[derive(Default)]

@@ -10,10 +10,10 @@ use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use herd::args::{Args, Early};
+use herd::client::Agreement;
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::limits::MAX_LINE;
 use herd::logging::{self, SAID_ALREADY, Sink};
-use herd::client::Agreement;
 use herd::net::socket;
 use herd::server::{Kept, Server};
 use herd::{check, exit, explain, family};

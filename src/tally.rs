@@ -18,7 +18,6 @@ pub struct Tally {
     last_ms: AtomicU64,
 }
 
-
 impl Default for Tally {
     fn default() -> Tally {
         Tally::with_rest(Duration::from_secs(TALLY_REST_S))

@@ -26,7 +26,7 @@ impl Dialler {
                 Err(Ended::Stopped) => return Ok(()),
                 Err(why) => {
                     // It may have closed because it refused us, and said so.
-                    let why = talk.last_words(self.clock.now()).unwrap_or(why);
+                    let why = talk.last_words(why, self.clock.now());
                     return Err(Served { why, has_spared: talk.spare_refused(self.clock.now()) });
                 }
             }

@@ -64,8 +64,7 @@ impl Dialler {
         let waker = poller.clone();
         // What was there before the start a plain neighbour gets only by `refill`.
         let (seen, _) = node.store.close_epoch();
-        let outlet =
-            Outlet::new(id, &name, kind, seen, Outbox::default(), Box::new(move || waker.wake()));
+        let outlet = Outlet::new(id, &name, kind, seen, Outbox::default(), Box::new(move || waker.wake()));
         let health = Health::new(&name, write_timeout, clock.up());
         let link = Link::new(node, neighbours, Arc::new(outlet), timing, write_timeout);
         Ok(Dialler { link: Arc::new(link), target, source, health, clock, poller, wire: Wire::new(sink) })
@@ -86,7 +85,8 @@ impl Dialler {
         let mut backoff = Backoff::default();
         loop {
             let began = self.clock.up();
-            let served = if self.link.outlet.kind().is_plain() { self.serve_plain() } else { self.serve_herd() };
+            let served =
+                if self.link.outlet.kind().is_plain() { self.serve_plain() } else { self.serve_herd() };
             self.link.outlet.close();
             let Err(Served { why, has_spared }) = served else { return };
             if !self.link.outlet.is_leaving() {

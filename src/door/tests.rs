@@ -94,8 +94,7 @@ impl Visitor {
 }
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
-const AT_KIWI: &str =
-    "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
+const AT_KIWI: &str = "AT Goloman +0.263873386 kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
 const HELLO: &str = "HERD 1 Hands 0000000000000007 00000000000000000000000000000002 0000000000000003\n";
 
 #[test]

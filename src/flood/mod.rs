@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 
-pub use flooder::Flooder;
 use flooder::FloodSender;
+pub use flooder::Flooder;
 use marker::Marker;
 use message::Message;
 pub use turns::{TurnCount, Turns};
@@ -36,6 +36,17 @@ pub struct Flood {
     links: Vec<Arc<Outlet>>,
     /// Whose turns a mark waits for.
     pub turns: Arc<Turns>,
+    /// Bytes of a batch that a turn may send itself.
+    small_bytes: usize,
+}
+
+/// The bounds of a flood.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Batches that turns may be ahead of the flooder.
+    pub batches: usize,
+    /// Bytes of a batch that a turn may send itself, while the flooder is idle.
+    pub small_bytes: usize,
 }
 
 impl Flood {
@@ -48,24 +59,25 @@ impl Flood {
         timing: Timing,
         now: Duration,
     ) -> (Flood, Flooder) {
-        Flood::with_room(FLOOD_BATCHES, links, node, wire, timing, now)
+        let bounds = Bounds { batches: FLOOD_BATCHES, small_bytes: FLOOD_SMALL_BYTES };
+        Flood::with_bounds(bounds, links, node, wire, timing, now)
     }
 
-    /// The same with room for so many batches.
-    pub fn with_room(
-        batches: usize,
+    /// The same with other bounds.
+    pub fn with_bounds(
+        bounds: Bounds,
         links: Vec<Arc<Outlet>>,
         node: Arc<Node>,
         wire: Wire,
         timing: Timing,
         now: Duration,
     ) -> (Flood, Flooder) {
-        let (channel, batches) = bounded(batches);
+        let (channel, batches) = bounded(bounds.batches);
         let turns = Arc::new(Turns::default());
         let sender = Arc::new(Mutex::new(FloodSender { links: links.clone(), wire }));
         let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
-        (Flood { channel, sender, links, turns }, flooder)
+        (Flood { channel, sender, links, turns, small_bytes: bounds.small_bytes }, flooder)
     }
 
     /// The links there are.
@@ -84,7 +96,7 @@ impl Flood {
             news.clear();
             return news;
         }
-        if news.lines.len() <= FLOOD_SMALL_BYTES
+        if news.lines.len() <= self.small_bytes
             && self.channel.is_empty()
             && let Ok(mut sender) = self.sender.try_lock()
         {

@@ -35,7 +35,10 @@ pub fn newest_by_source(drained: &[News]) -> Vec<(Option<Source>, Cow<'_, [u8]>)
         }
     }
     let mut groups: Vec<(Option<Source>, Cow<'_, [u8]>)> = Vec::new();
-    for (batch, index) in newest.into_values() {
+    // In the order in which they came.
+    let mut newest: Vec<_> = newest.into_values().collect();
+    newest.sort_unstable();
+    for (batch, index) in newest {
         let news = &drained[batch];
         let item = &news.items[index];
         let group = match groups.iter().position(|(from, _)| *from == item.from) {

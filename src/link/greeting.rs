@@ -264,13 +264,23 @@ mod tests {
         let dialer = Dialer::greet(&goloman, [1; NONCE_BYTES], &mut hello);
         let Some(Word::Hello(end)) = Word::parse(hello.trim_ascii_end()) else { panic!("a greeting") };
         let standing = Standing { seen: 5, count: 9, now_ns: 11 };
-        let mut listener =
-            Listener::welcome(&hands, [2; NONCE_BYTES], Some(NeighbourId(0)), &end, listens, standing, &mut welcome);
+        let mut listener = Listener::welcome(
+            &hands,
+            [2; NONCE_BYTES],
+            Some(NeighbourId(0)),
+            &end,
+            listens,
+            standing,
+            &mut welcome,
+        );
         let answer = change(welcome);
         let opened = dialer.answer(answer.trim_ascii_end(), &goloman, "Hands", dials, &mut proof)?;
         let Some(Word::Proof(proof)) = Word::parse(proof.trim_ascii_end()) else { panic!("a proof") };
         listener.prove(&proof, &hands, "Goloman", listens)?;
-        assert_eq!((listener.neighbour(), listener.incarnation(), listener.conf()), (Some(NeighbourId(0)), 7, Some(3)));
+        assert_eq!(
+            (listener.neighbour(), listener.incarnation(), listener.conf()),
+            (Some(NeighbourId(0)), 7, Some(3))
+        );
         assert!(listener.is_open());
         assert_eq!(listener.prove(&proof, &hands, "Goloman", listens), Err(Denied::OutOfTurn));
         Ok(opened)
@@ -295,8 +305,15 @@ mod tests {
         let hello = b"HERD 1 Goloman 0000000000000007 00000000000000000000000000000002";
         let Some(Word::Hello(end)) = Word::parse(hello) else { panic!("a greeting") };
         let standing = Standing { seen: 5, count: 9, now_ns: 11 };
-        let listener =
-            Listener::welcome(&hands, [2; NONCE_BYTES], Some(NeighbourId(0)), &end, &[], standing, &mut welcome);
+        let listener = Listener::welcome(
+            &hands,
+            [2; NONCE_BYTES],
+            Some(NeighbourId(0)),
+            &end,
+            &[],
+            standing,
+            &mut welcome,
+        );
         assert!(welcome.ends_with(b" 5 9 -\n"), "{}", welcome.escape_ascii());
         assert_eq!(listener.conf(), None);
     }

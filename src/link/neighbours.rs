@@ -133,7 +133,9 @@ impl Neighbours {
     pub fn keys(&self, neighbour: Option<NeighbourId>) -> Keys {
         let state = self.state();
         match neighbour {
-            Some(id) => self.get(id).and_then(|it| state.keys.pairs.get(&it.name)).cloned().unwrap_or_default(),
+            Some(id) => {
+                self.get(id).and_then(|it| state.keys.pairs.get(&it.name)).cloned().unwrap_or_default()
+            }
             None => state.keys.own.clone(),
         }
     }
@@ -258,8 +260,8 @@ impl Neighbours {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::Key;
+    use super::*;
     use crate::protocol::neighbour::NONCE_BYTES;
 
     fn neighbours(keys: KeyRing) -> Neighbours {
@@ -312,7 +314,8 @@ mod tests {
     #[test]
     fn with_a_secret_an_address_tells_only_who_is_of_another_make() {
         let key = || vec![Key::new(b"key")];
-        let neighbours = neighbours(KeyRing { pairs: [("A".into(), key()), ("B".into(), key())].into(), own: key() });
+        let neighbours =
+            neighbours(KeyRing { pairs: [("A".into(), key()), ("B".into(), key())].into(), own: key() });
         assert_eq!(kind(&neighbours, "10.0.0.1"), PeerKind::Stranger);
         let plain = PeerKind::Neighbour { id: Some(NeighbourId(2)), may_be_plain: true };
         assert_eq!(kind(&neighbours, "127.0.0.1"), plain);

@@ -34,7 +34,9 @@ impl Seen {
     pub fn all(&self) -> Vec<(NeighbourId, u64, u32)> {
         let marks = self.marks();
         let known = (0..).zip(marks.iter()).filter(|(_, (_, epoch))| *epoch > 0);
-        known.map(|(neighbour, (incarnation, epoch))| (NeighbourId(neighbour), *incarnation, *epoch)).collect()
+        known
+            .map(|(neighbour, (incarnation, epoch))| (NeighbourId(neighbour), *incarnation, *epoch))
+            .collect()
     }
 
     fn marks(&self) -> MutexGuard<'_, Vec<(u64, u32)>> {

@@ -48,12 +48,20 @@ pub struct Talk {
 
 enum Phase {
     /// We said who we are; its answer is awaited.
-    Greeting { dialer: Dialer, sent_ns: u64, until: Duration },
+    Greeting {
+        dialer: Dialer,
+        sent_ns: u64,
+        until: Duration,
+    },
     /// It refuses us, and may say why in its next line.
-    Refused { until: Duration },
+    Refused {
+        until: Duration,
+    },
     /// It knows a good deal, but not from this start of ours: its digest is awaited, to find the parts that it
     /// lacks. Without an answer it gets everything.
-    Narrowing { until: Duration },
+    Narrowing {
+        until: Duration,
+    },
     Open,
 }
 
@@ -251,7 +259,8 @@ impl Talk {
 
     /// Takes its answer to our greeting.
     fn welcomed(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
-        let Phase::Greeting { dialer, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open) else {
+        let Phase::Greeting { dialer, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open)
+        else {
             return Ok(());
         };
         let link = self.link.clone();
@@ -459,9 +468,12 @@ impl Talk {
 
     // --- the end
 
-    /// The connection is over: what it said last may tell why better than what the system says. Returns that.
-    pub fn last_words(&mut self, now: Moment) -> Option<Ended> {
-        self.read(now).err().filter(|said| matches!(said, Ended::Refused(_)))
+    /// The connection is over, as far as is known for this reason; what it said last may tell better why.
+    pub fn last_words(&mut self, why: Ended, now: Moment) -> Ended {
+        if matches!(why, Ended::Refused(_)) {
+            return why;
+        }
+        self.read(now).err().filter(|said| matches!(said, Ended::Refused(_))).unwrap_or(why)
     }
 
     /// Spares the neighbour a record over which it closed the connection; true if there was one.

@@ -107,10 +107,14 @@ mod tests {
         };
         assert_eq!(of("34.068930", "-118.445127").as_deref(), Some("+34.068930-118.445127"));
         assert_eq!(of("+5", "7.250").as_deref(), Some("+5+7.250"));
-        for (latitude, longitude) in [("1e1", "1"), ("91", "0"), ("", "1"), ("1", ""), ("1 ", "1"), ("1-1", "1")] {
+        for (latitude, longitude) in
+            [("1e1", "1"), ("91", "0"), ("", "1"), ("1", ""), ("1 ", "1"), ("1-1", "1")]
+        {
             assert_eq!(of(latitude, longitude), None, "{latitude} {longitude}");
         }
-        for (latitude, longitude) in [(34.06893, -118.445127), (-0.0, 180.0), (1e-7, -1e-7), (-90.0, 0.1 + 0.2)] {
+        for (latitude, longitude) in
+            [(34.06893, -118.445127), (-0.0, 180.0), (1e-7, -1e-7), (-90.0, 0.1 + 0.2)]
+        {
             let mut text = Vec::new();
             let location = Location::of_degrees(latitude, longitude, &mut text).expect("in range");
             assert_eq!((location.latitude_deg(), location.longitude_deg()), (latitude, longitude));

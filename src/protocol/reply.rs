@@ -69,7 +69,9 @@ mod tests {
     fn what_is_written_is_read_again_and_never_before_it_is_whole() {
         let at = b"AT Goloman +0.263873386 kiwi +34-118 1520023934.9";
         let json = b"{\n   \"results\" : []\n}";
-        for reply in [Reply::At(at), Reply::Refused(b"hello"), Reply::Refused(b"\xff ? "), Reply::Refused(b"")] {
+        for reply in
+            [Reply::At(at), Reply::Refused(b"hello"), Reply::Refused(b"\xff ? "), Reply::Refused(b"")]
+        {
             let bytes = written(&reply);
             assert_eq!(Reply::of_report(&bytes), Some((reply, bytes.len())));
             (0..bytes.len()).for_each(|end| assert_eq!(Reply::of_report(&bytes[..end]), None));

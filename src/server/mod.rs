@@ -6,6 +6,10 @@ mod start;
 mod sweeps;
 mod tending;
 
+pub use start::open_journal;
+pub use sweeps::Sweeps;
+pub use tending::Tended;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -17,7 +17,7 @@ use crate::config::{self, Config, HostPort, Settings};
 use crate::dialler::{Dialler, DiallerSettings};
 use crate::door::Manners;
 use crate::flood::{Flood, Flooder};
-use crate::journal::{Journal, RealDisk};
+use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire};
@@ -87,13 +87,7 @@ fn start_dialler(dialler: Dialler) -> io::Result<(Arc<Outlet>, JoinHandle<()>)> 
 }
 
 /// Makes what turns work on, and what they send to. Its journal is read.
-fn parts(
-    config: &Config,
-    index: usize,
-    keys: KeyRing,
-    clock: Clock,
-    sink: &Arc<Sink>,
-) -> io::Result<Parts> {
+fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<Sink>) -> io::Result<Parts> {
     let (own, settings) = (&config.servers[index], &config.settings);
     let bounds = Bounds {
         max_ahead_ns: settings.max_ahead_ns,
@@ -103,13 +97,16 @@ fn parts(
     let node = Arc::new(Node::new(&own.name, bounds));
     let neighbours = Arc::new(neighbours(config, index, keys)?);
     let journal = match config.data_path(own) {
-        Some(folder) => Some(open_journal(&folder, settings, &node, &neighbours)?),
+        Some(folder) => {
+            let (mode, disk) = (settings.sync, Box::new(RealDisk));
+            let journal = open_journal(&folder, mode, disk, &node, &neighbours)?;
+            Some(Arc::new(journal.resting(settings.timing.compact_rest)))
+        }
         None => None,
     };
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
     let outlets = diallers.iter().map(Dialler::outlet).collect();
-    let (flood, flooder) =
-        Flood::new(outlets, node.clone(), Wire::new(sink), settings.timing, clock.up());
+    let (flood, flooder) = Flood::new(outlets, node.clone(), Wire::new(sink), settings.timing, clock.up());
     let core = Core { node, journal, flood, neighbours, tallies: Tallies::default() };
     Ok(Parts { core: Arc::new(core), flooder, diallers })
 }
@@ -120,14 +117,18 @@ fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
 }
 
 /// Opens a server's journal and learns what is in it.
-fn open_journal(
+///
+/// # Errors
+/// Another process has it, or its folder cannot be read or written.
+pub fn open_journal(
     folder: &Path,
-    settings: &Settings,
+    mode: SyncMode,
+    disk: Box<dyn Disk>,
     node: &Node,
     neighbours: &Neighbours,
-) -> io::Result<Arc<Journal>> {
+) -> io::Result<Journal> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
-    let (journal, replayed) = Journal::open(folder, settings.sync, Box::new(RealDisk), |line| {
+    let (journal, replayed) = Journal::open(folder, mode, disk, |line| {
         if line.starts_with(b"SEEN ") {
             seen.push(line.to_vec());
             return true;
@@ -144,7 +145,7 @@ fn open_journal(
         log::warn!("the journal is damaged: {why}; neighbours are asked for everything");
     }
     seen.iter().for_each(|line| neighbours.recall(line));
-    Ok(Arc::new(journal.resting(settings.timing.compact_rest)))
+    Ok(journal)
 }
 
 /// Learns an AT line that was kept; false if it is none.

@@ -146,7 +146,12 @@ impl Gauge {
         before.is_some_and(|before| idle.saturating_sub(before) > elapsed * CORE_TO_SPARE / 1_000)
     }
 
-    fn judge<'a>(&mut self, found: Measured, own: usize, loads: impl Fn(usize) -> Option<&'a Load>) -> Advice {
+    fn judge<'a>(
+        &mut self,
+        found: Measured,
+        own: usize,
+        loads: impl Fn(usize) -> Option<&'a Load>,
+    ) -> Advice {
         if found.busy > SATURATED {
             self.quiet_windows = 0;
             if !found.core_to_spare {

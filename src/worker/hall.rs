@@ -57,7 +57,10 @@ pub enum Errand {
 }
 
 impl Hall {
-    #[expect(clippy::too_many_arguments, reason = "each is a part that the server makes, and only the server")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part that the server makes, and only the server"
+    )]
     pub fn new(
         core: Arc<Core>,
         entrance: Entrance,

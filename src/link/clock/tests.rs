@@ -78,7 +78,11 @@ fn the_slowest_clock_is_known_beyond_its_neighbours_and_forgotten_with_its_age()
     // B and C each see the other behind a little, as ways are longer one way than the other.
     for clocks in [&b, &c] {
         clocks.measured(NeighbourId(1), Offset { least_ns: -SECOND_NS, most_ns: 10_000_000 }, at(0));
-        clocks.measured(NeighbourId(0), if std::ptr::eq(clocks, &b) { offset(-3_600) } else { offset(0) }, at(0));
+        clocks.measured(
+            NeighbourId(0),
+            if std::ptr::eq(clocks, &b) { offset(-3_600) } else { offset(0) },
+            at(0),
+        );
     }
     for now in 0..20 {
         let (behind_ms, age_ms) = b.slowest(at(now));

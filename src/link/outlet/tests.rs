@@ -3,9 +3,9 @@
 use super::*;
 use crate::limits::AT_LINE_MAX;
 use crate::logging::Sink;
-use std::net::TcpStream;
 use std::io::Read;
 use std::net::TcpListener;
+use std::net::TcpStream;
 
 fn outlet() -> Outlet {
     Outlet::new(NeighbourId(0), "Hands", Kind::Herd, 0, Outbox::default(), Box::new(|| ()))

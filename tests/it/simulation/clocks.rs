@@ -3,8 +3,8 @@
 
 use fastrand::Rng;
 
-use super::world::{SECOND, World};
-use super::{random_settings, seeds};
+use super::world::World;
+use super::{SECOND, random_settings, seeds};
 
 const FORGET_AFTER_S: u64 = 60;
 
@@ -45,7 +45,9 @@ fn run(seed: u64) -> Result<(), String> {
         match random.u8(0..100) {
             0..2 if !calm => world.servers[server].skew_ns = off_by_ns(&mut random, true),
             2..4 if !calm => world.break_one(),
-            4 if !calm => world.crash(server, random.u64(0..5 * SECOND), false, false),
+            4 if !calm => {
+                let _ = world.crash(server, random.u64(0..5 * SECOND), false, false);
+            }
             _ => {}
         }
     }

@@ -3,12 +3,67 @@
 //! prints its seed; `HERD_SEED=... cargo test simulation` runs that one again.
 
 mod clocks;
+mod disk;
+mod network;
+mod server;
 mod world;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use fastrand::Rng;
-use world::{SECOND, Settings, Time, World};
+use herd::limits::Timing;
+use network::Line;
+use world::World;
+
+/// Virtual time, in µs.
+pub type Time = u64;
+pub const SECOND: Time = 1_000_000;
+
+/// What a run is like.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub servers: usize,
+    pub edges: Vec<(usize, usize)>,
+    /// Between servers, either way.
+    pub line: Line,
+    /// Whether quiet links compare what they know. Without it marks alone must do.
+    pub compares: bool,
+    /// A deliberate fault: a mark does not wait for the turn that is under way.
+    pub early_marks: bool,
+    /// Whether servers keep a journal; every other one promises only what is on the disk then.
+    pub journals: bool,
+    /// Whether records arrive a second time, at once or long after.
+    pub duplicates: bool,
+    /// After how many seconds servers forget a client.
+    pub forget_after_s: Option<u64>,
+    /// The longest bytes of a line that servers take from clients, in turn.
+    pub max_lines: Vec<usize>,
+    /// Bytes of the longest client's ID.
+    pub id_bytes: usize,
+    /// Now and then the system has no memory for a write, once in so many; 0 is never.
+    pub no_memory_one_in: u32,
+    /// The most a thread that is woken takes to come to it, a turn of a worker lasts, and the flooder takes to
+    /// come to a batch.
+    pub jitter: Time,
+    pub turn: Time,
+    pub flood_delay: Time,
+    /// Bytes that wait for a link.
+    pub room: usize,
+    /// Batches the flood's channel holds; more are dropped and the links marked behind. And bytes of a batch that a
+    /// turn may send itself.
+    pub channel: usize,
+    pub small_bytes: usize,
+    /// Questions that wait at once at most; more are refused.
+    pub errands: usize,
+}
+
+impl Settings {
+    pub fn timing(&self) -> Timing {
+        let compare = if self.compares { Timing::default().compare } else { Duration::from_secs(1 << 30) };
+        Timing { compare, ..Timing::default() }
+    }
+}
 
 /// Runs of the tests that always run.
 const RUNS: u64 = 300;
@@ -33,20 +88,39 @@ fn random_graph(random: &mut Rng) -> (usize, Vec<(usize, usize)>) {
 fn random_settings(random: &mut Rng) -> Settings {
     let (servers, edges) = random_graph(random);
     let least = random.u64(0..20_000);
+    let line = Line {
+        bandwidth: (random.u8(0..4) == 0).then(|| random.u64(20_000..200_000)),
+        delay: (least, least + random.u64(0..200_000)),
+        send_buffer: random.usize(200..20_000),
+        receive_buffer: random.usize(200..20_000),
+    };
+    let max_lines = if random.u8(0..4) == 0 { vec![4_096, 128, 1_024] } else { vec![4_096] };
     Settings {
         servers,
         edges,
-        delay: (least, least + random.u64(0..200_000)),
+        line,
         compares: random.u8(0..4) == 0,
         early_marks: false,
         journals: random.bool(),
         duplicates: random.bool(),
         forget_after_s: (random.u8(0..4) == 0).then(|| random.u64(5..60)),
+        id_bytes: if max_lines.len() > 1 { 1_500 } else { 8 },
+        max_lines,
+        no_memory_one_in: if random.u8(0..4) == 0 { 100 } else { 0 },
+        jitter: random.u64(0..2_000),
+        turn: if random.bool() { random.u64(0..20_000) } else { 0 },
         flood_delay: random.u64(0..SECOND),
-        capacity: random.usize(200..20_000),
         room: random.usize(100..10_000),
         channel: random.usize(1..50),
+        small_bytes: if random.bool() { 0 } else { 16 * 1024 },
+        errands: random.usize(0..4),
     }
+}
+
+/// A client's ID: most are short.
+fn client_id(number: u32, settings: &Settings) -> String {
+    let bytes = if number.is_multiple_of(5) { settings.id_bytes } else { 0 };
+    format!("c{number}{}", "x".repeat(bytes.saturating_sub(8)))
 }
 
 /// One run. Returns why it failed.
@@ -71,10 +145,14 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
                 // Clocks of clients are ahead now and then, and later reports older for a while.
                 let ahead = if random.u8(0..8) == 0 { random.u64(0..100) } else { random.u64(0..4) };
                 let (client, time) = (random.u32(0..clients), world.now / SECOND + ahead);
-                let line = format!("IAMAT c{client} +{}-1 {time}", random.u8(0..3));
+                let client = client_id(client, &settings);
+                let line = format!("IAMAT {client} +{}-1 {time}", random.u8(0..3));
                 if world.report(server, &line).is_some() {
                     let heard_s = (world.posix_ns(server) / 1_000_000_000) as i64;
-                    acknowledged.entry(format!("c{client}")).or_default().push((time, heard_s));
+                    if settings.duplicates && random.u8(0..4) == 0 {
+                        world.repeat(server, random.usize(0..servers), &client);
+                    }
+                    acknowledged.entry(client).or_default().push((time, heard_s));
                 }
             }
             70..82 => world.break_one(),
@@ -82,8 +160,8 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
             88..92 => world.stick(server, random.u64(0..25 * SECOND)),
             _ => {
                 let (power, forgets) = (random.u8(0..4) == 0, random.u8(0..6) == 0);
-                lost_memory |= power || forgets;
-                world.crash(server, random.u64(0..10 * SECOND), power, forgets);
+                let back_after = random.u64(0..10 * SECOND);
+                lost_memory |= world.crash(server, back_after, power, forgets);
             }
         }
     }
@@ -99,7 +177,8 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
         let remembered =
             reports.iter().filter(|(_, heard_s)| world.oldest_s().is_none_or(|at| *heard_s >= at));
         let Some(newest) = remembered.map(|(time, _)| *time).max() else { continue };
-        let stored = world.servers[0].node.store.read(client.as_bytes(), |record| {
+        let node = world.servers[0].running.as_ref().expect("it agrees").node();
+        let stored = node.store.read(client.as_bytes(), |record| {
             String::from_utf8_lossy(record.line()).rsplit(' ').next().and_then(|time| time.parse().ok())
         });
         if stored.flatten().is_none_or(|stored: u64| stored < newest) {
@@ -166,7 +245,7 @@ fn the_same_seed_is_the_same_run() {
             world.break_one();
             world.run_until(second * SECOND);
         }
-        (world.at_lines, world.random.u64(..))
+        (world.at_lines(), world.random.u64(..))
     };
     assert_eq!(trace(), trace());
 }
@@ -184,25 +263,32 @@ fn shape(name: &str, servers: usize) -> Vec<(usize, usize)> {
 
 /// AT lines per update, and ms until all know it, with 1 ms from server to server.
 fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
+    let most = 1 << 30;
     let settings = Settings {
         servers,
         edges: shape(name, servers),
-        delay: (1_000, 1_000),
+        line: Line { bandwidth: None, delay: (1_000, 1_000), send_buffer: most, receive_buffer: most },
         compares: false,
         early_marks: false,
         journals: false,
         duplicates: false,
         forget_after_s: None,
+        max_lines: vec![4_096],
+        id_bytes: 0,
+        no_memory_one_in: 0,
+        jitter: 0,
+        turn: 0,
         flood_delay: 0,
-        capacity: usize::MAX,
-        room: usize::MAX,
-        channel: usize::MAX,
+        room: most,
+        channel: 256,
+        small_bytes: 16 * 1024,
+        errands: 64,
     };
     let mut world = World::new(settings, Rng::with_seed(1));
     while !world.links_up() {
         world.run_until(world.now + SECOND);
     }
-    let (lines_before, mut spent) = (world.at_lines, 0);
+    let (lines_before, mut spent) = (world.at_lines(), 0);
     for update in 0..updates {
         let begun = world.now;
         world.report(servers / 3, &format!("IAMAT c{update} +1+1 1"));
@@ -214,7 +300,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         spent += world.now - begun;
         world.run_until(world.now + SECOND);
     }
-    ((world.at_lines - lines_before) as f64 / updates as f64, spent as f64 / updates as f64 / 1e3)
+    ((world.at_lines() - lines_before) as f64 / updates as f64, spent as f64 / updates as f64 / 1e3)
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! Unit tests: one store, and several that hear from each other.
+
+use super::*;
+use crate::protocol::{Command, record::Offsets};
+
+fn record(line: &[u8]) -> StoredRecord {
+    let Ok(Command::At(parts)) = Command::parse(line) else { panic!("{}", line.escape_ascii()) };
+    let mut out = Vec::new();
+    let offsets = Offsets::write(&parts, &mut out);
+    StoredRecord::new(&Record::new(&out, offsets), 0)
+}
+
+fn learn(store: &Store, line: &str) -> Learned {
+    store.learn(&record(line.as_bytes()).borrow(), None)
+}
+
+fn line_of(store: &Store, client: &str) -> Option<String> {
+    store.read(client.as_bytes(), |record| String::from_utf8_lossy(record.line()).into_owned())
+}
+
+fn sorted_lines(store: &Store) -> Vec<Vec<u8>> {
+    let mut all = Vec::new();
+    store.buckets().for_each(|bucket| store.copy_bucket(bucket, &Wanted::After(0), &mut all));
+    let mut lines: Vec<_> = all.split_inclusive(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
+    lines.sort();
+    lines
+}
+
+fn wanted(store: &Store, wanted: &Wanted) -> Vec<String> {
+    let mut all = Vec::new();
+    store.buckets().for_each(|bucket| store.copy_bucket(bucket, wanted, &mut all));
+    let mut lines: Vec<_> = String::from_utf8_lossy(&all).lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn what_is_past_is_in_nobodys_way() {
+    let store = Store::default();
+    let told = |line: &str, oldest_s| store.learn(&record(line.as_bytes()).borrow(), oldest_s);
+    assert_eq!(told("AT G -90 a +1+1 100", None), Learned::News, "heard at 10");
+    assert_eq!(told("AT G +0 a +1+1 50", Some(10)), Learned::Stale);
+    assert_eq!(told("AT G +0 a +1+1 50", Some(11)), Learned::News);
+    assert_eq!(store.count(), 1);
+}
+
+#[test]
+fn a_walk_finds_what_was_learned_after_an_epoch_and_no_more() {
+    let store = Store::default();
+    assert_eq!(learn(&store, "AT G +0 kiwi +1+1 1"), Learned::News);
+    assert_eq!(learn(&store, "AT G +0 fig +1+1 1"), Learned::News);
+    let (first, _) = store.close_epoch();
+    assert_eq!(wanted(&store, &Wanted::After(first)), [""; 0]);
+    assert_eq!(learn(&store, "AT G +0 fig +1+1 1"), Learned::Stale);
+    assert_eq!(learn(&store, "AT G +0 kiwi +1+1 2"), Learned::News);
+    assert_eq!(wanted(&store, &Wanted::After(first)), ["AT G +0 kiwi +1+1 2"]);
+    let (second, news) = store.close_epoch();
+    assert_eq!((news, store.news()), (3, 3));
+    assert_eq!(learn(&store, "AT G +0 plum +1+1 2"), Learned::News);
+    assert_eq!(wanted(&store, &Wanted::After(second)), ["AT G +0 plum +1+1 2"]);
+    assert_eq!(wanted(&store, &Wanted::After(0)).len(), 3);
+    assert_eq!([0, first, second, second + 1].map(|epoch| store.count_after(epoch)), [3, 2, 1, 0]);
+}
+
+#[test]
+fn stores_differ_in_the_parts_that_hold_different_records_and_repair_each_other() {
+    let (a, b) = (Store::default(), Store::default());
+    for i in 0..5_000 {
+        for store in [&a, &b] {
+            let _ = learn(store, &format!("AT G +0 c{i} +1+1 1"));
+        }
+    }
+    assert_eq!(a.digest(None), b.digest(None));
+    let _ = learn(&a, "AT G +0 c7 +1+1 2");
+    let _ = learn(&b, "AT G +0 c8 +1+1 2");
+    let _ = learn(&b, "AT G +0 only +1+1 2");
+    let parts = a.digest(None).differing(&b.digest(None));
+    let (from_a, from_b) = (Wanted::In(parts.clone().into()), Wanted::In(parts.into()));
+    let (from_a, from_b) = (wanted(&a, &from_a), wanted(&b, &from_b));
+    assert!(from_a.len() < 200 && from_b.len() < 200, "{} {}", from_a.len(), from_b.len());
+    from_a.iter().for_each(|line| {
+        let _ = learn(&b, line);
+    });
+    from_b.iter().for_each(|line| {
+        let _ = learn(&a, line);
+    });
+    assert_eq!(a.digest(None), b.digest(None));
+    assert_eq!(sorted_lines(&a), sorted_lines(&b));
+}
+
+#[test]
+fn the_newest_record_of_a_client_stays() {
+    let store = Store::default();
+    assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::News);
+    assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::Stale);
+    assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 9.9"), Learned::Stale);
+    assert_eq!(learn(&store, "AT G +0.25 kiwi +2+1 10.5"), Learned::News);
+    assert_eq!(learn(&store, "AT G +0.1 fig +1+1 1"), Learned::News);
+    assert_eq!(line_of(&store, "kiwi").as_deref(), Some("AT G +0.25 kiwi +2+1 10.5"));
+    assert_eq!((store.count(), line_of(&store, "kiw")), (2, None));
+}
+
+#[test]
+fn what_was_not_heard_for_long_is_forgotten_and_nothing_else() {
+    let store = Store::default();
+    for (client, line) in [("old", "AT G +5 old +1+1 10"), ("new", "AT G +6 new +1+1 10")] {
+        assert_eq!(learn(&store, line), Learned::News, "{client}");
+    }
+    assert_eq!(store.digest(Some(16)).count, 1);
+    let forgotten: usize = store.buckets().map(|bucket| store.forget(bucket, 16)).sum();
+    assert_eq!((forgotten, store.count(), line_of(&store, "old")), (1, 1, None));
+    assert_eq!(store.bytes(), line_of(&store, "new").expect("known").len() as u64);
+}
+
+#[test]
+fn a_repeated_report_is_stale_and_a_repeated_record_with_a_greater_difference_is_not() {
+    let store = Store::default();
+    let again = record(b"AT G +5.0 kiwi +1+1 10");
+    assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::News);
+    assert_eq!(store.learn_report(&again.borrow(), None, usize::MAX), Learned::Stale);
+    assert_eq!(store.learn(&again.borrow(), None), Learned::News);
+}
+
+/// Records that collide in time, location, origin and difference as often as they can.
+fn random_record(random: &mut fastrand::Rng) -> Vec<u8> {
+    let pick = |random: &mut fastrand::Rng, from: &[&str]| from[random.usize(..from.len())].to_owned();
+    let time = pick(random, &["1", "1.0", "01", "1.5", "2", "10", "1.000000001", "99999999999999999999"]);
+    let origin = pick(random, &["Goloman", "Hands", "Wilkes"]);
+    let difference = pick(random, &["+0.1", "+0.10", "-3", "+12.000000000"]);
+    let location = pick(random, &["+1+1", "+1-1", "-1+1", "+01+1", "+1+001"]);
+    format!("AT {origin} {difference} client{} {location} {time}", random.u8(..4)).into_bytes()
+}
+
+#[test]
+fn any_order_duplication_and_split_between_servers_gives_the_same_store() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..300 {
+        let records: Vec<_> = (0..random.usize(1..40)).map(|_| random_record(&mut random)).collect();
+        let servers: Vec<_> = (0..3).map(|_| Store::default()).collect();
+        let split = |random: &mut fastrand::Rng| random.usize(..servers.len());
+        for line in &records {
+            for _ in 0..random.usize(1..3) {
+                let _ = servers[split(&mut random)].learn(&record(line).borrow(), None);
+            }
+        }
+        // Each server then hears from the others, in an order of its own, some of it twice.
+        let mut heard: Vec<_> = servers.iter().flat_map(sorted_lines).collect();
+        heard.extend_from_within(..heard.len() / 2);
+        for server in &servers {
+            random.shuffle(&mut heard);
+            for line in &heard {
+                let _ = server.learn(&record(line).borrow(), None);
+            }
+        }
+        let expected = Store::default();
+        for line in &records {
+            let _ = expected.learn(&record(line).borrow(), None);
+        }
+        for server in &servers {
+            assert_eq!(sorted_lines(server), sorted_lines(&expected), "seed {seed}");
+            assert_eq!(server.count(), expected.count());
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! One simulated server: the real node, store, journal, turns, flood, room and doors, sweeps, and the dialling ends
+//! of its links. Only threads, sockets and clocks are the world's.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use herd::clock::Moment;
+use herd::door::{Answer, Door, Manners, Question};
+use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
+use herd::journal::SyncMode;
+use herd::limits::Timing;
+use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet, Talk};
+use herd::logging::Wire;
+use herd::net::{Event, Interest, Watch};
+use herd::node::{Bounds, NeighbourId, Node};
+use herd::server::{Sweeps, Tended, open_journal};
+use herd::store::Store;
+use herd::tally::Tallies;
+use herd::turn::{Core, Turn};
+use herd::worker::{Outside, Room};
+
+use super::disk::SimDisk;
+use super::network::{End, Net, Shared, SimStream, Watched};
+
+/// What a server of one start is made with.
+pub struct Plan<'a> {
+    pub name: String,
+    pub incarnation: u64,
+    /// By name.
+    pub neighbours: Vec<String>,
+    pub keys: &'a [Key],
+    pub timing: Timing,
+    pub forget_after_s: Option<u64>,
+    pub max_line: usize,
+    /// Bytes that may wait for a link.
+    pub room: usize,
+    pub flood: FloodBounds,
+    /// Questions that wait at once at most.
+    pub errands: usize,
+    /// Where its journal is, and the disk it is on.
+    pub journal: Option<(PathBuf, SimDisk)>,
+}
+
+/// A running server.
+pub struct Running {
+    pub core: Arc<Core>,
+    pub room: Room<SimStream, Seat>,
+    pub flooder: Flooder,
+    pub sweeps: Sweeps,
+    tended: Tended,
+    pub links: Vec<SimLink>,
+    /// A turn of somebody who is no worker, for what comes another way.
+    pub tail: Turn,
+    pub wire: Wire,
+    /// Connections that wait to be accepted.
+    pub backlog: Vec<End>,
+    pub answers: Vec<(u64, Answer)>,
+    /// A turn was begun and is not finished.
+    pub is_in_turn: bool,
+}
+
+/// The dialling end of a link.
+pub struct SimLink {
+    pub link: Arc<Link>,
+    pub talk: Option<(Talk, End)>,
+}
+
+/// The world around a room.
+pub struct Seat {
+    core: Arc<Core>,
+    manners: Manners,
+    pub watched: Watched,
+    now_ns: Arc<AtomicU64>,
+    /// Questions that wait for their answer.
+    pub questions: Arc<Mutex<Vec<(u64, Question)>>>,
+    errands: usize,
+}
+
+impl Running {
+    /// Starts one; `woken` is told which link's dialler is woken.
+    pub fn start(
+        plan: Plan<'_>,
+        now: Moment,
+        now_ns: &Arc<AtomicU64>,
+        woken: impl Fn(usize) + Clone + Send + Sync + 'static,
+    ) -> Running {
+        let bounds = Bounds { forget_after_s: plan.forget_after_s, ..Bounds::default() };
+        let mut node = Node::new(&plan.name, bounds);
+        // For hundreds of clients, and for being walked through thousands of times.
+        node.store = Store::seeded(16, plan.incarnation);
+        let node = Arc::new(node);
+        let neighbours = Arc::new(neighbours(&plan));
+        let journal = plan.journal.map(|(folder, disk)| {
+            let mode = if disk.is_strict { SyncMode::Always } else { SyncMode::Second };
+            let opened = open_journal(&folder, mode, Box::new(disk), &node, &neighbours);
+            Arc::new(opened.expect("a journal"))
+        });
+        let link = |(index, name): (usize, &String)| {
+            let woken = woken.clone();
+            let (outbox, wake) = (Outbox::with_room(plan.room), Box::new(move || woken(index)));
+            let (seen, _) = node.store.close_epoch();
+            let outlet = Outlet::new(NeighbourId(index as u16), name, Kind::Herd, seen, outbox, wake);
+            let link = Link::new(
+                node.clone(),
+                neighbours.clone(),
+                Arc::new(outlet),
+                plan.timing,
+                Duration::from_secs(10),
+            );
+            SimLink { link: Arc::new(link), talk: None }
+        };
+        let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
+        let outlets = links.iter().map(|it| it.link.outlet.clone()).collect();
+        let (flood, flooder) =
+            Flood::with_bounds(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
+        let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
+        let core = Arc::new(Core { node, journal, flood, neighbours, tallies: Tallies::default() });
+        let manners = Manners {
+            max_line: plan.max_line,
+            max_unsent: 4_096,
+            max_clients: usize::MAX,
+            one_shot: false,
+            idle_timeout: Some(Duration::from_secs(3_600)),
+            greeting: plan.timing.greeting,
+        };
+        let seat = Seat {
+            core: core.clone(),
+            manners,
+            watched: Watched::default(),
+            now_ns: now_ns.clone(),
+            questions: Arc::default(),
+            errands: plan.errands,
+        };
+        Running {
+            room: Room::new(seat, Wire::mute(), now),
+            flooder,
+            sweeps: Sweeps::new(core.clone(), now),
+            tended,
+            links,
+            tail: Turn::new(&core, Wire::mute()),
+            wire: Wire::mute(),
+            backlog: Vec::new(),
+            answers: Vec::new(),
+            is_in_turn: false,
+            core,
+        }
+    }
+
+    pub fn node(&self) -> &Node {
+        &self.core.node
+    }
+
+    /// What a worker does until its turn is to be finished.
+    pub fn begin_turn(&mut self, net: &Shared, now: Moment) {
+        self.is_in_turn = true;
+        self.room.begin(now, 0, false);
+        for end in std::mem::take(&mut self.backlog) {
+            let address = address_of(end);
+            let door = Door::open_line(address, &self.core, now);
+            self.room.welcome(net.stream(end), address, door, now.posix_ns);
+        }
+        for (key, answer) in std::mem::take(&mut self.answers) {
+            self.room.answered(key, &answer);
+        }
+        let ready = self.ready(&net.lock());
+        for (key, event) in ready {
+            self.room.ready(key, event);
+        }
+    }
+
+    pub fn finish_turn(&mut self) {
+        self.room.finish();
+        self.room.rest();
+        self.is_in_turn = false;
+    }
+
+    /// What the room's poller would report.
+    pub fn ready(&self, net: &Net) -> Vec<(u64, Event)> {
+        let list = self.room.outside().watched.list();
+        // A connection that was closed is watched no more.
+        let open = list.into_iter().filter(|(_, end, _)| !net.is_closed(*end));
+        let event = |(key, end, interest): (u64, End, Interest)| {
+            let readable = interest == Interest::Readable && net.is_readable(end);
+            let writable = interest == Interest::Writable && net.is_writable(end);
+            let broken = net.is_gone(end);
+            (readable || writable || broken).then_some((key, Event { key, readable, writable, broken }))
+        };
+        open.filter_map(event).collect()
+    }
+
+    /// What the journal's thread does once a second.
+    pub fn tend(&self) {
+        if let Some(journal) = &self.core.journal {
+            self.tended.tend(journal);
+        }
+    }
+}
+
+/// Where a connection comes from: one that is no neighbour's, as the herd has a secret.
+fn address_of(end: End) -> std::net::SocketAddr {
+    std::net::SocketAddr::from(([127, 0, 0, 1], 1_024 + (end.conn % 60_000) as u16))
+}
+
+fn neighbours(plan: &Plan<'_>) -> Neighbours {
+    let own = Identity { name: plan.name.as_str().into(), incarnation: plan.incarnation, conf: 0 };
+    let list = plan.neighbours.iter().map(|name| Neighbour { name: name.clone(), kind: Kind::Herd });
+    let pairs = plan.neighbours.iter().map(|name| (name.clone(), plan.keys.to_vec())).collect();
+    let keys = KeyRing { pairs, own: plan.keys.to_vec() };
+    let hold = Duration::from_secs(plan.forget_after_s.unwrap_or(0));
+    Neighbours::new(own, list.collect(), keys, hold, plan.timing.heartbeat)
+}
+
+impl Outside<SimStream> for Seat {
+    fn core(&self) -> &Core {
+        &self.core
+    }
+
+    fn manners(&self) -> &Manners {
+        &self.manners
+    }
+
+    fn write_timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    fn ask(&self, key: u64, question: Question) -> bool {
+        let mut questions = self.questions.lock().expect("no panic before");
+        let has_room = questions.len() < self.errands;
+        if has_room {
+            questions.push((key, question));
+        }
+        has_room
+    }
+
+    fn left(&self) {}
+
+    fn posix_ns(&self) -> u64 {
+        self.now_ns.load(Ordering::SeqCst)
+    }
+}
+
+impl Watch<SimStream> for Seat {
+    fn add(&self, stream: &SimStream, key: u64, interest: Interest) -> std::io::Result<()> {
+        self.watched.add(stream, key, interest)
+    }
+
+    fn modify(&self, stream: &SimStream, key: u64, interest: Interest) -> std::io::Result<()> {
+        self.watched.modify(stream, key, interest)
+    }
+
+    fn remove(&self, stream: &SimStream) -> std::io::Result<()> {
+        self.watched.remove(stream)
+    }
+}
+
+/// A server's own folder for its journal.
+pub fn folder_of(all: &Path, server: usize) -> PathBuf {
+    all.join(format!("S{server}"))
+}
