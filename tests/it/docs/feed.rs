@@ -31,7 +31,8 @@ fn the_feed_gets_all(runtime: &str, language: &str, file: &str) {
         return eprintln!("not tested here: the feed in {language}; {runtime} is not installed");
     }
     let (server, feed) = (free_address(), free_address());
-    let folder = folder_with(&placed(&page.blocks_of("toml")[0], server, feed));
+    let conf = placed(&page.blocks_of("toml")[0], server, feed);
+    let folder = folder_with(&format!("log_level = \"debug\"\n{conf}\n[timing]\nheartbeat_ms = 100\n"));
     let program = placed(program, server, feed);
     assert!(program.contains(&feed.ip().to_string()), "{program}");
     fs::write(folder.path().join(file), program).expect("written");
@@ -49,6 +50,10 @@ fn the_feed_gets_all(runtime: &str, language: &str, file: &str) {
     let goloman = Server::start(folder.path(), "Goloman");
     goloman.ask(&format!("IAMAT {SHOWN}\n"));
     heard("first", &first, SHOWN);
+    // By the second mark nothing is on its way any more, so that without refill it would not come again.
+    let marks = || goloman.log_text().matches("is on its way to all links").count();
+    let before = marks();
+    wait_for("two marks", || (marks() > before + 1).then_some(()));
     drop(first);
     goloman.ask("IAMAT moa -40.9+174.9 5\n");
     goloman.wait_for_log("link to Feed is down");

@@ -90,9 +90,11 @@ impl Page {
     /// What stands below a heading, up to the next of its level or above.
     pub fn section(&self, anchor: &str) -> String {
         let mut found = Vec::new();
-        let mut inside = None;
+        let (mut inside, mut is_block) = (None, false);
         for line in self.text.lines() {
-            let level = line.bytes().take_while(|&byte| byte == b'#').count();
+            is_block ^= line.trim_start().starts_with("```");
+            // In a block it is a comment.
+            let level = if is_block { 0 } else { line.bytes().take_while(|&byte| byte == b'#').count() };
             if level > 0 && inside.is_some_and(|inside| level <= inside) {
                 break;
             }
