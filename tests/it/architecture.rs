@@ -1,4 +1,4 @@
-//! README's invariants about the code, checked on the code.
+//! The invariants of docs/architecture.md, checked on the code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,47 +85,4 @@ fn there_is_no_async_runtime_and_no_unsafe_code() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("text");
     assert!(lib.contains("#![forbid(unsafe_code)]"));
     check_free("src", &["async fn", ".await"]);
-}
-
-#[test]
-fn readme_has_every_key_of_herd_conf() {
-    let readme = include_str!("../../README.md");
-    let raw = include_str!("../../src/config/raw.rs");
-    let fields = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
-    let keys: Vec<_> = fields
-        .map(|(key, _)| key)
-        .filter(|key| !key.contains(' ') && !["span", "why", "places", "servers", "timing"].contains(key))
-        .collect();
-    assert!(keys.len() > 20, "{keys:?}");
-    for key in keys {
-        let names = ["", "places.", "timing."].map(|table| format!("`{table}{key}`"));
-        let named = names.iter().any(|name| readme.contains(name));
-        assert!(named, "README does not explain {key}");
-    }
-}
-
-#[test]
-fn what_readme_promises_is_shown_by_tests_that_exist() {
-    let readme = include_str!("../../README.md");
-    let page = readme.split("## What herd promises").nth(1).and_then(|rest| rest.split("\n## ").next());
-    let page = page.expect("a page").split("The simulation behind").next().expect("the promises");
-    let code: String = ["src", "tests"]
-        .into_iter()
-        .flat_map(files)
-        .map(|path| fs::read_to_string(path).expect("text"))
-        .collect();
-    let mut count = 0;
-    for name in page.split('`').skip(1).step_by(2).filter(|name| name.contains('_')) {
-        assert!(
-            code.contains(&format!("#[test]\nfn {name}()"))
-                || code.contains(&format!("#[test]\n    fn {name}()")),
-            "no test {name}"
-        );
-        count += 1;
-    }
-    assert!(count > 25, "{count}");
-    // No promise without a test.
-    for promise in page.split("\n- ").skip(1) {
-        assert!(promise.contains('`'), "{promise}");
-    }
 }

@@ -153,7 +153,7 @@ fn tell_clients(server: &Server, clients: u32) {
     });
 }
 
-/// README's figures: `cargo test --release --test it -- --ignored --nocapture a_million_clients`.
+/// The figures of docs/journal.md: `cargo test --release --test it -- --ignored --nocapture a_million_clients`.
 #[test]
 #[ignore = "a figure: takes a minute and a gigabyte of disk"]
 fn a_million_clients_come_back_from_the_journal_and_from_a_neighbour() {

@@ -186,7 +186,7 @@ fn a_journal_compacts_itself_while_serving() {
     assert_eq!(goloman.knows(&client_id).as_deref(), Some(last.trim_end()));
 }
 
-/// README's figure: `cargo test --release --test it -- --ignored --nocapture latency_beside_a_compaction`.
+/// The figure of docs/journal.md: `cargo test --release --test it -- --ignored --nocapture latency_beside_a_compaction`.
 #[test]
 #[ignore = "a figure: takes a minute and a gigabyte of disk"]
 fn latency_beside_a_compaction() {

@@ -8,6 +8,7 @@ mod clients;
 mod deadlines;
 mod descriptors;
 mod disks;
+mod docs;
 mod faults;
 mod files;
 mod flood;
@@ -26,8 +27,6 @@ mod plain;
 mod promises;
 mod protocol;
 mod providers;
-#[cfg(feature = "gazetteer")]
-mod readme;
 mod running;
 mod seeds;
 mod segments;

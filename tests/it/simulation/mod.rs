@@ -314,7 +314,7 @@ fn a_flood_reaches_every_server_once_by_every_link_and_ends() {
     }
 }
 
-/// README's table: `cargo test --release --test it -- --ignored --nocapture table_of_floods`.
+/// The table of docs/promises.md: `cargo test --release --test it -- --ignored --nocapture table_of_floods`.
 #[test]
 #[ignore = "prints a table; nothing to fail"]
 fn table_of_floods() {
