@@ -44,6 +44,7 @@ pub mod config;
 pub mod files;
 pub mod limits;
 pub mod logging;
+pub mod net;
 pub mod thread;
 
 pub mod args;
@@ -51,5 +52,6 @@ pub mod check;
 pub mod exit;
 pub mod explain;
 pub mod family;
+pub mod run;
 
 pub mod fuzzed;

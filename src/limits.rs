@@ -211,6 +211,18 @@ impl Default for Timing {
     }
 }
 
+/// How late what was appended to a journal may reach the disk: what an AT reply promises. It is `sync` of herd.conf,
+/// and here because `config` reads it and `journal` keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the reply.
+    Always,
+    /// Within a second; a crash of the process loses nothing.
+    Second,
+    /// When the system likes; a crash of the process loses nothing.
+    Never,
+}
+
 /// Marks a link remembers that its neighbour has not confirmed: one a second for a quarter of an hour, in
 /// which a neighbour whose disk fails confirms none.
 pub const MARKS_MAX: usize = 1_024;

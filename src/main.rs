@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use signal_hook::consts::{SIGHUP, SIGUSR1};
@@ -13,6 +14,8 @@ use herd::args::{Args, Early};
 use herd::config::{self, Config, ConfigError, DEFAULT_PATHS};
 use herd::limits::MAX_LINE;
 use herd::logging::{self, SAID_ALREADY, Sink};
+use herd::places::{self, Places};
+use herd::run::secrets;
 use herd::server::{self, Agreement, Keeping, Server};
 use herd::{check, exit, explain, family};
 
@@ -81,8 +84,8 @@ fn check(config: &Config, index: Option<usize>) -> ExitCode {
     logging::warn_on_stderr();
     // Of a herd on several machines each has the secrets of its own servers only.
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
-    let opened = here.into_iter().try_for_each(|index| config.open_keys(index).map(|_| ()));
-    if let Err(why) = opened.and_then(|()| config.open_places().map(|_| ())) {
+    let opened = here.into_iter().try_for_each(|index| secrets::of_server(config, index).map(|_| ()));
+    if let Err(why) = opened.and_then(|()| open_places(config).map(|_| ())) {
         return fail(exit::CONFIG, why);
     }
     let found = check::machine(config, index);
@@ -95,13 +98,18 @@ fn check(config: &Config, index: Option<usize>) -> ExitCode {
 
 /// Whether all servers know the same.
 fn agree(config: &Config, wait: Duration) -> ExitCode {
-    let keys = match config.open_asking_keys() {
+    let keys = match secrets::for_asking(config) {
         Ok(keys) => keys,
         Err(why) => return fail(exit::CONFIG, why),
     };
     let found = Agreement::find(config, &keys, wait);
     let _ = say(found.to_string().trim_end());
     ExitCode::from(if found.is_whole() { exit::OK } else { exit::DISAGREE })
+}
+
+/// The provider of places that herd.conf names.
+fn open_places(config: &Config) -> Result<Arc<dyn Places>, ConfigError> {
+    places::open(&config.places).map_err(|why| config.error(config.places_line, why))
 }
 
 /// Runs one server until a signal ends it.
@@ -124,11 +132,11 @@ fn run_one(config: &Config, index: usize) -> ExitCode {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
     };
-    let places = match config.open_places() {
+    let places = match open_places(config) {
         Ok(places) => places,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let keys = match config.open_keys(index) {
+    let keys = match secrets::of_server(config, index) {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
@@ -190,7 +198,7 @@ fn status_of(keeping: Keeping) -> u8 {
 
 /// Reads the secrets anew; with the old ones when that fails.
 fn reload(index: usize, server: &Server, config: &Config) {
-    match config.open_keys(index) {
+    match secrets::of_server(config, index) {
         Ok(keys) => {
             server.rekey(keys);
             log::info!(

@@ -10,9 +10,9 @@ use toml::Spanned;
 
 use super::paths::Paths;
 use super::raw::{Problem, Raw, RawPlaces, RawServer, RawTiming};
-use super::{Config, HostPort, Server, Settings, hints, source};
-use crate::journal::SyncMode;
-use crate::limits::{self, Limit, Timing};
+use super::{Config, Server, Settings, hints, source};
+use crate::limits::{self, Limit, SyncMode, Timing};
+use crate::net::HostPort;
 use crate::places::{self, Provider};
 
 /// `text` is what it was read from, for the places of files that are opened later.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::agree::Patient;
 use super::neighbours::ASKER;
 use super::socket;
-use crate::config::HostPort;
 use crate::limits::LINK_LINE_MAX;
 use crate::link::{Dialer, Identity};
+use crate::net::HostPort;
 use crate::protocol::link::Verb;
 
 /// What a server that starts would meet.

@@ -8,11 +8,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::config::HostPort;
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_RETRIES, LINK_CONNECT_TIMEOUT_S, LISTEN_BACKLOG,
     LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES,
 };
+use crate::net::HostPort;
 
 /// Listens on every address of a host, all on one port. An address that this machine does not have, or of a family
 /// that it does not know, is left out with a warning, as long as there is another.

@@ -40,7 +40,11 @@ fn dependencies_run_one_way() {
     check_free("src/protocol", &above_protocol);
     check_free("src/places", &["crate::store", "crate::node", "crate::server", "crate::config"]);
     check_free("src/logging", &["crate::store", "crate::node", "crate::server", "crate::config"]);
-    check_free("src/config", &["crate::store", "crate::node", "crate::server"]);
+    check_free(
+        "src/config",
+        &["crate::store", "crate::node", "crate::server", "crate::journal", "crate::link"],
+    );
+    check_free("src/net", &["crate::"]);
     check_free(
         "src/link",
         &["crate::node", "crate::server", "crate::config", "std::net", "std::thread", "Instant"],
@@ -56,6 +60,19 @@ fn dependencies_run_one_way() {
 #[test]
 fn the_protocol_knows_no_sockets_locks_or_clocks() {
     check_free("src/protocol", &["std::net", "std::sync", "std::time", "std::io", "std::fs", "log::"]);
+}
+
+#[test]
+fn config_opens_nothing_but_herd_conf_and_resolves_nothing() {
+    check_free(
+        "src/config",
+        &[".resolve(", "to_socket_addrs", "ToSocketAddrs", "places::open", "read_secret"],
+    );
+    for path in files("src/config") {
+        let is_source = path.ends_with("source.rs");
+        let opens = ["std::fs", "files::", "File::open", "OpenOptions"];
+        assert!(is_source || !opens.iter().any(|word| code(&path).contains(word)), "{}", path.display());
+    }
 }
 
 #[test]

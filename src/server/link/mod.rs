@@ -14,10 +14,10 @@ use super::neighbours::Neighbours;
 use super::retry::{Backoff, Health};
 use super::socket;
 use super::tally::Tally;
-use crate::config::HostPort;
 use crate::limits::Timing;
 use crate::link::{Due, Meter, Session};
 use crate::logging::{Sink, Wire};
+use crate::net::HostPort;
 use crate::node::Node;
 pub use outlet::Outlet;
 

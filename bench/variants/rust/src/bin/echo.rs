@@ -30,7 +30,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     config.settings.echo = Some(REPLY.into());
     let log = config.log_path(&config.servers[index]);
     let sink = logging::start(name, &log, log::LevelFilter::Off).map_err(|why| why.to_string())?;
-    let places = config.open_places().map_err(|why| why.to_string())?;
+    let places = herd::places::open(&config.places)?;
     let listeners = server::listen(&config.servers[index].listen).map_err(|why| why.to_string())?;
     let server = Server::start(&config, index, listeners, places, KeyRing::default(), sink)
         .map_err(|why| why.to_string())?;
