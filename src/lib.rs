@@ -48,10 +48,6 @@ pub mod net;
 pub mod thread;
 
 pub mod args;
-pub mod check;
-pub mod exit;
-pub mod explain;
-pub mod family;
 pub mod run;
 
 pub mod fuzzed;

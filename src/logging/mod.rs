@@ -1,6 +1,6 @@
-//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file, another one
-//! what is to be seen at once to stderr.
-//! `main` starts it; workers and links write their traffic through `Wire`, all else uses `log`.
+//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file, and another one
+//! writes to stderr what is to be seen at once.
+//! `run` starts it. Workers and links write their traffic through `Wire`; all else uses `log`.
 
 mod console;
 mod escape;
@@ -22,7 +22,7 @@ pub use sink::Sink;
 pub use wire::Wire;
 use wire::stamp;
 
-/// The target of records that `main` says on stderr itself, so that a terminal does not show twice.
+/// The target of records that `run` says on stderr itself, so that a terminal does not show twice.
 pub const SAID_ALREADY: &str = "herd::start";
 
 /// What the targets of our own records begin with: what ureq logs may hold a URL with a key.

@@ -1,7 +1,17 @@
 //! What a command of herd does, from valid arguments to an exit status.
 //!
-//! Lives here: what is needed to run one server or a whole herd of them.
-//! Called by: `main`.
-//! May touch: everything below it.
+//! Lives here: one server (`one`), a process a server of a whole herd (`family`), the commands that start none
+//! (`check`, `explain`, `agree`), and what they share: herd.conf, secrets, signals, statuses, words.
+//! Called by: `main`, with the arguments; the tests start the program itself.
+//! May touch: everything. Nothing else calls it.
 
+pub mod agree;
+pub mod check;
+pub mod conf;
+pub mod exit;
+pub mod explain;
+pub mod family;
+pub mod one;
+pub mod say;
 pub mod secrets;
+pub mod signals;

@@ -17,10 +17,11 @@ use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_dea
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use super::{exit, signals};
 use crate::config::{Config, Server};
 use crate::limits::CONFIG_FILE_MAX;
 use crate::logging::{self, Console};
-use crate::{exit, files, thread};
+use crate::{files, thread};
 
 /// Tells a child its parent, so that it does not outlive it.
 const PARENT: &str = "HERD_PARENT";
@@ -88,8 +89,8 @@ pub fn parent_lives() -> bool {
         && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
 }
 
-/// In a child that `run` started: the herd.conf that its parent has read. Nothing in a server that was started by
-/// itself.
+/// In a child that `run` started: the herd.conf that its parent has read. None in a server that was started
+/// by itself.
 pub fn handed_on() -> Option<io::Result<Vec<u8>>> {
     env::var_os(PARENT).map(|_| files::read_up_to(io::stdin(), CONFIG_FILE_MAX))
 }
@@ -157,10 +158,10 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, asked.clone())?;
     }
-    let mut signals = Signals::new(exit::signals())?;
+    let mut caught = Signals::new(signals::caught())?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
-        for signal in signals.forever() {
+        for signal in caught.forever() {
             // It fails only when the process is about to end.
             let _ = events.send(match signal {
                 SIGUSR1 => Event::Tell(Signal::USR1),
