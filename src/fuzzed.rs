@@ -3,11 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::journal::{self, Entries, Replayed};
 use crate::node::{Line, News, Node, Peer, PeerKind, Reply};
-use crate::places::{self, Provider};
+use crate::places::ask::{Answer, Failed, Wording};
+use crate::places::providers::file::File;
+use crate::places::providers::{google, google_legacy, overpass};
+use crate::places::{Lookup, Places};
 use crate::protocol::link::Verb;
 use crate::protocol::{Command, line};
 
@@ -88,9 +92,20 @@ fn segments(bytes: &[u8]) {
 fn answers(bytes: &[u8]) {
     let Some((&[kind, code], body)) = bytes.split_first_chunk() else { return };
     let code = [200, 200, 400, 403, 429, 500][usize::from(code) % 6];
-    let provider =
-        [Provider::Google, Provider::GoogleLegacy, Provider::Overpass, Provider::File][usize::from(kind) % 4];
-    match places::judge(provider, code, body.to_vec(), kind / 4 % 21) {
+    let (answer, bound) = (Answer { code, body: body.to_vec() }, kind / 4 % 21);
+    let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound };
+    let wording = Wording::new("places", None, Duration::from_secs(5));
+    let told = |failed: Failed| failed.error.to_string();
+    let json = match kind % 4 {
+        0 => google::parse(&answer, bound, &wording).map_err(told),
+        1 => google_legacy::parse(&answer, bound, &wording).map_err(told),
+        2 => overpass::parse(&answer, &wording)
+            .map_err(told)
+            .map(|found| found.reply(&lookup, lookup.radius_m).expect("there is no wider circle to ask for")),
+        _ => File::parse(body, Path::new("places"))
+            .and_then(|file| file.nearby(&lookup, Instant::now()).map_err(|why| why.to_string())),
+    };
+    match json {
         Ok(json) => assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok()),
         Err(why) => assert!(!why.is_empty()),
     }

@@ -57,6 +57,11 @@ pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
 /// Lookups that may wait for a places thread; the next one is answered as overload.
 pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 
+/// Places threads that suit a provider behind HTTP, which may hold each for the whole total time-out, and one whose
+/// points are here, which takes microseconds.
+pub const PLACES_ASKING_THREADS: usize = 32;
+pub const PLACES_LOCAL_THREADS: usize = 2;
+
 /// Seconds a lookup has to connect and in all. A client that waits longer has given up.
 pub const PLACES_CONNECT_TIMEOUT_S: Limit = limit(2, 1, 60);
 pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
@@ -307,5 +312,8 @@ pub const LOG_FLUSH_MS: u64 = 200;
 /// reads of what a terminal missed, and enough for the end of a log that is shown with a death.
 pub const CONSOLE_BUFFER_MAX: usize = 64 * 1024;
 
-/// Stack of a worker or link thread: their frames are small, a Pi's memory too.
+/// Stack of a thread: their frames are small, a Pi's memory too. The system's resolver needs some tens of KiB.
 pub const STACK_BYTES: usize = 256 * 1024;
+
+/// Stack of a places thread: TLS and JSON need some tens of KiB, debug builds a few times that.
+pub const PLACES_STACK_BYTES: usize = 512 * 1024;

@@ -87,12 +87,25 @@ fn only_the_server_names_tcp() {
 }
 
 #[test]
-fn threads_are_spawned_in_two_places_and_never_unnamed() {
-    let spawns = |path: &PathBuf| code(path).contains(".spawn(") && code(path).contains("Builder");
-    let names: Vec<_> = files("src").into_iter().filter(spawns).collect();
-    let names: Vec<_> = names.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert!(names.iter().all(|name| ["thread.rs", "pool.rs", "resolver.rs"].contains(name)), "{names:?}");
+fn threads_are_spawned_in_one_place_and_never_unnamed() {
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    for path in files("src").iter().filter(|path| !path.ends_with("src/thread.rs") && !is_test(path)) {
+        for word in ["thread::Builder", "thread::{Builder", ".stack_size(", ".spawn_scoped(", "scope.spawn("]
+        {
+            assert!(!code(path).contains(word), "{} must not name {word}", path.display());
+        }
+    }
     check_free("src", &["std::thread::spawn", "unbounded("]);
+}
+
+#[test]
+fn places_are_asked_over_the_network_in_one_folder() {
+    let sockets = ["std::net", "TcpStream", "ureq"];
+    for folder in ["src/places/providers", "src/places/points"] {
+        check_free(folder, &sockets);
+    }
+    check_free("src/places/points", &["std::fs", "crate::files", "places::ask", "places::providers"]);
+    check_free("src/places/ask", &["places::providers", "places::points"]);
 }
 
 #[test]

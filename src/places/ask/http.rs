@@ -10,10 +10,10 @@ use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error, Timeout};
 
-use super::failure::Failed;
+use super::failure::{Failed, Wording};
 use super::key::Key;
 use super::resolver::Names;
-use super::{PlacesError, Settings};
+use crate::places::{PlacesError, Settings};
 
 /// 20 places of the wordiest provider are some 40 KiB; more than this is not an answer.
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
@@ -26,30 +26,29 @@ const BUFFER_BYTES: usize = 16 * 1024;
 /// spread so that all servers of a herd do not come back at once.
 const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=250;
 
-/// An HTTP provider: its name in messages, its endpoint, and the key it may need.
-pub(super) struct Http {
-    pub name: &'static str,
+/// An HTTP provider: its endpoint, and how its failures are told.
+pub struct Http {
     url: String,
-    pub key: Option<Key>,
+    pub wording: Wording,
     agent: Agent,
     connect_timeout: Duration,
-    pub total_timeout: Duration,
 }
 
 /// One request; GET without a body, else POST. No `Debug`, because the URL may hold the key.
-pub(super) struct Question {
+pub struct Question {
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Option<String>,
 }
 
 /// What came back, whatever its status code.
-pub(super) struct Answer {
+pub struct Answer {
     pub code: u16,
     pub body: Vec<u8>,
 }
 
 impl Http {
+    /// A provider of this name at an endpoint, with the key that its requests need.
     pub fn open(
         name: &'static str,
         url: &str,
@@ -76,12 +75,10 @@ impl Http {
         }
         let config: Config = config.build();
         Ok(Http {
-            name,
             url: url.to_string(),
-            key,
+            wording: Wording::new(name, key, settings.total_timeout),
             agent: Agent::with_parts(config, DefaultConnector::default(), Names),
             connect_timeout: settings.connect_timeout,
-            total_timeout: settings.total_timeout,
         })
     }
 
@@ -110,6 +107,19 @@ impl Http {
         once().map_err(|failed| failed.error)
     }
 
+    /// The key as its requests need it.
+    pub fn key_text(&self) -> &str {
+        self.wording.key().map(Key::reveal).unwrap_or_default()
+    }
+
+    /// Takes the key out of a good answer, should the other side have put it there.
+    pub fn scrubbed(&self, answer: Vec<u8>) -> Vec<u8> {
+        match self.wording.key() {
+            Some(key) => key.scrub_answer(answer),
+            None => answer,
+        }
+    }
+
     /// Closes every connection, which ends the calls that wait on them.
     pub fn shutdown(&self) {
         self.agent.clone().shutdown();
@@ -118,7 +128,7 @@ impl Http {
     fn send(&self, question: &Question, deadline: Instant) -> Result<Answer, Failed> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(self.unreachable(&Error::Timeout(Timeout::Global)));
+            return Err(self.wording.unreachable(&Error::Timeout(Timeout::Global)));
         }
         let response = match &question.body {
             None => {
@@ -134,7 +144,7 @@ impl Http {
                 config.timeout_connect(Some(self.connect_timeout.min(left))).build().send(body)
             }
         };
-        response.and_then(read).map_err(|error| self.unreachable(&error))
+        response.and_then(read).map_err(|error| self.wording.unreachable(&error))
     }
 }
 

@@ -3,9 +3,9 @@
 use std::env;
 use std::fmt;
 
-use super::Settings;
 use crate::files;
 use crate::limits::SECRET_FILE_MAX;
+use crate::places::Settings;
 
 const VARIABLE: &str = "HERD_PLACES_KEY";
 
@@ -19,7 +19,7 @@ const DETAIL_BYTES_MAX: usize = 400;
 const ECHO_BYTES_MIN: usize = 12;
 
 /// Printable ASCII without white space, not empty. `Debug` shows none of it.
-pub(super) struct Key(String);
+pub struct Key(String);
 
 impl Key {
     /// From the environment, else from `places.key_file`.
@@ -87,7 +87,7 @@ impl fmt::Debug for Key {
 }
 
 /// A provider's own words made fit for a message: no key, no control characters, not long.
-pub(super) fn detail(key: Option<&Key>, words: &str) -> String {
+pub fn detail(key: Option<&Key>, words: &str) -> String {
     let words = match key {
         Some(key) => String::from_utf8_lossy(&key.scrub(words.as_bytes())).into_owned(),
         None => words.to_string(),
@@ -103,7 +103,7 @@ pub(super) fn detail(key: Option<&Key>, words: &str) -> String {
 }
 
 /// As `application/x-www-form-urlencoded` and query strings want it.
-pub(super) fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
