@@ -49,5 +49,3 @@ pub mod thread;
 
 pub mod args;
 pub mod run;
-
-pub mod fuzzed;

@@ -1,22 +1,23 @@
-//! Where bytes come in from outside, one function a kind, with what must hold whatever they are. The
-//! fuzzer in `fuzz/` calls them, and a test with the inputs it found worth keeping.
+//! Where bytes come in from outside, one function a kind, with what must hold whatever they are. The fuzzer's targets
+//! include this file and call it, and so does a test, with the inputs that the fuzzer found worth keeping.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::config::Config;
-use crate::journal::{self, Entries, Replayed};
-use crate::node::{Line, News, Node, Peer, PeerKind, Reply};
-use crate::places::ask::{Answer, Failed, Wording};
-use crate::places::providers::file::File;
-use crate::places::providers::{google, google_legacy, overpass};
-use crate::places::{Lookup, Places};
-use crate::protocol::link::Verb;
-use crate::protocol::{Command, line};
+use herd::config::Config;
+use herd::digest::Digest;
+use herd::journal::{self, Entries, Replayed};
+use herd::node::{Line, News, Node, Peer, PeerKind, Reply};
+use herd::places::ask::{Answer, Failed, Wording};
+use herd::places::providers::file::File;
+use herd::places::providers::{google, google_legacy, overpass};
+use herd::places::{Lookup, Places};
+use herd::protocol::link::Verb;
+use herd::protocol::{Command, line};
 
 /// What is called with bytes; it panics when something does not hold.
-pub type Check = fn(&[u8]);
+type Check = fn(&[u8]);
 
 /// Every kind by its name, which is that of its target and of its folder of inputs.
 pub const KINDS: [(&str, Check); 5] =
@@ -68,7 +69,7 @@ fn links(bytes: &[u8]) {
         verb.write(&mut written);
         assert_eq!(Verb::parse(&written[..written.len() - 1]), Some(verb));
         if let Verb::Digest { count, sums } = verb {
-            let digest = crate::digest::Digest::from_hex(count, sums);
+            let digest = Digest::from_hex(count, sums);
             assert!(digest.is_none_or(|digest| digest.to_hex().as_bytes().eq_ignore_ascii_case(sums)));
         }
     }
