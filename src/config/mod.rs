@@ -93,9 +93,6 @@ pub struct Settings {
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     pub timing: Timing,
-    /// Answers every line with this and does nothing else. Not of herd.conf: `bench` sets it, to
-    /// learn what the workers cost without the protocol and the store.
-    pub echo: Option<Box<[u8]>>,
 }
 
 /// Why a herd.conf cannot be used: `herd.conf:12: why`.

@@ -86,7 +86,6 @@ fn settings(raw: &Raw) -> Result<Settings, Problem> {
         forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
         timing: timing(&raw.timing)?,
-        echo: None,
     })
 }
 

@@ -6,7 +6,7 @@ mod exchange;
 use std::ops::Range;
 use std::time::Instant;
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use super::Shared;
 use super::connection::{Connection, Phase};
@@ -45,10 +45,6 @@ pub enum Wait {
 /// Answers what a connection has read: first what it kept, then `bytes`. What cannot be answered
 /// yet is kept. Returns what the conversation waits for when it came to that.
 pub fn converse(shared: &Shared, turn: &mut Turn, connection: &mut Connection, bytes: &[u8]) -> Option<Wait> {
-    if let Some(reply) = &shared.settings.echo {
-        echo(turn, connection, bytes, reply);
-        return None;
-    }
     shared.neighbours.show(&mut turn.wire, connection.link.as_deref(), &connection.address);
     let begin = turn.out.len();
     let now_ns = socket::posix_ns();
@@ -70,16 +66,6 @@ pub fn converse(shared: &Shared, turn: &mut Turn, connection: &mut Connection, b
         }
     }
     talk.wait
-}
-
-/// Answers every line with the same.
-fn echo(turn: &mut Turn, connection: &mut Connection, bytes: &[u8], reply: &[u8]) {
-    for _ in memchr_iter(b'\n', bytes) {
-        turn.out.extend_from_slice(reply);
-    }
-    if connection.eof {
-        connection.close_after_replies("the peer closed it");
-    }
 }
 
 /// One call of `converse`.
