@@ -3,9 +3,9 @@
 
 use std::io;
 use std::thread::{Builder, JoinHandle, Scope};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::limits::STACK_BYTES;
+use crate::limits::{STACK_BYTES, THREAD_LOOK};
 
 /// Starts a thread; its name shows in `top -H` and in a panic's message.
 ///
@@ -51,7 +51,7 @@ pub fn spawn_scoped<'scope>(
 /// Waits until the thread has ended or the deadline is there, and says whether it ended.
 pub fn ends_by<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
     while !thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(THREAD_LOOK);
     }
     thread.is_finished()
 }

@@ -124,7 +124,7 @@ pub fn duration_s(text: &str) -> Option<u64> {
     };
     let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
     let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_s)?;
-    (seconds <= 36_500 * 86_400).then_some(seconds)
+    (seconds <= limits::DURATION_MAX_S).then_some(seconds)
 }
 
 /// The same in ns, of a key.

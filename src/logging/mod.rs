@@ -11,11 +11,12 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
+use crate::limits::PANIC_FLUSH;
 pub use console::{Console, announce};
 pub use escape::Escaped;
 pub use sink::Sink;
@@ -27,9 +28,6 @@ pub const SAID_ALREADY: &str = "herd::start";
 
 /// What the targets of our own records begin with: what ureq logs may hold a URL with a key.
 const OURS: &str = "herd";
-
-/// How long a dying process waits for its last words to reach the file and stderr.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Sends every record to the file's buffer, and warnings to stderr as well.
 struct Loggers {
@@ -72,7 +70,7 @@ fn report_panics(sink: Arc<Sink>) {
         if trace.status() == BacktraceStatus::Captured {
             sink.console().say(&trace.to_string());
         }
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + PANIC_FLUSH;
         sink.flush(deadline);
         sink.console().flush(deadline);
     }));

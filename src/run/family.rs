@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,24 +19,15 @@ use signal_hook::iterator::Signals;
 
 use super::{exit, signals};
 use crate::config::{Config, Server};
-use crate::limits::CONFIG_FILE_MAX;
+use crate::limits::{
+    CONFIG_FILE_MAX, FAMILY_EVENTS, FAMILY_LOOK, KILL_GRACE, LAST_FLUSH, LAST_LINES, LAST_LINES_BYTES,
+    SIGNAL_GRACE,
+};
 use crate::logging::{self, Console};
 use crate::{files, thread};
 
 /// Tells a child its parent, so that it does not outlive it.
 const PARENT: &str = "HERD_PARENT";
-
-/// Log lines shown of a server that died.
-const LAST_LINES: usize = 5;
-
-/// How much longer than `stop_timeout_s` a child has before it is killed.
-const KILL_GRACE: Duration = Duration::from_secs(1);
-
-/// How long this process waits for a stderr that takes nothing when all is over.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// How much later than a server this process may hear of a signal that was meant for both.
-const SIGNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// A server of this herd in a process of its own.
 struct Member<'a> {
@@ -77,7 +68,7 @@ pub fn run(config: &Config) -> ExitCode {
             exit::OS
         })
     };
-    console.flush(Instant::now() + LAST_WORDS);
+    console.flush(Instant::now() + LAST_FLUSH);
     ExitCode::from(status)
 }
 
@@ -96,7 +87,7 @@ pub fn handed_on() -> Option<io::Result<Vec<u8>>> {
 }
 
 fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
-    let (sender, events) = bounded(64);
+    let (sender, events) = bounded(FAMILY_EVENTS); // full: see there;
     let asked = watch_signals(sender.clone())?;
     let mut members = Vec::new();
     for server in config.servers.iter().filter(|server| !server.plain) {
@@ -178,7 +169,7 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
 fn is_asked_to_stop(asked: &AtomicBool) -> bool {
     let until = Instant::now() + SIGNAL_GRACE;
     while !asked.load(Ordering::SeqCst) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(FAMILY_LOOK);
     }
     asked.load(Ordering::SeqCst)
 }
@@ -251,7 +242,7 @@ fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus, consol
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     let mut file = files::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_LINES_BYTES)))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let text = String::from_utf8_lossy(&tail);
@@ -283,7 +274,7 @@ fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) -> u8 {
     let mut worst = exit::OK;
     for member in members.iter_mut().filter(alive) {
         while matches!(member.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(FAMILY_LOOK);
         }
         let ended = member.child.try_wait().ok().flatten();
         if ended.is_none() {

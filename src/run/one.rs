@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -12,12 +12,10 @@ use signal_hook::iterator::Signals;
 use super::say::fail;
 use super::{exit, family, secrets, signals};
 use crate::config::{Config, ConfigError};
+use crate::limits::LAST_FLUSH;
 use crate::logging::{self, SAID_ALREADY, Sink};
 use crate::places::{self, Places};
 use crate::server::{self, Keeping, Server};
-
-/// What a flush of the log may take when there is no other time for it, and one of stderr, which may be stuck.
-const LAST_FLUSH: Duration = Duration::from_millis(200);
 
 /// Runs one server until a signal ends it.
 pub fn run(config: &Config, index: usize) -> ExitCode {

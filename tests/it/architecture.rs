@@ -25,6 +25,11 @@ fn code(path: &Path) -> String {
     text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
 }
 
+/// Whether a file holds unit tests only.
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
 /// Fails for each file below `folder` that holds one of `words`.
 fn check_free(folder: &str, words: &[&str]) {
     for path in files(folder) {
@@ -88,7 +93,6 @@ fn only_the_server_names_tcp() {
 
 #[test]
 fn threads_are_spawned_in_one_place_and_never_unnamed() {
-    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
     for path in files("src").iter().filter(|path| !path.ends_with("src/thread.rs") && !is_test(path)) {
         for word in ["thread::Builder", "thread::{Builder", ".stack_size(", ".spawn_scoped(", "scope.spawn("]
         {
@@ -96,6 +100,17 @@ fn threads_are_spawned_in_one_place_and_never_unnamed() {
         }
     }
     check_free("src", &["std::thread::spawn", "unbounded("]);
+}
+
+#[test]
+fn times_are_bounded_in_limits() {
+    for folder in ["src/config", "src/places", "src/logging", "src/journal", "src/run"] {
+        for path in files(folder).iter().filter(|path| !is_test(path)) {
+            let strays =
+                code(path).lines().any(|line| line.contains("const ") && line.contains(": Duration"));
+            assert!(!strays, "{} has a bound of its own; it belongs in limits", path.display());
+        }
+    }
 }
 
 #[test]

@@ -13,18 +13,8 @@ use ureq::{Agent, Body, Error, Timeout};
 use super::failure::{Failed, Wording};
 use super::key::Key;
 use super::resolver::Names;
+use crate::limits::{PLACES_ANSWER_MAX, PLACES_BUFFER_BYTES, PLACES_RETRY_PAUSE_MS};
 use crate::places::{PlacesError, Settings};
-
-/// 20 places of the wordiest provider are some 40 KiB; more than this is not an answer.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
-
-/// A connection owns its buffers while it lives, so they are sized for our questions and for
-/// answers of some tens of KiB, not for downloads.
-const BUFFER_BYTES: usize = 16 * 1024;
-
-/// The pause before the second try: short against the deadline, long enough for a restart, and
-/// spread so that all servers of a herd do not come back at once.
-const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=250;
 
 /// An HTTP provider: its endpoint, and how its failures are told.
 pub struct Http {
@@ -66,8 +56,8 @@ impl Http {
             // A redirect would carry the key to wherever it points.
             .max_redirects(0)
             .user_agent(concat!("herd/", env!("CARGO_PKG_VERSION")))
-            .input_buffer_size(BUFFER_BYTES)
-            .output_buffer_size(BUFFER_BYTES)
+            .input_buffer_size(PLACES_BUFFER_BYTES)
+            .output_buffer_size(PLACES_BUFFER_BYTES)
             .max_idle_connections(threads)
             .max_idle_connections_per_host(threads);
         if local {
@@ -98,7 +88,7 @@ impl Http {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
-        let pause = Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS));
+        let pause = Duration::from_millis(fastrand::u64(PLACES_RETRY_PAUSE_MS));
         if !failed.again || Instant::now() + pause >= deadline {
             return Err(failed.error);
         }
@@ -157,7 +147,7 @@ fn headed<B>(
 
 fn read(mut response: Response<Body>) -> Result<Answer, Error> {
     let code = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+    let body = response.body_mut().with_config().limit(PLACES_ANSWER_MAX).read_to_vec();
     match body {
         Ok(body) => Ok(Answer { code, body }),
         // The status code says enough when the words to it are lost.

@@ -6,16 +6,9 @@ use std::time::Instant;
 
 use super::layout::{Place, Point, results_json};
 use crate::files;
-use crate::limits::PLACES_FILE_MAX;
+use crate::limits::{BAD_ROWS_IN_ERROR_MAX, BAD_ROWS_LOGGED_MAX, BAD_ROWS_PERCENT_MAX, PLACES_FILE_MAX};
 use crate::places::points::{self, Points, Row, Spot, within};
 use crate::places::{Lookup, Places, PlacesError, Settings};
-
-/// Bad rows that are named one by one; beyond them their number says enough.
-const BAD_SHOWN_MAX: usize = 20;
-const BAD_SHOWN_IN_ERROR_MAX: usize = 3;
-
-/// Bad rows in a hundred that are put up with: a typing slip, not the wrong file.
-const BAD_PERCENT_MAX: usize = 1;
 
 /// Points in ascending order of latitude.
 #[derive(Debug)]
@@ -54,10 +47,10 @@ impl File {
                 Err((line, why)) => bad.push(format!("{shown}:{line}: {why}")),
             }
         }
-        if bad.len() * 100 > total * BAD_PERCENT_MAX {
-            let first = bad.iter().take(BAD_SHOWN_IN_ERROR_MAX).cloned().collect::<Vec<_>>();
+        if bad.len() * 100 > total * BAD_ROWS_PERCENT_MAX {
+            let first = bad.iter().take(BAD_ROWS_IN_ERROR_MAX).cloned().collect::<Vec<_>>();
             return Err(format!(
-                "places.path: {} of {total} rows are bad, more than {BAD_PERCENT_MAX} %: correct them: {}",
+                "places.path: {} of {total} rows are bad, more than {BAD_ROWS_PERCENT_MAX} %: correct them: {}",
                 bad.len(),
                 first.join("; ")
             ));
@@ -65,11 +58,11 @@ impl File {
         if spots.is_empty() {
             return Err(format!("places.path: {shown}: no places in it: add a row a place"));
         }
-        for row in bad.iter().take(BAD_SHOWN_MAX) {
+        for row in bad.iter().take(BAD_ROWS_LOGGED_MAX) {
             log::warn!("{row}: row left out");
         }
-        if bad.len() > BAD_SHOWN_MAX {
-            log::warn!("{shown}: {} more bad rows left out", bad.len() - BAD_SHOWN_MAX);
+        if bad.len() > BAD_ROWS_LOGGED_MAX {
+            log::warn!("{shown}: {} more bad rows left out", bad.len() - BAD_ROWS_LOGGED_MAX);
         }
         spots.sort_by(|a, b| a.latitude_deg.total_cmp(&b.latitude_deg));
         Ok(File { spots })

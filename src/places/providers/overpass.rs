@@ -7,6 +7,7 @@ use std::time::Instant;
 use serde::Deserialize;
 
 use super::layout::{Place, Point, decimal, results_json};
+use crate::limits::{OVERPASS_FIRST_RADIUS_M, OVERPASS_WIDENING};
 use crate::places::ask::{Answer, Failed, Http, Question, Wording, detail, percent_encoded};
 use crate::places::points::distance_m;
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
@@ -17,11 +18,6 @@ const KINDS: [&str; 5] = ["amenity", "shop", "tourism", "leisure", "aeroway"];
 const ATTRIBUTIONS: [&str; 1] =
     ["Data from OpenStreetMap (https://www.openstreetmap.org/copyright), (c) OpenStreetMap \
      contributors, available under the Open Database License (ODbL)."];
-
-/// The first circle asked for. Overpass neither sorts by distance nor gives the nearest few, and
-/// all of a city within 50 km is far over the size of an answer; so the circle widens instead.
-const FIRST_RADIUS_M: f64 = 1000.0;
-const WIDENING: f64 = 8.0;
 
 pub struct Overpass {
     http: Http,
@@ -83,13 +79,13 @@ impl Overpass {
 
 impl Places for Overpass {
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
-        let mut radius_m = FIRST_RADIUS_M.min(lookup.radius_m);
+        let mut radius_m = OVERPASS_FIRST_RADIUS_M.min(lookup.radius_m);
         loop {
             let found = self.ask(lookup, radius_m, deadline)?;
             if let Some(json) = found.reply(lookup, radius_m) {
                 return Ok(json);
             }
-            radius_m = (radius_m * WIDENING).min(lookup.radius_m);
+            radius_m = (radius_m * OVERPASS_WIDENING).min(lookup.radius_m);
         }
     }
 
