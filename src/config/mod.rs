@@ -1,14 +1,17 @@
 //! herd.conf, valid in every part, or an error with its file, line and remedy.
 //!
-//! Lives here: the file as bytes (`source`), as TOML (`raw`, `hints`), and as a valid `Config` (`validate`, `paths`,
-//! `secrets`).
+//! Lives here: the file as bytes (`source`), as TOML (`raw`, `hints`), and as a valid `Config` (`validate`
+//! and its parts).
 //! Called by: `run`, which loads it once; every other part gets values of it.
 //! May touch: herd.conf and no other file. It resolves no name, and opens neither keys, places nor journals.
 
+mod graph;
 mod hints;
 mod paths;
 mod raw;
 mod secrets;
+mod servers;
+mod settings;
 mod source;
 mod validate;
 
@@ -20,7 +23,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use validate::duration_s;
+pub use settings::duration_s;
 
 use crate::limits::{SyncMode, Timing};
 use crate::net::HostPort;
@@ -137,9 +140,7 @@ impl Config {
     /// begin at its folder, or at the working one where `path` is only a way to an open file.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
-        let places_line = raw.places.provider.as_ref().map(|provider| raw::line_of(&provider.span(), text));
-        let config = validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))?;
-        Ok(Config { places_line, ..config })
+        validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))
     }
 
     /// An error of whoever opens what herd.conf names: it tells the line that names it. None when there is no one line.

@@ -1,6 +1,7 @@
 //! Unit tests: herd.conf, right and wrong.
 
 use super::*;
+use crate::places::Provider;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("etc/herd.conf"), text).map_err(|error| error.to_string())
