@@ -57,12 +57,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Listens, and answers on a thread a core until a signal ends the process.
+/// Listens, and answers until a signal ends the process. On a thread for every second core: the generator needs the
+/// others, and threads that share few connections each wake for fewer of them at once.
 fn run(herd: &Herd) -> io::Result<()> {
     let listener = blocking::listen(&herd.listen)?;
     listener.set_nonblocking(true)?;
     herd.ready(listener.local_addr()?);
-    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2).max(1);
     std::thread::scope(|scope| {
         let started: Vec<_> = (0..threads).map(|_| scope.spawn(|| Loop::new(&listener)?.run())).collect();
         let ended = |thread: std::thread::ScopedJoinHandle<'_, _>| {
