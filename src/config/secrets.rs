@@ -14,8 +14,9 @@ pub struct SecretFile {
 }
 
 impl Config {
-    /// The file of what two servers share, if they do: their own; or that of the first in herd.conf of the
-    /// two that has one for all its neighbours; or the herd's. A server of another make shares nothing.
+    /// The file of the secret that two servers share: their own. If they have none, that of the server which has one
+    /// for all its neighbours, the first in herd.conf of the two. If neither has, the herd's. None when there is no
+    /// secret for them, and for a server of another make, which shares nothing.
     pub fn shared_secret(&self, a: usize, b: usize) -> Option<&SecretFile> {
         let (first, second) = (&self.servers[a.min(b)], &self.servers[a.max(b)]);
         if first.plain || second.plain {
@@ -28,7 +29,8 @@ impl Config {
         own.or(self.secret_file.as_ref())
     }
 
-    /// The file of the secret by which somebody who is no server proves that it may ask this one.
+    /// The file of the secret by which somebody who is no server proves that it may ask this server. None when it needs
+    /// no proof.
     pub fn own_secret<'a>(&'a self, server: &'a Server) -> Option<&'a SecretFile> {
         server.secret_file.as_ref().or(self.secret_file.as_ref())
     }
