@@ -1,7 +1,7 @@
-//! Packs src/places/data/gazetteer.tsv into the form `src/places/pack.rs` describes, for `include_bytes!`.
+//! Packs src/places/data/gazetteer.tsv into the form `src/places/providers/pack.rs` describes, for `include_bytes!`.
 
 #[allow(dead_code)] // the reader uses all of the form, the writer only most of it
-#[path = "src/places/pack.rs"]
+#[path = "src/places/providers/pack.rs"]
 mod pack;
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ struct Row<'a> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/places/pack.rs");
+    println!("cargo::rerun-if-changed=src/places/providers/pack.rs");
     println!("cargo::rerun-if-changed={TABLE}");
     if env::var_os("CARGO_FEATURE_GAZETTEER").is_none() {
         return Ok(());
@@ -94,7 +94,7 @@ fn packed(rows: &[Row<'_>]) -> Result<Vec<u8>, Box<dyn Error>> {
 
     let columns = Columns::new(rows.len(), regions.len(), name_bytes, text_bytes);
     if pack.len() != columns.end {
-        return Err("the writer and src/places/pack.rs disagree".into());
+        return Err("the writer and src/places/providers/pack.rs disagree".into());
     }
     Ok(pack)
 }

@@ -3,26 +3,39 @@
 //! A line's way through the program:
 //!
 //! ```text
-//! socket -> line -> Command -> Node -> Reply -> socket
-//!                               |-> Store (mutex, hash map) -> News -> Journal, Flooder -> Links
-//!                               '-> Places pool (WHATSAT)
+//! bytes -> door -> verbs -> node -> what became of them
+//!            |                |
+//!            |                v
+//!            |     turn: learn (store) -> keep (journal) -> flood (links) -> promise
+//!            |                                                                 |
+//! bytes <- door <- replies, when the journal has them and the flood is on its way
 //! ```
+//!
+//! A worker's room calls the doors and commits the turn; a WHATSAT leaves it for the places pool and comes back as a
+//! letter.
 //!
 //! | thread | owns | ends when |
 //! |---|---|---|
-//! | main | signals, start and stop | a signal came and the others have ended |
-//! | `worker-N` | a poller and its connections | the server stops and its replies are flushed |
-//! | `places-N` | one lookup at a time | the process does |
-//! | `flooder` | the receiving end of the flood channel | its stop message comes, last in the channel |
-//! | `keeper` | what takes longer than a turn may: digests, forgetting, a look at the clock | told to |
+//! | main | start and stop, and the signals of one server | a signal came and the others have ended |
+//! | `signals`, `watch-NAME` | the signals of a whole herd, and a server's stdout | the process does; its server does |
+//! | `worker-N` | a poller, a room of connections, its turns | the server stops and its replies are flushed |
+//! | `places-N` | one lookup at a time | the server stops |
+//! | `places-resolver` | one name that is looked up for a lookup | the system has answered |
+//! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
+//! | `keeper` | the errands of doors (digests, the status), the sweeps | told to |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
-//! | `link-NAME` | a neighbour's connection, and what its socket did not take at once | told to, when all is sent |
+//! | `compaction` | the snapshot that a compaction writes | that is written |
+//! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
+//! | `asker` | `--agree`'s connection to one server | it has answered, or is too late |
 //! | `log` | the log file | the process does, after a flush |
 //! | `console` | stderr, and `announce` stdout: either may take nothing for ever | the process does |
 //!
-//! The lock rule: one private mutex a struct, held for one operation on what it guards, never
-//! across anything that waits; but the journal's, across what it does to its files. Two at once only in
-//! the flood: the right to send, then a link's. The log's buffer may be taken inside any of them.
+//! The lock rule: one private mutex a struct, held for one operation on what it guards, never across anything that
+//! waits. The exceptions are the journal's, across what the journal does to its files: whoever appends holds its lock
+//! for the write, and with `sync = "always"` holds it open for reading (`settling`) until what was appended is on the
+//! disk and the store knows it. Two locks at once are held in the flood (the right to send, and then a link's), in
+//! that journal (`settling`, and then the store's or its own), and by whoever logs: the log's buffer, and simplelog's
+//! own mutex before it, may be taken inside any of them, and nothing is taken inside the buffer's.
 //!
 //! Read on in this order:
 #![forbid(unsafe_code)]
@@ -34,15 +47,16 @@ pub mod store;
 pub mod journal;
 pub mod node;
 
-pub mod flood;
 pub mod link;
+
+pub mod flood;
 pub mod turn;
 
 pub mod places;
 pub mod status;
-pub mod tally;
 
 pub mod door;
+
 pub mod net;
 pub mod worker;
 
@@ -51,18 +65,15 @@ pub mod dialler;
 pub mod server;
 
 pub mod client;
-
-pub mod clock;
 pub mod config;
+
+pub mod args;
+pub mod run;
+
+// What all of them use.
+pub mod clock;
 pub mod files;
 pub mod limits;
 pub mod logging;
+pub mod tally;
 pub mod thread;
-
-pub mod args;
-pub mod check;
-pub mod exit;
-pub mod explain;
-pub mod family;
-
-pub mod fuzzed;

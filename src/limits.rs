@@ -1,8 +1,14 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range.
+//! herd.conf, where `config` checks the range. Everybody reads them; those of places and of commands have a file each.
+
+mod places;
+mod run;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+pub use places::*;
+pub use run::*;
 
 /// A setting of herd.conf: its default and the values it may take.
 pub struct Limit {
@@ -51,24 +57,12 @@ pub const MAX_UNSENT: Limit = limit(262_144, 4_096, 67_108_864);
 /// Seconds from SIGTERM to the exit, whatever still hangs.
 pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
 
-/// Places threads. The default 0 stands for what suits the provider.
-pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
-
-/// Lookups that may wait for a places thread; the next one is answered as overload.
-pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
-
-/// Seconds a lookup has to connect and in all. A client that waits longer has given up.
-pub const PLACES_CONNECT_TIMEOUT_S: Limit = limit(2, 1, 60);
-pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
-
 /// Bytes of a secret at least: 16 random ones cannot be guessed. And of a file with some.
 pub const SECRET_MIN: usize = 16;
 pub const SECRET_FILE_MAX: u64 = 65_536;
 
-/// Bytes of a herd.conf: ten thousand servers. And of a file of places, of which ten million fit: one that is
-/// read to the end though it is another file would cost the machine its memory.
+/// Bytes of a herd.conf: ten thousand servers. Another file that is read to the end would cost the machine its memory.
 pub const CONFIG_FILE_MAX: u64 = 4 * 1024 * 1024;
-pub const PLACES_FILE_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Bytes of a server's name, which stands in every AT line it originates.
 pub const NAME_MAX: usize = 64;
@@ -221,6 +215,18 @@ impl Default for Timing {
     }
 }
 
+/// How late what was appended to a journal may reach the disk: what an AT reply promises. It is `sync` of herd.conf,
+/// and here because `config` reads it and `journal` keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before the reply.
+    Always,
+    /// Within a second; a crash of the process loses nothing.
+    Second,
+    /// When the system likes; a crash of the process loses nothing.
+    Never,
+}
+
 /// Marks a link remembers that its neighbour has not confirmed: one a second for a quarter of an hour, in
 /// which a neighbour whose disk fails confirms none.
 pub const MARKS_MAX: usize = 1_024;
@@ -292,11 +298,27 @@ pub const TENDING_TICK_MS: u64 = 1_000;
 /// Seconds between two lines of the log that say how many lines were refused, by rule.
 pub const REFUSALS_REST_S: u64 = 60;
 
+/// How often a long replay says how far it is: often enough that nobody takes it for stuck.
+pub const REPLAY_SAY_EVERY: Duration = Duration::from_secs(1);
+
 /// Seconds in which the keeper has gone through the whole store for clients to forget.
 pub const FORGET_SWEEP_S: usize = 16;
 
 /// Bytes of journal below which compaction is not worth its while.
 pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Times by which a journal may be larger than what is live in it, before it is compacted: at two, at most half of the
+/// disk it takes is waste, and an entry is rewritten about once.
+pub const COMPACT_FACTOR: u64 = 2;
+
+/// Bytes a compaction gathers for a write, after which it rests: what takes no longer than a turn hardly delays one.
+pub const COMPACT_CHUNK_BYTES: usize = 8 * 1024;
+
+/// How often the journal is synced while a compaction runs: the second that `sync = "second"` promises.
+pub const COMPACT_SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes that a worker keeps for the entries of its next turn: more was a burst, whose memory goes back.
+pub const ENTRIES_KEPT_BYTES: usize = 1024 * 1024;
 
 /// Bytes a compaction writes a second: a million clients in some 3 s, beside which their reports go
 /// on at nearly full speed.
@@ -326,9 +348,18 @@ pub const LOG_BUFFER_WAKE: usize = 256 * 1024;
 /// The longest a log record waits before it is written.
 pub const LOG_FLUSH_MS: u64 = 200;
 
+/// Bytes of a refused line that are shown again: enough to know it by.
+pub const REFUSED_SHOWN_BYTES: usize = 40;
+
+/// How long a dying process waits for its last words to reach the file and stderr: a disk that works needs far less.
+pub const PANIC_FLUSH: Duration = Duration::from_secs(1);
+
 /// Bytes for stderr that wait while it takes none; beyond, lines are dropped and counted. More than anybody
 /// reads of what a terminal missed, and enough for the end of a log that is shown with a death.
 pub const CONSOLE_BUFFER_MAX: usize = 64 * 1024;
 
-/// Stack of a worker or link thread: their frames are small, a Pi's memory too.
+/// Stack of a thread: their frames are small, a Pi's memory too. The system's resolver needs some tens of KiB.
 pub const STACK_BYTES: usize = 256 * 1024;
+
+/// How often it is looked whether a thread has ended that is waited for until a deadline.
+pub const THREAD_LOOK: Duration = Duration::from_millis(1);

@@ -1,10 +1,11 @@
-//! Named threads with a small stack, and joining with a deadline. The only place that spawns.
+//! Named threads with a small stack, and joining with a deadline. The only place that spawns: whatever has a thread
+//! calls it.
 
 use std::io;
 use std::thread::{Builder, JoinHandle, Scope};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::limits::STACK_BYTES;
+use crate::limits::{STACK_BYTES, THREAD_LOOK};
 
 /// Starts a thread; its name shows in `top -H` and in a panic's message.
 ///
@@ -14,10 +15,22 @@ pub fn spawn<T: Send + 'static>(
     name: impl Into<String>,
     run: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
+    spawn_with_stack(name, STACK_BYTES, run)
+}
+
+/// The same with a stack of another size, in bytes.
+///
+/// # Errors
+/// The same.
+pub fn spawn_with_stack<T: Send + 'static>(
+    name: impl Into<String>,
+    stack_bytes: usize,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
     let name = name.into();
     Builder::new()
         .name(name.clone())
-        .stack_size(STACK_BYTES)
+        .stack_size(stack_bytes)
         .spawn(run)
         .map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
 }
@@ -38,7 +51,7 @@ pub fn spawn_scoped<'scope>(
 /// Waits until the thread has ended or the deadline is there, and says whether it ended.
 pub fn ends_by<T>(thread: &JoinHandle<T>, deadline: Instant) -> bool {
     while !thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(THREAD_LOOK);
     }
     thread.is_finished()
 }

@@ -1,5 +1,5 @@
-//! The generator's poller: epoll, level-triggered. The crate `polling` takes five system calls a
-//! wait, this takes one, so that the generator is the limit as rarely as can be.
+//! The poller of the generator and of the variant echo: epoll, level-triggered. The crate `polling` takes five system
+//! calls a wait, this takes one, so that the generator is the limit as rarely as can be.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Patient;
-use crate::config::HostPort;
 use crate::limits::LINK_LINE_MAX;
 use crate::link::{ASKER, Dialer, Identity, keys};
-use crate::net::socket;
+use crate::net::{HostPort, socket};
 use crate::protocol::neighbour::Word;
 
 /// What a server that starts would meet.

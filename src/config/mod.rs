@@ -1,16 +1,21 @@
-//! herd.conf, valid in every part, or an error with its file, line and remedy. `main` loads it;
-//! nothing is opened before it is valid.
+//! herd.conf, valid in every part, or an error with its file, line and remedy.
+//!
+//! Lives here: the file as bytes (`source`), as TOML (`raw`, `hints`), and as a valid `Config` (`validate`
+//! and its parts).
+//! Called by: `run`, which loads it once; every other part gets values of it.
+//! May touch: herd.conf and no other file. It resolves no name, and opens neither keys, places nor journals.
 
+mod graph;
 mod hints;
 mod paths;
 mod raw;
 mod secrets;
+mod servers;
+mod settings;
 mod source;
 mod validate;
 
 use std::fmt;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +23,12 @@ use std::time::Duration;
 use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use validate::duration_s;
+pub use settings::duration_s;
 
-use crate::journal::SyncMode;
-use crate::limits::Timing;
-use crate::places::{self, Places};
-use secrets::SecretFile;
+use crate::limits::{SyncMode, Timing};
+use crate::net::HostPort;
+use crate::places;
+pub use secrets::SecretFile;
 
 /// Where herd.conf is looked for when none is named.
 pub const DEFAULT_PATHS: [&str; 2] = ["herd.conf", "/etc/herd/herd.conf"];
@@ -39,11 +44,11 @@ pub struct Config {
     pub servers: Vec<Server>,
     pub settings: Settings,
     pub places: places::Settings,
-    /// Where the provider is named.
-    places_line: Option<usize>,
+    /// The line that names the provider of places, from 1. None when no line does.
+    pub places_line: Option<usize>,
     /// What the servers share that have none of their own.
     secret_file: Option<SecretFile>,
-    /// Where journals are, a folder a server; nothing for none.
+    /// Where journals are, a folder a server. None when there are no journals.
     pub data_dir: Option<PathBuf>,
     pub log_dir: PathBuf,
     pub log_level: LevelFilter,
@@ -78,7 +83,7 @@ pub struct Settings {
     pub max_clients: usize,
     /// Bytes, without the newline.
     pub max_line: usize,
-    /// Nothing is never.
+    /// None when silence closes no connection.
     pub idle_timeout: Option<Duration>,
     pub write_timeout: Duration,
     /// Bytes.
@@ -91,23 +96,13 @@ pub struct Settings {
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     pub timing: Timing,
-    /// Answers every line with this and does nothing else. Not of herd.conf: `bench` sets it, to
-    /// learn what the workers cost without the protocol and the store.
-    pub echo: Option<Box<[u8]>>,
-}
-
-/// A host's name or address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HostPort {
-    pub host: String,
-    pub port: u16,
 }
 
 /// Why a herd.conf cannot be used: `herd.conf:12: why`.
 #[derive(Debug)]
 pub struct ConfigError {
     path: PathBuf,
-    /// From 1; nothing when the whole file is meant.
+    /// From 1. None when the whole file is meant.
     line: Option<usize>,
     why: String,
 }
@@ -145,18 +140,12 @@ impl Config {
     /// begin at its folder, or at the working one where `path` is only a way to an open file.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
-        let places_line = raw.places.provider.as_ref().map(|provider| raw::line_of(&provider.span(), text));
-        let config = validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))?;
-        Ok(Config { places_line, ..config })
+        validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))
     }
 
-    /// Opens the places provider: reads its key or its file.
-    ///
-    /// # Errors
-    /// Either is missing or of no use.
-    pub fn open_places(&self) -> Result<Arc<dyn Places>, ConfigError> {
-        let (path, line) = (self.path.clone(), self.places_line);
-        places::open(&self.places).map_err(|why| ConfigError { path, line, why })
+    /// An error of whoever opens what herd.conf names: it tells the line that names it. None when there is no one line.
+    pub fn error(&self, line: Option<usize>, why: impl Into<String>) -> ConfigError {
+        ConfigError { path: self.path.clone(), line, why: why.into() }
     }
 
     /// A number that is the same for all herd.confs that say the same of the herd: its servers with
@@ -222,66 +211,6 @@ impl fmt::Display for Config {
             writeln!(f, "{:name_width$}  {listen:listen_width$}  {neighbours}{make}", server.name)?;
         }
         Ok(())
-    }
-}
-
-impl HostPort {
-    /// `host:port`, with an IPv6 address in brackets.
-    pub fn parse(text: &str) -> Option<HostPort> {
-        let (host, port) = text.rsplit_once(':')?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        if bare.is_none() && host.contains(':') {
-            return None;
-        }
-        let host = bare.unwrap_or(host);
-        let sane = !host.is_empty() && host.chars().all(|c| c.is_ascii_graphic() && c != '[' && c != ']');
-        // A host of digits and dots is meant as an IPv4 address: resolvers make of `127.1` what they like.
-        let numeric = host.chars().all(|c| c.is_ascii_digit() || c == '.');
-        let sane = sane && (!numeric || host.parse::<Ipv4Addr>().is_ok());
-        let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-        let port = port.parse().ok().filter(|_| sane && digits)?;
-        Some(HostPort { host: host.to_ascii_lowercase(), port })
-    }
-
-    /// Every address the host has, in the resolver's order.
-    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
-        if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
-    }
-
-    /// The address, where the host is one rather than a name; an IPv4 address in IPv6 is IPv4.
-    pub fn ip(&self) -> Option<IpAddr> {
-        self.host.parse().ok().map(|ip: IpAddr| ip.to_canonical())
-    }
-
-    /// Whether it stands for every address of the machine, which nobody can dial.
-    pub fn is_wildcard(&self) -> bool {
-        self.ip().is_some_and(|ip| ip.is_unspecified())
-    }
-
-    /// Whether it is this very machine.
-    pub fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
-    }
-
-    /// Whether two hosts are one, however they are written; names are not resolved.
-    pub fn same_host(&self, other: &HostPort) -> bool {
-        let is_localhost = |at: &HostPort| {
-            at.host == "localhost"
-                || matches!(at.ip(), Some(ip) if ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST)
-        };
-        match (self.ip(), other.ip()) {
-            (Some(a), Some(b)) => a == b,
-            (None, None) => self.host == other.host,
-            (Some(_), None) | (None, Some(_)) => is_localhost(self) && is_localhost(other),
-        }
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let HostPort { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 

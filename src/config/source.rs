@@ -11,10 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::files;
-use crate::limits::CONFIG_FILE_MAX;
-
-/// How long it is waited without a word for whoever writes it.
-const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+use crate::limits::{CONFIG_FILE_MAX, CONFIG_QUIET_S};
 
 /// Names of this process's own stdin, which may be what cannot be opened anew: a socket, a file of another user.
 const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
@@ -68,7 +65,8 @@ struct Waiting {
 impl Read for Waiting {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let quiet = self.said.is_some().then_some(&QUIET);
+            let quiet = Timespec { tv_sec: CONFIG_QUIET_S, tv_nsec: 0 };
+            let quiet = self.said.is_some().then_some(&quiet);
             match poll(&mut [PollFd::new(&self.file, PollFlags::IN)], quiet) {
                 Ok(0) => {
                     let said = self.said.take().unwrap_or_default();

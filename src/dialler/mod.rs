@@ -13,11 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::HostPort;
 use crate::limits::Timing;
 use crate::link::{Ended, Kind, Link, Neighbours, Outbox, Outlet};
 use crate::logging::{Sink, Wire};
-use crate::net::{Events, Poller, WAKE, socket};
+use crate::net::{Events, HostPort, Poller, WAKE, socket};
 use crate::node::{NeighbourId, Node};
 use health::{Backoff, Health};
 

@@ -14,15 +14,14 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::segment::{Open, Part, UNFINISHED, path_of, unfinished_path_of};
 use super::{Entries, Journal, Lines, NotKept, replay};
-use crate::limits::{COMPACT_BYTES_PER_S, COMPACT_MIN_BYTES};
+use crate::limits::{
+    COMPACT_BYTES_PER_S, COMPACT_CHUNK_BYTES, COMPACT_FACTOR, COMPACT_MIN_BYTES, COMPACT_SYNC_EVERY,
+};
 use crate::thread;
-
-/// Bytes gathered for a write, after which it rests: what takes no longer than a turn hardly delays one.
-const CHUNK: usize = 8 * 1024;
 
 /// Whether segments of so many bytes hold too much that is past.
 pub fn is_due(bytes: u64, live_bytes: u64) -> bool {
-    bytes >= COMPACT_MIN_BYTES && bytes > 2 * live_bytes
+    bytes >= COMPACT_MIN_BYTES && bytes > COMPACT_FACTOR * live_bytes
 }
 
 /// Removes what a compaction left that did not end.
@@ -172,7 +171,7 @@ impl Journal {
             };
             thread::spawn_scoped(scope, "compaction", write)?;
             loop {
-                match waits.recv_timeout(Duration::from_secs(1)) {
+                match waits.recv_timeout(COMPACT_SYNC_EVERY) {
                     Ok(written) => return written,
                     Err(RecvTimeoutError::Timeout) => self.sync_where_due(),
                     Err(RecvTimeoutError::Disconnected) => {
@@ -202,7 +201,7 @@ impl Journal {
         };
         lines(&mut |line| {
             entries.hear(line);
-            if entries.all().len() >= CHUNK { flush(&mut entries) } else { Ok(()) }
+            if entries.all().len() >= COMPACT_CHUNK_BYTES { flush(&mut entries) } else { Ok(()) }
         })?;
         flush(&mut entries)?;
         file.sync()?;

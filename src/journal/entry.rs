@@ -1,6 +1,8 @@
 //! A line of the journal: the CRC-32 of what follows, in eight hexadecimal digits, a space, and an
 //! AT line or `SEEN NEIGHBOUR INCARNATION EPOCH`.
 
+use crate::limits::ENTRIES_KEPT_BYTES;
+
 /// Bytes before the line itself.
 const HEAD: usize = 9;
 
@@ -57,7 +59,7 @@ impl Entries {
     pub fn clear(&mut self) {
         self.bytes.clear();
         (self.heard, self.records) = (0, 0);
-        self.bytes.shrink_to(1 << 20);
+        self.bytes.shrink_to(ENTRIES_KEPT_BYTES);
     }
 }
 

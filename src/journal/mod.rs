@@ -23,16 +23,7 @@ pub use entry::{EXTRA as ENTRY_EXTRA, Entries};
 pub use replay::{Replayed, scan};
 use segment::{Open, Part};
 
-/// When what was appended is on the disk: what an AT reply promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncMode {
-    /// Before the reply.
-    Always,
-    /// Within a second; a crash of the process loses nothing.
-    Second,
-    /// When the system likes; a crash of the process loses nothing.
-    Never,
-}
+pub use crate::limits::SyncMode;
 
 /// The journal of one server.
 pub struct Journal {

@@ -3,14 +3,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use memchr::memchr;
 
 use super::entry;
 use super::segment::{self, Part};
 use crate::files;
-use crate::limits::{AT_LINE_MAX, REPLAY_BYTES};
+use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY};
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -45,9 +45,6 @@ impl Replayed {
 
 /// Longer than this no entry is: what has no newline within it is no journal.
 const ENTRY_MAX: usize = AT_LINE_MAX + entry::EXTRA;
-
-/// How often progress is said.
-const SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// The segments of a folder with their numbers, in order.
 pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
@@ -86,14 +83,14 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
     let segments = segments(folder)?;
     let total: u64 = segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
     let mut replayed = Replayed { strays: tell_strays(folder)?, ..Replayed::default() };
-    let mut say_at = Instant::now() + SAY_EVERY;
+    let mut say_at = Instant::now() + REPLAY_SAY_EVERY;
     for (number, path) in segments {
         // Of those before, now that there is another.
         replayed.gaps = replayed.cut;
         let before = replayed.bytes;
         let is_aside = read(&path, &mut replayed, &mut take, &mut |replayed| {
             if Instant::now() >= say_at {
-                say_at += SAY_EVERY;
+                say_at += REPLAY_SAY_EVERY;
                 let (done, total) = (replayed.bytes / 1_000_000, total / 1_000_000);
                 log::info!("reading the journal: {done} of {total} MB, {} entries", replayed.entries);
             }

@@ -1,6 +1,6 @@
-//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file, another one
-//! what is to be seen at once to stderr.
-//! `main` starts it; workers and links write their traffic through `Wire`, all else uses `log`.
+//! Logs that never hold the server up: records go to a buffer, one thread writes it to the file, and another one
+//! writes to stderr what is to be seen at once.
+//! `run` starts it. Workers and links write their traffic through `Wire`; all else uses `log`.
 
 mod console;
 mod escape;
@@ -11,25 +11,23 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
+use crate::limits::PANIC_FLUSH;
 pub use console::{Console, announce};
 pub use escape::Escaped;
 pub use sink::Sink;
 pub use wire::Wire;
 use wire::stamp;
 
-/// The target of records that `main` says on stderr itself, so that a terminal does not show twice.
+/// The target of records that `run` says on stderr itself, so that a terminal does not show twice.
 pub const SAID_ALREADY: &str = "herd::start";
 
 /// What the targets of our own records begin with: what ureq logs may hold a URL with a key.
 const OURS: &str = "herd";
-
-/// How long a dying process waits for its last words to reach the file and stderr.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Sends every record to the file's buffer, and warnings to stderr as well.
 struct Loggers {
@@ -72,7 +70,7 @@ fn report_panics(sink: Arc<Sink>) {
         if trace.status() == BacktraceStatus::Captured {
             sink.console().say(&trace.to_string());
         }
-        let deadline = Instant::now() + LAST_WORDS;
+        let deadline = Instant::now() + PANIC_FLUSH;
         sink.flush(deadline);
         sink.console().flush(deadline);
     }));

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::Sink;
 use super::escape::escape;
+use crate::limits::REFUSED_SHOWN_BYTES;
 
 /// A thread's lines for the log until it commits them.
 pub struct Wire {
@@ -94,7 +95,7 @@ impl Wire {
     /// A line that came in is refused, by this rule; its beginning tells which one.
     pub fn refused(&mut self, rule: &str, line: &[u8]) {
         if self.enabled {
-            let beginning = &line[..line.len().min(SHOWN)];
+            let beginning = &line[..line.len().min(REFUSED_SHOWN_BYTES)];
             self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
         }
     }
@@ -145,9 +146,6 @@ impl Wire {
         self.sent.commit(self.sink.as_deref());
     }
 }
-
-/// Bytes of a refused line that are shown again.
-const SHOWN: usize = 40;
 
 enum Way {
     In,

@@ -4,12 +4,14 @@
 //! worker's connections see of it; the simulation of the tests has its own.
 
 pub mod connection;
+mod host_port;
 pub mod poller;
 pub mod slots;
 pub mod socket;
 pub mod stream;
 
 pub use connection::Connection;
+pub use host_port::HostPort;
 pub use poller::{Event, Events, Interest, Poller, WAKE};
 pub use slots::Slots;
 pub use stream::{Stream, Watch};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
-use crate::config::HostPort;
+use super::HostPort;
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_RETRIES, LINK_CONNECT_TIMEOUT_S, LISTEN_BACKLOG,
     LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES,

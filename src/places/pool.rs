@@ -5,15 +5,14 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::{Lookup, Places, PlacesError, Status, failure_json, no_results_json};
-
-/// TLS and JSON need some tens of KiB, debug builds a few times that.
-const STACK_BYTES: usize = 512 * 1024;
+use crate::limits::PLACES_STACK_BYTES;
+use crate::thread;
 
 /// What is called with the answer.
 type Done = Box<dyn FnOnce(Arc<[u8]>) + Send>;
@@ -28,7 +27,7 @@ pub struct Pool {
     /// When full, the lookup is answered at once as failed: this server has too many waiting.
     /// Dropping it ends the threads.
     jobs: Option<Sender<Job>>,
-    threads: Vec<thread::JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     /// Disconnected when the last thread ended.
     ended: Receiver<()>,
 }
@@ -60,12 +59,10 @@ impl Pool {
         let threads: io::Result<Vec<_>> = (0..threads.max(1))
             .map(|number| {
                 let (shared, jobs, alive) = (shared.clone(), jobs.clone(), alive.clone());
-                thread::Builder::new().name(format!("places-{number}")).stack_size(STACK_BYTES).spawn(
-                    move || {
-                        shared.serve(&jobs);
-                        drop(alive);
-                    },
-                )
+                thread::spawn_with_stack(format!("places-{number}"), PLACES_STACK_BYTES, move || {
+                    shared.serve(&jobs);
+                    drop(alive);
+                })
             })
             .collect();
         Ok(Pool { shared, total, jobs: Some(sender), threads: threads?, ended })

@@ -25,6 +25,11 @@ fn code(path: &Path) -> String {
     text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
 }
 
+/// Whether a file holds unit tests only.
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
 /// Fails for each file below `folder` that holds one of `words`.
 fn check_free(folder: &str, words: &[&str]) {
     for path in files(folder) {
@@ -40,7 +45,18 @@ fn dependencies_run_one_way() {
     check_free("src/protocol", &above_protocol);
     check_free("src/places", &["crate::store", "crate::node", "crate::server", "crate::config"]);
     check_free("src/logging", &["crate::store", "crate::node", "crate::server", "crate::config"]);
-    check_free("src/config", &["crate::store", "crate::node", "crate::server"]);
+    check_free(
+        "src/config",
+        &["crate::store", "crate::node", "crate::server", "crate::journal", "crate::link"],
+    );
+    check_free(
+        "src/net",
+        &["crate::store", "crate::node", "crate::server", "crate::config", "crate::protocol"],
+    );
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run");
+    for path in files("src").iter().filter(|path| !path.starts_with(&run)) {
+        assert!(!code(path).contains("crate::run"), "{} must not name run", path.display());
+    }
     check_free(
         "src/link",
         &["crate::node", "crate::server", "crate::config", "std::net", "std::thread", "Instant"],
@@ -59,6 +75,19 @@ fn the_protocol_knows_no_sockets_locks_or_clocks() {
 }
 
 #[test]
+fn config_opens_nothing_but_herd_conf_and_resolves_nothing() {
+    check_free(
+        "src/config",
+        &[".resolve(", "to_socket_addrs", "ToSocketAddrs", "places::open", "read_secret"],
+    );
+    for path in files("src/config") {
+        let is_source = path.ends_with("source.rs");
+        let opens = ["std::fs", "files::", "File::open", "OpenOptions"];
+        assert!(is_source || !opens.iter().any(|word| code(&path).contains(word)), "{}", path.display());
+    }
+}
+
+#[test]
 fn only_the_server_names_tcp() {
     for folder in ["src/protocol", "src/config", "src/logging"] {
         check_free(folder, &["TcpStream", "TcpListener", "socket2"]);
@@ -66,12 +95,35 @@ fn only_the_server_names_tcp() {
 }
 
 #[test]
-fn threads_are_spawned_in_two_places_and_never_unnamed() {
-    let spawns = |path: &PathBuf| code(path).contains(".spawn(") && code(path).contains("Builder");
-    let names: Vec<_> = files("src").into_iter().filter(spawns).collect();
-    let names: Vec<_> = names.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert!(names.iter().all(|name| ["thread.rs", "pool.rs", "resolver.rs"].contains(name)), "{names:?}");
+fn threads_are_spawned_in_one_place_and_never_unnamed() {
+    for path in files("src").iter().filter(|path| !path.ends_with("src/thread.rs") && !is_test(path)) {
+        for word in ["thread::Builder", "thread::{Builder", ".stack_size(", ".spawn_scoped(", "scope.spawn("]
+        {
+            assert!(!code(path).contains(word), "{} must not name {word}", path.display());
+        }
+    }
     check_free("src", &["std::thread::spawn", "unbounded("]);
+}
+
+#[test]
+fn times_are_bounded_in_limits() {
+    for folder in ["src/config", "src/places", "src/logging", "src/journal", "src/run"] {
+        for path in files(folder).iter().filter(|path| !is_test(path)) {
+            let strays =
+                code(path).lines().any(|line| line.contains("const ") && line.contains(": Duration"));
+            assert!(!strays, "{} has a bound of its own; it belongs in limits", path.display());
+        }
+    }
+}
+
+#[test]
+fn places_are_asked_over_the_network_in_one_folder() {
+    let sockets = ["std::net", "TcpStream", "ureq"];
+    for folder in ["src/places/providers", "src/places/points"] {
+        check_free(folder, &sockets);
+    }
+    check_free("src/places/points", &["std::fs", "crate::files", "places::ask", "places::providers"]);
+    check_free("src/places/ask", &["places::providers", "places::points"]);
 }
 
 #[test]

@@ -115,7 +115,9 @@ fn line(random: &mut fastrand::Rng) -> Vec<u8> {
         6 => vec![pick(random, client); random.usize(..4)],
         _ => {
             let noise = (0..random.usize(..MAX_LINE)).map(|_| random.u8(..));
-            return noise.filter(|&byte| byte != b'\n').collect();
+            let noise: Vec<u8> = noise.filter(|&byte| byte != b'\n').collect();
+            // What begins as TLS does has an end of its own, which the model does not know.
+            return if noise.starts_with(b"\x16\x03") { Vec::new() } else { noise };
         }
     };
     if random.u8(..6) == 0 && !fields.is_empty() {

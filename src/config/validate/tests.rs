@@ -1,6 +1,7 @@
 //! Unit tests: herd.conf, right and wrong.
 
 use super::*;
+use crate::places::Provider;
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(Path::new("etc/herd.conf"), text).map_err(|error| error.to_string())
@@ -246,32 +247,4 @@ fn a_mistyped_key_or_table_is_told_what_was_meant() {
         check(text, line, &[meant]);
     }
     assert!(parse("zzz = 1\n").is_err_and(|error| error.contains("expected one of `workers`")));
-}
-
-#[test]
-fn hosts_are_names_or_addresses() {
-    let check = |text: &str, expected: Option<(&str, u16)>| {
-        let parsed = HostPort::parse(text);
-        assert_eq!(parsed.as_ref().map(|at| (at.host.as_str(), at.port)), expected, "{text}");
-    };
-    check("127.0.0.1:16675", Some(("127.0.0.1", 16675)));
-    check("[fe80::1]:80", Some(("fe80::1", 80)));
-    check("Hands.example:1", Some(("hands.example", 1)));
-    for bad in [
-        "",
-        ":1",
-        "host",
-        "host:",
-        "host:65536",
-        "host:+1",
-        "::1:80",
-        "[::1]",
-        "a b:1",
-        "[::1:80",
-        "256.1.1.1:1",
-        "127.1:1",
-        "1:1",
-    ] {
-        check(bad, None);
-    }
 }

@@ -100,12 +100,6 @@ impl Net {
         self.conns[conn].servers
     }
 
-    /// Whether both ends are there.
-    pub fn is_up(&self, conn: usize) -> bool {
-        let conn = &self.conns[conn];
-        conn.closed == [false; 2] && conn.reset == [false; 2]
-    }
-
     pub fn is_closed(&self, end: End) -> bool {
         self.conns[end.conn].closed[end.side]
     }
@@ -129,12 +123,6 @@ impl Net {
     pub fn is_writable(&self, end: End) -> bool {
         let conn = &self.conns[end.conn];
         conn.reset[end.side] || conn.pipes[end.side].unsent.len() < conn.line.send_buffer
-    }
-
-    /// Bytes that an end has written and the other's kernel does not have.
-    pub fn on_its_way(&self, end: End) -> usize {
-        let pipe = &self.conns[end.conn].pipes[end.side];
-        pipe.unsent.len() + pipe.flight_bytes
     }
 
     fn read(&mut self, end: End, buffer: &mut [u8]) -> io::Result<usize> {

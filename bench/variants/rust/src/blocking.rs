@@ -57,7 +57,11 @@ pub fn run(herd: Herd, mut take: impl FnMut(&Arc<Server>, TcpStream)) -> io::Res
     Ok(())
 }
 
-fn listen(address: &str) -> io::Result<TcpListener> {
+/// Listens with a backlog that a burst of thousands of connections fits in.
+///
+/// # Errors
+/// The address is none, or cannot be had.
+pub fn listen(address: &str) -> io::Result<TcpListener> {
     let address: std::net::SocketAddr = address.parse().map_err(io::Error::other)?;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;

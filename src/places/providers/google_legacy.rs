@@ -7,14 +7,13 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::failure::Failed;
-use super::http::{Answer, Http, Question};
-use super::key::{Key, detail, percent_encoded};
-use super::{Lookup, Places, PlacesError, Settings, Status, decimal};
+use super::layout::decimal;
+use crate::places::ask::{Answer, Failed, Http, Key, Question, Wording, percent_encoded};
+use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
 const URL: &str = "https://maps.googleapis.com/maps/api/place/nearbysearch/json";
 
-pub(super) struct GoogleLegacy {
+pub struct GoogleLegacy {
     http: Http,
 }
 
@@ -33,56 +32,10 @@ impl GoogleLegacy {
         let http = Http::open("google-legacy", url, Some(Key::read(settings)?), settings)?;
         Ok(GoogleLegacy { http })
     }
-
-    /// By the `status` in the body; the HTTP code counts only when there is none.
-    fn judge(&self, answer: Answer, bound: usize) -> Result<Vec<u8>, Failed> {
-        let parsed = str::from_utf8(&answer.body)
-            .map_err(|e| e.to_string())
-            .and_then(|text| Ok((text, serde_json::from_str(text).map_err(|e| e.to_string())?)));
-        let (text, body): (&str, Body<'_>) = match parsed {
-            Ok(parsed) => parsed,
-            Err(_) if answer.code != 200 => return Err(self.http.by_code(answer.code, "")),
-            Err(why) => return Err(self.http.garbled(&why)),
-        };
-        match body.status.as_str() {
-            "OK" | "ZERO_RESULTS" => Ok(cut(text, &body.results, bound)),
-            _ => Err(self.refused(&body)),
-        }
-    }
-
-    fn refused(&self, body: &Body<'_>) -> Failed {
-        let key = self.http.key.as_ref();
-        let words = match detail(key, &body.error_message) {
-            words if words.is_empty() => detail(key, &body.status),
-            words => words,
-        };
-        let told = |status, remedy: &str| self.http.failed(status, &format!("{words}: {remedy}"));
-        match body.status.as_str() {
-            "OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT" => {
-                told(Status::OverQueryLimit, "ask less often, or have the quota raised")
-            }
-            "REQUEST_DENIED" if words.to_ascii_lowercase().contains("legacy") => {
-                told(Status::RequestDenied, "set places.provider = \"google\" for Places API (New)")
-            }
-            "REQUEST_DENIED" => told(
-                Status::RequestDenied,
-                "check the key in HERD_PLACES_KEY or places.key_file and what it may be used for",
-            ),
-            "INVALID_REQUEST" => told(Status::InvalidRequest, "check places.url"),
-            _ => Failed { again: true, ..told(Status::UnknownError, "try again shortly") },
-        }
-    }
-}
-
-/// What becomes of an answer, without asking.
-pub(super) fn judge(answer: Answer, bound: u8) -> Result<Vec<u8>, String> {
-    let legacy = GoogleLegacy { http: Http::open("google-legacy", URL, None, &Settings::default())? };
-    legacy.judge(answer, bound.into()).map_err(|failed| failed.error.to_string())
 }
 
 impl Places for GoogleLegacy {
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
-        let key = self.http.key.as_ref().map(Key::reveal).unwrap_or_default();
         let url = self.http.url();
         let url = format!(
             "{url}{}location={},{}&radius={}&key={}",
@@ -90,18 +43,57 @@ impl Places for GoogleLegacy {
             decimal(lookup.latitude_deg),
             decimal(lookup.longitude_deg),
             decimal(lookup.radius_m),
-            percent_encoded(key),
+            percent_encoded(self.http.key_text()),
         );
         let question = Question { url, headers: Vec::new(), body: None };
-        let json = self.http.ask(&question, deadline, |answer| self.judge(answer, lookup.bound.into()))?;
-        Ok(match &self.http.key {
-            Some(key) => key.scrub_answer(json),
-            None => json,
-        })
+        let parse = |answer| parse(&answer, lookup.bound, &self.http.wording);
+        Ok(self.http.scrubbed(self.http.ask(&question, deadline, parse)?))
     }
 
     fn cancel(&self) {
         self.http.shutdown();
+    }
+}
+
+/// Cuts an answer to at most `bound` results, and leaves the rest of it as it came. The `status` in the body says
+/// whether it is one; the HTTP code counts only when there is no status.
+///
+/// # Errors
+/// It is a refusal, or not what the interface promises.
+pub fn parse(answer: &Answer, bound: u8, wording: &Wording) -> Result<Vec<u8>, Failed> {
+    let parsed = str::from_utf8(&answer.body)
+        .map_err(|e| e.to_string())
+        .and_then(|text| Ok((text, serde_json::from_str(text).map_err(|e| e.to_string())?)));
+    let (text, body): (&str, Body<'_>) = match parsed {
+        Ok(parsed) => parsed,
+        Err(_) if answer.code != 200 => return Err(wording.by_code(answer.code, "")),
+        Err(why) => return Err(wording.garbled(&why)),
+    };
+    match body.status.as_str() {
+        "OK" | "ZERO_RESULTS" => Ok(cut(text, &body.results, bound.into())),
+        _ => Err(refused(&body, wording)),
+    }
+}
+
+fn refused(body: &Body<'_>, wording: &Wording) -> Failed {
+    let words = match wording.detail(&body.error_message) {
+        words if words.is_empty() => wording.detail(&body.status),
+        words => words,
+    };
+    let told = |status, remedy: &str| wording.failed(status, &format!("{words}: {remedy}"));
+    match body.status.as_str() {
+        "OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT" => {
+            told(Status::OverQueryLimit, "ask less often, or have the quota raised")
+        }
+        "REQUEST_DENIED" if words.to_ascii_lowercase().contains("legacy") => {
+            told(Status::RequestDenied, "set places.provider = \"google\" for Places API (New)")
+        }
+        "REQUEST_DENIED" => told(
+            Status::RequestDenied,
+            "check the key in HERD_PLACES_KEY or places.key_file and what it may be used for",
+        ),
+        "INVALID_REQUEST" => told(Status::InvalidRequest, "check places.url"),
+        _ => Failed { again: true, ..told(Status::UnknownError, "try again shortly") },
     }
 }
 

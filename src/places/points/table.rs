@@ -1,8 +1,8 @@
-//! CSV and TSV for the `file` provider: a header that names the columns in any order, a row a place.
+//! CSV and TSV as rows, for `points::rows`: a header that names the columns in any order, a row a place.
 
 use csv::{ByteRecord, Position, ReaderBuilder};
 
-use super::file::{Row, Spot, types};
+use super::row::{Row, Spot, types};
 
 /// The header names of each column, in lower case.
 const NAME: &[&str] = &["name"];
@@ -23,7 +23,7 @@ struct Columns {
 }
 
 /// A row for each record; the error begins with a line number.
-pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
+pub fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
     let header_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let delimiter = if header_line.contains(&b'\t') { b'\t' } else { b',' };
     let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);

@@ -10,46 +10,35 @@ use ureq::http::{Response, Uri};
 use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error, Timeout};
 
-use super::failure::Failed;
+use super::failure::{Failed, Wording};
 use super::key::Key;
 use super::resolver::Names;
-use super::{PlacesError, Settings};
+use crate::limits::{PLACES_ANSWER_MAX, PLACES_BUFFER_BYTES, PLACES_RETRY_PAUSE_MS};
+use crate::places::{PlacesError, Settings};
 
-/// 20 places of the wordiest provider are some 40 KiB; more than this is not an answer.
-const ANSWER_BYTES_MAX: u64 = 1024 * 1024;
-
-/// A connection owns its buffers while it lives, so they are sized for our questions and for
-/// answers of some tens of KiB, not for downloads.
-const BUFFER_BYTES: usize = 16 * 1024;
-
-/// The pause before the second try: short against the deadline, long enough for a restart, and
-/// spread so that all servers of a herd do not come back at once.
-const RETRY_PAUSE_MS: std::ops::RangeInclusive<u64> = 50..=250;
-
-/// An HTTP provider: its name in messages, its endpoint, and the key it may need.
-pub(super) struct Http {
-    pub name: &'static str,
+/// An HTTP provider: its endpoint, and how its failures are told.
+pub struct Http {
     url: String,
-    pub key: Option<Key>,
+    pub wording: Wording,
     agent: Agent,
     connect_timeout: Duration,
-    pub total_timeout: Duration,
 }
 
 /// One request; GET without a body, else POST. No `Debug`, because the URL may hold the key.
-pub(super) struct Question {
+pub struct Question {
     pub url: String,
     pub headers: Vec<(&'static str, String)>,
     pub body: Option<String>,
 }
 
 /// What came back, whatever its status code.
-pub(super) struct Answer {
+pub struct Answer {
     pub code: u16,
     pub body: Vec<u8>,
 }
 
 impl Http {
+    /// A provider of this name at an endpoint, with the key that its requests need.
     pub fn open(
         name: &'static str,
         url: &str,
@@ -67,8 +56,8 @@ impl Http {
             // A redirect would carry the key to wherever it points.
             .max_redirects(0)
             .user_agent(concat!("herd/", env!("CARGO_PKG_VERSION")))
-            .input_buffer_size(BUFFER_BYTES)
-            .output_buffer_size(BUFFER_BYTES)
+            .input_buffer_size(PLACES_BUFFER_BYTES)
+            .output_buffer_size(PLACES_BUFFER_BYTES)
             .max_idle_connections(threads)
             .max_idle_connections_per_host(threads);
         if local {
@@ -76,12 +65,10 @@ impl Http {
         }
         let config: Config = config.build();
         Ok(Http {
-            name,
             url: url.to_string(),
-            key,
+            wording: Wording::new(name, key, settings.total_timeout),
             agent: Agent::with_parts(config, DefaultConnector::default(), Names),
             connect_timeout: settings.connect_timeout,
-            total_timeout: settings.total_timeout,
         })
     }
 
@@ -101,13 +88,26 @@ impl Http {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
-        let pause = Duration::from_millis(fastrand::u64(RETRY_PAUSE_MS));
+        let pause = Duration::from_millis(fastrand::u64(PLACES_RETRY_PAUSE_MS));
         if !failed.again || Instant::now() + pause >= deadline {
             return Err(failed.error);
         }
         log::info!("places: {}: once more in {} ms", failed.error, pause.as_millis());
         thread::sleep(pause);
         once().map_err(|failed| failed.error)
+    }
+
+    /// The key as its requests need it.
+    pub fn key_text(&self) -> &str {
+        self.wording.key().map(Key::reveal).unwrap_or_default()
+    }
+
+    /// Takes the key out of a good answer, should the other side have put it there.
+    pub fn scrubbed(&self, answer: Vec<u8>) -> Vec<u8> {
+        match self.wording.key() {
+            Some(key) => key.scrub_answer(answer),
+            None => answer,
+        }
     }
 
     /// Closes every connection, which ends the calls that wait on them.
@@ -118,7 +118,7 @@ impl Http {
     fn send(&self, question: &Question, deadline: Instant) -> Result<Answer, Failed> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(self.unreachable(&Error::Timeout(Timeout::Global)));
+            return Err(self.wording.unreachable(&Error::Timeout(Timeout::Global)));
         }
         let response = match &question.body {
             None => {
@@ -134,7 +134,7 @@ impl Http {
                 config.timeout_connect(Some(self.connect_timeout.min(left))).build().send(body)
             }
         };
-        response.and_then(read).map_err(|error| self.unreachable(&error))
+        response.and_then(read).map_err(|error| self.wording.unreachable(&error))
     }
 }
 
@@ -147,7 +147,7 @@ fn headed<B>(
 
 fn read(mut response: Response<Body>) -> Result<Answer, Error> {
     let code = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+    let body = response.body_mut().with_config().limit(PLACES_ANSWER_MAX).read_to_vec();
     match body {
         Ok(body) => Ok(Answer { code, body }),
         // The status code says enough when the words to it are lost.

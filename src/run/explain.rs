@@ -1,17 +1,40 @@
 //! `herd --explain LINE`: what a server makes of a line, or the rule by which it refuses it. `main` calls
 //! it; no server is asked.
 
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::UNIX_EPOCH;
+
 use time::OffsetDateTime;
 
-use crate::limits::FAR_AHEAD_NS;
+use super::exit;
+use super::say::{fail, say};
+use crate::config::Config;
+use crate::limits::{FAR_AHEAD_NS, MAX_LINE};
 use crate::logging::Escaped;
 use crate::protocol::{Command, Query, Report, Rule, line};
+
+/// What a server makes of a line; one of a herd.conf, if that is named, as it may have other bounds.
+pub fn run(text: &str, config: Option<&Path>) -> ExitCode {
+    let settings = match config.map(Config::load).transpose() {
+        Ok(config) => config.map(|config| config.settings),
+        Err(why) => return fail(exit::CONFIG, why),
+    };
+    let max_line = settings.as_ref().map_or(MAX_LINE.default as usize, |settings| settings.max_line);
+    let max_ahead_ns = settings.and_then(|settings| settings.max_ahead_ns);
+    let now_ns = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    match explain(text.as_bytes(), max_line, max_ahead_ns, now_ns) {
+        Ok(meaning) => say(meaning),
+        Err(rule) => fail(exit::INVALID, format!("refused: {}", rule.words())),
+    }
+}
 
 /// What a line comes to, in a sentence.
 ///
 /// # Errors
 /// The rule by which every server refuses it, from whomever it comes.
-pub fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64) -> Result<String, Rule> {
+fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64) -> Result<String, Rule> {
     if line::without_cr(text).len() > max_line {
         return Err(Rule::TooLong);
     }

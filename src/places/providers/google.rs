@@ -7,19 +7,17 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::failure::Failed;
-use super::http::{Answer, Http, Question};
-use super::key::{Key, detail};
-use super::layout::{Place, Point, Viewport, results_json};
-use super::{Lookup, Places, PlacesError, Settings, Status, decimal};
+use super::layout::{Place, Point, Viewport, decimal, results_json};
+use crate::places::ask::{Answer, Failed, Http, Key, Question, Wording};
+use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
 const URL: &str = "https://places.googleapis.com/v1/places:searchNearby";
 
 /// The fields the legacy shape can show, all of Google's cheaper price groups.
-pub(super) const FIELD_MASK: &str = "places.id,places.displayName,places.location,places.types,\
+const FIELD_MASK: &str = "places.id,places.displayName,places.location,places.types,\
      places.shortFormattedAddress,places.viewport,places.businessStatus";
 
-pub(super) struct Google {
+pub struct Google {
     http: Http,
     field_mask: String,
 }
@@ -111,69 +109,62 @@ impl Google {
         let http = Http::open("google", url, Some(Key::read(settings)?), settings)?;
         Ok(Google { http, field_mask: field_mask.to_string() })
     }
-
-    fn judge(&self, answer: &Answer, bound: usize) -> Result<Vec<u8>, Failed> {
-        if answer.code != 200 {
-            return Err(self.refused(answer));
-        }
-        let found: Found<'_> =
-            serde_json::from_slice(&answer.body).map_err(|e| self.http.garbled(&e.to_string()))?;
-        let places: Option<Vec<Place<'_>>> = found.places.iter().take(bound).map(place).collect();
-        let places = places.ok_or_else(|| self.http.garbled("a number is none"))?;
-        Ok(results_json(&[], &places))
-    }
-
-    fn refused(&self, answer: &Answer) -> Failed {
-        let Ok(Refusal { error }) = serde_json::from_slice(&answer.body) else {
-            return self.http.by_code(answer.code, "");
-        };
-        let reasons: Vec<&str> = error.details.iter().map(|d| d.reason.as_str()).collect();
-        let words = detail(self.http.key.as_ref(), &error.message);
-        // Google answers a bad key with 400, so its words go before the code.
-        if reasons.iter().any(|reason| reason.starts_with("API_KEY_")) {
-            let why = format!("{words}: check the key in HERD_PLACES_KEY or places.key_file");
-            return self.http.failed(Status::RequestDenied, &why);
-        }
-        if reasons.contains(&"SERVICE_DISABLED") {
-            let why = format!("{words}: enable Places API (New) for the key's project");
-            return self.http.failed(Status::RequestDenied, &why);
-        }
-        match error.status.as_str() {
-            "RESOURCE_EXHAUSTED" => self.http.by_code(429, &error.message),
-            "PERMISSION_DENIED" | "UNAUTHENTICATED" => self.http.by_code(403, &error.message),
-            _ => self.http.by_code(answer.code, &error.message),
-        }
-    }
-}
-
-/// What becomes of an answer, without asking.
-pub(super) fn judge(answer: &Answer, bound: u8) -> Result<Vec<u8>, String> {
-    let http = Http::open("google", URL, None, &Settings::default())?;
-    let google = Google { http, field_mask: FIELD_MASK.to_string() };
-    google.judge(answer, bound.into()).map_err(|failed| failed.error.to_string())
 }
 
 impl Places for Google {
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
-        let key = self.http.key.as_ref().map(Key::reveal).unwrap_or_default();
         let question = Question {
             url: self.http.url().to_string(),
             headers: vec![
                 ("Content-Type", "application/json".to_string()),
-                ("X-Goog-Api-Key", key.to_string()),
+                ("X-Goog-Api-Key", self.http.key_text().to_string()),
                 ("X-Goog-FieldMask", self.field_mask.clone()),
             ],
             body: Some(body(lookup)),
         };
-        let json = self.http.ask(&question, deadline, |answer| self.judge(&answer, lookup.bound.into()))?;
-        Ok(match &self.http.key {
-            Some(key) => key.scrub_answer(json),
-            None => json,
-        })
+        let parse = |answer| parse(&answer, lookup.bound, &self.http.wording);
+        Ok(self.http.scrubbed(self.http.ask(&question, deadline, parse)?))
     }
 
     fn cancel(&self) {
         self.http.shutdown();
+    }
+}
+
+/// Puts an answer into the legacy shape, with at most `bound` of its places.
+///
+/// # Errors
+/// It is a refusal, or not what the interface promises.
+pub fn parse(answer: &Answer, bound: u8, wording: &Wording) -> Result<Vec<u8>, Failed> {
+    if answer.code != 200 {
+        return Err(refused(answer, wording));
+    }
+    let found: Found<'_> =
+        serde_json::from_slice(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
+    let places: Option<Vec<Place<'_>>> = found.places.iter().take(bound.into()).map(place).collect();
+    let places = places.ok_or_else(|| wording.garbled("a number is none"))?;
+    Ok(results_json(&[], &places))
+}
+
+fn refused(answer: &Answer, wording: &Wording) -> Failed {
+    let Ok(Refusal { error }) = serde_json::from_slice(&answer.body) else {
+        return wording.by_code(answer.code, "");
+    };
+    let reasons: Vec<&str> = error.details.iter().map(|d| d.reason.as_str()).collect();
+    let words = wording.detail(&error.message);
+    // Google answers a bad key with 400, so its words go before the code.
+    if reasons.iter().any(|reason| reason.starts_with("API_KEY_")) {
+        let why = format!("{words}: check the key in HERD_PLACES_KEY or places.key_file");
+        return wording.failed(Status::RequestDenied, &why);
+    }
+    if reasons.contains(&"SERVICE_DISABLED") {
+        let why = format!("{words}: enable Places API (New) for the key's project");
+        return wording.failed(Status::RequestDenied, &why);
+    }
+    match error.status.as_str() {
+        "RESOURCE_EXHAUSTED" => wording.by_code(429, &error.message),
+        "PERMISSION_DENIED" | "UNAUTHENTICATED" => wording.by_code(403, &error.message),
+        _ => wording.by_code(answer.code, &error.message),
     }
 }
 

@@ -1,19 +1,5 @@
-//! How a process ends: the signals it acts on, and its exit statuses, those of BSD's sysexits.h
-//! where it has one.
-
-use std::io::{self, IsTerminal};
-
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-
-/// SIGINT and SIGTERM stop it, SIGUSR1 opens the log anew, SIGHUP reads the secrets anew, except at
-/// a terminal, where it says that the terminal is gone and ends the process as it does others.
-pub fn signals() -> Vec<i32> {
-    let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
-    if !io::stdin().is_terminal() {
-        signals.push(SIGHUP);
-    }
-    signals
-}
+//! The statuses with which a process of herd ends: those of BSD's sysexits.h where it has a fitting one. Every command
+//! here ends with one of them.
 
 pub const OK: u8 = 0;
 /// The servers do not know the same (`--agree`).

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -17,25 +17,17 @@ use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_dea
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use super::{exit, signals};
 use crate::config::{Config, Server};
-use crate::limits::CONFIG_FILE_MAX;
+use crate::limits::{
+    CONFIG_FILE_MAX, FAMILY_EVENTS, FAMILY_LOOK, KILL_GRACE, LAST_FLUSH, LAST_LINES, LAST_LINES_BYTES,
+    SIGNAL_GRACE,
+};
 use crate::logging::{self, Console};
-use crate::{exit, files, thread};
+use crate::{files, thread};
 
 /// Tells a child its parent, so that it does not outlive it.
 const PARENT: &str = "HERD_PARENT";
-
-/// Log lines shown of a server that died.
-const LAST_LINES: usize = 5;
-
-/// How much longer than `stop_timeout_s` a child has before it is killed.
-const KILL_GRACE: Duration = Duration::from_secs(1);
-
-/// How long this process waits for a stderr that takes nothing when all is over.
-const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// How much later than a server this process may hear of a signal that was meant for both.
-const SIGNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// A server of this herd in a process of its own.
 struct Member<'a> {
@@ -76,7 +68,7 @@ pub fn run(config: &Config) -> ExitCode {
             exit::OS
         })
     };
-    console.flush(Instant::now() + LAST_WORDS);
+    console.flush(Instant::now() + LAST_FLUSH);
     ExitCode::from(status)
 }
 
@@ -88,14 +80,14 @@ pub fn parent_lives() -> bool {
         && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
 }
 
-/// In a child that `run` started: the herd.conf that its parent has read. Nothing in a server that was started by
-/// itself.
+/// In a child that `run` started: the herd.conf that its parent has read. None in a server that was started
+/// by itself.
 pub fn handed_on() -> Option<io::Result<Vec<u8>>> {
     env::var_os(PARENT).map(|_| files::read_up_to(io::stdin(), CONFIG_FILE_MAX))
 }
 
 fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
-    let (sender, events) = bounded(64);
+    let (sender, events) = bounded(FAMILY_EVENTS); // full: see there;
     let asked = watch_signals(sender.clone())?;
     let mut members = Vec::new();
     for server in config.servers.iter().filter(|server| !server.plain) {
@@ -157,10 +149,10 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, asked.clone())?;
     }
-    let mut signals = Signals::new(exit::signals())?;
+    let mut caught = Signals::new(signals::caught())?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
-        for signal in signals.forever() {
+        for signal in caught.forever() {
             // It fails only when the process is about to end.
             let _ = events.send(match signal {
                 SIGUSR1 => Event::Tell(Signal::USR1),
@@ -177,7 +169,7 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
 fn is_asked_to_stop(asked: &AtomicBool) -> bool {
     let until = Instant::now() + SIGNAL_GRACE;
     while !asked.load(Ordering::SeqCst) && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(FAMILY_LOOK);
     }
     asked.load(Ordering::SeqCst)
 }
@@ -250,7 +242,7 @@ fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus, consol
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     let mut file = files::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LAST_LINES_BYTES)))?;
     let mut tail = Vec::new();
     file.read_to_end(&mut tail)?;
     let text = String::from_utf8_lossy(&tail);
@@ -282,7 +274,7 @@ fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) -> u8 {
     let mut worst = exit::OK;
     for member in members.iter_mut().filter(alive) {
         while matches!(member.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(FAMILY_LOOK);
         }
         let ended = member.child.try_wait().ok().flatten();
         if ended.is_none() {

@@ -2,14 +2,14 @@
 //! Points sorted by latitude; a band by binary search, a longitude window, then the distance.
 
 /// Mean radius of the Earth in metres, as IUGG gives it.
-pub(super) const EARTH_RADIUS_M: f64 = 6_371_008.8;
+const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// Slack of the band and the window in degrees (about 0.1 mm), so that rounding in them never
 /// drops a point that the exact distance would keep.
 const SLACK_DEG: f64 = 1e-9;
 
 /// Points in ascending order of latitude.
-pub(super) trait Points {
+pub trait Points {
     fn len(&self) -> usize;
     fn latitude_deg(&self, index: usize) -> f64;
     fn longitude_deg(&self, index: usize) -> f64;
@@ -17,14 +17,14 @@ pub(super) trait Points {
 
 /// A point found: its index and how far it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Hit {
+pub struct Hit {
     pub index: usize,
     pub distance_m: f64,
 }
 
 /// The points within `radius_m`, nearest first; equally far ones in the order of their index, so
 /// that every server gives the same answer.
-pub(super) fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<Hit> {
+pub fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<Hit> {
     let reach_deg = (radius_m / EARTH_RADIUS_M).to_degrees() + SLACK_DEG;
     let window_deg = window_deg(latitude_deg, reach_deg);
     let first = first_at_least(points, latitude_deg - reach_deg);
@@ -50,7 +50,7 @@ pub(super) fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64
 
 /// The great-circle distance by the haversine formula, which is exact enough at any distance
 /// two places near one another have.
-pub(super) fn distance_m(lat_a_deg: f64, lon_a_deg: f64, lat_b_deg: f64, lon_b_deg: f64) -> f64 {
+pub fn distance_m(lat_a_deg: f64, lon_a_deg: f64, lat_b_deg: f64, lon_b_deg: f64) -> f64 {
     let (lat_a, lat_b) = (lat_a_deg.to_radians(), lat_b_deg.to_radians());
     let half_lat = ((lat_b - lat_a) / 2.0).sin();
     let half_lon = ((lon_b_deg - lon_a_deg).to_radians() / 2.0).sin();

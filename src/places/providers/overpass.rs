@@ -6,12 +6,11 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::failure::Failed;
-use super::http::{Answer, Http, Question};
-use super::key::percent_encoded;
-use super::layout::{Place, Point, results_json};
-use super::near::distance_m;
-use super::{Lookup, Places, PlacesError, Settings, Status, decimal};
+use super::layout::{Place, Point, decimal, results_json};
+use crate::limits::{OVERPASS_FIRST_RADIUS_M, OVERPASS_WIDENING};
+use crate::places::ask::{Answer, Failed, Http, Question, Wording, detail, percent_encoded};
+use crate::places::points::distance_m;
+use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
 /// Keys that make something a place, and the order their values have in `types`.
 const KINDS: [&str; 5] = ["amenity", "shop", "tourism", "leisure", "aeroway"];
@@ -20,17 +19,13 @@ const ATTRIBUTIONS: [&str; 1] =
     ["Data from OpenStreetMap (https://www.openstreetmap.org/copyright), (c) OpenStreetMap \
      contributors, available under the Open Database License (ODbL)."];
 
-/// The first circle asked for. Overpass neither sorts by distance nor gives the nearest few, and
-/// all of a city within 50 km is far over the size of an answer; so the circle widens instead.
-const FIRST_RADIUS_M: f64 = 1000.0;
-const WIDENING: f64 = 8.0;
-
-pub(super) struct Overpass {
+pub struct Overpass {
     http: Http,
 }
 
+/// What Overpass found.
 #[derive(Deserialize)]
-struct Found {
+pub struct Found {
     elements: Vec<Element>,
     remark: Option<String>,
 }
@@ -78,54 +73,58 @@ impl Overpass {
             headers: vec![("Content-Type", "application/x-www-form-urlencoded".to_string())],
             body: Some(format!("data={}", percent_encoded(&query))),
         };
-        self.http.ask(&question, deadline, |answer| self.judge(&answer))
+        self.http.ask(&question, deadline, |answer| parse(&answer, &self.http.wording))
     }
-
-    fn judge(&self, answer: &Answer) -> Result<Found, Failed> {
-        if answer.code != 200 {
-            // Overpass words its errors in HTML pages; the code is all that is fit to show.
-            return Err(self.http.by_code(answer.code, ""));
-        }
-        let found: Found =
-            serde_json::from_slice(&answer.body).map_err(|e| self.http.garbled(&e.to_string()))?;
-        match &found.remark {
-            None => Ok(found),
-            Some(remark) => {
-                let words = super::key::detail(None, remark);
-                let why = format!("{words}: try again shortly, or ask for a smaller radius");
-                Err(self.http.failed(Status::UnknownError, &why))
-            }
-        }
-    }
-}
-
-/// What becomes of an answer, without asking.
-pub(super) fn judge(answer: &Answer, bound: u8) -> Result<Vec<u8>, String> {
-    let http = Http::open("overpass", "http://localhost", None, &Settings::default())?;
-    let found = Overpass { http }.judge(answer).map_err(|failed| failed.error.to_string())?;
-    let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound };
-    let near = nearest(&found.elements, &lookup, lookup.radius_m);
-    let places: Vec<Place<'_>> = near.iter().take(bound.into()).map(place).collect();
-    Ok(results_json(&ATTRIBUTIONS, &places))
 }
 
 impl Places for Overpass {
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
-        let bound = usize::from(lookup.bound);
-        let mut radius_m = FIRST_RADIUS_M.min(lookup.radius_m);
+        let mut radius_m = OVERPASS_FIRST_RADIUS_M.min(lookup.radius_m);
         loop {
             let found = self.ask(lookup, radius_m, deadline)?;
-            let near = nearest(&found.elements, lookup, radius_m);
-            if near.len() >= bound || radius_m >= lookup.radius_m {
-                let places: Vec<Place<'_>> = near.iter().take(bound).map(place).collect();
-                return Ok(results_json(&ATTRIBUTIONS, &places));
+            if let Some(json) = found.reply(lookup, radius_m) {
+                return Ok(json);
             }
-            radius_m = (radius_m * WIDENING).min(lookup.radius_m);
+            radius_m = (radius_m * OVERPASS_WIDENING).min(lookup.radius_m);
         }
     }
 
     fn cancel(&self) {
         self.http.shutdown();
+    }
+}
+
+impl Found {
+    /// The JSON of the nearest places within the radius that was asked for. None when it has fewer than a wider circle
+    /// could give.
+    pub fn reply(&self, lookup: &Lookup, radius_m: f64) -> Option<Vec<u8>> {
+        let bound = usize::from(lookup.bound);
+        let near = nearest(&self.elements, lookup, radius_m);
+        if near.len() < bound && radius_m < lookup.radius_m {
+            return None;
+        }
+        let places: Vec<Place<'_>> = near.iter().take(bound).map(place).collect();
+        Some(results_json(&ATTRIBUTIONS, &places))
+    }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// It is a refusal, or not what the interface promises.
+pub fn parse(answer: &Answer, wording: &Wording) -> Result<Found, Failed> {
+    if answer.code != 200 {
+        // Overpass words its errors in HTML pages; the code is all that is fit to show.
+        return Err(wording.by_code(answer.code, ""));
+    }
+    let found: Found = serde_json::from_slice(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
+    match &found.remark {
+        None => Ok(found),
+        Some(remark) => {
+            let words = detail(None, remark);
+            let why = format!("{words}: try again shortly, or ask for a smaller radius");
+            Err(wording.failed(Status::UnknownError, &why))
+        }
     }
 }
 

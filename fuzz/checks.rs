@@ -1,25 +1,29 @@
-//! Where bytes come in from outside, one function a kind, with what must hold whatever they are. The
-//! fuzzer in `fuzz/` calls them, and a test with the inputs it found worth keeping.
+//! Where bytes come in from outside, one function a kind, with what must hold whatever they are. The fuzzer's targets
+//! include this file and call it, and so does a test, with the inputs that the fuzzer found worth keeping.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::clock::Moment;
-use crate::config::Config;
-use crate::door::{Answer, Door, Manners, Question, Visit};
-use crate::journal::{self, Entries, Replayed};
-use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
-use crate::logging::Wire;
-use crate::node::{Bounds, NeighbourId, Node};
-use crate::places::{self, Provider};
-use crate::protocol::neighbour::Word;
-use crate::protocol::{Command, Record};
-use crate::status::Status;
-use crate::store::Walk;
-use crate::turn::{Core, Turn};
+use herd::clock::Moment;
+use herd::config::Config;
+use herd::door::{self, Door, Manners, Question, Visit};
+use herd::journal::{self, Entries, Replayed};
+use herd::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
+use herd::logging::Wire;
+use herd::node::{Bounds, NeighbourId, Node};
+use herd::places::ask::{Answer, Failed, Wording};
+use herd::places::providers::file::File;
+use herd::places::providers::{google, google_legacy, overpass};
+use herd::places::{Lookup, Places};
+use herd::protocol::neighbour::Word;
+use herd::protocol::{Command, Record};
+use herd::status::Status;
+use herd::store::Walk;
+use herd::store::digest::Digest;
+use herd::turn::{Core, Turn};
 
 /// What is called with bytes; it panics when something does not hold.
-pub type Check = fn(&[u8]);
+type Check = fn(&[u8]);
 
 /// Every kind by its name, which is that of its target and of its folder of inputs.
 pub const KINDS: [(&str, Check); 5] =
@@ -71,11 +75,11 @@ fn core() -> Core {
     Core::alone(node, neighbours)
 }
 
-fn answer(asked: &Question, core: &Core, now: Moment) -> Answer {
+fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
     match asked {
-        Question::Places(_) => Answer::Places(b"{}"[..].into()),
-        Question::Digest => Answer::Digest(core.node.digest(now.posix_ns).into()),
-        Question::Status => Answer::Status(Status::of(core, now).into()),
+        Question::Places(_) => door::Answer::Places(b"{}"[..].into()),
+        Question::Digest => door::Answer::Digest(core.node.digest(now.posix_ns).into()),
+        Question::Status => door::Answer::Status(Status::of(core, now).into()),
     }
 }
 
@@ -118,7 +122,7 @@ fn links(bytes: &[u8]) {
         verb.write(&mut written);
         assert_eq!(Word::parse(&written[..written.len() - 1]), Some(verb));
         if let Word::Digest { count, sums } = verb {
-            let digest = crate::store::digest::Digest::from_hex(count, sums);
+            let digest = Digest::from_hex(count, sums);
             assert!(digest.is_none_or(|digest| digest.to_hex().as_bytes().eq_ignore_ascii_case(sums)));
         }
     }
@@ -141,9 +145,20 @@ fn segments(bytes: &[u8]) {
 fn answers(bytes: &[u8]) {
     let Some((&[kind, code], body)) = bytes.split_first_chunk() else { return };
     let code = [200, 200, 400, 403, 429, 500][usize::from(code) % 6];
-    let provider =
-        [Provider::Google, Provider::GoogleLegacy, Provider::Overpass, Provider::File][usize::from(kind) % 4];
-    match places::judge(provider, code, body.to_vec(), kind / 4 % 21) {
+    let (answer, bound) = (Answer { code, body: body.to_vec() }, kind / 4 % 21);
+    let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound };
+    let wording = Wording::new("places", None, Duration::from_secs(5));
+    let told = |failed: Failed| failed.error.to_string();
+    let json = match kind % 4 {
+        0 => google::parse(&answer, bound, &wording).map_err(told),
+        1 => google_legacy::parse(&answer, bound, &wording).map_err(told),
+        2 => overpass::parse(&answer, &wording)
+            .map_err(told)
+            .map(|found| found.reply(&lookup, lookup.radius_m).expect("there is no wider circle to ask for")),
+        _ => File::parse(body, Path::new("places"))
+            .and_then(|file| file.nearby(&lookup, Instant::now()).map_err(|why| why.to_string())),
+    };
+    match json {
         Ok(json) => assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok()),
         Err(why) => assert!(!why.is_empty()),
     }

@@ -1,11 +1,11 @@
-//! GeoJSON for the `file` provider: a FeatureCollection of Points (RFC 7946), each bad feature
+//! GeoJSON as rows, for `points::rows`: a FeatureCollection of Points (RFC 7946), each bad feature
 //! told by the line it begins on.
 
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::file::{Row, Spot, types};
+use super::row::{Row, Spot, types};
 
 #[derive(Deserialize)]
 struct Collection<'a> {
@@ -38,7 +38,7 @@ struct Properties {
 }
 
 /// A row for each feature; the error begins with a line number.
-pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
+pub fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
     let text = str::from_utf8(bytes).map_err(|e| format!("1: not UTF-8: {e}"))?;
     let collection: Collection<'_> =
         serde_json::from_str(text).map_err(|e| format!("{}: not GeoJSON: {e}", e.line()))?;

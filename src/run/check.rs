@@ -1,27 +1,48 @@
-//! What a start would meet on this machine: ports, and folders to write in. `--check` tells it, and nothing is left
-//! behind.
+//! `herd --check`: what a start would meet in herd.conf, the files it names, and this machine: ports, and folders to
+//! write in. `main` calls it. Nothing is started, and nothing is left behind.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::ExitCode;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::say::{fail, say};
+use super::{exit, one, secrets};
 use crate::client::{self, Port};
 use crate::config::{Config, Server};
 use crate::journal::Journal;
+use crate::logging;
+
+/// All that can be wrong with herd.conf, the files it names and this machine, without starting anything.
+pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
+    logging::warn_on_stderr();
+    // Of a herd on several machines each has the secrets of its own servers only.
+    let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
+    let opened = here.into_iter().try_for_each(|index| secrets::of_server(config, index).map(|_| ()));
+    if let Err(why) = opened.and_then(|()| one::open_places(config).map(|_| ())) {
+        return fail(exit::CONFIG, why);
+    }
+    let found = machine(config, index);
+    if !found.problems.is_empty() {
+        return fail(exit::OS, found.problems.join("\nherd: "));
+    }
+    let notes: String = found.notes.iter().map(|note| format!("\n{note}")).collect();
+    say(format!("{}{notes}", config.to_string().trim_end()))
+}
 
 /// What was found.
 #[derive(Default)]
-pub struct Found {
+struct Found {
     /// Each would have a start fail, or go on without its log.
-    pub problems: Vec<String>,
+    problems: Vec<String>,
     /// Worth knowing.
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// Looks after the server of this index, or after all that are on this machine.
-pub fn machine(config: &Config, index: Option<usize>) -> Found {
+fn machine(config: &Config, index: Option<usize>) -> Found {
     let mut found = Found::default();
     let is_meant = |number: usize| index.is_none_or(|index| index == number);
     for (number, server) in config.servers.iter().enumerate() {

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::thread;
 
 use crossbeam_channel::bounded;
 use ureq::Error;
@@ -12,14 +11,13 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-/// getaddrinfo needs a few tens of KiB; threads it keeps past the time-out should cost little.
-const STACK_BYTES: usize = 256 * 1024;
+use crate::thread;
 
 /// What [`ResolvedSocketAddrs`] holds.
 const ADDRESSES_MAX: usize = 16;
 
 #[derive(Debug)]
-pub(super) struct Names;
+pub struct Names;
 
 impl Resolver for Names {
     fn resolve(
@@ -53,11 +51,8 @@ fn look_up(host: String, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAd
         // Nobody listens any more when the time-out came first.
         let _ = sender.send(found);
     };
-    thread::Builder::new()
-        .name("places-resolver".to_string())
-        .stack_size(STACK_BYTES)
-        .spawn(ask)
-        .map_err(Error::Io)?;
+    // Detached, as it may outlive the time-out.
+    drop(thread::spawn("places-resolver", ask).map_err(Error::Io)?);
     match receiver.recv_timeout(*timeout.after) {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(_)) => Err(Error::HostNotFound),

@@ -3,23 +3,14 @@
 use std::env;
 use std::fmt;
 
-use super::Settings;
 use crate::files;
-use crate::limits::SECRET_FILE_MAX;
+use crate::limits::{PLACES_DETAIL_MAX, PLACES_KEY_ECHO_MIN, PLACES_KEY_MAX, SECRET_FILE_MAX};
+use crate::places::Settings;
 
 const VARIABLE: &str = "HERD_PLACES_KEY";
 
-/// Keys have some tens of characters; a file with more is another file.
-const KEY_BYTES_MAX: usize = 512;
-
-/// Bytes of a provider's own words that are passed on.
-const DETAIL_BYTES_MAX: usize = 400;
-
-/// Below this a key could be an ordinary word, and taking it out of a good answer would maim it.
-const ECHO_BYTES_MIN: usize = 12;
-
 /// Printable ASCII without white space, not empty. `Debug` shows none of it.
-pub(super) struct Key(String);
+pub struct Key(String);
 
 impl Key {
     /// From the environment, else from `places.key_file`.
@@ -45,7 +36,7 @@ impl Key {
         if key.is_empty() {
             return Err(format!("{place}: empty: put the key and nothing else in it"));
         }
-        if key.len() > KEY_BYTES_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if key.len() > PLACES_KEY_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(format!(
                 "{place}: not one short word of printable ASCII: put the key and nothing else in it"
             ));
@@ -60,7 +51,7 @@ impl Key {
 
     /// Takes the key out of a good answer, should the other side have put it there.
     pub fn scrub_answer(&self, answer: Vec<u8>) -> Vec<u8> {
-        if self.0.len() < ECHO_BYTES_MIN { answer } else { self.scrub(&answer) }
+        if self.0.len() < PLACES_KEY_ECHO_MIN { answer } else { self.scrub(&answer) }
     }
 
     /// The text with `[key]` for the key, whichever of its characters are percent-encoded.
@@ -87,7 +78,7 @@ impl fmt::Debug for Key {
 }
 
 /// A provider's own words made fit for a message: no key, no control characters, not long.
-pub(super) fn detail(key: Option<&Key>, words: &str) -> String {
+pub fn detail(key: Option<&Key>, words: &str) -> String {
     let words = match key {
         Some(key) => String::from_utf8_lossy(&key.scrub(words.as_bytes())).into_owned(),
         None => words.to_string(),
@@ -96,14 +87,14 @@ pub(super) fn detail(key: Option<&Key>, words: &str) -> String {
         words.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let words = words.join(" ");
     let words = words.trim_end_matches(['.', ' ']);
-    match (0..=DETAIL_BYTES_MAX).rev().find(|&end| words.is_char_boundary(end)) {
-        Some(end) if words.len() > DETAIL_BYTES_MAX => format!("{}…", &words[..end]),
+    match (0..=PLACES_DETAIL_MAX).rev().find(|&end| words.is_char_boundary(end)) {
+        Some(end) if words.len() > PLACES_DETAIL_MAX => format!("{}…", &words[..end]),
         _ => words.to_string(),
     }
 }
 
 /// As `application/x-www-form-urlencoded` and query strings want it.
-pub(super) fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -170,7 +161,7 @@ mod tests {
             assert_eq!(detail(Some(&key), words), expected, "{words}");
         }
         let long = detail(None, &"é".repeat(1000));
-        assert!(long.len() < DETAIL_BYTES_MAX + 4 && long.ends_with("é…"));
+        assert!(long.len() < PLACES_DETAIL_MAX + 4 && long.ends_with("é…"));
         assert_eq!(key.scrub_answer(b"a+b/c%=long".to_vec()), b"a+b/c%=long", "short of the limit");
         let key = Key("a-long-enough-key".into());
         assert_eq!(key.scrub_answer(b"<a-long-enough-key>".to_vec()), b"<[key]>");

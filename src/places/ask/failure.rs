@@ -1,28 +1,51 @@
 //! How a failed lookup is worded: by ureq's error, by HTTP code, or with the provider's own words,
 //! always `provider: why: what to do`, and never with a key or a URL.
 
+use std::time::Duration;
+
 use ureq::{Error, Timeout};
 
-use super::http::Http;
-use super::key::detail;
-use super::{PlacesError, Status};
+use super::key::{Key, detail};
+use crate::places::{PlacesError, Status};
 
 /// A failed try, and whether another may succeed.
-pub(super) struct Failed {
+pub struct Failed {
     pub error: PlacesError,
     pub again: bool,
 }
 
-impl Http {
-    /// A failure worded `provider: why`; the provider's own words come through [`detail`].
+/// Words the failures of one provider.
+pub struct Wording {
+    provider: &'static str,
+    /// Taken out of every word of the provider's.
+    key: Option<Key>,
+    total_timeout: Duration,
+}
+
+impl Wording {
+    pub fn new(provider: &'static str, key: Option<Key>, total_timeout: Duration) -> Wording {
+        Wording { provider, key, total_timeout }
+    }
+
+    /// The key, for the request and for taking it out of answers. None for a provider that has none.
+    pub fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
+    /// The provider's own words, made fit for a message.
+    pub fn detail(&self, words: &str) -> String {
+        detail(self.key.as_ref(), words)
+    }
+
+    /// A failure worded `provider: why`; the provider's own words come through [`Wording::detail`].
     pub fn failed(&self, status: Status, why: &str) -> Failed {
-        let error = PlacesError::new(status, format!("{}: {why}", self.name));
+        let error = PlacesError::new(status, format!("{}: {why}", self.provider));
         Failed { error, again: false }
     }
 
     /// An answer that is not what the provider's interface promises.
     pub fn garbled(&self, why: &str) -> Failed {
-        let words = detail(self.key.as_ref(), why);
+        let words = self.detail(why);
         self.failed(
             Status::UnknownError,
             &format!("the answer cannot be read: {words}: try again, or check places.url"),
@@ -31,7 +54,7 @@ impl Http {
 
     /// A failure told by its status code alone, with the provider's words if it had any.
     pub fn by_code(&self, code: u16, words: &str) -> Failed {
-        let words = detail(self.key.as_ref(), words);
+        let words = self.detail(words);
         let why = if words.is_empty() { String::new() } else { format!(": {words}") };
         let told = |status, what: &str, remedy: &str| {
             self.failed(status, &format!("{what} (HTTP {code}){why}: {remedy}"))
@@ -72,7 +95,7 @@ impl Http {
                 (false, format!("no answer within {total_s} s: try again, or raise places.total_timeout_s"))
             }
             Error::Io(error) => {
-                let words = detail(self.key.as_ref(), &error.to_string());
+                let words = self.detail(&error.to_string());
                 (true, format!("connection failed: {words}: try again, or check places.url"))
             }
             Error::HostNotFound => (true, "host not found: check places.url and the name server".to_string()),
@@ -95,13 +118,11 @@ impl Http {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Settings;
     use super::*;
 
     #[test]
     fn codes() {
-        let settings = Settings::default();
-        let http = Http::open("test", "http://127.0.0.1/", None, &settings).unwrap();
+        let wording = Wording::new("test", None, Duration::from_secs(5));
         for (code, status, again) in [
             (400, Status::InvalidRequest, false),
             (401, Status::RequestDenied, false),
@@ -113,7 +134,7 @@ mod tests {
             (500, Status::UnknownError, true),
             (503, Status::UnknownError, true),
         ] {
-            let failed = http.by_code(code, "their words");
+            let failed = wording.by_code(code, "their words");
             assert_eq!((failed.error.status, failed.again), (status, again), "{code}");
             assert!(failed.error.message.contains("their words"), "{}", failed.error);
             assert!(failed.error.message.starts_with("test: "));

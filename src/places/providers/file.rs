@@ -1,42 +1,20 @@
-//! The user's own points, from CSV, TSV or GeoJSON, read once at the start. Bad rows are
-//! reported with their line, and more than one in a hundred stops the start.
+//! The provider `file`: the user's own points, from CSV, TSV or GeoJSON, read once at the start by `open`. Bad rows
+//! are reported with their line, and more than one in a hundred stops the start.
 
 use std::path::Path;
 use std::time::Instant;
 
 use super::layout::{Place, Point, results_json};
-use super::near::{Points, within};
-use super::{Lookup, Places, PlacesError, Settings, geojson, table};
 use crate::files;
-use crate::limits::PLACES_FILE_MAX;
-
-/// Bad rows that are named one by one; beyond them their number says enough.
-const BAD_SHOWN_MAX: usize = 20;
-const BAD_SHOWN_IN_ERROR_MAX: usize = 3;
-
-/// Bad rows in a hundred that are put up with: a typing slip, not the wrong file.
-const BAD_PERCENT_MAX: usize = 1;
+use crate::limits::{BAD_ROWS_IN_ERROR_MAX, BAD_ROWS_LOGGED_MAX, BAD_ROWS_PERCENT_MAX, PLACES_FILE_MAX};
+use crate::places::points::{self, Points, Row, Spot, within};
+use crate::places::{Lookup, Places, PlacesError, Settings};
 
 /// Points in ascending order of latitude.
 #[derive(Debug)]
-pub(super) struct File {
+pub struct File {
     spots: Vec<Spot>,
 }
-
-/// One point of the user's.
-#[derive(Debug, PartialEq)]
-pub(super) struct Spot {
-    pub latitude_deg: f64,
-    pub longitude_deg: f64,
-    pub name: String,
-    /// Shown as `place_id`, as it is.
-    pub id: String,
-    pub types: Vec<String>,
-    pub vicinity: Option<String>,
-}
-
-/// What a file holds: a spot a row, or the line and why there is none.
-pub(super) type Row = Result<Spot, (u64, String)>;
 
 impl File {
     pub fn open(settings: &Settings) -> Result<File, String> {
@@ -46,7 +24,15 @@ impl File {
         let shown = path.display();
         let bytes =
             files::read(path, PLACES_FILE_MAX).map_err(|why| format!("places.path: {shown}: {why}"))?;
-        let rows = rows(&bytes).map_err(|why| format!("{shown}:{why}"))?;
+        File::parse(&bytes, path)
+    }
+
+    /// The points in the bytes of a file. The path is for the words of errors.
+    ///
+    /// # Errors
+    /// It is neither a table nor GeoJSON, too many of its rows are bad, or it has no point.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<File, String> {
+        let rows = points::rows(bytes).map_err(|why| format!("{}:{why}", path.display()))?;
         File::of_rows(rows, path)
     }
 
@@ -61,10 +47,10 @@ impl File {
                 Err((line, why)) => bad.push(format!("{shown}:{line}: {why}")),
             }
         }
-        if bad.len() * 100 > total * BAD_PERCENT_MAX {
-            let first = bad.iter().take(BAD_SHOWN_IN_ERROR_MAX).cloned().collect::<Vec<_>>();
+        if bad.len() * 100 > total * BAD_ROWS_PERCENT_MAX {
+            let first = bad.iter().take(BAD_ROWS_IN_ERROR_MAX).cloned().collect::<Vec<_>>();
             return Err(format!(
-                "places.path: {} of {total} rows are bad, more than {BAD_PERCENT_MAX} %: correct them: {}",
+                "places.path: {} of {total} rows are bad, more than {BAD_ROWS_PERCENT_MAX} %: correct them: {}",
                 bad.len(),
                 first.join("; ")
             ));
@@ -72,11 +58,11 @@ impl File {
         if spots.is_empty() {
             return Err(format!("places.path: {shown}: no places in it: add a row a place"));
         }
-        for row in bad.iter().take(BAD_SHOWN_MAX) {
+        for row in bad.iter().take(BAD_ROWS_LOGGED_MAX) {
             log::warn!("{row}: row left out");
         }
-        if bad.len() > BAD_SHOWN_MAX {
-            log::warn!("{shown}: {} more bad rows left out", bad.len() - BAD_SHOWN_MAX);
+        if bad.len() > BAD_ROWS_LOGGED_MAX {
+            log::warn!("{shown}: {} more bad rows left out", bad.len() - BAD_ROWS_LOGGED_MAX);
         }
         spots.sort_by(|a, b| a.latitude_deg.total_cmp(&b.latitude_deg));
         Ok(File { spots })
@@ -107,30 +93,6 @@ impl Points for File {
     }
 }
 
-impl Spot {
-    /// Checks what both kinds of file may get wrong.
-    pub fn checked(self) -> Result<Spot, String> {
-        if self.name.is_empty() {
-            return Err("no name".to_string());
-        }
-        for (what, degrees, limit_deg) in
-            [("latitude", self.latitude_deg, 90.0), ("longitude", self.longitude_deg, 180.0)]
-        {
-            if !(-limit_deg..=limit_deg).contains(&degrees) {
-                return Err(format!("{what} {degrees} is not from -{limit_deg} to {limit_deg}"));
-            }
-        }
-        Ok(self)
-    }
-}
-
-/// `a; b`, `a|b` or `a,b`; a point without any is a point of interest.
-pub(super) fn types(cell: &str) -> Vec<String> {
-    let types = cell.split([';', '|', ',']).map(str::trim).filter(|kind| !kind.is_empty());
-    let types: Vec<String> = types.map(str::to_string).collect();
-    if types.is_empty() { vec!["point_of_interest".to_string()] } else { types }
-}
-
 fn place(spot: &Spot) -> Place<'_> {
     Place {
         location: Some(Point::of_degrees(spot.latitude_deg, spot.longitude_deg)),
@@ -142,29 +104,12 @@ fn place(spot: &Spot) -> Place<'_> {
     }
 }
 
-/// What a file of these bytes answers.
-pub(super) fn judge(bytes: &[u8], bound: u8) -> Result<Vec<u8>, String> {
-    let file = File::of_rows(rows(bytes)?, Path::new("places"))?;
-    let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound };
-    file.nearby(&lookup, Instant::now()).map_err(|error| error.to_string())
-}
-
-/// The rows of either kind of file; the error begins with a line number.
-fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
-    // Spreadsheets begin their exports with a byte order mark.
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'{') => geojson::rows(bytes),
-        _ => table::rows(bytes),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<File, String> {
-        File::of_rows(rows(bytes)?, Path::new("my.csv"))
+        File::parse(bytes, Path::new("my.csv"))
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::layout::{Place, Point, results_json};
-use super::near::{Points, within};
 use super::pack::{AIRPORT_ID_MIN, Columns, MAGIC, UNITS_PER_DEGREE, u32_at};
-use super::{Lookup, Places, PlacesError};
+use crate::places::points::{Points, within};
+use crate::places::{Lookup, Places, PlacesError};
 
 static PACK: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/gazetteer.pack"));
 
@@ -26,7 +26,7 @@ const ATTRIBUTIONS: [&str; 2] = [
     "Airports from airportsdata (https://github.com/mborsetti/airportsdata), MIT, (c) Mike Borsetti.",
 ];
 
-pub(super) struct Gazetteer;
+pub struct Gazetteer;
 
 impl Places for Gazetteer {
     fn nearby(&self, lookup: &Lookup, _deadline: Instant) -> Result<Vec<u8>, PlacesError> {
@@ -88,10 +88,10 @@ fn text(starts: usize, texts: usize, index: usize) -> Cow<'static, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::near::distance_m;
     use super::*;
+    use crate::places::points::distance_m;
 
-    const TABLE: &str = include_str!("data/gazetteer.tsv");
+    const TABLE: &str = include_str!("../data/gazetteer.tsv");
 
     fn ids_within(latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<String> {
         let hits = within(&Gazetteer, latitude_deg, longitude_deg, radius_m);
@@ -187,6 +187,6 @@ mod tests {
 
         lookup.longitude_deg = -150.0;
         let json = Gazetteer.nearby(&lookup, Instant::now()).unwrap();
-        assert_eq!(json, super::super::no_results_json());
+        assert_eq!(json, crate::places::no_results_json());
     }
 }

@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::{PlacesError, decimal};
+use crate::places::PlacesError;
 
 /// One element of `results`; what a provider does not know is left out.
 #[derive(Default)]
-pub(super) struct Place<'a> {
+pub struct Place<'a> {
     pub location: Option<Point<'a>>,
     pub viewport: Option<Viewport<'a>>,
     pub business_status: Option<Cow<'a, str>>,
@@ -20,7 +20,7 @@ pub(super) struct Place<'a> {
 }
 
 /// Coordinates as the text of JSON numbers, so that a provider's digits survive.
-pub(super) struct Point<'a> {
+pub struct Point<'a> {
     pub latitude: Cow<'a, str>,
     pub longitude: Cow<'a, str>,
 }
@@ -31,13 +31,13 @@ impl Point<'static> {
     }
 }
 
-pub(super) struct Viewport<'a> {
+pub struct Viewport<'a> {
     pub northeast: Point<'a>,
     pub southwest: Point<'a>,
 }
 
 /// The body of an answer; attributions travel only with results they are due for.
-pub(super) fn results_json(attributions: &[&str], places: &[Place<'_>]) -> Vec<u8> {
+pub fn results_json(attributions: &[&str], places: &[Place<'_>]) -> Vec<u8> {
     if places.is_empty() {
         return no_results_json();
     }
@@ -135,10 +135,18 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+/// A number as JSON and query strings take it: no exponent, no more digits than it needs.
+pub fn decimal(number: f64) -> String {
+    // Nine decimals of a degree, or of a metre, are beyond any source's accuracy; rounding drops
+    // the tail of digits that a conversion such as 8.47 km to metres leaves.
+    let rounded = (number * 1e9).round() / 1e9;
+    if rounded.is_finite() && rounded != 0.0 { rounded.to_string() } else { "0".to_string() }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::Status;
     use super::*;
+    use crate::places::Status;
 
     #[test]
     fn laid_out_as_google_did() {
@@ -204,5 +212,19 @@ mod tests {
                        \"status\" : \"ZERO_RESULTS\"\n}";
         assert_eq!(String::from_utf8_lossy(&no_results_json()), nothing);
         assert_eq!(String::from_utf8_lossy(&results_json(&["by us"], &[])), nothing);
+    }
+
+    #[test]
+    fn numbers_have_no_tail() {
+        for (number, text) in [
+            (8.47 * 1000.0, "8470"),
+            (50000.0, "50000"),
+            (-118.445127, "-118.445127"),
+            (-0.0, "0"),
+            (1e-12, "0"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(decimal(number), text);
+        }
     }
 }

@@ -1,0 +1,138 @@
+//! The servers of a herd.conf: their tables, who talks with whom, and what pairs of them share. `validate` calls it.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::paths::Paths;
+use super::raw::{Problem, RawServer};
+use super::{Server, graph, hints};
+use crate::limits;
+use crate::net::HostPort;
+
+/// All servers, in the order of the file.
+pub fn servers(raw: BTreeMap<Spanned<String>, RawServer>, paths: &Paths<'_>) -> Result<Vec<Server>, Problem> {
+    if raw.is_empty() {
+        let why = "no servers: add a table like [servers.Goloman] with listen = \"127.0.0.1:16675\"";
+        return Err(Problem { span: None, why: why.into() });
+    }
+    let mut tables: Vec<_> = raw.into_iter().collect();
+    tables.sort_by_key(|(name, _)| name.span().start);
+    let mut servers = Vec::with_capacity(tables.len());
+    for (name, table) in &tables {
+        servers.push(server(name, table, paths)?);
+    }
+    connect(&tables, &mut servers)?;
+    pair_up(&tables, &mut servers, paths)?;
+    graph::distinct(&tables, &servers)?;
+    graph::dialable(&tables, &servers)?;
+    graph::one_family(&tables, &servers)?;
+    Ok(servers)
+}
+
+fn server(name: &Spanned<String>, table: &RawServer, paths: &Paths<'_>) -> Result<Server, Problem> {
+    let text = name.get_ref();
+    let plain_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    if !starts_well || !text.bytes().all(plain_byte) || text.len() > limits::NAME_MAX {
+        let why = format!(
+            "server name {text:?} must be 1 to {} letters, digits, '-', '_' or '.', first a letter or digit",
+            limits::NAME_MAX
+        );
+        return Err(Problem::at(name, why));
+    }
+    let listen = host_port(&table.listen, "listen")?;
+    let address = match &table.address {
+        Some(place) => host_port(place, "address")?,
+        None => listen.clone(),
+    };
+    Ok(Server {
+        name: text.clone(),
+        listen,
+        address,
+        plain: table.plain,
+        refill: table.refill,
+        secret_file: paths.find_secret("secret_file", table.secret_file.as_ref())?,
+        secret_files: Vec::new(),
+        neighbours: Vec::new(),
+    })
+}
+
+fn host_port(place: &Spanned<String>, key: &str) -> Result<HostPort, Problem> {
+    HostPort::parse(place.get_ref()).ok_or_else(|| {
+        let examples = "\"127.0.0.1:16675\", \"[::1]:16675\" or \"host.example:16675\"";
+        Problem::at(place, format!("{key} is {:?}, but must be like {examples}", place.get_ref()))
+    })
+}
+
+/// Fills in the neighbours, both ways.
+fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> Result<(), Problem> {
+    for (index, (name, table)) in tables.iter().enumerate() {
+        for neighbour in &table.neighbours {
+            let other = tables.iter().position(|(name, _)| name.get_ref() == neighbour.get_ref());
+            let why = match other {
+                Some(other) if other != index => {
+                    servers[index].neighbours.push(other);
+                    servers[other].neighbours.push(index);
+                    continue;
+                }
+                Some(_) => format!("{} names itself as a neighbour; take it out", name.get_ref()),
+                None => {
+                    let names: Vec<_> = tables.iter().map(|(name, _)| name.get_ref().as_str()).collect();
+                    format!("no server {:?}; there are {}", neighbour.get_ref(), names.join(", "))
+                }
+            };
+            return Err(Problem::at(neighbour, why));
+        }
+    }
+    for server in servers {
+        server.neighbours.sort_unstable();
+        server.neighbours.dedup();
+    }
+    Ok(())
+}
+
+/// Fills in what pairs of neighbours share, at both of them.
+fn pair_up(
+    tables: &[(Spanned<String>, RawServer)],
+    servers: &mut [Server],
+    paths: &Paths<'_>,
+) -> Result<(), Problem> {
+    for (index, (name, table)) in tables.iter().enumerate() {
+        for (neighbour, place) in &table.secret_files {
+            let (name, neighbour_name) = (name.get_ref(), neighbour.get_ref());
+            let found =
+                servers[index].neighbours.iter().find(|&&other| servers[other].name == *neighbour_name);
+            let Some(&other) = found else {
+                let hint = hints::home_of(neighbour_name)
+                    .map_or(String::new(), |home| format!("; if it is a setting, it belongs {home}"));
+                let why =
+                    format!("{neighbour_name} is no neighbour of {name}, and shares nothing with it{hint}");
+                return Err(Problem::at(neighbour, why));
+            };
+            if servers[index].plain || servers[other].plain {
+                let why = format!(
+                    "{name} and {neighbour_name} are not both of this make: a plain one proves nothing"
+                );
+                return Err(Problem::at(neighbour, why));
+            }
+            let file = paths.secret("secret_files", place)?;
+            let named = servers[index].secret_files.iter().find(|(with, _)| *with == other);
+            match named {
+                Some((_, first)) if first.path != file.path => {
+                    let why = format!(
+                        "{neighbour_name} names {} for its link with {name}; name one file, at one of the two",
+                        first.path.display()
+                    );
+                    return Err(Problem::at(place, why));
+                }
+                Some(_) => {}
+                None => {
+                    servers[other].secret_files.push((index, file.clone()));
+                    servers[index].secret_files.push((other, file));
+                }
+            }
+        }
+    }
+    Ok(())
+}

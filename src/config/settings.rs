@@ -1,0 +1,168 @@
+//! The settings of a herd.conf, in their ranges and with their defaults. `validate` calls it.
+
+use std::thread;
+use std::time::Duration;
+
+use log::LevelFilter;
+use toml::Spanned;
+
+use super::Settings;
+use super::paths::Paths;
+use super::raw::{Problem, Raw, RawPlaces, RawTiming};
+use crate::limits::{self, Limit, SyncMode, Timing};
+use crate::places::{self, Provider};
+
+/// The limits and modes of a server.
+pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let seconds = |value: &Option<_>, limit, key| number(value, limit, key).map(Duration::from_secs);
+    let workers = number(&raw.workers, &limits::WORKERS, "workers")? as usize;
+    let idle_timeout = seconds(&raw.idle_timeout_s, &limits::IDLE_TIMEOUT_S, "idle_timeout_s")?;
+    Ok(Settings {
+        workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
+        max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
+        max_clients: match number(&raw.max_clients, &limits::MAX_CLIENTS, "max_clients")? {
+            0 => usize::MAX,
+            max => usize::try_from(max).unwrap_or(usize::MAX),
+        },
+        max_line: number(&raw.max_line, &limits::MAX_LINE, "max_line")? as usize,
+        idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
+        write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,
+        max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
+        stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
+        max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
+        sync: sync_mode(raw.sync.as_ref())?,
+        forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
+        one_shot: one_shot(raw.connections.as_ref())?,
+        timing: timing(&raw.timing)?,
+    })
+}
+
+fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
+    let ms =
+        |value, limit, key: &str| number(value, limit, &format!("timing.{key}")).map(Duration::from_millis);
+    Ok(Timing {
+        greeting: ms(&raw.greeting_ms, &limits::GREETING_MS, "greeting_ms")?,
+        heartbeat: ms(&raw.heartbeat_ms, &limits::HEARTBEAT_MS, "heartbeat_ms")?,
+        compare: ms(&raw.compare_ms, &limits::COMPARE_MS, "compare_ms")?,
+        digest_wait: ms(&raw.digest_wait_ms, &limits::DIGEST_WAIT_MS, "digest_wait_ms")?,
+        differ: ms(&raw.differ_ms, &limits::DIFFER_MS, "differ_ms")?,
+        compact_rest: ms(&raw.compact_rest_ms, &limits::COMPACT_REST_MS, "compact_rest_ms")?,
+    })
+}
+
+/// The value of a key, or its default; out of its range is an error that names the range.
+fn number(value: &Option<Spanned<i64>>, limit: &Limit, key: &str) -> Result<u64, Problem> {
+    let Some(place) = value else { return Ok(limit.default) };
+    let number = u64::try_from(*place.get_ref()).ok().filter(|number| limit.range.contains(number));
+    number.ok_or_else(|| {
+        let (min, max) = (limit.range.start(), limit.range.end());
+        Problem::at(place, format!("{key} is {}, but must be from {min} to {max}", place.get_ref()))
+    })
+}
+
+/// `90s`, `15m`, `24h` or `7d` in seconds, up to 36500 days.
+pub fn duration_s(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit_s = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let seconds = number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_s)?;
+    (seconds <= limits::DURATION_MAX_S).then_some(seconds)
+}
+
+/// The same in ns, of a key.
+fn duration_ns(place: &Spanned<String>, key: &str) -> Result<u64, Problem> {
+    let text = place.get_ref();
+    let why = || format!("{key} is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
+    duration_s(text).map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
+}
+
+fn forget_after_s(place: &Spanned<String>) -> Result<u64, Problem> {
+    match duration_ns(place, "forget_after")? / 1_000_000_000 {
+        0 => Err(Problem::at(place, "forget_after is no time at all; leave it out to forget nobody")),
+        seconds => Ok(seconds),
+    }
+}
+
+fn sync_mode(value: Option<&Spanned<String>>) -> Result<SyncMode, Problem> {
+    let Some(place) = value else { return Ok(SyncMode::Second) };
+    match place.get_ref().as_str() {
+        "always" => Ok(SyncMode::Always),
+        "second" => Ok(SyncMode::Second),
+        "never" => Ok(SyncMode::Never),
+        other => {
+            let why = format!("sync is {other:?}, but must be \"always\", \"second\" or \"never\"");
+            Err(Problem::at(place, why))
+        }
+    }
+}
+
+fn one_shot(value: Option<&Spanned<String>>) -> Result<bool, Problem> {
+    let Some(place) = value else { return Ok(false) };
+    match place.get_ref().as_str() {
+        "persistent" => Ok(false),
+        "one-shot" => Ok(true),
+        other => {
+            let why = format!("connections is {other:?}, but must be \"persistent\" or \"one-shot\"");
+            Err(Problem::at(place, why))
+        }
+    }
+}
+
+/// The level of the log.
+pub fn log_level(value: Option<&Spanned<String>>) -> Result<LevelFilter, Problem> {
+    let Some(place) = value else { return Ok(LevelFilter::Info) };
+    let why = "log_level must be \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
+    place.get_ref().parse().map_err(|_| Problem::at(place, why))
+}
+
+/// The table `[places]`.
+pub fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Problem> {
+    let threads = number(&raw.threads, &limits::PLACES_THREADS, "places.threads")? as usize;
+    let (connect, total) = (&limits::PLACES_CONNECT_TIMEOUT_S, &limits::PLACES_TOTAL_TIMEOUT_S);
+    let connect_timeout_s = number(&raw.connect_timeout_s, connect, "places.connect_timeout_s")?;
+    let connect_timeout = Duration::from_secs(connect_timeout_s);
+    let total_timeout = Duration::from_secs(number(&raw.total_timeout_s, total, "places.total_timeout_s")?);
+    let provider = match &raw.provider {
+        None => Provider::Gazetteer,
+        Some(place) => place.get_ref().parse().map_err(|_| {
+            let known = "\"gazetteer\", \"google\", \"google-legacy\", \"overpass\" or \"file\"";
+            Problem::at(place, format!("places.provider is {:?}, but must be {known}", place.get_ref()))
+        })?,
+    };
+    if let Some(url) = &raw.url
+        && !(url.get_ref().starts_with("http://") || url.get_ref().starts_with("https://"))
+    {
+        return Err(Problem::at(url, "places.url must begin with http:// or https://"));
+    }
+    let needs = |key: &str, why: &str| {
+        let why = format!("places.provider needs places.{key}: {why}");
+        match &raw.provider {
+            Some(place) => Problem::at(place, why),
+            None => Problem { span: None, why },
+        }
+    };
+    if provider == Provider::Overpass && raw.url.is_none() {
+        return Err(needs("url", "the Overpass server to ask, as public ones forbid being a backend"));
+    }
+    if provider == Provider::File && raw.path.is_none() {
+        return Err(needs("path", "the CSV, TSV or GeoJSON file with your places"));
+    }
+    Ok(places::Settings {
+        provider,
+        url: raw.url.map(Spanned::into_inner),
+        key_file: paths.find("places.key_file", raw.key_file.as_ref())?,
+        field_mask: raw.field_mask,
+        path: paths.find("places.path", raw.path.as_ref())?,
+        threads: Some(threads).filter(|&threads| threads > 0),
+        queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
+        connect_timeout,
+        total_timeout,
+    })
+}

@@ -1,0 +1,62 @@
+//! The bounds of places: of the threads that ask, of the answers, and of the files of points and keys. `limits` hands
+//! them on.
+
+use std::ops::RangeInclusive;
+
+use super::{Limit, limit};
+
+/// Places threads. The default 0 stands for what suits the provider.
+pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
+
+/// Lookups that may wait for a places thread; the next one is answered as overload.
+pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
+
+/// Places threads that suit a provider behind HTTP, which may hold each for the whole total time-out, and one whose
+/// points are here, which takes microseconds.
+pub const PLACES_ASKING_THREADS: usize = 32;
+pub const PLACES_LOCAL_THREADS: usize = 2;
+
+/// Seconds a lookup has to connect and in all. A client that waits longer has given up.
+pub const PLACES_CONNECT_TIMEOUT_S: Limit = limit(2, 1, 60);
+pub const PLACES_TOTAL_TIMEOUT_S: Limit = limit(5, 1, 60);
+
+/// Stack of a places thread: TLS and JSON need some tens of KiB, debug builds a few times that.
+pub const PLACES_STACK_BYTES: usize = 512 * 1024;
+
+/// Bytes of a file of places, of which ten million fit. Another file that is read to the end would cost the machine
+/// its memory.
+pub const PLACES_FILE_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Bad rows of such a file in a hundred that are put up with: a typing slip, not the wrong file.
+pub const BAD_ROWS_PERCENT_MAX: usize = 1;
+
+/// Bad rows that are named one by one in the log, and in an error; beyond them their number says enough.
+pub const BAD_ROWS_LOGGED_MAX: usize = 20;
+pub const BAD_ROWS_IN_ERROR_MAX: usize = 3;
+
+/// Bytes of a provider's key. Keys have some tens of characters; a file with more is another file.
+pub const PLACES_KEY_MAX: usize = 512;
+
+/// Bytes of a key from which on it is taken out of good answers, too: a shorter one could be a word of any answer, and
+/// taking it out would maim that.
+pub const PLACES_KEY_ECHO_MIN: usize = 12;
+
+/// Bytes of a provider's own words that are passed on: some sentences, in a reply that is one line.
+pub const PLACES_DETAIL_MAX: usize = 400;
+
+/// Bytes of an answer over HTTP. 20 places of the wordiest provider are some 40 KiB; more than this is not an answer.
+pub const PLACES_ANSWER_MAX: u64 = 1024 * 1024;
+
+/// Bytes of either buffer of a connection to a provider, which it owns while it lives: sized for questions and for
+/// answers of some tens of KiB, not for downloads.
+pub const PLACES_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Milliseconds before the second try: short against the deadline, long enough for a restart, and spread so that all
+/// servers of a herd do not come back at once.
+pub const PLACES_RETRY_PAUSE_MS: RangeInclusive<u64> = 50..=250;
+
+/// Metres of the first circle that Overpass is asked for, and how many times wider each next one is. Overpass neither
+/// sorts by distance nor gives the nearest few, and all of a city within 50 km is far over the size of an answer: so
+/// the circle begins small, and the third is the widest there is.
+pub const OVERPASS_FIRST_RADIUS_M: f64 = 1000.0;
+pub const OVERPASS_WIDENING: f64 = 8.0;

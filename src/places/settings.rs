@@ -1,0 +1,113 @@
+//! The `places` part of the configuration. `config` makes it, the providers and the pool are opened by it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::limits::{
+    PLACES_ASKING_THREADS, PLACES_CONNECT_TIMEOUT_S, PLACES_LOCAL_THREADS, PLACES_QUEUE,
+    PLACES_TOTAL_TIMEOUT_S,
+};
+
+/// The providers of `places.provider`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    Gazetteer,
+    Google,
+    GoogleLegacy,
+    Overpass,
+    File,
+}
+
+impl FromStr for Provider {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Provider, String> {
+        match name {
+            "gazetteer" => Ok(Provider::Gazetteer),
+            "google" => Ok(Provider::Google),
+            "google-legacy" => Ok(Provider::GoogleLegacy),
+            "overpass" => Ok(Provider::Overpass),
+            "file" => Ok(Provider::File),
+            _ => Err(format!(
+                "places.provider: unknown provider {name:?}: choose gazetteer, google, google-legacy, overpass or file"
+            )),
+        }
+    }
+}
+
+/// A key is no part of it, only where one is.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub provider: Provider,
+    /// Replaces the provider's endpoint, whole.
+    pub url: Option<String>,
+    /// A file that holds nothing but the key; the environment's `HERD_PLACES_KEY` comes first.
+    pub key_file: Option<PathBuf>,
+    /// What `google` is asked for, instead of all the legacy shape can show.
+    pub field_mask: Option<String>,
+    /// The points of the `file` provider.
+    pub path: Option<PathBuf>,
+    pub connect_timeout: Duration,
+    pub total_timeout: Duration,
+    /// None for what suits the provider.
+    pub threads: Option<usize>,
+    /// Lookups that may wait for a thread.
+    pub queue: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            provider: Provider::Gazetteer,
+            url: None,
+            key_file: None,
+            field_mask: None,
+            path: None,
+            connect_timeout: Duration::from_secs(PLACES_CONNECT_TIMEOUT_S.default),
+            total_timeout: Duration::from_secs(PLACES_TOTAL_TIMEOUT_S.default),
+            threads: None,
+            queue: PLACES_QUEUE.default as usize,
+        }
+    }
+}
+
+impl Settings {
+    /// Threads that ask: a provider behind HTTP may hold each for the whole total time-out, a
+    /// local one for microseconds.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or(match self.provider {
+            Provider::Google | Provider::GoogleLegacy | Provider::Overpass => PLACES_ASKING_THREADS,
+            Provider::Gazetteer | Provider::File => PLACES_LOCAL_THREADS,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_by_name() {
+        for (name, provider) in [
+            ("gazetteer", Provider::Gazetteer),
+            ("google", Provider::Google),
+            ("google-legacy", Provider::GoogleLegacy),
+            ("overpass", Provider::Overpass),
+            ("file", Provider::File),
+        ] {
+            assert_eq!(name.parse(), Ok(provider));
+        }
+        assert!("Google".parse::<Provider>().is_err_and(|e| e.contains("google-legacy")));
+    }
+
+    #[test]
+    fn threads_follow_the_provider() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.threads(), 2);
+        settings.provider = Provider::Google;
+        assert_eq!(settings.threads(), 32);
+        settings.threads = Some(7);
+        assert_eq!(settings.threads(), 7);
+    }
+}

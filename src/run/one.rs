@@ -1,0 +1,133 @@
+//! One server: opened, announced, served until a signal ends it, and stopped. `main` calls it when a server is named;
+//! `family` starts a process of it for each.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use signal_hook::consts::{SIGHUP, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use super::say::fail;
+use super::{exit, family, secrets, signals};
+use crate::config::{Config, ConfigError};
+use crate::limits::LAST_FLUSH;
+use crate::logging::{self, SAID_ALREADY, Sink};
+use crate::net::socket;
+use crate::places::{self, Places};
+use crate::server::{Kept, Server};
+
+/// Runs one server until a signal ends it.
+pub fn run(config: &Config, index: usize) -> ExitCode {
+    if !family::parent_lives() {
+        return ExitCode::from(exit::OS);
+    }
+    let own = &config.servers[index];
+    if own.plain {
+        let why = format!("{} is plain = true, a server of another make; start that one instead", own.name);
+        return fail(exit::USAGE, why);
+    }
+    // Caught from here on, so that none is missed before the server runs.
+    let caught = match Signals::new(signals::caught()) {
+        Ok(caught) => caught,
+        Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
+    };
+    // Before the places, so that what is wrong with a file of them is logged.
+    let sink = match logging::start(&own.name, &config.log_path(own), config.log_level) {
+        Ok(sink) => sink,
+        Err(why) => return fail(exit::OS, why),
+    };
+    let places = match open_places(config) {
+        Ok(places) => places,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
+    };
+    let keys = match secrets::of_server(config, index) {
+        Ok(keys) => keys,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
+    };
+    let started = socket::listen(&own.listen)
+        .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
+    match started {
+        Ok(server) => serve(index, server, caught, &sink, config),
+        Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
+    }
+}
+
+fn serve(index: usize, server: Server, mut caught: Signals, sink: &Sink, config: &Config) -> ExitCode {
+    let name = &config.servers[index].name;
+    log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
+    // On disk before anybody counts on this server, should it die of what comes next.
+    sink.flush(Instant::now() + LAST_FLUSH);
+    if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.addresses())) {
+        log::warn!("cannot print where it listens: {why}");
+    }
+    for signal in caught.forever() {
+        match signal {
+            SIGUSR1 => sink.reopen(),
+            SIGHUP => reload(index, &server, config),
+            _ => break,
+        }
+    }
+    let deadline = Instant::now() + config.settings.stop_timeout;
+    log::info!("{name} stops");
+    let ending = server.stop();
+    if !ending.is_flushed {
+        log::warn!("gave up what was not flushed within stop_timeout_s");
+    }
+    let status = status_of(ending.kept);
+    sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
+    sink.console().flush(Instant::now() + LAST_FLUSH);
+    ExitCode::from(status)
+}
+
+/// Says what a server takes with it, and the exit status for that.
+fn status_of(keeping: Kept) -> u8 {
+    match keeping {
+        Kept::Whole => return exit::OK,
+        Kept::NotSynced => {
+            log::error!(
+                "ends before its journal is on the disk, which does not answer; a loss of power now would cost the last reports"
+            );
+        }
+        Kept::NotWritten { acknowledged: true } => {
+            log::error!(
+                "ends while its journal cannot be written: what it acknowledged since then is lost, but for what reached a neighbour"
+            );
+        }
+        Kept::NotWritten { acknowledged: false } => {
+            log::error!("ends while its journal cannot be written; it acknowledged nothing since then");
+        }
+    }
+    exit::NOT_KEPT
+}
+
+/// Reads the secrets anew; with the old ones when that fails.
+fn reload(index: usize, server: &Server, config: &Config) {
+    match secrets::of_server(config, index) {
+        Ok(keys) => {
+            server.rekey(keys);
+            log::info!(
+                "read the secrets anew; all else in herd.conf is read at the start only: restart for it"
+            );
+        }
+        Err(why) => log::error!("keeping the secrets there were: {why}"),
+    }
+}
+
+/// Opens the provider of places that herd.conf names.
+///
+/// # Errors
+/// Its key or its file is missing or of no use.
+pub fn open_places(config: &Config) -> Result<Arc<dyn Places>, ConfigError> {
+    places::open(&config.places).map_err(|why| config.error(config.places_line, why))
+}
+
+/// Says on stderr and in the log why a server does not start.
+fn fail_logged(status: u8, why: impl Display, sink: &Sink, config: &Config) -> ExitCode {
+    log::error!(target: SAID_ALREADY, "{why}");
+    sink.console().say(&format!("herd: {why}"));
+    sink.flush(Instant::now() + config.settings.stop_timeout);
+    sink.console().flush(Instant::now() + LAST_FLUSH);
+    ExitCode::from(status)
+}

@@ -1,0 +1,96 @@
+//! The secrets of a herd, read from the files that herd.conf names. A server calls it at its start and at SIGHUP,
+//! `--check` and `--agree` call it once.
+
+use std::io;
+use std::path::Path;
+
+use crate::config::{Config, ConfigError, SecretFile};
+use crate::files;
+use crate::limits::{SECRET_FILE_MAX, SECRET_MIN};
+use crate::link::{Key, KeyRing, Keys};
+
+/// Reads the secrets of a server: what it shares with each of its neighbours.
+///
+/// # Errors
+/// A file is missing, can be read by others than its owner, or holds no secret worth the name.
+pub fn of_server(config: &Config, index: usize) -> Result<KeyRing, ConfigError> {
+    let server = &config.servers[index];
+    let pairs = server.neighbours.iter().map(|&other| {
+        let name = config.servers[other].name.clone();
+        Ok((name, keys(config, config.shared_secret(index, other))?))
+    });
+    Ok(KeyRing { pairs: pairs.collect::<Result<_, _>>()?, own: keys(config, config.own_secret(server))? })
+}
+
+/// Reads what proves to each server that it may be asked how far it is.
+///
+/// # Errors
+/// The same.
+pub fn for_asking(config: &Config) -> Result<Vec<Keys>, ConfigError> {
+    config.servers.iter().map(|server| keys(config, config.own_secret(server))).collect()
+}
+
+/// The keys in a file. There are none when no file is named.
+fn keys(config: &Config, file: Option<&SecretFile>) -> Result<Keys, ConfigError> {
+    let Some(file) = file else { return Ok(Keys::new()) };
+    let told = |why| config.error(Some(file.line), format!("secret_file {}: {why}", file.path.display()));
+    read(&file.path).map_err(told)
+}
+
+const MAKE_ONE: &str = "make one with `(umask 077; head -c 32 /dev/urandom | base64 > herd.key)`";
+
+fn read(path: &Path) -> Result<Keys, String> {
+    let text = files::read_secret(path, SECRET_FILE_MAX).map_err(|why| match why.kind() {
+        io::ErrorKind::NotFound => format!("{why}; {MAKE_ONE}"),
+        _ => why.to_string(),
+    })?;
+    let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let secrets: Vec<_> = lines.collect();
+    if secrets.is_empty() {
+        return Err(format!("it is empty; {MAKE_ONE}"));
+    }
+    if let Some(short) = secrets.iter().position(|secret| secret.len() < SECRET_MIN) {
+        let (number, length) = (short + 1, secrets[short].len());
+        return Err(format!(
+            "secret {number} has {length} characters, and fewer than {SECRET_MIN} can be guessed; {MAKE_ONE}"
+        ));
+    }
+    Ok(secrets.into_iter().map(Key::new).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    fn file(text: &str, mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+        (folder, path)
+    }
+
+    #[test]
+    fn a_file_holds_a_secret_a_line_and_is_for_its_owner_only() {
+        let long = "0123456789abcdef";
+        let check = |text: &str, mode: u32, expected: Result<usize, &str>| {
+            let (_folder, path) = file(text, mode);
+            match (read(&path).map(|keys| keys.len()), expected) {
+                (Ok(found), Ok(count)) => assert_eq!(found, count, "{text:?}"),
+                (Err(why), Err(hint)) => assert!(why.contains(hint), "{why}"),
+                (found, expected) => panic!("{text:?} {mode:o}: {found:?}, not {expected:?}"),
+            }
+        };
+        check(&format!("{long}\n"), 0o600, Ok(1));
+        check(&format!("\n  {long}  \r\n{long}2"), 0o400, Ok(2));
+        check(&format!("{long}\n"), 0o604, Err("mode 0604"));
+        let fifo = tempfile::tempdir().expect("a folder");
+        assert!(read(fifo.path()).is_err_and(|why| why.contains("a folder")));
+        check("", 0o600, Err("urandom"));
+        check(&format!("{long}\nshort\n"), 0o600, Err("secret 2 has 5 characters"));
+        assert!(read(Path::new("/nonexistent/key")).is_err_and(|why| why.contains("urandom")));
+    }
+}
