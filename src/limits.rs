@@ -1,12 +1,14 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
 //! herd.conf, where `config` checks the range. Everybody reads them; those of places and of commands have a file each.
 
+mod balance;
 mod places;
 mod run;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub use balance::*;
 pub use places::*;
 pub use run::*;
 

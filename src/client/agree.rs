@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Patient;
 use crate::clock::posix_ns;
 use crate::config::{Config, Server};
-use crate::limits::{ANSWER_LINES_MAX, LINK_LINE_MAX, NOTE_MAX};
+use crate::limits::{AGREE_CONFIRMED_MS, AGREE_REST, ANSWER_LINES_MAX, LINK_LINE_MAX, NOTE_MAX};
 use crate::link::{ASKER, Dialer, Identity, Keys, Offset, Welcome, keys};
 use crate::logging::{Escaped, count};
 use crate::net::socket;
@@ -29,12 +29,6 @@ struct Answer {
     notes: Vec<String>,
 }
 
-/// News that is not confirmed for so long, in ms, is worth a line: a mark goes out every second.
-const CONFIRMED_MS: u64 = 5_000;
-
-/// How long to wait before servers that differ are asked again.
-const REST: Duration = Duration::from_millis(200);
-
 impl Agreement {
     /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
     /// what proves to each that it may be asked.
@@ -46,7 +40,7 @@ impl Agreement {
             if agreement.is_whole() || Instant::now() >= until {
                 return agreement;
             }
-            std::thread::sleep(REST.min(until.saturating_duration_since(Instant::now())));
+            std::thread::sleep(AGREE_REST.min(until.saturating_duration_since(Instant::now())));
         }
     }
 
@@ -177,7 +171,7 @@ fn notes_of(welcome: &Welcome, conf: u64, sent_ns: u64, heard_ns: u64) -> Vec<St
 
 /// What is wrong with a neighbour, if anything is: news takes a moment to be confirmed.
 fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
-    if is_up && (clients == 0 || ms < CONFIRMED_MS) {
+    if is_up && (clients == 0 || ms < AGREE_CONFIRMED_MS) {
         return None;
     }
     let (name, seconds) = (Escaped(name), ms as f64 / 1e3);

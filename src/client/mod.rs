@@ -1,5 +1,7 @@
-//! A blocking client of a running herd: what `--agree` asks every server, and what `--check` asks whoever has a port.
-//! `run` calls it. It names sockets, as it is its own connection; it may touch the greeting, `protocol` and `net`.
+//! A blocking client of a running herd.
+//! Here live what `--agree` asks every server, and what `--check` asks whoever has a port.
+//! `run` calls it. It names sockets, as it is its own connection; it may touch the greeting of links, `protocol`
+//! and `net`.
 
 mod agree;
 mod patient;

@@ -2,10 +2,10 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Patient;
-use crate::limits::LINK_LINE_MAX;
+use crate::limits::{LINK_LINE_MAX, PROBE_PATIENCE};
 use crate::link::{ASKER, Dialer, Identity, keys};
 use crate::net::{HostPort, socket};
 use crate::protocol::neighbour::Word;
@@ -24,9 +24,6 @@ pub enum Port {
     Refused(io::Error),
 }
 
-/// How long whoever has the port may take to say who it is.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// Tries the address of a server of this name.
 pub fn probe(at: &HostPort, name: &str) -> Port {
     match socket::bind(at) {
@@ -43,8 +40,8 @@ pub fn probe(at: &HostPort, name: &str) -> Port {
 
 /// Greets whoever listens there as one who asks would, and says whether the answer is this server's.
 fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
-    let mut stream = socket::dial(address, None, PATIENCE)?;
-    let until = Instant::now() + PATIENCE;
+    let mut stream = socket::dial(address, None, PROBE_PATIENCE)?;
+    let until = Instant::now() + PROBE_PATIENCE;
     let incarnation = u64::from_be_bytes(keys::random()?);
     // It goes no further than a greeting, so what herd.conf says does not matter.
     let own = Identity { name: ASKER.into(), incarnation, conf: 0 };

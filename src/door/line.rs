@@ -461,7 +461,8 @@ impl Conversation<'_, '_> {
         };
         // A plain one sends one line a connection; a link that is cut in a later one has another neighbour at its
         // end, with whom it shares an address.
-        if !line.terminated && !(may_be_plain && line.alone) {
+        let is_whole = line.terminated || (may_be_plain && line.alone);
+        if !is_whole {
             return self.cut_off();
         }
         let from = id.map(|neighbour| Source { neighbour, incarnation: self.door.peer.incarnation });

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::config::Settings;
 use crate::logging::Wire;
 use crate::places::Lookup;
 use crate::status::Status;
@@ -40,19 +39,6 @@ pub struct Manners {
     pub idle_timeout: Option<Duration>,
     /// What a dialler has for each part of its greeting.
     pub greeting: Duration,
-}
-
-impl From<&Settings> for Manners {
-    fn from(settings: &Settings) -> Manners {
-        Manners {
-            max_line: settings.max_line,
-            max_unsent: settings.max_unsent,
-            max_clients: settings.max_clients,
-            one_shot: settings.one_shot,
-            idle_timeout: settings.idle_timeout,
-            greeting: settings.timing.greeting,
-        }
-    }
 }
 
 /// What a door is called with.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::message::Message;
-use super::turns::{TurnCount, Turns};
+use super::turns::{Turns, UnderWay};
 use crate::limits::{MARK_S, TURNS_LOOK_MS};
 use crate::link::Mark;
 use crate::node::Node;
@@ -36,7 +36,7 @@ pub struct Marker {
     /// The last one sent.
     last: Mark,
     /// The next, and the turns it waits for.
-    closing: Option<(Mark, Vec<(Arc<TurnCount>, u64)>)>,
+    closing: Option<(Mark, Vec<UnderWay>)>,
     look_at: Duration,
     beat_at: Duration,
 }

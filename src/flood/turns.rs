@@ -11,6 +11,9 @@ pub struct Turns(Mutex<Vec<Arc<TurnCount>>>);
 #[derive(Default)]
 pub struct TurnCount(AtomicU64);
 
+/// A turn that is under way: whose, and which.
+pub type UnderWay = (Arc<TurnCount>, u64);
+
 impl Turns {
     /// A thread that learns begins. What it learns from now on is waited for.
     pub fn join(&self) -> Arc<TurnCount> {
@@ -20,7 +23,7 @@ impl Turns {
     }
 
     /// The turns that are under way now.
-    pub fn under_way(&self) -> Vec<(Arc<TurnCount>, u64)> {
+    pub fn under_way(&self) -> Vec<UnderWay> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts.iter().filter_map(|count| Some((count.clone(), count.current()?))).collect()
     }

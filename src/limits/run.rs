@@ -29,3 +29,12 @@ pub const SIGNAL_GRACE: Duration = Duration::from_millis(500);
 
 /// How often that process looks whether such a signal has come, or whether a server has ended.
 pub const FAMILY_LOOK: Duration = Duration::from_millis(5);
+
+/// News that is not confirmed for so long, in ms, is worth a line: a mark goes out every second.
+pub const AGREE_CONFIRMED_MS: u64 = 5_000;
+
+/// How long to wait before servers that differ are asked again.
+pub const AGREE_REST: Duration = Duration::from_millis(200);
+
+/// How long whoever has the port may take to say who it is.
+pub const PROBE_PATIENCE: Duration = Duration::from_secs(2);

@@ -115,6 +115,10 @@ impl Events {
         self.list.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// The event at an index below `len`.
     pub fn get(&self, index: usize) -> Event {
         // Copied out by value: epoll's event is packed.

@@ -29,7 +29,7 @@ impl<'a> Timestamp<'a> {
     pub fn of_ns(ns: u64, text: &'a mut Vec<u8>) -> Timestamp<'a> {
         text.clear();
         write_number(ns / NANOS, 1, text);
-        if ns % NANOS > 0 {
+        if !ns.is_multiple_of(NANOS) {
             text.push(b'.');
             write_number(ns % NANOS, 9, text);
         }

@@ -65,7 +65,7 @@ impl Server {
             (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             pool(config, places)?,
             errands,
-            Manners::from(settings),
+            manners(settings),
             settings.write_timeout,
             clock,
             sink,
@@ -173,6 +173,18 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
         }
     }
     Ok(neighbours)
+}
+
+/// What herd.conf says of how doors behave.
+fn manners(settings: &Settings) -> Manners {
+    Manners {
+        max_line: settings.max_line,
+        max_unsent: settings.max_unsent,
+        max_clients: settings.max_clients,
+        one_shot: settings.one_shot,
+        idle_timeout: settings.idle_timeout,
+        greeting: settings.timing.greeting,
+    }
 }
 
 fn kind_of(server: &config::Server) -> Kind {

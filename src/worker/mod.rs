@@ -21,11 +21,11 @@ pub use room::{Guest, Outside, Room};
 
 use crate::clock::Moment;
 use crate::door::Door;
-use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, READS_PER_ACCEPT};
+use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, LOOK_EVERY, READS_PER_ACCEPT};
 use crate::logging::Wire;
 use crate::net::{Event, Events, WAKE};
 use accept::Acceptor;
-use balance::{Gauge, LOOK_EVERY};
+use balance::Gauge;
 use desk::Letter;
 use hall::Seat;
 

@@ -39,33 +39,154 @@ fn check_free(folder: &str, words: &[&str]) {
     }
 }
 
+/// What each folder of src, and each file beside them, may name of the others: what it stands on. The order is that
+/// of the arrows: each names only what comes before it.
+const STANDS_ON: [(&str, &[&str]); 22] = [
+    ("limits", &[]),
+    ("thread", &["limits"]),
+    ("clock", &[]),
+    ("files", &[]),
+    ("logging", &["files", "limits", "thread"]),
+    ("net", &["limits"]),
+    ("protocol", &["limits"]),
+    ("tally", &["limits", "protocol"]),
+    ("store", &["limits", "protocol"]),
+    ("journal", &["files", "limits", "thread"]),
+    ("places", &["files", "limits", "thread"]),
+    ("node", &["limits", "protocol", "store"]),
+    ("link", &["clock", "limits", "logging", "net", "node", "protocol", "store", "tally"]),
+    ("flood", &["clock", "limits", "link", "logging", "node"]),
+    (
+        "turn",
+        &["clock", "flood", "journal", "limits", "link", "logging", "node", "protocol", "store", "tally"],
+    ),
+    ("status", &["clock", "link", "logging", "store", "tally", "turn"]),
+    (
+        "door",
+        &["clock", "limits", "link", "logging", "node", "places", "protocol", "status", "store", "turn"],
+    ),
+    ("worker", &["clock", "door", "limits", "logging", "net", "places", "status", "tally", "turn"]),
+    ("dialler", &["clock", "limits", "link", "logging", "net", "node"]),
+    ("config", &["files", "limits", "net", "places"]),
+    ("client", &["clock", "config", "limits", "link", "logging", "net", "protocol", "store", "thread"]),
+    (
+        "server",
+        &[
+            "clock", "config", "dialler", "door", "flood", "journal", "limits", "link", "logging", "net",
+            "node", "places", "protocol", "store", "tally", "thread", "turn", "worker",
+        ],
+    ),
+];
+
+/// The modules of the crate that a text names: `crate::NAME` and `crate::{NAME, ...}`.
+fn named(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                names.extend(list.split('}').next().unwrap_or_default().split(',').map(|it| word(it.trim())));
+            }
+            None => names.push(word(rest)),
+        }
+    }
+    names
+}
+
+/// The files of a module: its folder, or its one file and the folder beside it.
+fn files_of(module: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let file = root.join(format!("{module}.rs"));
+    let mut found: Vec<_> = Some(file).filter(|file| file.is_file()).into_iter().collect();
+    if root.join(module).is_dir() {
+        found.extend(files(&format!("src/{module}")));
+    }
+    assert!(!found.is_empty(), "no module {module}");
+    found.retain(|path| !is_test(path));
+    found
+}
+
 #[test]
 fn dependencies_run_one_way() {
-    let above_protocol = ["crate::store", "crate::node", "crate::places", "crate::server", "crate::config"];
-    check_free("src/protocol", &above_protocol);
-    check_free("src/places", &["crate::store", "crate::node", "crate::server", "crate::config"]);
-    check_free("src/logging", &["crate::store", "crate::node", "crate::server", "crate::config"]);
-    check_free(
-        "src/config",
-        &["crate::store", "crate::node", "crate::server", "crate::journal", "crate::link"],
-    );
-    check_free(
-        "src/net",
-        &["crate::store", "crate::node", "crate::server", "crate::config", "crate::protocol"],
-    );
-    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/run");
-    for path in files("src").iter().filter(|path| !path.starts_with(&run)) {
-        assert!(!code(path).contains("crate::run"), "{} must not name run", path.display());
+    for (index, (module, stands_on)) in STANDS_ON.iter().enumerate() {
+        let before: Vec<_> = STANDS_ON[..index].iter().map(|(name, _)| *name).collect();
+        stands_on.iter().for_each(|name| assert!(before.contains(name), "{module} names {name}: a circle"));
+        let mut used = Vec::new();
+        for path in files_of(module) {
+            for name in named(&code(&path)).into_iter().filter(|name| name != module) {
+                assert!(stands_on.contains(&&*name), "{} must not name {name}", path.display());
+                used.push(name);
+            }
+        }
+        let idle = stands_on.iter().find(|name| !used.iter().any(|used| used == **name));
+        assert_eq!(idle, None, "{module} may name what it does not name");
     }
-    check_free(
-        "src/link",
-        &["crate::node", "crate::server", "crate::config", "std::net", "std::thread", "Instant"],
-    );
-    for (file, banned) in
-        [("store.rs", ["crate::node", "crate::server"]), ("node.rs", ["crate::server", "crate::config"])]
-    {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
-        banned.iter().for_each(|word| assert!(!code(&path).contains(word), "{file} must not name {word}"));
+}
+
+#[test]
+fn every_module_has_its_place_in_the_order() {
+    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("text");
+    let modules = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
+    // Those that only `main` calls.
+    for module in modules.filter(|module| !["args", "run"].contains(module)) {
+        assert!(STANDS_ON.iter().any(|(name, _)| *name == module), "{module} has no place");
+    }
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.join("mod.rs").is_file() {
+            let text = fs::read_to_string(path.join("mod.rs")).expect("text");
+            let header = text.lines().take_while(|line| line.starts_with("//!")).count();
+            assert!((3..=7).contains(&header), "{} says what it is in {header} lines", path.display());
+        }
+    }
+}
+
+/// The parts of a folder's code that have no thread, socket, poller or clock.
+#[test]
+fn doors_turns_links_and_rooms_take_the_time_and_the_bytes_as_values() {
+    let clocks = ["Instant", "SystemTime", "Clock::", "posix_ns()", ".elapsed()", "thread::sleep"];
+    let sockets = ["TcpStream", "TcpListener", "socket2", "Poller", "net::socket", "thread::spawn"];
+    for module in ["protocol", "store", "node", "link", "turn", "status", "door", "tally"] {
+        for path in files_of(module) {
+            for word in clocks.iter().chain(&sockets) {
+                assert!(!code(&path).contains(word), "{} must not name {word}", path.display());
+            }
+        }
+    }
+    // A room has its clock by way of what is around it.
+    let room = code(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/worker/room.rs"));
+    for word in ["Instant", "SystemTime", "Clock::", "TcpStream", "Poller", "thread::"] {
+        assert!(!room.contains(word), "a room must not name {word}");
+    }
+    for path in files_of("flood").iter().filter(|path| !path.ends_with("flooder.rs")) {
+        clocks.iter().for_each(|word| assert!(!code(path).contains(word), "{}: {word}", path.display()));
+    }
+}
+
+#[test]
+fn a_worker_names_no_protocol_and_only_doors_and_clients_write_words() {
+    for path in files_of("worker") {
+        for word in ["crate::protocol", "Word::", "Reply::", "Command::", "b\"AT", "b\"? "] {
+            assert!(!code(&path).contains(word), "{} must not name {word}", path.display());
+        }
+    }
+    // Each reply is written in one place.
+    for module in ["node", "turn", "flood", "worker", "server", "status", "store"] {
+        for path in files_of(module) {
+            let writes = ["b\"? \"", "Word::Seen(epoch).write", "Word::Lag", "Word::Digest"];
+            writes.iter().for_each(|word| assert!(!code(&path).contains(word), "{}: {word}", path.display()));
+        }
+    }
+}
+
+#[test]
+fn only_the_turn_and_the_journal_know_what_always_asks_for() {
+    for module in ["node", "store", "link", "flood", "door", "worker", "dialler", "status", "protocol"] {
+        for path in files_of(module) {
+            for word in ["is_strict", "SyncMode", "NotKept)", "relied_on"] {
+                assert!(!code(&path).contains(word), "{} must not name {word}", path.display());
+            }
+        }
     }
 }
 
@@ -88,9 +209,14 @@ fn config_opens_nothing_but_herd_conf_and_resolves_nothing() {
 }
 
 #[test]
-fn only_the_server_names_tcp() {
-    for folder in ["src/protocol", "src/config", "src/logging"] {
-        check_free(folder, &["TcpStream", "TcpListener", "socket2"]);
+fn only_those_who_move_bytes_name_sockets() {
+    let may = ["net", "worker", "dialler", "client", "server"];
+    for (module, _) in STANDS_ON.iter().filter(|(module, _)| !may.contains(module)) {
+        for path in files_of(module).iter().filter(|path| !path.iter().any(|part| part == "ask")) {
+            for word in ["TcpStream", "TcpListener", "UdpSocket", "socket2", "ureq::"] {
+                assert!(!code(path).contains(word), "{} must not name {word}", path.display());
+            }
+        }
     }
 }
 
@@ -107,10 +233,13 @@ fn threads_are_spawned_in_one_place_and_never_unnamed() {
 
 #[test]
 fn times_are_bounded_in_limits() {
-    for folder in ["src/config", "src/places", "src/logging", "src/journal", "src/run"] {
-        for path in files(folder).iter().filter(|path| !is_test(path)) {
-            let strays =
-                code(path).lines().any(|line| line.contains("const ") && line.contains(": Duration"));
+    for (module, _) in STANDS_ON.iter().chain(&[("run", &[][..])]).filter(|(module, _)| *module != "limits") {
+        for path in files_of(module).iter().filter(|path| !is_test(path)) {
+            let strays = code(path).lines().any(|line| {
+                let number = line.split("Duration::from_").nth(1).and_then(|rest| rest.split('(').nth(1));
+                let is_number = number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()));
+                line.contains("const ") && is_number
+            });
             assert!(!strays, "{} has a bound of its own; it belongs in limits", path.display());
         }
     }

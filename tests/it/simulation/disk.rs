@@ -14,8 +14,11 @@ use herd::journal::{Disk, Found, RealDisk, Segment};
 pub struct SimDisk {
     /// Whether its journal is to promise only what is on it.
     pub is_strict: bool,
-    files: Arc<Mutex<Vec<(PathBuf, Arc<AtomicU64>)>>>,
+    files: Arc<Mutex<Vec<Written>>>,
 }
+
+/// A file, and how many bytes of it are on the disk.
+type Written = (PathBuf, Arc<AtomicU64>);
 
 struct SimSegment {
     file: Arc<dyn Segment>,

@@ -418,9 +418,7 @@ impl World {
 
     /// A client on the same machine tells a server where it is. Returns the AT line, if it is acknowledged.
     pub fn report(&mut self, server: usize, line: &str) -> Option<String> {
-        if self.servers[server].running.is_none() {
-            return None;
-        }
+        self.servers[server].running.as_ref()?;
         let said = self.say(server, format!("{line}\n").as_bytes());
         let (reply, _) = Reply::of_report(&said)?;
         let Reply::At(record) = reply else { return None };
