@@ -371,7 +371,8 @@ impl Talk {
     fn look(&mut self, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
         match self.phase {
             Phase::Greeting { until, .. } if now.up >= until => {
-                Err(late("it does not answer HERD", self.link.timing.greeting))
+                let seconds = self.link.timing.greeting.as_secs_f64();
+                Err(Ended::Stalled(format!("it does not answer HERD for {seconds} s")))
             }
             Phase::Refused { until } if now.up >= until => Err(self.denied(b"")),
             Phase::Narrowing { until } if now.up >= until => {
@@ -380,7 +381,8 @@ impl Talk {
             }
             Phase::Open => {
                 if self.session.is_silent(now.up) {
-                    return Err(late("it said nothing", self.link.timing.silence()));
+                    let seconds = self.link.timing.silence().as_secs_f64();
+                    return Err(Ended::Stalled(format!("it said nothing for {seconds} s")));
                 }
                 if self.is_caught_up {
                     self.compare_when_quiet(now, wire);
@@ -498,8 +500,4 @@ impl Talk {
 fn is_of_one_record(refused: &[u8]) -> bool {
     let mut fields = Fields::of(refused);
     fields.next() == Some(b"AT") && (fields.count() > 3 || refused.len() >= MAX_LINE_MIN)
-}
-
-fn late(why: &str, wait: Duration) -> Ended {
-    Ended::Stalled(format!("{why} for {} s", wait.as_secs_f64()))
 }

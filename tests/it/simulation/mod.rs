@@ -4,6 +4,7 @@
 
 mod clocks;
 mod disk;
+mod glue;
 mod network;
 mod server;
 mod world;

@@ -209,7 +209,13 @@ fn neighbours(plan: &Plan<'_>) -> Neighbours {
     let pairs = plan.neighbours.iter().map(|name| (name.clone(), plan.keys.to_vec())).collect();
     let keys = KeyRing { pairs, own: plan.keys.to_vec() };
     let hold = Duration::from_secs(plan.forget_after_s.unwrap_or(0));
-    Neighbours::new(own, list.collect(), keys, hold, plan.timing.heartbeat)
+    let neighbours = Neighbours::new(own, list.collect(), keys, hold, plan.timing.heartbeat);
+    if plan.keys.is_empty() {
+        // Then they are known by their address, which all of them share.
+        let own: std::net::SocketAddr = ([127, 0, 0, 1], 1).into();
+        neighbours.ids().collect::<Vec<_>>().into_iter().for_each(|id| neighbours.update(id, &[own]));
+    }
+    neighbours
 }
 
 impl Outside<SimStream> for Seat {

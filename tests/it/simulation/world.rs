@@ -82,7 +82,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(settings: Settings, mut random: Rng) -> World {
+    pub fn new(settings: Settings, random: Rng) -> World {
+        let keys = vec![Key::new(b"the secret of the simulated herd")];
+        World::with_keys(settings, random, keys)
+    }
+
+    /// A herd without a secret, on loopback.
+    pub fn open_to_all(settings: Settings, random: Rng) -> World {
+        World::with_keys(settings, random, Vec::new())
+    }
+
+    fn with_keys(settings: Settings, mut random: Rng, keys: Vec<Key>) -> World {
         let servers = (0..settings.servers).map(|index| {
             let mut neighbours: Vec<_> = settings
                 .edges
@@ -118,7 +128,7 @@ impl World {
             owners: HashMap::new(),
             cut_until: HashMap::new(),
             stuck_until: vec![0; settings.servers],
-            keys: vec![Key::new(b"the secret of the simulated herd")],
+            keys,
             folder: folder.expect("a folder"),
             settings,
         };

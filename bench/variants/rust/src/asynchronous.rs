@@ -6,13 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use herd::node::{Nearby, News};
+use herd::node::News;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::{Herd, QUEUE, places};
+use crate::{Herd, Nearby, QUEUE, places};
 
 /// A running server, shared by the tasks of its connections.
 pub struct Server {

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use herd::node::{Nearby, News};
+use herd::node::News;
 use socket2::{Domain, Socket, Type};
 
-use crate::{AT_LINE_MAX, Herd, Outcome, QUEUE, is_too_long, places, too_long};
+use crate::{AT_LINE_MAX, Herd, Nearby, Outcome, QUEUE, is_too_long, places, too_long};
 
 /// A running server, shared by the threads of its connections.
 pub struct Server {

@@ -13,9 +13,11 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use herd::config::Config;
-use herd::limits::STORE_BUCKETS;
-use herd::node::{self, Line, News, Node, Peer, PeerKind, Reply};
-use herd::store::Wanted;
+use herd::link::{Peer, PeerKind};
+use herd::node::{Bounds, Heard, News, Node};
+use herd::places::Lookup;
+use herd::protocol::{Command, Query, Record, Reply, Report, line};
+use herd::store::{Learned, Walk};
 
 /// Bytes of a line without its newline; one that is longer is refused and the connection closed.
 pub const MAX_LINE: usize = 4_096;
@@ -41,7 +43,14 @@ pub enum Outcome {
     /// The reply, if one is due, is in the output.
     Replied,
     /// The places are to be asked first; then the line and the JSON are the reply.
-    Nearby(herd::node::Nearby),
+    Nearby(Nearby),
+}
+
+/// The first half of the reply to a query, and what to ask for the second.
+pub struct Nearby {
+    /// The stored AT line with its newline.
+    pub line: Vec<u8>,
+    pub lookup: Lookup,
 }
 
 impl Herd {
@@ -70,7 +79,7 @@ impl Herd {
         let neighbours = own.neighbours.iter().map(|&other| config.servers[other].address.to_string());
         let peers = own.neighbours.iter().filter_map(|&other| config.servers[other].address.ip());
         Ok(Herd {
-            node: Node::new(name, None),
+            node: Node::new(name, Bounds::default()),
             listen: own.listen.to_string(),
             neighbours: neighbours.collect(),
             peers: peers.collect(),
@@ -82,8 +91,11 @@ impl Herd {
     pub fn peer(&self, address: IpAddr) -> Peer {
         let address = address.to_canonical();
         let is_neighbour = self.peers.contains(&address);
-        let kind =
-            if is_neighbour { PeerKind::Neighbour { index: None, plain: false } } else { PeerKind::Stranger };
+        let kind = if is_neighbour {
+            PeerKind::Neighbour { id: None, may_be_plain: false }
+        } else {
+            PeerKind::Stranger
+        };
         Peer { address, kind, incarnation: 0 }
     }
 
@@ -97,23 +109,58 @@ impl Herd {
         out: &mut Vec<u8>,
         news: &mut News,
     ) -> Outcome {
-        let line = Line { text, terminated, alone: false };
-        match self.node.answer(line, peer, now_ns(), out, news) {
-            Reply::Nearby(nearby) => Outcome::Nearby(nearby),
-            // These servers know no links but plain AT lines.
-            Reply::Link(_) => {
-                node::refuse(line.shown(), out);
-                Outcome::Replied
+        let shown = if terminated { line::without_cr(text) } else { text };
+        let is_neighbour = peer.kind != PeerKind::Stranger;
+        let answered = match Command::parse(text) {
+            Ok(Command::Blank) => true,
+            Ok(Command::Iamat(report)) => self.report(&report, out, news),
+            Ok(Command::Whatsat(query)) => match self.find(&query) {
+                Some(nearby) => return Outcome::Nearby(nearby),
+                None => false,
+            },
+            Ok(Command::At(fields)) if is_neighbour => {
+                let mut line = Vec::new();
+                let record = Record::write(&fields, &mut line);
+                if terminated && self.node.hear(&record, now_ns()) == Heard::News {
+                    news.add_heard(&record, None);
+                }
+                true
             }
-            Reply::Located { .. } | Reply::Refused(_) | Reply::Silence(_) => Outcome::Replied,
+            // These servers know no links but plain AT lines.
+            Ok(Command::At(_) | Command::Link(_)) => false,
+            Err(invalid) => invalid.is_at && is_neighbour,
+        };
+        if !answered {
+            Reply::Refused(shown).write(out);
         }
+        Outcome::Replied
+    }
+
+    fn report(&self, report: &Report<'_>, out: &mut Vec<u8>, news: &mut News) -> bool {
+        let mut line = Vec::new();
+        let Ok((record, learned)) = self.node.report(report, now_ns(), &mut line) else { return false };
+        if learned == Learned::News {
+            news.add_report(&record);
+        }
+        Reply::At(record.line()).write(out);
+        true
+    }
+
+    fn find(&self, query: &Query<'_>) -> Option<Nearby> {
+        let found = self.node.find(query.client, now_ns())?;
+        let lookup = Lookup {
+            latitude_deg: found.latitude_deg,
+            longitude_deg: found.longitude_deg,
+            radius_m: query.radius_m,
+            bound: query.bound,
+        };
+        Some(Nearby { line: [&found.record[..], b"\n"].concat(), lookup })
     }
 
     /// The whole store as AT lines, for a neighbour that has just been connected.
     pub fn store(&self) -> Vec<u8> {
-        let mut lines = Vec::new();
-        (0..STORE_BUCKETS)
-            .for_each(|bucket| self.node.store.copy_bucket(bucket, &Wanted::After(0), &mut lines));
+        let (mut lines, mut walk) = (Vec::new(), Walk::all());
+        while walk.step(&self.node.store, &mut lines) {}
         lines
     }
 
