@@ -72,6 +72,8 @@ struct Pipe {
     /// In the receiver's kernel.
     arrived: VecDeque<u8>,
     is_finished: bool,
+    /// Nothing that is written from now on arrives.
+    is_broken: bool,
     fin_sent: bool,
     fin_arrived: bool,
     /// When the line is free again.
@@ -156,6 +158,9 @@ impl Net {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let count = room.min(bytes.len());
+        if pipe.is_broken {
+            return Ok(count);
+        }
         pipe.unsent.extend(&bytes[..count]);
         self.transmit(end);
         Ok(count)
@@ -195,7 +200,7 @@ impl Net {
             let mut left = self.below(most) as usize;
             let pipe = &mut self.conns[conn].pipes[side];
             pipe.unsent.clear();
-            pipe.fin_sent = true;
+            (pipe.is_broken, pipe.fin_sent) = (true, true);
             for (_, bytes) in &mut pipe.flight {
                 bytes.truncate(left);
                 left -= bytes.len();
