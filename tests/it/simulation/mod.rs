@@ -177,7 +177,13 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
     for (client, reports) in acknowledged.iter().filter(|_| !lost_memory) {
         let remembered =
             reports.iter().filter(|(_, heard_s)| world.oldest_s().is_none_or(|at| *heard_s >= at));
-        let Some(newest) = remembered.map(|(time, _)| *time).max() else { continue };
+        // A report that a later one hid counts for nothing, though that one is forgotten by now.
+        let counts = |(time, heard_s): &&(u64, i64)| {
+            let earlier = reports.iter().take_while(|report| **report != (*time, *heard_s));
+            settings.forget_after_s.is_none()
+                || earlier.map(|(time, _)| *time).max().is_none_or(|at| at <= *time)
+        };
+        let Some(newest) = remembered.filter(counts).map(|(time, _)| *time).max() else { continue };
         let node = world.servers[0].running.as_ref().expect("it agrees").node();
         let stored = node.store.read(client.as_bytes(), |record| {
             String::from_utf8_lossy(record.line()).rsplit(' ').next().and_then(|time| time.parse().ok())
