@@ -3,6 +3,7 @@
 //! A worker's room opens one for each connection and calls it; it names no poller, socket, thread or clock, and
 //! takes the time as a value. It may touch the turn, the neighbours, the status and `protocol`.
 
+mod conversation;
 mod line;
 mod neighbour;
 

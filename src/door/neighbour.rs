@@ -1,7 +1,8 @@
 //! What a dialler of the herd says beside AT lines, and how it is answered: the listening end of a link. The door
 //! for lines hands such a word over.
 
-use super::line::{Conversation, Line, LineDoor, Phase};
+use super::conversation::{Conversation, Line};
+use super::line::{LineDoor, Phase};
 use super::{Answer, Question, Visit};
 use crate::link::{ASKER, Denied, Listener, PeerKind, keys};
 use crate::logging::Escaped;

@@ -49,22 +49,16 @@ pub struct Bounds {
     pub small_bytes: usize,
 }
 
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { batches: FLOOD_BATCHES, small_bytes: FLOOD_SMALL_BYTES }
+    }
+}
+
 impl Flood {
     /// The two ends of a flood to these links. It stands still until the flooder's thread runs, or somebody else
     /// has it go on.
     pub fn new(
-        links: Vec<Arc<Outlet>>,
-        node: Arc<Node>,
-        wire: Wire,
-        timing: Timing,
-        now: Duration,
-    ) -> (Flood, Flooder) {
-        let bounds = Bounds { batches: FLOOD_BATCHES, small_bytes: FLOOD_SMALL_BYTES };
-        Flood::with_bounds(bounds, links, node, wire, timing, now)
-    }
-
-    /// The same with other bounds.
-    pub fn with_bounds(
         bounds: Bounds,
         links: Vec<Arc<Outlet>>,
         node: Arc<Node>,

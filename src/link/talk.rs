@@ -1,23 +1,21 @@
 //! The dialling end of one connection of a link, from the greeting to the end: bytes in, lines out, and when to
 //! look again. A dialler's thread moves it, and so does the simulation; it has no thread and no clock.
 
+mod hearing;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memchr::memchr;
-
 use super::keys;
 use super::reader::{Chunk, Reader};
-use super::{Denied, Dialer, Heard, Link, Meter, Progress, Session, Welcome};
+use super::{Dialer, Link, Meter, Progress, Session};
 use crate::clock::Moment;
-use crate::limits::{LINK_LINE_MAX, LINK_LOOK_MS, LINK_READ_BYTES, MAX_LINE_MIN};
+use crate::limits::LINK_LOOK_MS;
 use crate::logging::{Escaped, Wire};
 use crate::net::Stream;
 use crate::net::stream::is_retry;
-use crate::protocol::line::Fields;
-use crate::protocol::neighbour::{ClockReading, Word};
-use crate::store::digest::Digest;
+use crate::protocol::neighbour::Word;
 
 /// A connection to a neighbour. Times are since the start of the process's clock.
 pub struct Talk {
@@ -194,178 +192,6 @@ impl Talk {
         }
     }
 
-    // --- what it says
-
-    /// Reads what is there and acts on it.
-    fn read(&mut self, now: Moment) -> Result<(), Ended> {
-        let filled = self.fill(now);
-        while let Some(line) = self.take_line() {
-            self.take(&line, now)?;
-        }
-        match (&self.phase, filled) {
-            // It closed without a word of why.
-            (Phase::Refused { .. }, Err(_)) => Err(self.denied(b"")),
-            (_, filled) => filled,
-        }
-    }
-
-    fn fill(&mut self, now: Moment) -> Result<(), Ended> {
-        let mut said = [0; LINK_READ_BYTES];
-        match self.stream.read_now(&mut said) {
-            Ok(0) => Err(Ended::Closed("it closed the link".into())),
-            Ok(count) => {
-                self.session.alive(now.up);
-                self.input.extend_from_slice(&said[..count]);
-                if self.input.len() > LINK_LINE_MAX && !self.input.contains(&b'\n') {
-                    return Err(Ended::Refused("it says a line without end".into()));
-                }
-                Ok(())
-            }
-            Err(why) if is_retry(&why) => Ok(()),
-            Err(why) => Err(why.into()),
-        }
-    }
-
-    fn take_line(&mut self) -> Option<Vec<u8>> {
-        let end = memchr(b'\n', &self.input)?;
-        let rest = self.input.split_off(end + 1);
-        let mut line = std::mem::replace(&mut self.input, rest);
-        line.pop();
-        Some(line)
-    }
-
-    fn take(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
-        match &self.phase {
-            Phase::Greeting { .. } => self.welcomed(line, now),
-            Phase::Refused { .. } => Err(self.denied(match Word::parse(line) {
-                Some(Word::Denied(word)) => word,
-                _ => b"",
-            })),
-            Phase::Narrowing { .. } => {
-                if let Some(theirs) = self.hear(line, now)? {
-                    self.link.outlet.narrow(self.link.node.digest(now.posix_ns).differing(&theirs));
-                    self.open(now);
-                }
-                Ok(())
-            }
-            Phase::Open => {
-                if let Some(theirs) = self.hear(line, now)? {
-                    self.mend(&theirs, now);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes its answer to our greeting.
-    fn welcomed(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
-        let Phase::Greeting { dialer, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open)
-        else {
-            return Ok(());
-        };
-        let link = self.link.clone();
-        let (neighbours, outlet) = (&link.neighbours, &link.outlet);
-        let keys = neighbours.keys(Some(outlet.id()));
-        let welcome = match dialer.answer(line, &neighbours.own, outlet.name(), &keys, &mut self.output) {
-            Ok(welcome) => welcome,
-            Err(Denied::Refused) => {
-                self.phase = Phase::Refused { until };
-                return Ok(());
-            }
-            Err(why) => return Err(Ended::Refused(why.reason().into())),
-        };
-        self.take_up(&welcome, sent_ns, now);
-        self.incarnation = welcome.incarnation;
-        outlet.open(Some(self.stream.clone()), welcome.incarnation, welcome.seen);
-        if welcome.seen == 0 && welcome.count > 0 && self.link.node.store.count() > 0 {
-            Word::Ask.write(&mut self.output);
-            self.phase = Phase::Narrowing { until: now.up + self.link.timing.digest_wait };
-        } else {
-            self.open(now);
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, now: Moment) {
-        self.phase = Phase::Open;
-        self.session.alive(now.up);
-    }
-
-    /// Notes what the neighbour says of its clock and its herd.conf, if it does, and says what our clock
-    /// reads.
-    fn take_up(&mut self, welcome: &Welcome, sent_ns: u64, now: Moment) {
-        let Some(conf) = welcome.conf else { return };
-        let (neighbours, id) = (&self.link.neighbours, self.link.outlet.id());
-        neighbours.oddities.conf(id, conf);
-        let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns: sent_ns, ..ClockReading::default() };
-        let ours = neighbours.hear_time(&mut self.meter, Some(id), &theirs, &self.link.node, now);
-        Word::Time(ours).write(&mut self.output);
-        self.ask_time_at = Some(now.up + self.link.timing.heartbeat);
-    }
-
-    fn denied(&self, word: &[u8]) -> Ended {
-        Ended::Refused(Denied::told(word, &self.link.neighbours.own.name, self.link.outlet.name()))
-    }
-
-    /// Takes note of a line; returns the digest, if it is one.
-    fn hear(&mut self, line: &[u8], now: Moment) -> Result<Option<Digest>, Ended> {
-        let (outlet, neighbours) = (&self.link.outlet, &self.link.neighbours);
-        let name = outlet.name();
-        self.last_refused =
-            line.strip_prefix(b"? ").filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
-        match self.session.hear(line, now.up) {
-            Heard::Nothing => {}
-            Heard::Seen(epoch) => {
-                outlet.seen(epoch);
-                self.live(now.up);
-            }
-            Heard::Digest(theirs) => return Ok(Some(theirs)),
-            Heard::Time(reading) => {
-                // What there is to be said of ours is said with the next question.
-                let node = &self.link.node;
-                neighbours.hear_time(&mut self.meter, Some(outlet.id()), &reading, node, now);
-            }
-            Heard::Twin(address) => neighbours.oddities.is_twin(name, &neighbours.own.name, &address, now.up),
-            Heard::Denied(why) => return Err(self.denied(&why)),
-            Heard::Refusal => log::warn!(
-                "{name} refuses what we send; is it the same herd.conf on both sides? It said: {}",
-                Escaped(line)
-            ),
-        }
-        Ok(None)
-    }
-
-    /// The neighbour's start at the other end of this link lives.
-    fn live(&self, now: Duration) {
-        if let Some(address) = self.peer {
-            let oddities = &self.link.neighbours.oddities;
-            let _ = oddities.lives(self.link.outlet.id(), self.incarnation, address, now);
-        }
-    }
-
-    /// Has what differs sent; the neighbour does the same on its own link.
-    fn mend(&mut self, theirs: &Digest, now: Moment) {
-        let (node, outlet) = (&self.link.node, &self.link.outlet);
-        let own = node.digest(now.posix_ns);
-        let name = outlet.name();
-        if let Some(parts) = self.session.compare(&own, theirs, node.store.news(), now.up) {
-            log::info!(
-                "{name} knows {} clients and we {}, or others: sending what differs",
-                theirs.count,
-                own.count
-            );
-            outlet.repair(parts);
-        }
-        if self.session.takes_note_of_difference(now.up) {
-            let seconds = self.link.timing.differ.as_secs_f64();
-            log::warn!(
-                "{name} and we have known different clients for over {seconds} s, whatever is sent; see what \
-                 both logs say of records that were dropped, and compare the herd.confs and the clocks"
-            );
-        }
-        outlet.set_differs(self.session.differs_for_long());
-    }
-
     // --- what is due at a time
 
     fn look(&mut self, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
@@ -493,11 +319,4 @@ impl Talk {
         });
         true
     }
-}
-
-/// Whether what a neighbour refused can only be one record, and not every one: its client's ID is whole, or it was
-/// cut off where no sane ID ends.
-fn is_of_one_record(refused: &[u8]) -> bool {
-    let mut fields = Fields::of(refused);
-    fields.next() == Some(b"AT") && (fields.count() > 3 || refused.len() >= MAX_LINE_MIN)
 }

@@ -187,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_is_written_is_read_again() {
+        for line in ["IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997", "IAMAT a +1-1 5"] {
+            let Ok(Command::Iamat(report)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+            let mut written = Vec::new();
+            report.write(&mut written);
+            assert_eq!(written, format!("{line}\n").as_bytes());
+        }
+    }
+
+    #[test]
     fn no_bytes_make_the_parser_panic() {
         let words: [&[u8]; 12] = [
             b"IAMAT",

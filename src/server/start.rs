@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config, Settings};
 use crate::dialler::{Dialler, DiallerSettings};
 use crate::door::Manners;
-use crate::flood::{Flood, Flooder};
+use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
@@ -107,7 +107,14 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
     };
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
     let outlets = diallers.iter().map(Dialler::outlet).collect();
-    let (flood, flooder) = Flood::new(outlets, node.clone(), Wire::new(sink), settings.timing, clock.up());
+    let (flood, flooder) = Flood::new(
+        flood::Bounds::default(),
+        outlets,
+        node.clone(),
+        Wire::new(sink),
+        settings.timing,
+        clock.up(),
+    );
     let core = Core { node, journal, flood, neighbours, tallies: Tallies::default() };
     Ok(Parts { core: Arc::new(core), flooder, diallers })
 }

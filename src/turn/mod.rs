@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::flood::{Flood, TurnCount};
+use crate::flood::{self, Flood, TurnCount};
 use crate::journal::Journal;
 use crate::limits::{TURN_KEPT_BYTES, Timing};
 use crate::link::Neighbours;
@@ -92,7 +92,14 @@ impl Core {
     /// A core that keeps nothing on disk and floods to nobody.
     pub fn alone(node: Node, neighbours: Neighbours) -> Core {
         let (node, timing) = (Arc::new(node), Timing::default());
-        let (flood, _) = Flood::new(Vec::new(), node.clone(), Wire::mute(), timing, Duration::ZERO);
+        let (flood, _) = Flood::new(
+            flood::Bounds::default(),
+            Vec::new(),
+            node.clone(),
+            Wire::mute(),
+            timing,
+            Duration::ZERO,
+        );
         let (journal, tallies) = (None, Tallies::default());
         Core { node, journal, flood, neighbours: Arc::new(neighbours), tallies }
     }

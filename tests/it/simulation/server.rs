@@ -114,7 +114,7 @@ impl Running {
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
         let outlets = links.iter().map(|it| it.link.outlet.clone()).collect();
         let (flood, flooder) =
-            Flood::with_bounds(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
+            Flood::new(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
         let core = Arc::new(Core { node, journal, flood, neighbours, tallies: Tallies::default() });
         let manners = Manners {

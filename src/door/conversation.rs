@@ -1,0 +1,324 @@
+//! One call of the door for lines: whole lines are cut, done and answered in order, for as long as replies may be made.
+
+use std::time::Duration;
+
+use memchr::memchr;
+
+use super::line::{LineDoor, Phase};
+use super::{Question, Visit};
+use crate::clock::Moment;
+use crate::limits;
+use crate::link::PeerKind;
+use crate::logging::{Escaped, count};
+use crate::node::{Heard, Source};
+use crate::places::Lookup;
+use crate::protocol::record::AtFields;
+use crate::protocol::{Command, Invalid, Query, Reply, Report, Rule, line};
+use crate::turn::Core;
+
+/// A line as it came.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a> {
+    /// Without its newline.
+    pub text: &'a [u8],
+    /// False for what the peer left unterminated before its half-close.
+    pub terminated: bool,
+    /// None came before it on its connection.
+    pub alone: bool,
+}
+
+impl<'a> Line<'a> {
+    /// As it came, without the `\r` of a `\r\n`.
+    pub(super) fn shown(&self) -> &'a [u8] {
+        if self.terminated { line::without_cr(self.text) } else { self.text }
+    }
+}
+
+/// One call of `converse`.
+pub(super) struct Conversation<'a, 'v> {
+    pub door: &'a mut LineDoor,
+    pub visit: &'a mut Visit<'v>,
+    /// Where this connection's replies begin in the turn's output.
+    pub(super) begin: usize,
+    pub question: Option<Question>,
+}
+
+impl Conversation<'_, '_> {
+    /// Answers whole lines from the front of `bytes` for as long as replies may be made, and at the
+    /// peer's half-close what it left unterminated. Returns how many bytes are done with.
+    pub(super) fn answer(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while self.may_reply() {
+            if self.door.is_skipping {
+                done += self.skip(&bytes[done..]);
+                if self.door.is_skipping {
+                    break;
+                }
+            }
+            let rest = &bytes[done..];
+            let (text, terminated) = match memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], true),
+                None => (rest, false),
+            };
+            // The CR of a CRLF is no part of the line, nor is one whose LF may be still to come.
+            let is_last = !terminated && self.door.has_ended;
+            let length = if is_last { text.len() } else { line::without_cr(text).len() };
+            if length > self.line_max(text) {
+                if self.is_record(text) {
+                    self.drop_long();
+                    continue;
+                }
+                self.refuse_long(text);
+                return bytes.len();
+            }
+            if !terminated && !is_last {
+                break;
+            }
+            if (terminated || !text.is_empty()) && !self.take(text, terminated) {
+                // It is asked again once that is kept, with its place in the order.
+                self.door.is_stalled = true;
+                return done;
+            }
+            done += text.len() + usize::from(terminated);
+            if is_last {
+                if matches!(self.door.phase, Phase::Open) {
+                    self.door.close("the peer closed it");
+                }
+                break;
+            }
+        }
+        self.door.is_stalled = matches!(self.door.phase, Phase::Open) && !self.may_reply();
+        done
+    }
+
+    fn may_reply(&self) -> bool {
+        let unsent = self.visit.unsent + self.visit.turn.out.len() - self.begin;
+        matches!(self.door.phase, Phase::Open) && unsent < self.visit.manners.max_unsent
+    }
+
+    // --- lines that are too long
+
+    /// `max_line` bounds what clients say; what one server took, every server takes.
+    fn line_max(&self, text: &[u8]) -> usize {
+        let max_line = self.visit.manners.max_line;
+        if text.len() <= max_line {
+            return max_line;
+        }
+        if self.is_record(text) {
+            return limits::AT_LINE_MAX;
+        }
+        let greets = text.starts_with(b"HERD ") || text.starts_with(b"PROOF ");
+        if greets { max_line.max(limits::GREETING_LINE_MAX) } else { max_line }
+    }
+
+    /// Whether a line is a neighbour's and about a record, by its beginning.
+    fn is_record(&self, text: &[u8]) -> bool {
+        let head = &text[..text.len().min(self.visit.manners.max_line)];
+        line::is_at(head) && self.peer_kind() != PeerKind::Stranger
+    }
+
+    /// A neighbour's AT line that is longer than any server's is dropped, and hides none behind it.
+    fn drop_long(&mut self) {
+        self.door.is_skipping = true;
+        let (address, max) = (self.door.address, limits::AT_LINE_MAX);
+        self.visit.core.tallies.dropped.count(self.visit.now.up, |total| {
+            log::warn!("dropped an AT line of {address}: it is longer than {max} bytes; {total} so far");
+        });
+    }
+
+    /// Drops what is left of a line that is too long; returns its length here.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        match memchr(b'\n', bytes) {
+            Some(end) => {
+                self.door.is_skipping = false;
+                end + 1
+            }
+            None => {
+                if self.door.has_ended {
+                    self.door.is_skipping = false;
+                }
+                bytes.len()
+            }
+        }
+    }
+
+    fn refuse_long(&mut self, text: &[u8]) {
+        let head = &text[..self.visit.manners.max_line];
+        self.visit.turn.wire.received(head);
+        self.refuse(Rule::TooLong, head, head);
+        self.door.close("its line is longer than max_line");
+    }
+
+    // --- lines
+
+    /// Asked anew of a stranger: a name may have been resolved since it connected.
+    fn peer_kind(&self) -> PeerKind {
+        match self.door.peer.kind {
+            PeerKind::Stranger => self.visit.core.neighbours.peer(self.door.peer.address).kind,
+            known @ PeerKind::Neighbour { .. } => known,
+        }
+    }
+
+    /// Takes up a line; false if it has to wait for the next turn.
+    fn take(&mut self, text: &[u8], terminated: bool) -> bool {
+        let command = Command::parse(text);
+        if let Ok(Command::Whatsat(query)) = &command
+            && self.visit.turn.is_early(self.visit.core, query.client)
+        {
+            return false;
+        }
+        let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));
+        let alone = !std::mem::replace(&mut self.door.has_spoken, true);
+        let line = Line { text, terminated, alone };
+        // Of what neighbours say, the log has what is news of clients.
+        if self.door.neighbour.is_none() || is_at {
+            self.visit.turn.wire.received(line.shown());
+        }
+        if is_at && self.door.peer.kind == PeerKind::Stranger {
+            self.door.peer.kind = self.peer_kind();
+        }
+        if line::is_http(text) || line::is_tls(text) {
+            // A web page can have a browser send a request anywhere, with lines of its own making in it.
+            self.refuse(Rule::Http, line.shown(), text);
+            self.door.close("it speaks HTTP");
+            return true;
+        }
+        match command {
+            Ok(Command::Blank) => {}
+            Ok(Command::Iamat(report)) => self.report(&report, line),
+            Ok(Command::Whatsat(query)) => self.find(&query, line),
+            Ok(Command::At(fields)) => self.hear(&fields, line),
+            // A prefix of it may be as good a line, so only the newline makes it one.
+            Ok(Command::Link(word)) if terminated => self.link(&word, line),
+            Ok(Command::Link(_)) => self.refused(Rule::Unterminated, line),
+            Err(invalid) => self.invalid(invalid, line),
+        }
+        true
+    }
+
+    fn report(&mut self, report: &Report<'_>, line: Line<'_>) {
+        let Moment { up, posix_ns } = self.visit.now;
+        let (core, turn) = (self.visit.core, &mut *self.visit.turn);
+        if let Err(rule) = turn.report(core, report, posix_ns) {
+            return self.refused(rule, line);
+        }
+        if report.time.is_ahead(posix_ns, limits::FAR_AHEAD_NS) {
+            warn_far_ahead(core, report, posix_ns, up);
+        }
+        let begin = turn.out.len();
+        Reply::At(&turn.record).write(&mut turn.out);
+        turn.promise(core, begin, || {
+            let mut refusal = Vec::new();
+            Reply::Refused(line.shown()).write(&mut refusal);
+            refusal
+        });
+        turn.wire.sent(&turn.record);
+        self.close_if_one_shot();
+    }
+
+    fn find(&mut self, query: &Query<'_>, line: Line<'_>) {
+        let Some(found) = self.visit.core.node.find(query.client, self.visit.now.posix_ns) else {
+            return self.refused(Rule::UnknownClient, line);
+        };
+        self.question = Some(Question::Places(Lookup {
+            latitude_deg: found.latitude_deg,
+            longitude_deg: found.longitude_deg,
+            radius_m: query.radius_m,
+            bound: query.bound,
+        }));
+        self.door.phase = Phase::Places { record: found.record };
+    }
+
+    /// A record that a neighbour passes on.
+    fn hear(&mut self, fields: &AtFields<'_>, line: Line<'_>) {
+        let PeerKind::Neighbour { id, may_be_plain } = self.door.peer.kind else {
+            return self.refused(Rule::NotANeighbour, line);
+        };
+        // A plain one sends one line a connection; a link that is cut in a later one has another neighbour at its
+        // end, with whom it shares an address.
+        let is_whole = line.terminated || (may_be_plain && line.alone);
+        if !is_whole {
+            return self.cut_off();
+        }
+        let from = id.map(|neighbour| Source { neighbour, incarnation: self.door.peer.incarnation });
+        let now = self.visit.now;
+        if self.visit.turn.hear(self.visit.core, fields, from, now.posix_ns) == Heard::Past {
+            let address = self.door.address;
+            self.visit.core.tallies.past.count(now.up, |total| {
+                log::info!(
+                    "dropped a record from {address}: it was last heard longer than forget_after ago; \
+                     {total} so far"
+                );
+            });
+        }
+        self.door.learned();
+    }
+
+    fn cut_off(&self) {
+        let address = self.door.address;
+        self.visit.core.tallies.cut.count(self.visit.now.up, |total| {
+            log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
+        });
+    }
+
+    fn invalid(&mut self, invalid: Invalid, line: Line<'_>) {
+        if !invalid.is_at || self.door.peer.kind == PeerKind::Stranger {
+            return self.refused(invalid.rule, line);
+        }
+        // The stump of a line that was cut off says nothing of the line.
+        if !line.terminated {
+            return self.cut_off();
+        }
+        let address = self.door.address;
+        self.visit.core.tallies.dropped.count(self.visit.now.up, |total| {
+            log::warn!("dropped an AT line of {address}: {}; {total} so far", invalid.rule.words());
+        });
+    }
+
+    // --- refusals
+
+    pub(super) fn refused(&mut self, rule: Rule, line: Line<'_>) {
+        self.refuse(rule, line.shown(), line.text);
+        if rule == Rule::Full {
+            let known = count(self.visit.manners.max_clients as u64, "client");
+            self.visit.core.tallies.full.count(self.visit.now.up, |total| {
+                log::warn!(
+                    "reports of further clients are refused, as {known} may be known: max_clients in herd.conf; \
+                     {total} so far"
+                );
+            });
+        }
+        self.close_if_one_shot();
+    }
+
+    /// Says, logs and counts a refusal. The log has by what rule, and how the line begins, which stands there
+    /// already.
+    fn refuse(&mut self, rule: Rule, shown: &[u8], text: &[u8]) {
+        Reply::Refused(shown).write(&mut self.visit.turn.out);
+        self.visit.turn.wire.refused(rule.words(), text);
+        self.visit.core.tallies.refusals.count(rule);
+    }
+
+    fn close_if_one_shot(&mut self) {
+        if self.visit.manners.one_shot {
+            self.door.close("one-shot");
+        }
+    }
+}
+
+/// A report so far ahead that no later one counts, or so it seems to a clock that is itself far behind.
+fn warn_far_ahead(core: &Core, report: &Report<'_>, now_ns: u64, now: Duration) {
+    if core.neighbours.oddities.is_clock_suspect(now_ns) {
+        return core.tallies.suspect.count(now, |_| {
+            log::warn!("reports are far ahead of this machine's clock, which seems to be wrong: set it by the network");
+        });
+    }
+    core.tallies.far_ahead.count(now, |total| {
+        let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
+        let cause = report.time.likely_cause(now_ns);
+        log::warn!(
+            "{client} reports a time far ahead, {time}: {cause}; until then no later report of it counts; \
+             max_ahead in herd.conf refuses such times; {total} so far"
+        );
+    });
+}

@@ -1,0 +1,88 @@
+//! How a room's connections end: broken, finished, out of time, or with the server.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Outside, Room, SWEEP_REST};
+use crate::net::Stream;
+
+impl<S: Stream, O: Outside<S>> Room<S, O> {
+    /// Waits a while for the peer to close, too.
+    pub(super) fn linger(&mut self, key: u64, why: &'static str) {
+        if let Some(guest) = self.guests.get(key) {
+            guest.connection.linger(why, self.now.up);
+            self.watch(key);
+        }
+    }
+
+    pub(super) fn close_lingering(&mut self, key: u64) {
+        let lingers = self.guests.get(key).and_then(|guest| guest.connection.lingers());
+        self.close(key, lingers.map_or("the peer closed it", |(_, why)| why));
+    }
+
+    pub(super) fn broken(&mut self, key: u64, why: &io::Error) {
+        self.close(key, &why.to_string());
+    }
+
+    pub(super) fn close(&mut self, key: u64, why: &str) {
+        if let Some(guest) = self.guests.remove(key) {
+            self.turn.wire.at(self.outside.posix_ns());
+            guest.door.show(self.outside.core(), &mut self.turn.wire);
+            self.turn.wire.closed(why);
+            self.outside.left();
+        }
+    }
+
+    pub(super) fn deadline_of(&mut self, key: u64) -> Option<(Duration, &'static str)> {
+        let guest = self.guests.get(key)?;
+        guest.deadline(self.outside.manners(), self.outside.write_timeout())
+    }
+
+    pub(super) fn note_deadline(&mut self, key: u64) {
+        if let Some((at, _)) = self.deadline_of(key) {
+            let at = at.max(self.swept_at + SWEEP_REST);
+            self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
+        }
+    }
+
+    /// Closes connections whose time is up, and finds out when the next one's may be.
+    pub(super) fn sweep(&mut self) {
+        if self.sweep_at.is_none_or(|at| at > self.now.up) {
+            return;
+        }
+        (self.sweep_at, self.swept_at) = (None, self.now.up);
+        for key in self.guests.keys() {
+            match self.deadline_of(key) {
+                Some((at, why)) if at <= self.now.up => {
+                    if let Some(guest) = self.guests.get(key) {
+                        guest.door.note_timeout(self.outside.core(), why, self.now.up);
+                    }
+                    self.close(key, why);
+                }
+                Some(_) => self.note_deadline(key),
+                None => {}
+            }
+        }
+        self.turn.wire.commit();
+    }
+
+    /// While the server stops: closes what has nothing left to be sent; true once nobody is left.
+    pub fn close_idle(&mut self) -> bool {
+        for key in self.guests.keys() {
+            let Some(guest) = self.guests.get(key) else { continue };
+            if guest.connection.unsent() > 0 || guest.door.is_owed() || guest.connection.lingers().is_some() {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake
+            // replies; so it is read and dropped for a while.
+            let sends = guest.connection.stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
+            if sends {
+                self.linger(key, "the server stops");
+            } else {
+                self.close(key, "the server stops");
+            }
+        }
+        self.turn.wire.commit();
+        self.guests.is_empty()
+    }
+}
