@@ -258,7 +258,7 @@ pub const CLOCK_SETTLE_S: u64 = 60;
 pub const REFUSED_MAX: usize = 4_096;
 pub const REFUSED_BYTES_MAX: usize = 512;
 
-/// Bytes of the line in which a dialer greets or proves itself, at least, whatever `max_line` is here: a keyword, a
+/// Bytes of the line in which a dialler greets or proves itself, at least, whatever `max_line` is here: a keyword, a
 /// name, and hexadecimal digits.
 pub const GREETING_LINE_MAX: usize = 256;
 const _: () =

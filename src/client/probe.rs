@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Patient;
 use crate::limits::{LINK_LINE_MAX, PROBE_PATIENCE};
-use crate::link::{ASKER, Dialer, Identity, keys};
+use crate::link::{ASKER, Identity, Opening, keys};
 use crate::net::{HostPort, socket};
 use crate::protocol::neighbour::Word;
 
@@ -46,7 +46,7 @@ fn answers_as(address: SocketAddr, name: &str) -> io::Result<bool> {
     // It goes no further than a greeting, so what herd.conf says does not matter.
     let own = Identity { name: ASKER.into(), incarnation, conf: 0 };
     let mut said = Vec::new();
-    Dialer::greet(&own, keys::random()?, &mut said);
+    Opening::greet(&own, keys::random()?, &mut said);
     stream.write_all(&said)?;
     let mut line = Vec::new();
     BufReader::new(Patient { stream, until }).take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;

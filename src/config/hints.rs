@@ -22,7 +22,9 @@ pub fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
         return format!("{key} is here a second time; take one of the two out");
     }
     if said.contains("as i128") {
-        return format!("{key}: a whole number this large is beyond every limit; see README for the range");
+        return format!(
+            "{key}: a whole number this large is beyond every limit; docs/configuration.md has the range"
+        );
     }
     if said.starts_with("invalid type") {
         return at.list_as_table().unwrap_or_else(|| invalid_type(said, &at));

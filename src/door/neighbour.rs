@@ -62,7 +62,7 @@ impl Conversation<'_, '_> {
     pub(super) fn link(&mut self, word: &Word<'_>, line: Line<'_>) {
         let is_open = self.door.neighbour.as_deref().map(Neighbour::is_open);
         let done = match (word, is_open) {
-            (Word::Hello(dialer), None) => self.greet(dialer),
+            (Word::Hello(dialler), None) => self.greet(dialler),
             (Word::Proof(proof), Some(_)) => self.prove(proof),
             (Word::Mark(epoch), Some(true)) => self.mark(*epoch),
             (Word::Time(reading), Some(true)) => self.tell_time(reading),
@@ -84,12 +84,12 @@ impl Conversation<'_, '_> {
         neighbour.map(|neighbour| &mut neighbour.listener).ok_or(Denied::OutOfTurn)
     }
 
-    fn greet(&mut self, dialer: &End<'_>) -> Result<(), Denied> {
+    fn greet(&mut self, dialler: &End<'_>) -> Result<(), Denied> {
         let (core, address) = (self.visit.core, self.door.peer.address);
         let (count, now_ns) = (core.node.store.count() as u64, self.visit.now.posix_ns);
         let nonce = keys::random().map_err(|_| Denied::NoRandomness)?;
         let out = &mut self.visit.turn.out;
-        let listener = core.neighbours.welcome(dialer, address, nonce, count, now_ns, out)?;
+        let listener = core.neighbours.welcome(dialler, address, nonce, count, now_ns, out)?;
         self.door.neighbour = Some(Box::new(Neighbour { listener }));
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Conversation<'_, '_> {
             (_, Some(Neighbour { listener })) => {
                 (core.neighbours.name_of(listener).as_bytes().to_vec(), listener.conf().is_some())
             }
-            (Word::Hello(dialer), None) => (dialer.name.to_vec(), dialer.conf.is_some()),
+            (Word::Hello(dialler), None) => (dialler.name.to_vec(), dialler.conf.is_some()),
             (_, None) => (ASKER.as_bytes().to_vec(), false),
         };
         let out = &mut self.visit.turn.out;

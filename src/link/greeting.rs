@@ -1,5 +1,5 @@
-//! The exchange that opens a link: the dialer says who it is, the listener answers with its proof
-//! and what it has, the dialer proves itself. Nothing of it is trusted before.
+//! The exchange that opens a link: the dialler says who it is, the listener answers with its proof
+//! and what it has, the dialler proves itself. Nothing of it is trusted before.
 
 use super::clock::Meter;
 use super::keys::{self, Key, Role};
@@ -15,8 +15,8 @@ pub struct Identity {
     pub conf: u64,
 }
 
-/// The dialing end of a connection, until the link is open.
-pub struct Dialer {
+/// What the end that dials holds of a greeting, until the link is open.
+pub struct Opening {
     nonce: Nonce,
 }
 
@@ -34,7 +34,7 @@ pub struct Welcome {
     pub now_ns: u64,
 }
 
-/// The listening end of a connection, once a dialer has said who it is.
+/// The listening end of a connection, once a dialler has said who it is.
 #[derive(Debug)]
 pub struct Listener {
     /// None for one who is no server and only asks how far this one is.
@@ -49,7 +49,7 @@ pub struct Listener {
     unproven: Option<Unproven>,
 }
 
-/// What the dialer's proof has to be about.
+/// What the dialler's proof has to be about.
 #[derive(Debug)]
 struct Unproven {
     nonce: Nonce,
@@ -57,10 +57,10 @@ struct Unproven {
     seen: u32,
 }
 
-/// What a listener tells a dialer of itself.
+/// What a listener tells a dialler of itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Standing {
-    /// What we have of the dialer's incarnation: all up to this epoch.
+    /// What we have of the dialler's incarnation: all up to this epoch.
     pub seen: u32,
     /// How many clients we know.
     pub count: u64,
@@ -71,9 +71,9 @@ pub struct Standing {
 /// Why an end is not who it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// The dialer's name is no neighbour's.
+    /// The dialler's name is no neighbour's.
     Unknown,
-    /// The dialer's name is a neighbour's, its address is not.
+    /// The dialler's name is a neighbour's, its address is not.
     Elsewhere,
     /// The listener is another server than was dialled.
     Other,
@@ -111,7 +111,7 @@ impl Denied {
         }
     }
 
-    /// What a listener that refuses a dialer says of the reason: the word of a DENIED line.
+    /// What a listener that refuses a dialler says of the reason: the word of a DENIED line.
     pub fn word(self) -> &'static str {
         match self {
             Denied::Unknown => "unknown",
@@ -124,7 +124,7 @@ impl Denied {
         }
     }
 
-    /// What the word of a DENIED line means to the dialer `own` of `listener`, and what to do there.
+    /// What the word of a DENIED line means to the dialler `own` of `listener`, and what to do there.
     pub fn told(word: &[u8], own: &str, listener: &str) -> String {
         match word {
             b"unknown" => format!(
@@ -151,11 +151,11 @@ impl Identity {
     }
 }
 
-impl Dialer {
+impl Opening {
     /// Says who we are; `nonce` is fresh.
-    pub fn greet(own: &Identity, nonce: Nonce, out: &mut Vec<u8>) -> Dialer {
+    pub fn greet(own: &Identity, nonce: Nonce, out: &mut Vec<u8>) -> Opening {
         Word::Hello(own.end(nonce)).write(out);
-        Dialer { nonce }
+        Opening { nonce }
     }
 
     /// Takes the listener's answer and proves us in turn; the link is open then.
@@ -181,31 +181,31 @@ impl Dialer {
         if !keys::holds(&proof, keys, Role::Listener, &us, &end, seen) {
             return Err(Denied::Unproven);
         }
-        Word::Proof(keys::prove(keys, Role::Dialer, &us, &end, seen)).write(out);
+        Word::Proof(keys::prove(keys, Role::Dialler, &us, &end, seen)).write(out);
         Ok(Welcome { seen, count, incarnation: end.incarnation, conf: end.conf, now_ns })
     }
 }
 
 impl Listener {
-    /// Answers a dialer that says it is this neighbour; `nonce` is fresh.
+    /// Answers a dialler that says it is this neighbour; `nonce` is fresh.
     pub fn welcome(
         own: &Identity,
         nonce: Nonce,
         neighbour: Option<NeighbourId>,
-        dialer: &End<'_>,
+        dialler: &End<'_>,
         keys: &[Key],
         standing: Standing,
         out: &mut Vec<u8>,
     ) -> Listener {
         let Standing { seen, count, now_ns } = standing;
-        let end = End { conf: dialer.conf.and(Some(own.conf)), ..own.end(nonce) };
-        let proof = keys::prove(keys, Role::Listener, dialer, &end, seen);
+        let end = End { conf: dialler.conf.and(Some(own.conf)), ..own.end(nonce) };
+        let proof = keys::prove(keys, Role::Listener, dialler, &end, seen);
         Word::Welcome { end, seen, count, proof, now_ns }.write(out);
-        let unproven = Unproven { nonce: dialer.nonce, own: nonce, seen };
+        let unproven = Unproven { nonce: dialler.nonce, own: nonce, seen };
         Listener {
             neighbour,
-            incarnation: dialer.incarnation,
-            conf: dialer.conf,
+            incarnation: dialler.incarnation,
+            conf: dialler.conf,
             meter: Meter::default(),
             unproven: Some(unproven),
         }
@@ -231,7 +231,7 @@ impl Listener {
         self.unproven.is_none()
     }
 
-    /// Takes the dialer's proof: the link is open then.
+    /// Takes the dialler's proof: the link is open then.
     ///
     /// # Errors
     /// The proof does not hold, or was given before.
@@ -239,8 +239,8 @@ impl Listener {
         let Some(Unproven { nonce, own: ours, seen }) = self.unproven else {
             return Err(Denied::OutOfTurn);
         };
-        let dialer = End { name: name.as_bytes(), incarnation: self.incarnation, nonce, conf: self.conf };
-        if !keys::holds(proof, keys, Role::Dialer, &dialer, &own.end(ours), seen) {
+        let dialler = End { name: name.as_bytes(), incarnation: self.incarnation, nonce, conf: self.conf };
+        if !keys::holds(proof, keys, Role::Dialler, &dialler, &own.end(ours), seen) {
             return Err(Denied::Unproven);
         }
         self.unproven = None;
@@ -261,7 +261,7 @@ mod tests {
     fn open(dials: &[Key], listens: &[Key], change: impl Fn(Vec<u8>) -> Vec<u8>) -> Result<Welcome, Denied> {
         let (goloman, hands) = (identity("Goloman"), identity("Hands"));
         let (mut hello, mut welcome, mut proof) = (Vec::new(), Vec::new(), Vec::new());
-        let dialer = Dialer::greet(&goloman, [1; NONCE_BYTES], &mut hello);
+        let dialler = Opening::greet(&goloman, [1; NONCE_BYTES], &mut hello);
         let Some(Word::Hello(end)) = Word::parse(hello.trim_ascii_end()) else { panic!("a greeting") };
         let standing = Standing { seen: 5, count: 9, now_ns: 11 };
         let mut listener = Listener::welcome(
@@ -274,7 +274,7 @@ mod tests {
             &mut welcome,
         );
         let answer = change(welcome);
-        let opened = dialer.answer(answer.trim_ascii_end(), &goloman, "Hands", dials, &mut proof)?;
+        let opened = dialler.answer(answer.trim_ascii_end(), &goloman, "Hands", dials, &mut proof)?;
         let Some(Word::Proof(proof)) = Word::parse(proof.trim_ascii_end()) else { panic!("a proof") };
         listener.prove(&proof, &hands, "Goloman", listens)?;
         assert_eq!(

@@ -29,7 +29,7 @@ pub struct KeyRing {
 /// Who proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    Dialer,
+    Dialler,
     Listener,
 }
 
@@ -57,12 +57,12 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
 }
 
 /// What a proof is the HMAC-SHA256 of (RFC 2104). Names hold no white space, so it can be read in one way only.
-fn statement(role: Role, dialer: &End<'_>, listener: &End<'_>, seen: u32) -> Vec<u8> {
+fn statement(role: Role, dialler: &End<'_>, listener: &End<'_>, seen: u32) -> Vec<u8> {
     let mut text = match role {
-        Role::Dialer => b"herd 1 dialer".to_vec(),
+        Role::Dialler => b"herd 1 dialer".to_vec(),
         Role::Listener => b"herd 1 listener".to_vec(),
     };
-    for end in [dialer, listener] {
+    for end in [dialler, listener] {
         text.push(b'\n');
         text.extend_from_slice(end.name);
         text.push(b' ');
@@ -73,9 +73,9 @@ fn statement(role: Role, dialer: &End<'_>, listener: &End<'_>, seen: u32) -> Vec
     text
 }
 
-pub fn prove(keys: &[Key], role: Role, dialer: &End<'_>, listener: &End<'_>, seen: u32) -> Proof {
+pub fn prove(keys: &[Key], role: Role, dialler: &End<'_>, listener: &End<'_>, seen: u32) -> Proof {
     let Key(key) = keys.first()?;
-    let tag = hmac::sign(key, &statement(role, dialer, listener, seen));
+    let tag = hmac::sign(key, &statement(role, dialler, listener, seen));
     let mut proof = [0; PROOF_BYTES];
     proof.copy_from_slice(tag.as_ref());
     Some(proof)
@@ -87,11 +87,11 @@ pub fn holds(
     proof: &Proof,
     keys: &[Key],
     role: Role,
-    dialer: &End<'_>,
+    dialler: &End<'_>,
     listener: &End<'_>,
     seen: u32,
 ) -> bool {
-    let statement = statement(role, dialer, listener, seen);
+    let statement = statement(role, dialler, listener, seen);
     let holds = |proof: &[u8]| keys.iter().any(|Key(key)| hmac::verify(key, &statement, proof).is_ok());
     keys.is_empty() || proof.is_some_and(|proof| holds(&proof))
 }
@@ -110,20 +110,20 @@ mod tests {
         let (old, new) = (Key::new(b"old"), Key::new(b"new"));
         let keys = [new.clone(), old.clone()];
         let (g, h) = (end(b"Goloman", 1, 2), end(b"Hands", 3, 4));
-        let proof = prove(&keys, Role::Dialer, &g, &h, 5);
-        assert!(holds(&proof, &keys, Role::Dialer, &g, &h, 5));
-        assert!(holds(&proof, std::slice::from_ref(&new), Role::Dialer, &g, &h, 5), "the first proves");
-        assert!(!holds(&proof, &[old], Role::Dialer, &g, &h, 5), "another key");
+        let proof = prove(&keys, Role::Dialler, &g, &h, 5);
+        assert!(holds(&proof, &keys, Role::Dialler, &g, &h, 5));
+        assert!(holds(&proof, std::slice::from_ref(&new), Role::Dialler, &g, &h, 5), "the first proves");
+        assert!(!holds(&proof, &[old], Role::Dialler, &g, &h, 5), "another key");
         assert!(!holds(&proof, &keys, Role::Listener, &g, &h, 5), "reflected");
-        assert!(!holds(&proof, &keys, Role::Dialer, &h, &g, 5), "the ends exchanged");
-        assert!(!holds(&proof, &keys, Role::Dialer, &g, &h, 6), "another seen");
+        assert!(!holds(&proof, &keys, Role::Dialler, &h, &g, 5), "the ends exchanged");
+        assert!(!holds(&proof, &keys, Role::Dialler, &g, &h, 6), "another seen");
         for other in [end(b"Golomam", 1, 2), end(b"Goloman", 9, 2), end(b"Goloman", 1, 9)] {
-            assert!(!holds(&proof, &keys, Role::Dialer, &other, &h, 5), "{other:?}");
+            assert!(!holds(&proof, &keys, Role::Dialler, &other, &h, 5), "{other:?}");
         }
         for other in [end(b"Handy", 3, 4), end(b"Hands", 9, 4), end(b"Hands", 3, 9)] {
-            assert!(!holds(&proof, &keys, Role::Dialer, &g, &other, 5), "relayed or replayed: {other:?}");
+            assert!(!holds(&proof, &keys, Role::Dialler, &g, &other, 5), "relayed or replayed: {other:?}");
         }
-        assert!(!holds(&None, &keys, Role::Dialer, &g, &h, 5), "no proof");
-        assert!(holds(&None, &[], Role::Dialer, &g, &h, 5), "no secret");
+        assert!(!holds(&None, &keys, Role::Dialler, &g, &h, 5), "no proof");
+        assert!(holds(&None, &[], Role::Dialler, &g, &h, 5), "no secret");
     }
 }

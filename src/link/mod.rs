@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use clock::{Clocks, Meter, Offset, Steps};
-pub use greeting::{Denied, Dialer, Identity, Listener, Standing, Welcome};
+pub use greeting::{Denied, Identity, Listener, Opening, Standing, Welcome};
 pub use keys::{Key, KeyRing, Keys};
 pub use neighbours::{ASKER, Neighbour, Neighbours, Peer, PeerKind};
 pub use oddities::Oddities;

@@ -187,30 +187,30 @@ impl Neighbours {
         Peer { address, kind, incarnation: 0 }
     }
 
-    /// Answers a dialer that says who it is.
+    /// Answers a dialler that says who it is.
     ///
     /// # Errors
     /// It is no neighbour, or, where no secret is to prove it, does not dial from one's address.
     pub fn welcome(
         &self,
-        dialer: &End<'_>,
+        dialler: &End<'_>,
         address: IpAddr,
         nonce: Nonce,
         count: u64,
         now_ns: u64,
         out: &mut Vec<u8>,
     ) -> Result<Listener, Denied> {
-        let neighbour = self.named(dialer.name)?;
+        let neighbour = self.named(dialler.name)?;
         let keys = self.keys(neighbour);
         if keys.is_empty() && !self.is_at(address.to_canonical(), neighbour) {
             return Err(Denied::Elsewhere);
         }
-        let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialer.incarnation));
+        let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialler.incarnation));
         let standing = Standing { seen, count, now_ns };
-        Ok(Listener::welcome(&self.own, nonce, neighbour, dialer, &keys, standing, out))
+        Ok(Listener::welcome(&self.own, nonce, neighbour, dialler, &keys, standing, out))
     }
 
-    /// Takes a dialer's proof.
+    /// Takes a dialler's proof.
     ///
     /// # Errors
     /// It does not hold.
@@ -229,7 +229,7 @@ impl Neighbours {
         }
     }
 
-    /// The name that a dialer proves, or says it is.
+    /// The name that a dialler proves, or says it is.
     pub fn name_of(&self, link: &Listener) -> &str {
         let known = link.neighbour().and_then(|id| self.get(id));
         known.map_or(ASKER, |neighbour| neighbour.name.as_str())
@@ -324,9 +324,9 @@ mod tests {
     #[test]
     fn a_name_is_believed_at_its_address_or_with_a_secret_to_prove_it() {
         let welcome = |neighbours: &Neighbours, name: &str, address: &str| {
-            let dialer = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES], conf: None };
+            let dialler = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES], conf: None };
             let address = address.parse().expect("an address");
-            let link = neighbours.welcome(&dialer, address, [1; NONCE_BYTES], 0, 5, &mut Vec::new());
+            let link = neighbours.welcome(&dialler, address, [1; NONCE_BYTES], 0, 5, &mut Vec::new());
             link.map(|link| link.neighbour())
         };
         let open = neighbours(KeyRing::default());

@@ -1,4 +1,4 @@
-//! An open link as its dialer sees it between sending: whether the neighbour lives, and when the
+//! An open link as its dialler sees it between sending: whether the neighbour lives, and when the
 //! two compare what they know. Times are since any fixed moment.
 
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::keys;
 use super::reader::{Chunk, Reader};
-use super::{Dialer, Link, Meter, Progress, Session};
+use super::{Link, Meter, Opening, Progress, Session};
 use crate::clock::Moment;
 use crate::limits::LINK_LOOK_MS;
 use crate::logging::{Escaped, Wire};
@@ -47,7 +47,7 @@ pub struct Talk {
 enum Phase {
     /// We said who we are; its answer is awaited.
     Greeting {
-        dialer: Dialer,
+        opening: Opening,
         sent_ns: u64,
         until: Duration,
     },
@@ -110,13 +110,13 @@ impl Talk {
         now: Moment,
     ) -> Result<Talk, Ended> {
         let mut output = Vec::new();
-        let dialer = Dialer::greet(&link.neighbours.own, keys::random()?, &mut output);
+        let opening = Opening::greet(&link.neighbours.own, keys::random()?, &mut output);
         let until = now.up + link.timing.greeting;
         let session = Session::new(link.timing, now.up);
         Ok(Talk {
             stream,
             peer,
-            phase: Phase::Greeting { dialer, sent_ns: now.posix_ns, until },
+            phase: Phase::Greeting { opening, sent_ns: now.posix_ns, until },
             input: Vec::new(),
             output,
             sent: 0,

@@ -2,15 +2,15 @@
 //! acknowledgement, clocks, and the digest. `link` speaks it.
 //!
 //! ```text
-//! HERD 1 Goloman INCARNATION NONCE [CONF]        the dialer, first
+//! HERD 1 Goloman INCARNATION NONCE [CONF]        the dialler, first
 //! HERD 1 Hands INCARNATION NONCE SEEN COUNT PROOF [CONF NOW]    the listener's answer
 //! DENIED WHY                                     the listener's, after a `? `, instead of all that follows
-//! PROOF PROOF                                    the dialer's; AT lines may follow
+//! PROOF PROOF                                    the dialler's; AT lines may follow
 //! TIME NOW ECHO HELD BEHIND AGE                  either's: what its clock says
-//! MARK EPOCH                                     all the dialer learned up to this epoch is sent
+//! MARK EPOCH                                     all the dialler learned up to this epoch is sent
 //! SEEN EPOCH                                     the listener has it
 //! TWIN ADDRESS                                   the listener's: another server has your name
-//! ASK                                            the dialer wants to compare stores
+//! ASK                                            the dialler wants to compare stores
 //! LAG NEIGHBOUR up|down CLIENTS MS               the listener's, to `herd --agree` only
 //! NOTE TEXT                                      the same
 //! DIGEST COUNT SUMS                              the listener's
@@ -63,7 +63,7 @@ pub enum Word<'a> {
     Hello(End<'a>),
     Welcome {
         end: End<'a>,
-        /// The last epoch of the dialer's incarnation that the listener has all of; 0 is none.
+        /// The last epoch of the dialler's incarnation that the listener has all of; 0 is none.
         seen: u32,
         /// Clients the listener knows.
         count: u64,
@@ -71,11 +71,11 @@ pub enum Word<'a> {
         /// The listener's clock in ns since 1970; with `conf`, or not at all.
         now_ns: u64,
     },
-    /// Why a listener refuses a dialer, in a word that `link` knows.
+    /// Why a listener refuses a dialler, in a word that `link` knows.
     Denied(&'a [u8]),
     Proof(Proof),
     Time(ClockReading),
-    /// Another server of the dialer's name has a link from this address.
+    /// Another server of the dialler's name has a link from this address.
     Twin(&'a [u8]),
     Mark(u32),
     Seen(u32),

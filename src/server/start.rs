@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -59,17 +60,18 @@ impl Server {
         let sweeps = thread::spawn("keeper", move || sweeps::run(sweeps, &due, clock))?;
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
         let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
-        let hall = Arc::new(Hall::new(
+        let hall = Arc::new(Hall {
             core,
-            Entrance::new(listeners, room_for(settings.max_connections)),
-            (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
-            pool(config, places)?,
+            entrance: Entrance::new(listeners, room_for(settings.max_connections)),
+            desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
+            places: pool(config, places)?,
             errands,
-            manners(settings),
-            settings.write_timeout,
+            manners: manners(settings),
+            write_timeout: settings.write_timeout,
             clock,
             sink,
-        ));
+            stopping: AtomicBool::new(false),
+        });
         hall.desks[0].load.set_at_work(true);
         let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
         let worker = |index| {

@@ -31,7 +31,8 @@ pub struct Hall {
     pub write_timeout: Duration,
     pub clock: Clock,
     pub sink: Arc<Sink>,
-    stopping: AtomicBool,
+    /// Set by `stop`, once.
+    pub stopping: AtomicBool,
 }
 
 /// Where connections come in, and how many are in.
@@ -57,25 +58,6 @@ pub enum Errand {
 }
 
 impl Hall {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part that the server makes, and only the server"
-    )]
-    pub fn new(
-        core: Arc<Core>,
-        entrance: Entrance,
-        desks: Vec<Desk>,
-        places: Pool,
-        errands: Errands,
-        manners: Manners,
-        write_timeout: Duration,
-        clock: Clock,
-        sink: Arc<Sink>,
-    ) -> Hall {
-        let stopping = AtomicBool::new(false);
-        Hall { core, entrance, desks, places, errands, manners, write_timeout, clock, sink, stopping }
-    }
-
     /// Has every worker stop.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

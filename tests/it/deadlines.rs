@@ -95,11 +95,11 @@ fn alone_with(settings: &str) -> (Herd, Server) {
 #[test]
 fn a_greeting_that_goes_no_further_ends_by_itself_on_a_server_that_does_nothing_else() {
     let (herd, goloman) = alone_with("idle_timeout_s = 0\ntiming.greeting_ms = 300");
-    let mut dialer = Client::connect_from(herd.ip("Hands"), goloman.address);
-    dialer.send(format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8));
-    assert!(dialer.text_line().starts_with("HERD 1 Goloman "));
-    assert!(dialer.is_ended());
-    wait_for_close(&goloman, &dialer, "it did not prove who it is");
+    let mut dialler = Client::connect_from(herd.ip("Hands"), goloman.address);
+    dialler.send(format!("HERD 1 Hands {:016x} {:032x}\n", 7, 8));
+    assert!(dialler.text_line().starts_with("HERD 1 Goloman "));
+    assert!(dialler.is_ended());
+    wait_for_close(&goloman, &dialler, "it did not prove who it is");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Integration tests: herd as a user meets it, in processes of its own on loopback.
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it, and its peers are its own")]
 
+mod agree;
 mod architecture;
 mod browser;
 mod checks;
@@ -28,6 +29,7 @@ mod promises;
 mod protocol;
 mod providers;
 mod running;
+mod secrets;
 mod seeds;
 mod segments;
 mod simulation;

@@ -79,14 +79,14 @@ impl Talk {
 
     /// Takes its answer to our greeting.
     pub(super) fn welcomed(&mut self, line: &[u8], now: Moment) -> Result<(), Ended> {
-        let Phase::Greeting { dialer, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open)
+        let Phase::Greeting { opening, sent_ns, until } = std::mem::replace(&mut self.phase, Phase::Open)
         else {
             return Ok(());
         };
         let link = self.link.clone();
         let (neighbours, outlet) = (&link.neighbours, &link.outlet);
         let keys = neighbours.keys(Some(outlet.id()));
-        let welcome = match dialer.answer(line, &neighbours.own, outlet.name(), &keys, &mut self.output) {
+        let welcome = match opening.answer(line, &neighbours.own, outlet.name(), &keys, &mut self.output) {
             Ok(welcome) => welcome,
             Err(Denied::Refused) => {
                 self.phase = Phase::Refused { until };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ureq::{Error, Timeout};
 
 use super::key::{Key, detail};
+use crate::limits::PLACES_ANSWER_MAX;
 use crate::places::{PlacesError, Status};
 
 /// A failed try, and whether another may succeed.
@@ -104,8 +105,10 @@ impl Wording {
             }
             Error::BodyExceedsLimit(_) => (
                 false,
-                "the answer is over 1 MiB and was refused: ask for a smaller radius, or check places.url"
-                    .to_string(),
+                format!(
+                    "the answer is over {} MiB and was refused: ask for a smaller radius, or check places.url",
+                    PLACES_ANSWER_MAX >> 20
+                ),
             ),
             Error::Tls(_) | Error::Rustls(_) => {
                 (false, "TLS failed: check this machine's clock and places.url".to_string())

@@ -24,6 +24,9 @@ pub const HANG: Duration = Duration::from_secs(20);
 
 pub const HERD: &str = env!("CARGO_BIN_EXE_herd");
 
+pub const GOLOMAN_AND_HANDS: [&str; 2] = ["Goloman", "Hands"];
+pub const ONE_LINK: [(&str, &str); 1] = [("Goloman", "Hands")];
+
 /// Waits until `look` finds something.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + HANG;
@@ -170,6 +173,11 @@ impl Server {
     /// Says a line on a connection of its own and returns the whole reply.
     pub fn ask(&self, line: &str) -> String {
         self.client().say(line)
+    }
+
+    /// Tells it that a client is at +1+1 since the second 1; the AT line it says.
+    pub fn tell(&self, client: &str) -> String {
+        self.ask(&format!("IAMAT {client} +1+1 1\n")).trim_end().to_owned()
     }
 
     /// The AT line the server has of a client, if it has one.
