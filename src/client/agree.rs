@@ -17,7 +17,7 @@ use crate::protocol::neighbour::Word;
 use crate::store::digest::Digest;
 use crate::thread;
 
-/// What every server of a herd knows, but for those of another make.
+/// What every server of a herd knows, but for those of another implementation.
 pub struct Agreement {
     servers: Vec<(String, io::Result<Answer>)>,
 }
@@ -177,7 +177,7 @@ fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
     let (name, seconds) = (Escaped(name), ms as f64 / 1e3);
     let down = if is_up { "" } else { "down, " };
     let behind = match clients {
-        0 => "and lacks nothing".to_owned(),
+        0 => "but has everything".to_owned(),
         _ => format!("behind with {} for {seconds:.1} s", count(clients, "client")),
     };
     Some(format!("{name}: {down}{behind}, as far as this server can tell"))

@@ -62,7 +62,7 @@ pub struct Server {
     pub listen: HostPort,
     /// What its neighbours dial: `listen` unless `address` says otherwise.
     pub address: HostPort,
-    /// Of another make: knows only AT lines, one a connection.
+    /// Another implementation: it knows only AT lines, one a connection.
     pub plain: bool,
     /// A plain one gets the whole store whenever it is back, not only what came since the start.
     pub refill: bool,

@@ -16,7 +16,7 @@ pub struct SecretFile {
 impl Config {
     /// The file of the secret that two servers share: their own. If they have none, that of the server which has one
     /// for all its neighbours, the first in herd.conf of the two. If neither has, the herd's. None when there is no
-    /// secret for them, and for a server of another make, which shares nothing.
+    /// secret for them, and for a server of another implementation, which shares nothing.
     pub fn shared_secret(&self, a: usize, b: usize) -> Option<&SecretFile> {
         let (first, second) = (&self.servers[a.min(b)], &self.servers[a.max(b)]);
         if first.plain || second.plain {

@@ -108,7 +108,7 @@ impl Health {
         let closing = matches!(why, Ended::Closed(_)) && !std::mem::replace(&mut self.closed, true);
         if self.said == Said::Up && closing {
             // A restart, or the whole herd stops: the next try tells.
-            log::info!("{} closed the link; dialling it again", self.name);
+            log::info!("{} closed the link; dialling again", self.name);
         } else if self.said != Said::Down && !starting {
             log::warn!("link to {} is down: {why}; trying again until it is back", self.name);
             self.said = Said::Down;

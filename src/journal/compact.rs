@@ -63,7 +63,7 @@ impl Journal {
                 let rest_s = self.compact_rest.as_secs_f64();
                 let folder = self.folder.display();
                 log::warn!(
-                    "journal {folder} cannot be compacted: {why}; it grows on, and is tried again in {rest_s} s"
+                    "journal {folder} cannot be compacted: {why}; it keeps growing, and the next try is in {rest_s} s"
                 );
             }
         }

@@ -74,7 +74,7 @@ pub fn write(line: &[u8], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// The line of an entry, given without its newline; nothing if it is not as it was written.
+/// The line of an entry, given without its newline; None if it is not as it was written.
 pub fn read(entry: &[u8]) -> Option<&[u8]> {
     let (head, line) = entry.split_at_checked(HEAD)?;
     let mut expected = Vec::with_capacity(HEAD);

@@ -51,9 +51,7 @@ impl Journal {
         open::create(&self.folder, self.mode, &*self.disk)?;
         *lock = open::lock(&self.folder)?;
         let folder = self.folder.display();
-        log::warn!(
-            "journal {folder}: its lock was removed or replaced by another program; it is locked anew"
-        );
+        log::warn!("journal {folder}: another program removed or replaced its lock file; it is locked again");
         Ok(())
     }
 }

@@ -129,7 +129,7 @@ impl Journal {
             let rest = if self.is_strict() {
                 "refusing reports until it can be written again"
             } else {
-                "serving on, and keeping nothing until it can be written again"
+                "still answering, but reports are in memory only until it can be written again"
             };
             log::error!("journal {} is degraded: {why}; {rest}", self.folder.display());
         }

@@ -313,7 +313,7 @@ impl Talk {
         let (name, record) = (self.link.outlet.name(), Escaped(&beginning));
         self.link.spared.count(now.up, |total| {
             log::warn!(
-                "{name} closes the link over a record that it refuses, and is spared it from now on: {record}; \
+                "{name} closed the link because it rejects a record, which is not sent to it any more: {record}; \
                  {total} so far"
             );
         });

@@ -73,7 +73,7 @@ impl Console {
         loop {
             let dropped = self.take(&mut batch);
             if dropped > 0 {
-                let said = "lines are missing here, which were said while nobody took them";
+                let said = "lines are missing here: they were written while nobody read this output";
                 let _ = writeln!(batch, "herd: {dropped} {said}; the log has more");
             }
             write(&batch);

@@ -99,7 +99,7 @@ pub enum Word<'a> {
 }
 
 impl<'a> Word<'a> {
-    /// Parses a line without its newline; nothing if it is none of these, in every part.
+    /// Parses a line without its newline; None if it is not exactly one of these.
     pub fn parse(line: &'a [u8]) -> Option<Word<'a>> {
         let mut fields = Fields::of(line);
         let keyword = fields.next()?;

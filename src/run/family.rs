@@ -49,7 +49,7 @@ enum Event {
     Stop,
 }
 
-/// Starts every server of the config but those of another make, and waits until all have ended.
+/// Starts every server of the config but those of another implementation, and waits until all have ended.
 pub fn run(config: &Config) -> ExitCode {
     let console = match Console::start() {
         Ok(console) => console,
@@ -216,7 +216,10 @@ fn hand_on(text: &str) -> io::Result<Stdio> {
 /// The table and two lines to try, once all are ready.
 fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
-    text += &format!("All {} servers are ready; Ctrl-C stops them. Try:\n\n", members.len());
+    text += &match members.len() {
+        1 => "The server is ready; Ctrl-C stops it. Try:\n\n".to_owned(),
+        all => format!("All {all} servers are ready; Ctrl-C stops them. Try:\n\n"),
+    };
     let ask = |member: Option<&Member<'_>>, line: &str| {
         let address = member.and_then(|member| member.address.as_deref()).unwrap_or_default();
         let (host, port) = address.rsplit_once(':').unwrap_or_default();

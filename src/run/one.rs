@@ -25,7 +25,10 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
     }
     let own = &config.servers[index];
     if own.plain {
-        let why = format!("{} is plain = true, a server of another make; start that one instead", own.name);
+        let why = format!(
+            "{} is plain = true, which is for a server that is not herd; start that one instead",
+            own.name
+        );
         return fail(exit::USAGE, why);
     }
     // Caught from here on, so that none is missed before the server runs.
@@ -73,7 +76,7 @@ fn serve(index: usize, server: Server, mut caught: Signals, sink: &Sink, config:
     log::info!("{name} stops");
     let ending = server.stop();
     if !ending.is_flushed {
-        log::warn!("gave up what was not flushed within stop_timeout_s");
+        log::warn!("stops though not everything was sent or written within stop_timeout_s");
     }
     let status = status_of(ending.kept);
     sink.flush(deadline.max(Instant::now() + LAST_FLUSH));
@@ -87,16 +90,16 @@ fn status_of(keeping: Kept) -> u8 {
         Kept::Whole => return exit::OK,
         Kept::NotSynced => {
             log::error!(
-                "ends before its journal is on the disk, which does not answer; a loss of power now would cost the last reports"
+                "stops before its journal is on the disk, because the disk does not answer; if power fails now, the last reports are lost"
             );
         }
         Kept::NotWritten { acknowledged: true } => {
             log::error!(
-                "ends while its journal cannot be written: what it acknowledged since then is lost, but for what reached a neighbour"
+                "stops while its journal cannot be written: reports acknowledged since then are lost unless a neighbour has them"
             );
         }
         Kept::NotWritten { acknowledged: false } => {
-            log::error!("ends while its journal cannot be written; it acknowledged nothing since then");
+            log::error!("stops while its journal cannot be written; it acknowledged no report since then");
         }
     }
     exit::NOT_KEPT
@@ -108,10 +111,10 @@ fn reload(index: usize, server: &Server, config: &Config) {
         Ok(keys) => {
             server.rekey(keys);
             log::info!(
-                "read the secrets anew; all else in herd.conf is read at the start only: restart for it"
+                "read the secrets again; everything else in herd.conf is read at the start only, so restart for other changes"
             );
         }
-        Err(why) => log::error!("keeping the secrets there were: {why}"),
+        Err(why) => log::error!("keeping the old secrets: {why}"),
     }
 }
 

@@ -115,7 +115,9 @@ impl Turn {
         self.seen.clear();
         let count = self.keeping.promises.len();
         if count > 0 {
-            log::warn!("{count} replies are refusals though logged otherwise: the journal failed in between");
+            log::warn!(
+                "{count} reports that the log shows as accepted were refused, because the journal failed before the reply"
+            );
             self.retract();
         }
     }

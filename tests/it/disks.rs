@@ -221,5 +221,5 @@ fn a_server_that_ends_before_a_disk_that_hangs_has_its_journal_says_so_by_its_st
     goloman.process.signal(rustix::process::Signal::TERM);
     let (code, _, stderr) = goloman.process.finish();
     assert_eq!(code, Some(74), "{stderr}");
-    assert!(stderr.contains("[ERROR] Goloman: ends before its journal is on the disk"), "{stderr}");
+    assert!(stderr.contains("[ERROR] Goloman: stops before its journal is on the disk"), "{stderr}");
 }

@@ -41,7 +41,7 @@ fn a_herd_conf_that_can_be_read_once_starts_every_server_and_names_itself_in_err
         let log = |name: &str| fs::read_to_string(herd.folder.path().join(format!("log/{name}.log")));
         process.signal(Signal::HUP);
         for name in &herd.names {
-            let reread = || log(name).is_ok_and(|log| log.contains("read the secrets anew")).then_some(());
+            let reread = || log(name).is_ok_and(|log| log.contains("read the secrets again")).then_some(());
             wait_for("the secrets to be read anew", reread);
             assert!(herd.folder.path().join("data").join(name).join("lock").exists());
         }

@@ -62,8 +62,8 @@ impl Small {
 #[test]
 fn a_server_that_ends_while_it_cannot_keep_says_so_whatever_stderr_is_and_by_its_status() {
     for (sync, ending) in [
-        ("second", "[ERROR] Goloman: ends while its journal cannot be written: what it acknowledged"),
-        ("always", "[ERROR] Goloman: ends while its journal cannot be written; it acknowledged nothing"),
+        ("second", "[ERROR] Goloman: stops while its journal cannot be written: reports acknowledged"),
+        ("always", "[ERROR] Goloman: stops while its journal cannot be written; it acknowledged no report"),
     ] {
         let Some(small) = Small::start(&["Goloman"], sync, "Goloman") else { return };
         // More than a full disk has in its corners, where all of it would be written anew.
@@ -90,8 +90,8 @@ fn a_whole_herd_passes_on_that_a_server_could_not_keep() {
     small.process.signal(Signal::TERM);
     let (code, _, stderr) = small.process.finish();
     assert_eq!(code, Some(74), "{stderr}");
-    assert!(stderr.contains("Hands: ends while") && !stderr.contains("died"), "{stderr}");
-    assert!(!stderr.contains("Goloman: ends"), "it learned nothing: {stderr}");
+    assert!(stderr.contains("Hands: stops while") && !stderr.contains("died"), "{stderr}");
+    assert!(!stderr.contains("Goloman: stops while"), "it learned nothing: {stderr}");
 }
 
 #[test]

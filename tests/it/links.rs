@@ -146,8 +146,12 @@ fn a_neighbour_that_closes_the_link_over_a_record_is_spared_it_and_told_the_othe
     // Of 80 among 280 some come first, in whatever order.
     assert!(closed > 1, "{closed}");
     drop(hands);
-    let log = goloman.wait_for_log("Hands closes the link over a record that it refuses");
-    assert_eq!(log.matches("closes the link over a record").count(), 1, "it is told once a minute");
+    let log = goloman.wait_for_log("Hands closed the link because it rejects a record");
+    assert_eq!(
+        log.matches("closed the link because it rejects a record").count(),
+        1,
+        "it is told once a minute"
+    );
     let (_, stdout, _) = run(herd.folder.path(), &["--agree"]);
     assert!(stdout.contains(&format!("Hands refuses the latest record of {closed} clients")), "{stdout}");
 }

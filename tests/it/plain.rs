@@ -1,4 +1,4 @@
-//! Neighbours of another make: one AT line a connection, and none is lost while they are away.
+//! Neighbours of another implementation: one AT line a connection, and none is lost while they are away.
 
 use std::collections::BTreeSet;
 use std::io::Read;

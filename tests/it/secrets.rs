@@ -104,10 +104,10 @@ fn a_key_is_replaced_server_by_server_without_a_gap() {
             .enumerate()
     {
         write_secret(&folders[0].path().join("herd.key"), of_goloman);
-        let before = goloman.log_text().matches("read the secrets anew").count();
+        let before = goloman.log_text().matches("read the secrets again").count();
         goloman.process.signal(Signal::HUP);
         wait_for("the reload", || {
-            (goloman.log_text().matches("read the secrets anew").count() > before).then_some(())
+            (goloman.log_text().matches("read the secrets again").count() > before).then_some(())
         });
         write_secret(&folders[1].path().join("herd.key"), of_hands);
         // Started anew it has to prove itself anew, in both directions.
@@ -125,7 +125,7 @@ fn a_secret_that_cannot_be_read_anew_leaves_the_old_one() {
     let [goloman, hands] = start_both(&folders);
     fs::remove_file(folders[0].path().join("herd.key")).expect("removed");
     goloman.process.signal(Signal::HUP);
-    goloman.wait_for_log("keeping the secrets there were");
+    goloman.wait_for_log("keeping the old secrets");
     hands.wait_to_know("kiwi", &goloman.tell("kiwi"));
 }
 

@@ -168,7 +168,7 @@ fn a_lock_that_was_removed_is_made_anew_so_that_still_no_second_process_starts()
     let (folder, goloman) = solo("");
     let lock = folder.path().join("data/Goloman/lock");
     fs::remove_file(&lock).expect("removed");
-    goloman.wait_for_log("its lock was removed or replaced by another program");
+    goloman.wait_for_log("another program removed or replaced its lock file");
     assert!(lock.exists());
     let (status, _, stderr) = run(folder.path(), &["Goloman"]);
     assert_eq!(status, Some(71));

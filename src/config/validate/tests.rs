@@ -129,7 +129,10 @@ fn errors_name_the_line_and_the_remedy() {
     }
     let neighbours = |extra: &str| two("127.0.0.1:7", "[::1]:8") + "neighbours = [\"A\"]\n" + extra;
     check(&neighbours(""), 2, "families");
-    assert!(parse(&neighbours("plain = true\n")).is_ok(), "one of another make is not known by address only");
+    assert!(
+        parse(&neighbours("plain = true\n")).is_ok(),
+        "one of another implementation is not known by address only"
+    );
     let twice = "[servers.A]\nlisten = \"0.0.0.0:7\"\naddress = \"a:7\"\n\
                  [servers.B]\nlisten = \"0.0.0.0:7\"\naddress = \"A:7\"\n";
     check(twice, 6, "A has the address a:7 already");

@@ -148,7 +148,7 @@ impl Talk {
             Heard::Twin(address) => neighbours.oddities.is_twin(name, &neighbours.own.name, &address, now.up),
             Heard::Denied(why) => return Err(self.denied(&why)),
             Heard::Refusal => log::warn!(
-                "{name} refuses what we send; is it the same herd.conf on both sides? It said: {}",
+                "{name} rejects lines that we send; compare herd.conf on both sides. It said: {}",
                 Escaped(line)
             ),
         }
@@ -179,8 +179,8 @@ impl Talk {
         if self.session.takes_note_of_difference(now.up) {
             let seconds = self.link.timing.differ.as_secs_f64();
             log::warn!(
-                "{name} and we have known different clients for over {seconds} s, whatever is sent; see what \
-                 both logs say of records that were dropped, and compare the herd.confs and the clocks"
+                "{name} and this server have known different clients for over {seconds} s, and sending them again does \
+                 not help: look for dropped records in both logs, and compare herd.conf and the clocks"
             );
         }
         outlet.set_differs(self.session.differs_for_long());

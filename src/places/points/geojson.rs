@@ -63,7 +63,7 @@ fn spot(feature: &str, line: u64) -> Result<Spot, String> {
     let feature: Feature = serde_json::from_str(feature).map_err(|e| e.to_string())?;
     let geometry = feature.geometry.ok_or("no geometry")?;
     if geometry.kind != "Point" {
-        return Err(format!("a {} is no Point", geometry.kind));
+        return Err(format!("only Points can be used, and this is a {}", geometry.kind));
     }
     let coordinates = geometry.coordinates.unwrap_or_default();
     let degrees = |index: usize| coordinates.get(index).and_then(Value::as_f64);
@@ -123,7 +123,10 @@ mod tests {
     fn bad_features_by_line() {
         for (feature, expected) in [
             (r#"{"type":"Feature","geometry":null,"properties":{"name":"A"}}"#, "no geometry"),
-            (r#"{"geometry":{"type":"LineString"},"properties":{"name":"A"}}"#, "a LineString is no Point"),
+            (
+                r#"{"geometry":{"type":"LineString"},"properties":{"name":"A"}}"#,
+                "only Points can be used, and this is a LineString",
+            ),
             (r#"{"geometry":{"type":"Point","coordinates":["8",50]}}"#, "not two numbers"),
             (r#"{"geometry":{"type":"Point","coordinates":[8,50]}}"#, "no name"),
             (

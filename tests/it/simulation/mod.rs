@@ -214,35 +214,43 @@ fn seeds(runs: u64) -> Vec<u64> {
     }
 }
 
-fn check(runs: u64) {
+fn check(runs: u64, change: impl Fn(&mut Settings)) {
     for seed in seeds(runs) {
-        if let Err(why) = run(seed, |_| ()) {
+        if let Err(why) = run(seed, &change) {
             panic!("{why}");
         }
     }
 }
 
+/// A herd that only marks can bring to agreement, in which turns are long enough for marks to come between their
+/// beginning and their end, and nothing is missing for another reason.
+fn with_long_turns(settings: &mut Settings) {
+    (settings.compares, settings.turn, settings.forget_after_s) = (false, SECOND, None);
+}
+
 #[test]
 fn any_herd_agrees_in_the_end_whatever_goes_wrong() {
-    check(RUNS);
+    check(RUNS, |_| ());
 }
 
 /// The whole figure of it: `cargo test --release --test it -- --ignored ten_thousand`.
 #[test]
 #[ignore = "takes minutes; the same with fewer runs runs always"]
 fn ten_thousand_herds_agree() {
-    check(10_000);
+    check(10_000, |_| ());
+}
+
+#[test]
+fn no_mark_overtakes_what_a_turn_under_way_has_learned() {
+    check(RUNS / 2, with_long_turns);
 }
 
 #[test]
 fn a_mark_that_overtakes_its_news_is_caught() {
     let caught = (0..400).any(|seed| {
         let found = run(seed, |settings| {
-            (settings.early_marks, settings.compares) = (true, false);
-            // Long enough for marks to come between its beginning and its end.
-            settings.turn = SECOND;
-            // Whatever is missing is missing for that.
-            settings.forget_after_s = None;
+            with_long_turns(settings);
+            settings.early_marks = true;
         });
         found.is_err()
     });
