@@ -296,8 +296,10 @@ impl Talk {
 
     // --- the end
 
-    /// The connection is over, as far as is known for this reason; what it said last may tell better why.
+    /// The connection is over, as far as is known for this reason; what it said last may tell better why. What is
+    /// still on its way is dropped: the next connection is not to compete with a copy of what it sends.
     pub fn last_words(&mut self, why: Ended, now: Moment) -> Ended {
+        self.stream.abandon();
         if matches!(why, Ended::Refused(_)) {
             return why;
         }

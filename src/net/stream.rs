@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
@@ -18,6 +19,8 @@ pub trait Stream: Send + Sync {
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Tells the peer that no more will be sent.
     fn finish(&self) -> io::Result<()>;
+    /// Has its close reset the connection and drop what the system still holds for the peer.
+    fn abandon(&self);
     /// Finds out when the other end is gone without a word.
     fn keep_alive(&self) -> io::Result<()>;
 }
@@ -47,6 +50,11 @@ impl Stream for TcpStream {
 
     fn finish(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+
+    fn abandon(&self) {
+        // It fails only for what is no socket any more, which holds nothing.
+        let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
 
     fn keep_alive(&self) -> io::Result<()> {

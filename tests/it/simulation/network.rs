@@ -171,6 +171,13 @@ impl Net {
         self.transmit(end);
     }
 
+    /// An end drops what it has not sent, and the other learns of it as soon as it can.
+    fn abandon(&mut self, end: End) {
+        let pipe = &mut self.conns[end.conn].pipes[end.side];
+        pipe.unsent.clear();
+        pipe.is_broken = true;
+    }
+
     /// Closes an end. What it has written still arrives; what it has not read is answered by a reset.
     fn close(&mut self, end: End) {
         let conn = &mut self.conns[end.conn];
@@ -338,6 +345,10 @@ impl Stream for SimStream {
     fn finish(&self) -> io::Result<()> {
         self.net.lock().finish(self.end);
         Ok(())
+    }
+
+    fn abandon(&self) {
+        self.net.lock().abandon(self.end);
     }
 
     fn keep_alive(&self) -> io::Result<()> {
