@@ -21,6 +21,8 @@ use herd::tally::Tallies;
 use herd::turn::{Core, Turn};
 use herd::worker::{Outside, Room};
 
+use crate::harness::wait_for;
+
 use super::disk::SimDisk;
 use super::network::{End, Net, Shared, SimStream, Watched};
 
@@ -94,8 +96,13 @@ impl Running {
         let neighbours = Arc::new(neighbours(&plan));
         let journal = plan.journal.map(|(folder, disk)| {
             let mode = if disk.is_strict { SyncMode::Always } else { SyncMode::Second };
-            let opened = open_journal(&folder, mode, Box::new(disk), &node, &neighbours);
-            Arc::new(opened.expect("a journal"))
+            // A process that another test is about to start has all that this one has open, for a moment, and with
+            // it the lock of the journal's last owner.
+            let open = || match open_journal(&folder, mode, Box::new(disk.clone()), &node, &neighbours) {
+                Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
+                opened => Some(opened.expect("a journal")),
+            };
+            Arc::new(wait_for("the lock of a journal", open))
         });
         let link = |(index, name): (usize, &String)| {
             let woken = woken.clone();
