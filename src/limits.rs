@@ -141,6 +141,23 @@ pub const FLOOD_DRAIN_BYTES: usize = 256 * 1024;
 /// behind and reads what it missed from the store.
 pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
+/// Bytes that may be under way to a neighbour which has not said that it read them: at first, at least, and at most.
+/// The least fills a line of 27 KB/s with 600 ms there and back; the most is what a fast line takes in a moment.
+pub const LINK_WINDOW_BYTES: u64 = 32 * 1024;
+pub const LINK_WINDOW_MIN: u64 = 16 * 1024;
+pub const LINK_WINDOW_MAX: u64 = 16 * 1024 * 1024;
+
+/// Milliseconds for which sent bytes may wait on the way before the window shrinks, and below which it grows: what is
+/// new waits about as long.
+pub const LINK_WINDOW_SHRINK_MS: u64 = 2_000;
+pub const LINK_WINDOW_GROW_MS: u64 = 500;
+
+/// Milliseconds that the way to a neighbour and back is believed to take at most.
+pub const LINK_WAY_MS: u64 = 1_000;
+
+/// Bytes of the store that a link reads for one write.
+pub const LINK_WALK_BYTES: usize = 8 * 1024;
+
 /// Seconds until the next try of a link that is down: doubling from the first to the second.
 pub const RECONNECT_MIN_S: f64 = 0.1;
 pub const RECONNECT_MAX_S: f64 = 5.0;

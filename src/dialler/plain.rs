@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 
 use super::{Dialler, Served};
 use crate::link::Kind;
-use crate::link::reader::Reader;
+use crate::link::reader::{Next, Reader};
 
 impl Dialler {
     /// Sends what is queued or missing, then whatever comes, until told to stop.
@@ -15,14 +15,14 @@ impl Dialler {
     pub(super) fn serve_plain(&mut self) -> Result<(), Served> {
         let link = self.link.clone();
         let refills = link.outlet.kind() == Kind::Plain { refill: true };
-        link.outlet.open(None, 0, if refills { 0 } else { link.outlet.seen_epoch() });
+        link.outlet.open(None, 0, if refills { 0 } else { link.outlet.seen_epoch() }, false);
         // After a failure its try tells whether the neighbour is back, before anything is sent.
         if self.health.is_failing() {
             self.connect()?;
         }
         let mut reader = Reader::default();
         loop {
-            while let Some(chunk) = reader.next(&link.outlet, &link.node.store) {
+            while let Next::Chunk(chunk) = reader.next(&link.outlet, &link.node.store) {
                 self.send_plain(&chunk.bytes)?;
             }
             if link.outlet.is_stopping() {

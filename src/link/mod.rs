@@ -5,6 +5,7 @@
 //! simulation of the tests runs it as it is.
 
 pub mod clock;
+mod flow;
 pub mod greeting;
 pub mod keys;
 pub mod neighbours;
@@ -50,6 +51,8 @@ pub struct Link {
     pub write_timeout: Duration,
     /// Records that the neighbour closed a connection over.
     pub spared: Tally,
+    /// What it said of our marks that cannot be.
+    pub untrue: Tally,
 }
 
 impl Link {
@@ -61,7 +64,8 @@ impl Link {
         write_timeout: Duration,
     ) -> Link {
         let spared = Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S));
-        Link { node, neighbours, outlet, timing, write_timeout, spared }
+        let untrue = Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S));
+        Link { node, neighbours, outlet, timing, write_timeout, spared, untrue }
     }
 }
 

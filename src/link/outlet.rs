@@ -52,8 +52,7 @@ impl Outlet {
     /// may wait as it has room for.
     pub fn new(id: NeighbourId, name: &str, kind: Kind, seen: u32, outbox: Outbox, wake: Wake) -> Outlet {
         let mut state = State { outbox, ..State::default() };
-        state.outbox.open(seen);
-        state.outbox.close();
+        state.outbox.begin_after(seen);
         Outlet {
             id,
             name: name.to_owned(),
@@ -159,6 +158,7 @@ impl Outlet {
             }
             (Offered::Send, Some(stream)) => {
                 match stream.write_now(lines) {
+                    Ok(sent) if sent == lines.len() && outbox.wants_probe() => (self.wake)(),
                     Ok(sent) if sent == lines.len() => {}
                     Ok(sent) => {
                         outbox.leave_logged(lines, sent);
@@ -226,12 +226,24 @@ impl Outlet {
         self.state().outbox.is_up()
     }
 
-    /// From here on news is kept for the dialler, which reads the store for what was before,
-    /// from the epoch the neighbour has seen.
-    pub fn open(&self, stream: Option<Arc<dyn Stream>>, incarnation: u64, seen: u32) {
+    /// From here on news is kept for the dialler, which reads the store for what was before, from the epoch the
+    /// neighbour has seen, or from where it was when the last connection was cut. False where the neighbour says that
+    /// it has what was never vouched for.
+    pub fn open(
+        &self,
+        stream: Option<Arc<dyn Stream>>,
+        incarnation: u64,
+        seen: u32,
+        is_probed: bool,
+    ) -> bool {
         let mut state = self.state();
-        state.outbox.open(seen);
         (state.stream, state.incarnation) = (stream, incarnation);
+        state.outbox.open(incarnation, seen, is_probed)
+    }
+
+    /// Whether it is known what the neighbour got before the last cut.
+    pub fn goes_on(&self) -> bool {
+        self.state().outbox.goes_on()
     }
 
     /// The connection is gone, and with it what was on its way.
@@ -251,9 +263,43 @@ impl Outlet {
         self.state().outbox.repair(parts);
     }
 
-    /// The neighbour has all up to this epoch.
-    pub fn seen(&self, epoch: u32) {
-        self.state().outbox.seen(epoch);
+    /// The neighbour has all up to this epoch, as it says; false where that was never vouched for.
+    pub fn seen(&self, epoch: u32) -> bool {
+        self.state().outbox.seen(epoch)
+    }
+
+    // --- what is under way
+
+    /// Whether the neighbour is to be asked how far it has read.
+    pub fn wants_probe(&self) -> bool {
+        self.state().outbox.wants_probe()
+    }
+
+    /// Sends a line that asks so, behind all that was sent, while nothing waits.
+    pub fn offer_probe(&self, line: &[u8], id: u64, now: Duration) {
+        let mut state = self.state();
+        self.send(&mut state, line);
+        state.outbox.probe(id, now, None);
+    }
+
+    /// The dialler sends it, behind what it was given, while the walk is at this bucket.
+    pub fn probe(&self, id: u64, now: Duration, bucket: Option<usize>) {
+        self.state().outbox.probe(id, now, bucket);
+    }
+
+    /// The neighbour has read everything before a probe.
+    pub fn answered(&self, id: u64, now: Duration) {
+        self.state().outbox.answered(id, now);
+    }
+
+    /// So many bytes of the store are sent.
+    pub fn count(&self, bytes: usize) {
+        self.state().outbox.count(bytes);
+    }
+
+    /// The walk is at its end.
+    pub fn walked(&self) {
+        self.state().outbox.walked();
     }
 
     /// The last epoch that the neighbour is known to have all of.

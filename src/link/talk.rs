@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys;
-use super::reader::{Chunk, Reader};
+use super::reader::{Chunk, Next, Reader};
 use super::{Link, Meter, Opening, Progress, Session};
 use crate::clock::Moment;
 use crate::limits::LINK_LOOK_MS;
 use crate::logging::{Escaped, Wire};
 use crate::net::Stream;
 use crate::net::stream::is_retry;
-use crate::protocol::neighbour::Word;
+use crate::protocol::neighbour::{ClockReading, Word};
 
 /// A connection to a neighbour. Times are since the start of the process's clock.
 pub struct Talk {
@@ -212,7 +212,7 @@ impl Talk {
                 }
                 if self.is_caught_up {
                     self.compare_when_quiet(now, wire);
-                    self.ask_time_when_due(now, wire);
+                    self.ask_time_when_due(now);
                 }
                 Ok(())
             }
@@ -232,15 +232,27 @@ impl Talk {
     }
 
     /// Asks what the neighbour's clock reads, once a heartbeat.
-    fn ask_time_when_due(&mut self, now: Moment, wire: &mut Wire) {
-        if self.ask_time_at.is_none_or(|at| at > now.up) {
-            return;
+    fn ask_time_when_due(&mut self, now: Moment) {
+        if self.is_time_asked(now) {
+            self.ask_time(now);
         }
+    }
+
+    fn is_time_asked(&self, now: Moment) -> bool {
+        self.ask_time_at.is_some_and(|at| at <= now.up)
+    }
+
+    /// The same now, behind what the flood has sent.
+    fn ask_time(&mut self, now: Moment) {
+        let mut line = Vec::new();
+        Word::Time(self.reading(now)).write(&mut line);
+        self.link.outlet.offer_probe(&line, now.posix_ns, now.up);
+    }
+
+    fn reading(&mut self, now: Moment) -> ClockReading {
         self.ask_time_at = Some(now.up + self.link.timing.heartbeat);
         let slowest = self.link.neighbours.oddities.clocks.slowest(now.up);
-        let mut line = Vec::new();
-        Word::Time(self.meter.say(now.posix_ns, now.up, slowest)).write(&mut line);
-        self.link.outlet.offer(&line, None, wire);
+        self.meter.say(now.posix_ns, now.up, slowest)
     }
 
     // --- what we say
@@ -255,17 +267,42 @@ impl Talk {
             if !self.is_open() {
                 return Ok(());
             }
-            let next = self.reader.next(&self.link.outlet, &self.link.node.store);
-            let Some(Chunk { bytes, logged }) = next else {
-                self.is_caught_up = true;
-                return Ok(());
-            };
-            wire.at(now.posix_ns);
-            wire.with_neighbour(self.link.outlet.name());
-            wire.flooded(&bytes[logged..]);
-            wire.commit();
-            (self.output, self.sent) = (bytes, 0);
+            match self.reader.next(&self.link.outlet, &self.link.node.store) {
+                Next::Chunk(chunk) => self.give(chunk, now, wire),
+                // A probe may have been lost, as the system had no memory for it.
+                Next::Full if self.link.outlet.wants_probe() || self.is_time_asked(now) => self.probe(now),
+                Next::Full => {
+                    self.is_caught_up = false;
+                    return Ok(());
+                }
+                Next::Nothing => {
+                    self.is_caught_up = true;
+                    if self.link.outlet.wants_probe() {
+                        self.ask_time(now);
+                    }
+                    return Ok(());
+                }
+            }
         }
+    }
+
+    /// Takes up what is to be sent next, and a probe behind it if one is due.
+    fn give(&mut self, chunk: Chunk, now: Moment, wire: &mut Wire) {
+        let Chunk { bytes, logged } = chunk;
+        wire.at(now.posix_ns);
+        wire.with_neighbour(self.link.outlet.name());
+        wire.flooded(&bytes[logged..]);
+        wire.commit();
+        (self.output, self.sent) = (bytes, 0);
+        if self.link.outlet.wants_probe() {
+            self.probe(now);
+        }
+    }
+
+    /// Has the neighbour say when it has read what it was sent so far: it answers TIME when it comes to it.
+    fn probe(&mut self, now: Moment) {
+        Word::Time(self.reading(now)).write(&mut self.output);
+        self.link.outlet.probe(now.posix_ns, now.up, self.reader.bucket());
     }
 
     /// Writes what the stream takes at once; true when that is all there is.

@@ -32,6 +32,25 @@ impl Walk {
         Walk::new(Wanted::In(parts.into()))
     }
 
+    /// The same walk, without what was learned up to an epoch.
+    pub fn only_after(self, epoch: u32) -> Walk {
+        let wanted = match self.wanted {
+            Wanted::After(before) => Wanted::After(before.max(epoch)),
+            parts @ Wanted::In(_) => parts,
+        };
+        Walk { wanted, ..self }
+    }
+
+    /// The bucket that is next.
+    pub fn next(&self) -> usize {
+        self.next
+    }
+
+    /// Goes on from a bucket.
+    pub fn skip_to(&mut self, bucket: usize) {
+        self.next = bucket;
+    }
+
     /// Appends the lines of the next bucket that has some, each with its newline; false when there was none.
     /// The store is locked for one bucket at a time.
     pub fn step(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {

@@ -17,7 +17,7 @@ fn a_link_that_is_down_is_called_and_one_that_is_up_is_not() {
     assert!(!outlet.was_called());
     outlet.call();
     assert!(outlet.was_called() && !outlet.was_called(), "there is somebody to be dialled");
-    outlet.open(None, 7, 0);
+    outlet.open(None, 7, 0, false);
     outlet.call();
     assert!(!outlet.was_called(), "it was up");
 }
@@ -29,8 +29,10 @@ fn what_a_socket_refuses_is_read_from_the_store_and_no_mark_vouches_for_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
     let outlet = outlet();
-    outlet.open(Some(near.clone()), 7, 0);
-    assert!(matches!(outlet.next(), Due::Walk(_)) && matches!(outlet.next(), Due::Nothing));
+    outlet.open(Some(near.clone()), 7, 0, false);
+    assert!(matches!(outlet.next(), Due::Walk(_)));
+    outlet.walked();
+    assert!(matches!(outlet.next(), Due::Nothing));
     // As good an error as any other that is neither "later" nor the end of the link.
     near.shutdown(std::net::Shutdown::Write).expect("shut");
     outlet.offer(b"AT lost\n", None, &mut wire);
@@ -48,8 +50,9 @@ fn what_the_socket_does_not_take_is_left_to_the_links_thread_in_order() {
     let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
     let outlet = outlet();
     let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
-    outlet.open(Some(near.clone()), 7, 0);
+    outlet.open(Some(near.clone()), 7, 0, false);
     assert!(matches!(outlet.next(), Due::Walk(_)));
+    outlet.walked();
     assert!(matches!(outlet.next(), Due::Nothing));
     // The flooder sends until the socket is full, and from there on everything waits.
     let mut expected = Vec::new();

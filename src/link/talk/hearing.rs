@@ -96,8 +96,13 @@ impl Talk {
         };
         self.take_up(&welcome, sent_ns, now);
         self.incarnation = welcome.incarnation;
-        outlet.open(Some(self.stream.clone()), welcome.incarnation, welcome.seen);
-        if welcome.seen == 0 && welcome.count > 0 && self.link.node.store.count() > 0 {
+        let (stream, is_probed) = (Some(self.stream.clone()), welcome.conf.is_some());
+        let is_true = outlet.open(stream, welcome.incarnation, welcome.seen, is_probed);
+        if !is_true {
+            self.tell_untrue(&format!("SEEN {} in its greeting", welcome.seen), now.up);
+        }
+        let (is_new, ours) = (welcome.seen == 0 || !is_true, self.link.node.store.count());
+        if is_new && !outlet.goes_on() && welcome.count > 0 && ours > 0 {
             Word::Ask.write(&mut self.output);
             self.phase = Phase::Narrowing { until: now.up + self.link.timing.digest_wait };
         } else {
@@ -135,12 +140,11 @@ impl Talk {
             line.strip_prefix(b"? ").filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
         match self.session.hear(line, now.up) {
             Heard::Nothing => {}
-            Heard::Seen(epoch) => {
-                outlet.seen(epoch);
-                self.live(now.up);
-            }
+            Heard::Seen(epoch) if outlet.seen(epoch) => self.live(now.up),
+            Heard::Seen(epoch) => self.tell_untrue(&format!("SEEN {epoch}"), now.up),
             Heard::Digest(theirs) => return Ok(Some(theirs)),
             Heard::Time(reading) => {
+                outlet.answered(reading.echo_ns, now.up);
                 // What there is to be said of ours is said with the next question.
                 let node = &self.link.node;
                 neighbours.hear_time(&mut self.meter, Some(outlet.id()), &reading, node, now);
@@ -161,6 +165,17 @@ impl Talk {
             let oddities = &self.link.neighbours.oddities;
             let _ = oddities.lives(self.link.outlet.id(), self.incarnation, address, now);
         }
+    }
+
+    /// It says that it has what it was never told of. It is not believed, so it costs nobody anything.
+    fn tell_untrue(&self, said: &str, now: Duration) {
+        let name = self.link.outlet.name();
+        self.link.untrue.count(now, |total| {
+            log::warn!(
+                "{name} confirms what this server never marked ({said}): it is not believed, and is sent what it \
+                 lacks; {total} so far"
+            );
+        });
     }
 
     /// Has what differs sent; the neighbour does the same on its own link.

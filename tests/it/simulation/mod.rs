@@ -7,6 +7,7 @@ mod disk;
 mod glue;
 mod network;
 mod server;
+mod slow;
 mod world;
 
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ pub struct Settings {
     pub jitter: Time,
     pub turn: Time,
     pub flood_delay: Time,
+    /// Buckets of a store.
+    pub buckets: usize,
     /// Bytes that wait for a link.
     pub room: usize,
     /// Batches the flood's channel holds; more are dropped and the links marked behind. And bytes of a batch that a
@@ -94,6 +97,7 @@ fn random_settings(random: &mut Rng) -> Settings {
         delay: (least, least + random.u64(0..200_000)),
         send_buffer: random.usize(200..20_000),
         receive_buffer: random.usize(200..20_000),
+        is_relayed: random.u8(0..4) == 0,
     };
     let max_lines = if random.u8(0..4) == 0 { vec![4_096, 128, 1_024] } else { vec![4_096] };
     Settings {
@@ -111,6 +115,8 @@ fn random_settings(random: &mut Rng) -> Settings {
         jitter: random.u64(0..2_000),
         turn: if random.bool() { random.u64(0..20_000) } else { 0 },
         flood_delay: random.u64(0..SECOND),
+        // For hundreds of clients, and for being walked through thousands of times.
+        buckets: 16,
         room: random.usize(100..10_000),
         channel: random.usize(1..50),
         small_bytes: if random.bool() { 0 } else { 16 * 1024 },
@@ -288,7 +294,13 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
     let settings = Settings {
         servers,
         edges: shape(name, servers),
-        line: Line { bandwidth: None, delay: (1_000, 1_000), send_buffer: most, receive_buffer: most },
+        line: Line {
+            bandwidth: None,
+            delay: (1_000, 1_000),
+            send_buffer: most,
+            receive_buffer: most,
+            is_relayed: false,
+        },
         compares: false,
         early_marks: false,
         journals: false,
@@ -300,6 +312,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         jitter: 0,
         turn: 0,
         flood_delay: 0,
+        buckets: 16,
         room: most,
         channel: 256,
         small_bytes: 16 * 1024,

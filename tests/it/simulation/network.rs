@@ -1,7 +1,7 @@
 //! The simulated network: connections of bytes, each way with the buffers of both kernels, a bandwidth and a delay.
 //! What is read and written here is what production code reads and writes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,13 +13,15 @@ use super::Time;
 /// What one way of a connection is like.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
-    /// Bytes a second; None for no bound.
+    /// Bytes a second, which all connections from one server to another share; None for no bound.
     pub bandwidth: Option<u64>,
     /// The least and the most that bytes are under way.
     pub delay: (Time, Time),
     /// Bytes that the sender's kernel and the receiver's hold.
     pub send_buffer: usize,
     pub receive_buffer: usize,
+    /// A relay holds what was sent, and goes on sending it when the sender has reset its connection.
+    pub is_relayed: bool,
 }
 
 /// An end of a connection: 0 dialled, 1 accepted.
@@ -48,6 +50,8 @@ pub struct Net {
     /// Now and then the system has no memory for a write, one in so many; 0 is never.
     pub no_memory_one_in: u32,
     random: Option<Rng>,
+    /// When the line from a server to another is free again.
+    free_at: HashMap<(usize, usize), Time>,
     /// AT lines that arrived at servers.
     pub at_lines: u64,
 }
@@ -75,9 +79,9 @@ struct Pipe {
     /// Nothing that is written from now on arrives.
     is_broken: bool,
     fin_sent: bool,
+    /// It is to be looked at when the line is free again.
+    waits: bool,
     fin_arrived: bool,
-    /// When the line is free again.
-    free_at: Time,
     /// What the line that is arriving begins with.
     head: Vec<u8>,
 }
@@ -173,9 +177,11 @@ impl Net {
 
     /// An end drops what it has not sent, and the other learns of it as soon as it can.
     fn abandon(&mut self, end: End) {
-        let pipe = &mut self.conns[end.conn].pipes[end.side];
-        pipe.unsent.clear();
-        pipe.is_broken = true;
+        let conn = &mut self.conns[end.conn];
+        if !conn.line.is_relayed {
+            conn.pipes[end.side].unsent.clear();
+        }
+        conn.pipes[end.side].is_broken = true;
     }
 
     /// Closes an end. What it has written still arrives; what it has not read is answered by a reset.
@@ -219,15 +225,20 @@ impl Net {
         }
     }
 
+    /// The line may be free for an end that waited for it.
+    pub fn transmit_again(&mut self, end: End) {
+        self.conns[end.conn].pipes[end.side].waits = false;
+        self.transmit(end);
+    }
+
     /// Puts on the line what it has room for.
-    pub fn transmit(&mut self, end: End) {
+    fn transmit(&mut self, end: End) {
         loop {
             let now = self.now;
-            let Conn { line, pipes, .. } = &mut self.conns[end.conn];
+            let Conn { line, pipes, servers, .. } = &mut self.conns[end.conn];
             let (line, pipe) = (*line, &mut pipes[end.side]);
-            if line.bandwidth.is_some() && pipe.free_at > now {
-                return;
-            }
+            let way = if end.side == 0 { *servers } else { (servers.1, servers.0) };
+            let free_at = self.free_at.entry(way).or_default();
             let window = line.receive_buffer.saturating_sub(pipe.arrived.len() + pipe.flight_bytes);
             let packet = if line.bandwidth.is_some() { PACKET } else { usize::MAX };
             let count = pipe.unsent.len().min(window).min(packet);
@@ -235,21 +246,26 @@ impl Net {
             if count == 0 && !is_fin {
                 return;
             }
+            if line.bandwidth.is_some() && *free_at > now {
+                // It is looked at again when another connection's packet is out.
+                if !std::mem::replace(&mut pipe.waits, true) {
+                    self.due.push((*free_at, Due::Transmit(end)));
+                }
+                return;
+            }
             pipe.fin_sent |= is_fin;
             let bytes: Vec<_> = pipe.unsent.drain(..count).collect();
             pipe.flight_bytes += count;
-            pipe.free_at = now + line.bandwidth.map_or(0, |rate| count as u64 * 1_000_000 / rate.max(1));
+            *free_at = now + line.bandwidth.map_or(0, |rate| count as u64 * 1_000_000 / rate.max(1));
+            let free_at = *free_at;
             let (least, most) = line.delay;
             let under_way = least + self.below(most - least);
             let pipe = &mut self.conns[end.conn].pipes[end.side];
             // In order, as TCP has it.
             let last = pipe.flight.back().map_or(0, |(at, _)| *at);
-            let at = last.max(pipe.free_at + under_way);
+            let at = last.max(free_at + under_way);
             pipe.flight.push_back((at, bytes));
             self.due.push((at, Due::Arrive(End { side: 1 - end.side, ..end })));
-            if line.bandwidth.is_some() {
-                self.due.push((pipe.free_at, Due::Transmit(end)));
-            }
             self.touched.push(end);
         }
     }

@@ -36,6 +36,8 @@ pub struct Plan<'a> {
     pub timing: Timing,
     pub forget_after_s: Option<u64>,
     pub max_line: usize,
+    /// Buckets of its store.
+    pub buckets: usize,
     /// Bytes that may wait for a link.
     pub room: usize,
     pub flood: FloodBounds,
@@ -90,8 +92,7 @@ impl Running {
     ) -> Running {
         let bounds = Bounds { forget_after_s: plan.forget_after_s, ..Bounds::default() };
         let mut node = Node::new(&plan.name, bounds);
-        // For hundreds of clients, and for being walked through thousands of times.
-        node.store = Store::seeded(16, plan.incarnation);
+        node.store = Store::seeded(plan.buckets, plan.incarnation);
         let node = Arc::new(node);
         let neighbours = Arc::new(neighbours(&plan));
         let journal = plan.journal.map(|(folder, disk)| {

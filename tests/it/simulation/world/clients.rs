@@ -38,7 +38,13 @@ impl World {
 
     /// A connection of somebody on the same machine, who has said something; the server's end of it.
     pub fn visitor(&mut self, server: usize, bytes: &[u8]) -> End {
-        let line = Line { bandwidth: None, delay: (0, 0), send_buffer: 1 << 20, receive_buffer: 1 << 20 };
+        let line = Line {
+            bandwidth: None,
+            delay: (0, 0),
+            send_buffer: 1 << 20,
+            receive_buffer: 1 << 20,
+            is_relayed: false,
+        };
         let conn = self.net.lock().connect(line, (server, server));
         let end = End { conn, side: 1 };
         self.owners.insert(end, (server, self.servers[server].start, None));

@@ -34,6 +34,12 @@ impl World {
         all.filter_map(|(server, it)| it.running.as_ref()?.node().oldest_s(self.posix_ns(server))).max()
     }
 
+    /// Bytes of the AT lines that a server knows, with their newlines.
+    pub fn stored_bytes(&self, server: usize) -> u64 {
+        let running = self.servers[server].running.as_ref();
+        running.map_or(0, |running| running.node().store.bytes() + running.node().store.count() as u64)
+    }
+
     pub fn links_up(&self) -> bool {
         let is_open = |running: &Running| {
             running.links.iter().all(|it| it.talk.as_ref().is_some_and(|(talk, _)| talk.is_open()))

@@ -207,7 +207,7 @@ impl World {
 
     fn happen(&mut self, server: usize, start: u32, event: Event) {
         match event {
-            Event::Net(Due::Transmit(end)) => return self.net.lock().transmit(end),
+            Event::Net(Due::Transmit(end)) => return self.net.lock().transmit_again(end),
             Event::Net(Due::Arrive(end)) => return self.arrive(end),
             Event::Restart if self.servers[server].running.is_none() => return self.start(server),
             _ => {}

@@ -28,6 +28,7 @@ impl World {
             timing: settings.timing(),
             forget_after_s: settings.forget_after_s,
             max_line: it.max_line,
+            buckets: settings.buckets,
             room: settings.room,
             flood: FloodBounds { batches: settings.channel, small_bytes: settings.small_bytes },
             errands: settings.errands,
