@@ -147,10 +147,10 @@ pub const LINK_WINDOW_BYTES: u64 = 32 * 1024;
 pub const LINK_WINDOW_MIN: u64 = 16 * 1024;
 pub const LINK_WINDOW_MAX: u64 = 16 * 1024 * 1024;
 
-/// Milliseconds for which sent bytes may wait on the way before the window shrinks, and below which it grows: what is
-/// new waits about as long.
+/// Milliseconds for which sent bytes may wait on the way before the window shrinks, and below which they would still
+/// wait when it has grown: what is new waits about as long.
 pub const LINK_WINDOW_SHRINK_MS: u64 = 2_000;
-pub const LINK_WINDOW_GROW_MS: u64 = 500;
+pub const LINK_WINDOW_GROW_MS: u64 = 1_000;
 
 /// Milliseconds that the way to a neighbour and back is believed to take at most.
 pub const LINK_WAY_MS: u64 = 1_000;

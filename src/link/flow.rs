@@ -37,8 +37,8 @@ struct Probe {
     /// Bytes sent before it.
     sent: u64,
     at: Duration,
-    /// It was the window that held up the sender.
-    is_full: bool,
+    /// Bytes that were sent and not read then, with which it waits its turn.
+    unread: u64,
     progress: Progress,
 }
 
@@ -93,8 +93,8 @@ impl Flow {
     /// A probe is sent now, behind all that was counted.
     pub fn probe(&mut self, id: u64, at: Duration, progress: Progress) {
         if self.is_probed {
-            let is_full = self.sent - self.read >= self.window / 2;
-            self.probes.push_back(Probe { id, sent: self.sent, at, is_full, progress });
+            let unread = self.sent - self.read;
+            self.probes.push_back(Probe { id, sent: self.sent, at, unread, progress });
         }
     }
 
@@ -115,12 +115,14 @@ impl Flow {
         if probe.at < self.changed_at {
             return;
         }
-        // The first answers may have waited behind what was sent first, so a way that seems long may be none.
-        let way = shortest.min(Duration::from_millis(LINK_WAY_MS));
-        let waited = took.saturating_sub(way);
+        // What seems to be a long way may be one on which others send, too.
+        let waited = took.saturating_sub(shortest.min(Duration::from_millis(LINK_WAY_MS)));
+        let is_full = probe.unread >= self.window / 2;
+        // With twice the window, of which the probe had a part before it.
+        let would_wait = waited.as_millis() as u64 * 2 * self.window / probe.unread.max(1);
         let window = if waited > Duration::from_millis(LINK_WINDOW_SHRINK_MS) {
             self.window / 2
-        } else if waited < Duration::from_millis(LINK_WINDOW_GROW_MS) && probe.is_full {
+        } else if is_full && would_wait < LINK_WINDOW_GROW_MS {
             self.window * 2
         } else {
             return;
@@ -138,6 +140,8 @@ mod tests {
     fn run(bytes_per_s: u64, ways_ms: u64, seconds: u64) -> (u64, Duration) {
         let mut flow = Flow::new(true);
         let (mut free_at, mut answers, mut took) = (Duration::ZERO, VecDeque::new(), Duration::ZERO);
+        flow.probe(1, Duration::ZERO, Progress::Unknown);
+        answers.push_back((1, Duration::from_millis(ways_ms), Duration::ZERO));
         for ms in 0..1_000 * seconds {
             let now = Duration::from_millis(ms);
             while let Some((id, at, sent_at)) = answers.pop_front() {
@@ -152,7 +156,7 @@ mod tests {
                 flow.count(1_000);
                 free_at = free_at.max(now) + Duration::from_micros(1_000_000_000 / bytes_per_s);
                 if flow.wants_probe() {
-                    let id = 1 + answers.len() as u64 + 1_000_000 * ms;
+                    let id = 2 + answers.len() as u64 + 1_000_000 * ms;
                     flow.probe(id, now, Progress::Unknown);
                     answers.push_back((id, free_at + Duration::from_millis(ways_ms), now));
                 }

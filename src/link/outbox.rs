@@ -27,6 +27,8 @@ pub struct Outbox {
     pending: Vec<u8>,
     /// So many bytes of what is pending are in the log already.
     logged: usize,
+    /// So many are the rest of what was being sent, and counted: they go out however much is on its way.
+    begun: usize,
     /// What was learned after this epoch is to be read from the store: lines were dropped, or never offered.
     after: Option<u32>,
     /// What is left of the walk that a cut does not end; it stands where the neighbour is known to have read.
@@ -154,6 +156,7 @@ impl Outbox {
             mode: Mode::Down,
             pending: Vec::new(),
             logged: 0,
+            begun: 0,
             after: None,
             rest: None,
             missed: false,
@@ -269,6 +272,7 @@ impl Outbox {
     pub fn leave(&mut self, lines: &[u8], sent: usize) {
         self.mode = Mode::Queueing;
         self.pending.extend_from_slice(&lines[sent..]);
+        self.begun = self.pending.len();
     }
 
     /// The same, when all of them are in the log already.
@@ -287,6 +291,11 @@ impl Outbox {
     }
 
     // --- what is under way
+
+    /// Whether what is offered is sent at once.
+    pub fn is_live(&self) -> bool {
+        self.mode == Mode::Live
+    }
 
     /// Whether a probe is to be sent.
     pub fn wants_probe(&self) -> bool {
@@ -369,7 +378,8 @@ impl Outbox {
         if self.marks.back().map_or(self.seen, |(last, _)| last.epoch.max(self.seen)) < epoch {
             return false;
         }
-        while let Some((mark, walks)) = self.marks.pop_front_if(|(mark, _)| mark.epoch <= epoch) {
+        while let Some(&(mark, walks)) = self.marks.front().filter(|(mark, _)| mark.epoch <= epoch) {
+            self.marks.pop_front();
             self.confirmed = mark.total;
             self.seen = self.seen.max(mark.epoch);
             self.unconfirmed_since = self.marks.front().map(|(next, _)| next.at);
@@ -398,10 +408,21 @@ impl Outbox {
             return Due::Nothing;
         }
         self.mode = Mode::Queueing;
+        let begun = std::mem::take(&mut self.begun);
+        if begun > 0 {
+            return self.take_lines(begun);
+        }
         if !self.flow.has_room() {
             return Due::Full;
         }
-        if self.pending.is_empty() { self.take_walk() } else { self.take_lines() }
+        if self.pending.is_empty() {
+            return self.take_walk();
+        }
+        // Whole lines.
+        let share = self.flow.share().min(self.pending.len());
+        let end = memchr(b'\n', &self.pending[share..]).map_or(self.pending.len(), |end| share + end + 1);
+        self.flow.count(end);
+        self.take_lines(end)
     }
 
     /// Sends the mark that waited for the store to be read; true if there was one.
@@ -413,15 +434,11 @@ impl Outbox {
         is_sent
     }
 
-    fn take_lines(&mut self) -> Due {
-        // The beginning may be sent already, in the middle of a line: whatever else is due comes after that line.
-        let share = self.flow.share().min(self.pending.len());
-        let end = memchr(b'\n', &self.pending[share..]).map_or(self.pending.len(), |end| share + end + 1);
+    fn take_lines(&mut self, end: usize) -> Due {
         let rest = self.pending.split_off(end);
         let bytes = std::mem::replace(&mut self.pending, rest);
         let logged = self.logged.min(bytes.len());
         self.logged -= logged;
-        self.flow.count(bytes.len());
         Due::Lines { bytes, logged }
     }
 

@@ -275,11 +275,23 @@ impl Outlet {
         self.state().outbox.wants_probe()
     }
 
-    /// Sends a line that asks so, behind all that was sent, while nothing waits.
-    pub fn offer_probe(&self, line: &[u8], id: u64, now: Duration) {
-        let mut state = self.state();
-        self.send(&mut state, line);
-        state.outbox.probe(id, now, None);
+    /// Whether what is offered is sent at once.
+    pub fn is_live(&self) -> bool {
+        self.state().outbox.is_live()
+    }
+
+    /// Sends a line that asks so, behind all that was sent and however much that is; false while something waits,
+    /// or the socket takes nothing.
+    pub fn offer_probe(&self, line: &[u8], id: u64, now: Duration) -> bool {
+        let State { outbox, stream, .. } = &mut *self.state();
+        let Some(stream) = stream.as_ref().filter(|_| outbox.is_live()) else { return false };
+        let Ok(sent) = stream.write_now(line) else { return false };
+        if sent < line.len() {
+            outbox.leave(line, sent);
+            (self.wake)();
+        }
+        outbox.probe(id, now, None);
+        true
     }
 
     /// The dialler sends it, behind what it was given, while the walk is at this bucket.

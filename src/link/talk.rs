@@ -11,7 +11,7 @@ use super::keys;
 use super::reader::{Chunk, Next, Reader};
 use super::{Link, Meter, Opening, Progress, Session};
 use crate::clock::Moment;
-use crate::limits::LINK_LOOK_MS;
+use crate::limits::{LINGER_S, LINK_LOOK_MS};
 use crate::logging::{Escaped, Wire};
 use crate::net::Stream;
 use crate::net::stream::is_retry;
@@ -38,6 +38,8 @@ pub struct Talk {
     meter: Meter,
     /// Which of the neighbour's starts is at the other end.
     incarnation: u64,
+    /// It answers probes.
+    is_probed: bool,
     /// When the neighbour's clock is asked next, if it tells.
     ask_time_at: Option<Duration>,
     /// The last thing it said was that it refuses this.
@@ -61,6 +63,11 @@ enum Phase {
         until: Duration,
     },
     Open,
+    /// All is sent, and the neighbour was told so: what it still says is read and dropped, as a connection that is
+    /// closed with something unread is reset, and takes with it what the neighbour has not read.
+    Leaving {
+        until: Duration,
+    },
 }
 
 /// Why a connection of a link ended, or could not be had.
@@ -126,6 +133,7 @@ impl Talk {
             session,
             meter: Meter::default(),
             incarnation: 0,
+            is_probed: false,
             ask_time_at: None,
             last_refused: None,
             link,
@@ -151,7 +159,10 @@ impl Talk {
     pub fn due(&self, now: Duration) -> Duration {
         let look = now + Duration::from_millis(LINK_LOOK_MS).min(self.link.timing.heartbeat);
         let phase = match self.phase {
-            Phase::Greeting { until, .. } | Phase::Refused { until } | Phase::Narrowing { until } => until,
+            Phase::Greeting { until, .. }
+            | Phase::Refused { until }
+            | Phase::Narrowing { until }
+            | Phase::Leaving { until } => until,
             Phase::Open => look,
         };
         let stalls = self.stalls.map_or(look, |(at, _)| at);
@@ -164,32 +175,42 @@ impl Talk {
     /// # Errors
     /// The connection is over.
     pub fn go_on(&mut self, is_readable: bool, now: Moment, wire: &mut Wire) -> Result<(), Ended> {
+        if let Phase::Leaving { until } = self.phase {
+            return self.leave(until, now);
+        }
         if is_readable {
             self.read(now)?;
         }
         self.look(now, wire)?;
         self.send(now, wire)?;
         if self.link.outlet.is_stopping() {
-            self.stop()?;
+            self.stop(now)?;
         }
         Ok(())
     }
 
     /// This server stops: what is due is still sent to a neighbour that has greeted.
-    fn stop(&mut self) -> Result<(), Ended> {
+    fn stop(&mut self, now: Moment) -> Result<(), Ended> {
         match self.phase {
             Phase::Open if self.is_caught_up => {
                 // The neighbour may be gone; then there is nobody to tell.
                 let _ = self.stream.finish();
-                Err(Ended::Stopped)
+                self.phase = Phase::Leaving { until: now.up + Duration::from_secs(LINGER_S) };
+                Ok(())
             }
-            Phase::Open => Ok(()),
+            Phase::Open | Phase::Leaving { .. } => Ok(()),
             Phase::Narrowing { ref mut until } => {
                 *until = Duration::ZERO;
                 Ok(())
             }
             Phase::Greeting { .. } | Phase::Refused { .. } => Err(Ended::Stopped),
         }
+    }
+
+    /// Reads and drops what the neighbour still says, until it has read all.
+    fn leave(&mut self, until: Duration, now: Moment) -> Result<(), Ended> {
+        self.input.clear();
+        if self.fill(now).is_err() || now.up >= until { Err(Ended::Stopped) } else { Ok(()) }
     }
 
     // --- what is due at a time
@@ -216,7 +237,10 @@ impl Talk {
                 }
                 Ok(())
             }
-            Phase::Greeting { .. } | Phase::Refused { .. } | Phase::Narrowing { .. } => Ok(()),
+            Phase::Greeting { .. }
+            | Phase::Refused { .. }
+            | Phase::Narrowing { .. }
+            | Phase::Leaving { .. } => Ok(()),
         }
     }
 
@@ -242,11 +266,11 @@ impl Talk {
         self.ask_time_at.is_some_and(|at| at <= now.up)
     }
 
-    /// The same now, behind what the flood has sent.
-    fn ask_time(&mut self, now: Moment) {
+    /// The same now, behind what the flood has sent; false where it could not be sent.
+    fn ask_time(&mut self, now: Moment) -> bool {
         let mut line = Vec::new();
         Word::Time(self.reading(now)).write(&mut line);
-        self.link.outlet.offer_probe(&line, now.posix_ns, now.up);
+        self.link.outlet.offer_probe(&line, now.posix_ns, now.up)
     }
 
     fn reading(&mut self, now: Moment) -> ClockReading {
@@ -277,10 +301,13 @@ impl Talk {
                 }
                 Next::Nothing => {
                     self.is_caught_up = true;
-                    if self.link.outlet.wants_probe() {
-                        self.ask_time(now);
+                    if !self.link.outlet.wants_probe() || self.ask_time(now) {
+                        return Ok(());
                     }
-                    return Ok(());
+                    if self.link.outlet.is_live() {
+                        // The socket takes nothing now: whoever fills it next has us look again.
+                        return Ok(());
+                    }
                 }
             }
         }
@@ -314,8 +341,11 @@ impl Talk {
         };
         self.sent += taken;
         if taken > 0 {
-            // It takes what it is sent, whether or not it finds time to say so.
-            self.session.alive(now.up);
+            if !self.is_probed {
+                // It takes what it is sent, whether or not it finds time to say so. Of one that answers probes more is
+                // known than what the system takes for it.
+                self.session.alive(now.up);
+            }
             self.stalls = None;
         }
         if !self.has_unsent() {

@@ -68,6 +68,7 @@ impl Talk {
                 }
                 Ok(())
             }
+            Phase::Leaving { .. } => Ok(()),
             Phase::Open => {
                 if let Some(theirs) = self.hear(line, now)? {
                     self.mend(&theirs, now);
@@ -94,10 +95,11 @@ impl Talk {
             }
             Err(why) => return Err(Ended::Refused(why.reason().into())),
         };
-        self.take_up(&welcome, sent_ns, now);
+        self.is_probed = welcome.conf.is_some();
         self.incarnation = welcome.incarnation;
-        let (stream, is_probed) = (Some(self.stream.clone()), welcome.conf.is_some());
-        let is_true = outlet.open(stream, welcome.incarnation, welcome.seen, is_probed);
+        let (stream, seen) = (Some(self.stream.clone()), welcome.seen);
+        let is_true = outlet.open(stream, welcome.incarnation, seen, self.is_probed);
+        self.take_up(&welcome, sent_ns, now);
         if !is_true {
             self.tell_untrue(&format!("SEEN {} in its greeting", welcome.seen), now.up);
         }
@@ -125,6 +127,8 @@ impl Talk {
         let theirs = ClockReading { now_ns: welcome.now_ns, echo_ns: sent_ns, ..ClockReading::default() };
         let ours = neighbours.hear_time(&mut self.meter, Some(id), &theirs, &self.link.node, now);
         Word::Time(ours).write(&mut self.output);
+        // Its answer tells how long the way is.
+        self.link.outlet.probe(now.posix_ns, now.up, None);
         self.ask_time_at = Some(now.up + self.link.timing.heartbeat);
     }
 

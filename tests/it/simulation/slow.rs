@@ -98,3 +98,24 @@ fn a_long_way_with_a_long_queue_is_filled_and_news_does_not_wait_in_it() {
     };
     check("256 kbit/s, 600 ms there and back, 1 MB of queue", line, 6 * SECOND);
 }
+
+#[test]
+fn a_burst_of_many_windows_arrives_without_a_rest() {
+    let line = Line {
+        bandwidth: None,
+        delay: (1_000, 2_000),
+        send_buffer: 256 << 10,
+        receive_buffer: 256 << 10,
+        is_relayed: false,
+    };
+    let mut world = two(line);
+    world.run_until(10 * SECOND);
+    assert!(world.agrees());
+    let begun = world.now;
+    for burst in 0..20 {
+        let lines = (0..300).map(|client| format!("IAMAT burst{burst}x{client} +34.068930-118.445127 1\n"));
+        world.say(0, lines.collect::<String>().as_bytes());
+    }
+    world.run_until(begun + 2 * SECOND);
+    assert!(world.agrees(), "it stopped on the way");
+}
