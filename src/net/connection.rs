@@ -20,12 +20,16 @@ pub struct Connection<S> {
     sent: usize,
     /// When the socket last took replies, or first took none.
     taken: Duration,
+    /// How long the peer may take nothing of what waits for it; the system sees to that from the first bytes on that
+    /// the socket did not take.
+    patience: Duration,
+    is_timed: bool,
     /// What it is watched for.
     pub watched: Interest,
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S, now: Duration) -> Connection<S> {
+    pub fn new(stream: S, patience: Duration, now: Duration) -> Connection<S> {
         Connection {
             stream,
             eof: false,
@@ -33,6 +37,8 @@ impl<S: Stream> Connection<S> {
             output: Vec::new(),
             sent: 0,
             taken: now,
+            patience,
+            is_timed: false,
             watched: Interest::Nothing,
         }
     }
@@ -60,7 +66,18 @@ impl<S: Stream> Connection<S> {
         };
         self.output.extend_from_slice(&replies[taken..]);
         self.taken = now;
+        if taken < replies.len() {
+            self.time();
+        }
         Ok(())
+    }
+
+    /// Has the system see to it that the peer takes what waits for it. The socket itself reports room only when a
+    /// good part of its buffer is free, for which a slow reader needs longer than any patience.
+    fn time(&mut self) {
+        if !std::mem::replace(&mut self.is_timed, true) {
+            self.stream.give_up_after(self.patience);
+        }
     }
 
     /// Sends more of what is unsent, now that there may be room.
@@ -80,9 +97,16 @@ impl<S: Stream> Connection<S> {
 
     /// All is sent: tells the peer so and drops what it still sends, for a while.
     pub fn linger(&mut self, why: &'static str, now: Duration) {
+        self.time();
         // The peer may be gone already, which the next event will tell.
         let _ = self.stream.finish();
         self.lingers = Some((now + Duration::from_secs(LINGER_S), why));
+    }
+
+    /// It is about to be closed: what is unsent is dropped here and in the system, and what the system has of a whole
+    /// reply is the peer's for as long as it takes some of it.
+    pub fn leave(&mut self) {
+        if self.unsent() > 0 { self.stream.abandon() } else { self.time() }
     }
 
     /// Until when it lingers, and why it ends; None while it does not.

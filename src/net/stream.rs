@@ -21,6 +21,9 @@ pub trait Stream: Send + Sync {
     fn finish(&self) -> io::Result<()>;
     /// Has its close reset the connection and drop what the system still holds for the peer.
     fn abandon(&self);
+    /// Has the system break the connection once the peer has taken nothing of what waits for it for this long. Every
+    /// byte counts, and it counts after a close, too.
+    fn give_up_after(&self, patience: Duration);
     /// Finds out when the other end is gone without a word.
     fn keep_alive(&self) -> io::Result<()>;
 }
@@ -57,7 +60,14 @@ impl Stream for TcpStream {
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
     }
 
+    fn give_up_after(&self, patience: Duration) {
+        // It fails only for what is no socket any more, which holds nothing.
+        let _ = SockRef::from(self).set_tcp_user_timeout(Some(patience));
+    }
+
     fn keep_alive(&self) -> io::Result<()> {
+        // With a bound of its own for what is not acknowledged, the system would go by that.
+        self.give_up_after(socket::KEPT_ALIVE);
         socket::keep_alive(SockRef::from(self))
     }
 }

@@ -19,7 +19,7 @@ use crate::turn::{Core, Turn};
 pub trait Outside<S>: Watch<S> {
     fn core(&self) -> &Core;
     fn manners(&self) -> &Manners;
-    /// How long a peer may take nothing of its replies.
+    /// How long a peer may take nothing of its replies; the system sees to it.
     fn write_timeout(&self) -> Duration;
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
@@ -69,8 +69,8 @@ pub struct Guest<S> {
 const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
 
 impl<S: Stream> Guest<S> {
-    pub fn new(stream: S, address: SocketAddr, door: Door, now: Duration) -> Guest<S> {
-        let connection = Connection::new(stream, now);
+    pub fn new(stream: S, address: SocketAddr, door: Door, patience: Duration, now: Duration) -> Guest<S> {
+        let connection = Connection::new(stream, patience, now);
         Guest { connection, door, address, is_greedy: false, active_in: 0 }
     }
 
@@ -79,14 +79,14 @@ impl<S: Stream> Guest<S> {
     }
 
     /// When it is to be closed unless something happens, and why.
-    fn deadline(&self, manners: &Manners, write_timeout: Duration) -> Option<(Duration, &'static str)> {
-        let taken = self.connection.taken();
+    fn deadline(&self, manners: &Manners) -> Option<(Duration, &'static str)> {
         if let Some(lingers) = self.connection.lingers() {
             Some(lingers)
         } else if self.connection.unsent() > 0 {
-            Some((taken + write_timeout, "it does not read its replies"))
+            // The system knows whether it reads, and breaks it if not.
+            None
         } else {
-            self.door.deadline(manners, taken)
+            self.door.deadline(manners, self.connection.taken())
         }
     }
 }
@@ -153,7 +153,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.turn.wire.at(now_ns);
         self.turn.wire.with(&address);
         self.turn.wire.opened();
-        self.adopt(Guest::new(stream, address, door, self.now.up));
+        let patience = self.outside.write_timeout();
+        self.adopt(Guest::new(stream, address, door, patience, self.now.up));
     }
 
     /// Makes a connection this room's own.

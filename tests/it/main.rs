@@ -28,6 +28,7 @@ mod plain;
 mod promises;
 mod protocol;
 mod providers;
+mod readers;
 mod running;
 mod secrets;
 mod seeds;

@@ -21,11 +21,19 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     pub(super) fn broken(&mut self, key: u64, why: &io::Error) {
-        self.close(key, &why.to_string());
+        let Some(guest) = self.guests.get(key) else { return };
+        if guest.connection.lingers().is_some() {
+            self.close_lingering(key);
+        } else if why.kind() == io::ErrorKind::TimedOut && guest.connection.unsent() > 0 {
+            self.close(key, "it does not read its replies");
+        } else {
+            self.close(key, &why.to_string());
+        }
     }
 
     pub(super) fn close(&mut self, key: u64, why: &str) {
-        if let Some(guest) = self.guests.remove(key) {
+        if let Some(mut guest) = self.guests.remove(key) {
+            guest.connection.leave();
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
             self.turn.wire.closed(why);
@@ -35,7 +43,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     pub(super) fn deadline_of(&mut self, key: u64) -> Option<(Duration, &'static str)> {
         let guest = self.guests.get(key)?;
-        guest.deadline(self.outside.manners(), self.outside.write_timeout())
+        guest.deadline(self.outside.manners())
     }
 
     pub(super) fn note_deadline(&mut self, key: u64) {
