@@ -30,6 +30,22 @@ pub const WORKERS_MIN: usize = 2;
 /// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
 pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
 
+/// Connections of one address; 0 is a quarter of all, so that no four hosts need be many. Behind one address may be all
+/// the phones of a provider. This machine and neighbours have no such bound.
+pub const MAX_PER_ADDRESS: Limit = limit(0, 1, 1_000_000);
+pub const SHARES_OF_ADDRESSES: usize = 4;
+
+/// Slots beside those for guests: a link a neighbour, and some for who asks how the herd is and for those who may be
+/// either of these, as far as is known.
+pub const SLOTS_PER_NEIGHBOUR: usize = 1;
+pub const SLOTS_TO_SPARE: usize = 16;
+
+/// Milliseconds of silence after which a connection may be closed to let in another, when there are as many as may be.
+pub const SILENT_MS: Limit = limit(10_000, 10, 3_600_000);
+
+/// Silent connections that are noted at once, as finding them takes a look at all.
+pub const QUIET_MAX: usize = 64;
+
 /// Clients known before a report of one that is not known is refused; 0 is no limit. A million take some
 /// 170 MB; what neighbours say of further ones is taken all the same.
 pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
@@ -126,8 +142,13 @@ pub const PORT_TRIES: usize = 32;
 /// Rest after the process ran out of descriptors, so that accepting does not spin.
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
-/// Descriptors kept free of clients: logs, pollers, links, lookups, files.
-pub const RESERVED_DESCRIPTORS: u64 = 128;
+/// Descriptors kept free of clients: for the files of the log and the journal, the folders above them, streams, secrets
+/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, and a
+/// connection and the next one.
+pub const RESERVED_DESCRIPTORS: usize = 48;
+pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
+pub const DESCRIPTORS_PER_WORKER: usize = 2;
+pub const DESCRIPTORS_PER_LOOKUP: usize = 2;
 
 /// Milliseconds between two looks at the deadlines of all connections of a worker.
 pub const SWEEP_REST_MS: u64 = 250;
@@ -203,6 +224,8 @@ pub struct Timing {
     pub differ: Duration,
     /// After a compaction that failed.
     pub compact_rest: Duration,
+    /// A silence that has a connection make way for another.
+    pub silent: Duration,
 }
 
 impl Timing {
@@ -222,6 +245,7 @@ impl Default for Timing {
             digest_wait: ms(&DIGEST_WAIT_MS),
             differ: ms(&DIFFER_MS),
             compact_rest: ms(&COMPACT_REST_MS),
+            silent: ms(&SILENT_MS),
         }
     }
 }

@@ -79,6 +79,8 @@ pub struct Server {
 pub struct Settings {
     pub workers: usize,
     pub max_connections: usize,
+    /// None for a share of those that may be.
+    pub max_per_address: Option<usize>,
     /// usize::MAX for none.
     pub max_clients: usize,
     /// Bytes, without the newline.

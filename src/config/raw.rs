@@ -21,6 +21,7 @@ pub struct Problem {
 pub struct Raw {
     pub workers: Option<Spanned<i64>>,
     pub max_connections: Option<Spanned<i64>>,
+    pub max_per_address: Option<Spanned<i64>>,
     pub max_clients: Option<Spanned<i64>>,
     pub max_line: Option<Spanned<i64>>,
     pub idle_timeout_s: Option<Spanned<i64>>,
@@ -68,6 +69,7 @@ pub struct RawTiming {
     pub digest_wait_ms: Option<Spanned<i64>>,
     pub differ_ms: Option<Spanned<i64>>,
     pub compact_rest_ms: Option<Spanned<i64>>,
+    pub silent_ms: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,10 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
     Ok(Settings {
         workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
         max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
+        max_per_address: match number(&raw.max_per_address, &limits::MAX_PER_ADDRESS, "max_per_address")? {
+            0 => None,
+            max => Some(max as usize),
+        },
         max_clients: match number(&raw.max_clients, &limits::MAX_CLIENTS, "max_clients")? {
             0 => usize::MAX,
             max => usize::try_from(max).unwrap_or(usize::MAX),
@@ -48,6 +52,7 @@ fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
         digest_wait: ms(&raw.digest_wait_ms, &limits::DIGEST_WAIT_MS, "digest_wait_ms")?,
         differ: ms(&raw.differ_ms, &limits::DIFFER_MS, "differ_ms")?,
         compact_rest: ms(&raw.compact_rest_ms, &limits::COMPACT_REST_MS, "compact_rest_ms")?,
+        silent: ms(&raw.silent_ms, &limits::SILENT_MS, "silent_ms")?,
     })
 }
 

@@ -253,6 +253,12 @@ impl Neighbours {
         (neighbour.is_none() && address.is_loopback()) || self.state().addresses.iter().any(known)
     }
 
+    /// Whether any neighbour has this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.state().addresses.iter().any(|&(at, _)| at == address)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
+use super::capacity::capacity;
 use super::sweeps::{self, Sweeps};
 use super::tending::{Tended, Tending};
 use super::{Server, Threads};
@@ -19,7 +18,6 @@ use crate::dialler::{Dialler, DiallerSettings};
 use crate::door::Manners;
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
-use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire};
 use crate::net::HostPort;
@@ -62,7 +60,7 @@ impl Server {
         let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
         let hall = Arc::new(Hall {
             core,
-            entrance: Entrance::new(listeners, room_for(settings.max_connections)),
+            entrance: Entrance::new(listeners, capacity(config, index)),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: pool(config, places)?,
             errands,
@@ -193,6 +191,7 @@ fn manners(settings: &Settings) -> Manners {
         one_shot: settings.one_shot,
         idle_timeout: settings.idle_timeout,
         greeting: settings.timing.greeting,
+        silent: settings.timing.silent,
     }
 }
 
@@ -231,19 +230,4 @@ fn diallers(
 fn source(own: &config::Server) -> Option<HostPort> {
     let known = if own.listen.is_wildcard() { &own.address } else { &own.listen };
     Some(known.clone()).filter(|known| !own.listen.is_wildcard() || known.ip().is_some())
-}
-
-/// Raises the soft file limit as far as allowed and returns how many of `wanted` connections fit.
-fn room_for(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If it may not be raised, what it is now counts.
-    let _ = setrlimit(Resource::Nofile, raised);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = files.saturating_sub(RESERVED_DESCRIPTORS).max(files / 2).max(1);
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
-        log::info!("holding at most {room} connections, as the file limit of {files} leaves (ulimit -n)");
-    }
-    wanted.min(room)
 }

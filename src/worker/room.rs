@@ -2,11 +2,14 @@
 //! turn said is sent, and each connection ends in time. It names no thread, poller, socket or protocol; a worker
 //! drives it, and so does the simulation of the tests.
 
+mod admitting;
 mod ending;
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::entrance::Admission;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, Manners, Question, Visit};
 use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
@@ -24,8 +27,10 @@ pub trait Outside<S>: Watch<S> {
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
     fn ask(&self, key: u64, question: Question) -> bool;
-    /// A connection is gone.
-    fn left(&self);
+    /// A connection has proven that it is of the herd. As what it is in from now on.
+    fn prove(&self, admission: Admission, address: IpAddr) -> Admission;
+    /// A connection is gone, which was in as this.
+    fn left(&self, admission: Admission, address: SocketAddr);
     /// The time since 1970 in ns.
     fn posix_ns(&self) -> u64;
 }
@@ -52,6 +57,11 @@ pub struct Room<S, O> {
     swept_at: Duration,
     /// What connections are marked with when they are read.
     window: u32,
+    /// Guests that were silent for long when all were looked at, the most silent last, and when that may be again.
+    quiet: Vec<u64>,
+    quiet_at: Duration,
+    /// Connections that came in on trial, the first one first; some have ended or proven themselves.
+    trials: VecDeque<u64>,
 }
 
 /// A connection and what is spoken on it.
@@ -59,6 +69,8 @@ pub struct Guest<S> {
     pub connection: Connection<S>,
     pub door: Door,
     pub address: SocketAddr,
+    admission: Admission,
+    opened: Duration,
     /// Its last read filled the buffer: there is more where that came from.
     is_greedy: bool,
     /// The last of its worker's load windows in which it was read.
@@ -69,11 +81,6 @@ pub struct Guest<S> {
 const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
 
 impl<S: Stream> Guest<S> {
-    pub fn new(stream: S, address: SocketAddr, door: Door, patience: Duration, now: Duration) -> Guest<S> {
-        let connection = Connection::new(stream, patience, now);
-        Guest { connection, door, address, is_greedy: false, active_in: 0 }
-    }
-
     fn interest(&self) -> Interest {
         self.connection.interest(self.door.reads())
     }
@@ -82,6 +89,8 @@ impl<S: Stream> Guest<S> {
     fn deadline(&self, manners: &Manners) -> Option<(Duration, &'static str)> {
         if let Some(lingers) = self.connection.lingers() {
             Some(lingers)
+        } else if matches!(self.admission, Admission::OnTrial(_)) {
+            Some((self.opened + manners.greeting, "there is no room for it"))
         } else if self.connection.unsent() > 0 {
             // The system knows whether it reads, and breaks it if not.
             None
@@ -108,6 +117,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             sweep_at: None,
             swept_at: now.up,
             window: 0,
+            quiet: Vec::new(),
+            quiet_at: now.up,
+            trials: VecDeque::new(),
         }
     }
 
@@ -148,19 +160,23 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     // --- connections come and go
 
-    /// A connection was accepted.
-    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, now_ns: u64) {
+    /// A connection was accepted and counted in.
+    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, admission: Admission, now_ns: u64) {
         self.turn.wire.at(now_ns);
         self.turn.wire.with(&address);
         self.turn.wire.opened();
-        let patience = self.outside.write_timeout();
-        self.adopt(Guest::new(stream, address, door, patience, self.now.up));
+        let opened = self.now.up;
+        let connection = Connection::new(stream, self.outside.write_timeout(), opened);
+        self.adopt(Guest { connection, door, address, admission, opened, is_greedy: false, active_in: 0 });
     }
 
     /// Makes a connection this room's own.
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
+        if matches!(guest.admission, Admission::OnTrial(_)) {
+            self.trials.push_back(key);
+        }
         if let Err(why) = self.outside.add(&guest.connection.stream, key, guest.connection.watched) {
             log::warn!("cannot watch {}: {why}", guest.address);
             self.close(key, "it cannot be watched");
@@ -258,6 +274,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             turn: &mut self.turn,
             now,
             unsent: guest.connection.unsent(),
+            is_on_trial: matches!(guest.admission, Admission::OnTrial(_)),
         };
         let question = call(&mut guest.door, &mut visit, &self.buffer);
         self.turn.send(key, begin);
@@ -273,6 +290,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             // one level deeper, and a peer may send as many as it likes.
             self.refused.push(key);
         }
+        self.weigh(key);
     }
 
     /// The answer to a connection's question has come.

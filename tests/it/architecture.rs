@@ -65,7 +65,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
         "door",
         &["clock", "limits", "link", "logging", "node", "places", "protocol", "status", "store", "turn"],
     ),
-    ("worker", &["clock", "door", "limits", "logging", "net", "places", "status", "tally", "turn"]),
+    ("worker", &["clock", "door", "limits", "link", "logging", "net", "places", "status", "tally", "turn"]),
     ("dialler", &["clock", "limits", "link", "logging", "net", "node"]),
     ("config", &["files", "limits", "net", "places"]),
     ("client", &["clock", "config", "limits", "link", "logging", "net", "protocol", "store", "thread"]),

@@ -14,6 +14,7 @@ mod faults;
 mod files;
 mod flood;
 mod full_disk;
+mod guests;
 mod harness;
 mod hostile;
 mod journal;

@@ -37,7 +37,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
             self.turn.wire.closed(why);
-            self.outside.left();
+            self.outside.left(guest.admission, guest.address);
         }
     }
 

@@ -1,6 +1,7 @@
 //! One simulated server: the real node, store, journal, turns, flood, room and doors, sweeps, and the dialling ends
 //! of its links. Only threads, sockets and clocks are the world's.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use herd::server::{Sweeps, Tended, open_journal};
 use herd::store::Store;
 use herd::tally::Tallies;
 use herd::turn::{Core, Turn};
-use herd::worker::{Outside, Room};
+use herd::worker::{Admission, Outside, Room};
 
 use crate::harness::wait_for;
 
@@ -131,6 +132,7 @@ impl Running {
             one_shot: false,
             idle_timeout: Some(Duration::from_secs(3_600)),
             greeting: plan.timing.greeting,
+            silent: plan.timing.silent,
         };
         let seat = Seat {
             core: core.clone(),
@@ -166,7 +168,7 @@ impl Running {
         for end in std::mem::take(&mut self.backlog) {
             let address = address_of(end);
             let door = Door::open_line(address, &self.core, now);
-            self.room.welcome(net.stream(end), address, door, now.posix_ns);
+            self.room.welcome(net.stream(end), address, door, Admission::Guest, now.posix_ns);
         }
         for (key, answer) in std::mem::take(&mut self.answers) {
             self.room.answered(key, &answer);
@@ -206,8 +208,8 @@ impl Running {
 }
 
 /// Where a connection comes from: one that is no neighbour's, as the herd has a secret.
-fn address_of(end: End) -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 1_024 + (end.conn % 60_000) as u16))
+fn address_of(end: End) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1_024 + (end.conn % 60_000) as u16))
 }
 
 fn neighbours(plan: &Plan<'_>) -> Neighbours {
@@ -219,7 +221,7 @@ fn neighbours(plan: &Plan<'_>) -> Neighbours {
     let neighbours = Neighbours::new(own, list.collect(), keys, hold, plan.timing.heartbeat);
     if plan.keys.is_empty() {
         // Then they are known by their address, which all of them share.
-        let own: std::net::SocketAddr = ([127, 0, 0, 1], 1).into();
+        let own: SocketAddr = ([127, 0, 0, 1], 1).into();
         neighbours.ids().collect::<Vec<_>>().into_iter().for_each(|id| neighbours.update(id, &[own]));
     }
     neighbours
@@ -247,7 +249,11 @@ impl Outside<SimStream> for Seat {
         has_room
     }
 
-    fn left(&self) {}
+    fn prove(&self, _: Admission, _: IpAddr) -> Admission {
+        Admission::Herd
+    }
+
+    fn left(&self, _: Admission, _: SocketAddr) {}
 
     fn posix_ns(&self) -> u64 {
         self.now_ns.load(Ordering::SeqCst)
