@@ -58,6 +58,7 @@ pub struct RawPlaces {
     pub total_timeout_s: Option<Spanned<i64>>,
     pub threads: Option<Spanned<i64>>,
     pub queue: Option<Spanned<i64>>,
+    pub daily_budget: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]

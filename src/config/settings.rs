@@ -167,6 +167,10 @@ pub fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Pro
         path: paths.find("places.path", raw.path.as_ref())?,
         threads: Some(threads).filter(|&threads| threads > 0),
         queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
+        daily_budget: match raw.daily_budget {
+            None => None,
+            some => Some(number(&some, &limits::PLACES_DAILY_BUDGET, "places.daily_budget")?),
+        },
         connect_timeout,
         total_timeout,
     })

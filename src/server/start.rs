@@ -22,7 +22,8 @@ use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire};
 use crate::net::HostPort;
 use crate::node::{Bounds, NeighbourId, Node};
-use crate::places::{Places, pool::Pool};
+use crate::places::Places;
+use crate::places::pool::{self, Pool};
 use crate::protocol::{Command, Record};
 use crate::tally::Tallies;
 use crate::thread;
@@ -121,7 +122,13 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
 
 fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
     let settings = &config.places;
-    Pool::start(places, settings.threads(), settings.queue, settings.total_timeout)
+    let bounds = pool::Bounds {
+        threads: settings.threads(),
+        queue: settings.queue,
+        total: settings.total_timeout,
+        daily_budget: settings.daily_budget,
+    };
+    Pool::start(places, bounds)
 }
 
 /// Opens a server's journal and learns what is in it.

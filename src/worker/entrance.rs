@@ -126,7 +126,7 @@ impl Counts {
 }
 
 /// Whom an address stands for: of IPv6 a host has a whole /64 to choose from.
-fn crowd(address: IpAddr) -> IpAddr {
+pub fn crowd(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 => v4,

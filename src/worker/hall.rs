@@ -10,14 +10,14 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::accept::count_refused;
 use super::desk::{Desk, Letter};
-use super::entrance::{Admission, Entrance};
+use super::entrance::{Admission, Entrance, crowd};
 use super::room::Outside;
 use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Manners, Question};
 use crate::limits::ERRANDS_MAX;
 use crate::logging::Sink;
 use crate::net::{Interest, Watch};
-use crate::places::pool::Pool;
+use crate::places::pool::{Asker, Pool};
 use crate::status::Status;
 use crate::turn::Core;
 
@@ -115,11 +115,12 @@ impl Outside<TcpStream> for Seat {
         self.hall.write_timeout
     }
 
-    fn ask(&self, key: u64, question: Question) -> bool {
+    fn ask(&self, key: u64, asker: Asker, question: Question) -> bool {
         match question {
             Question::Places(lookup) => {
                 let (hall, index) = (self.hall.clone(), self.index);
-                self.hall.places.submit(lookup, move |json| {
+                let asker = Asker { address: crowd(asker.address), ..asker };
+                self.hall.places.submit(lookup, asker, move |json| {
                     // A worker ends only when none of its connections waits for places.
                     let _ = hall.desks[index].post(Letter::Answer { key, answer: Answer::Places(json) });
                 });

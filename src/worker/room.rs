@@ -7,6 +7,7 @@ mod ending;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::entrance::Admission;
@@ -16,6 +17,7 @@ use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX}
 use crate::logging::Wire;
 use crate::net::stream::is_retry;
 use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
+use crate::places::pool::Asker;
 use crate::turn::{Core, Turn};
 
 /// What a room needs of the world around it.
@@ -26,7 +28,7 @@ pub trait Outside<S>: Watch<S> {
     fn write_timeout(&self) -> Duration;
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
-    fn ask(&self, key: u64, question: Question) -> bool;
+    fn ask(&self, key: u64, asker: Asker, question: Question) -> bool;
     /// A connection has proven that it is of the herd. As what it is in from now on.
     fn prove(&self, admission: Admission, address: IpAddr) -> Admission;
     /// A connection is gone, which was in as this.
@@ -70,6 +72,8 @@ pub struct Guest<S> {
     pub door: Door,
     pub address: SocketAddr,
     admission: Admission,
+    /// While it waits for an answer: gone when it is.
+    waits: Option<Arc<()>>,
     opened: Duration,
     /// Its last read filled the buffer: there is more where that came from.
     is_greedy: bool,
@@ -167,7 +171,16 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.turn.wire.opened();
         let opened = self.now.up;
         let connection = Connection::new(stream, self.outside.write_timeout(), opened);
-        self.adopt(Guest { connection, door, address, admission, opened, is_greedy: false, active_in: 0 });
+        self.adopt(Guest {
+            connection,
+            door,
+            address,
+            admission,
+            waits: None,
+            opened,
+            is_greedy: false,
+            active_in: 0,
+        });
     }
 
     /// Makes a connection this room's own.
@@ -283,14 +296,21 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         {
             log::warn!("cannot keep the link of {} alive: {why}", guest.address);
         }
-        if let Some(question) = question
-            && !self.outside.ask(key, question)
-        {
+        if let Some(question) = question {
+            self.ask(key, question);
+        }
+        self.weigh(key);
+    }
+
+    fn ask(&mut self, key: u64, question: Question) {
+        let Some(guest) = self.guests.get(key) else { return };
+        let waits = guest.waits.insert(Arc::default());
+        let asker = Asker { address: guest.address.ip(), alive: Arc::downgrade(waits) };
+        if !self.outside.ask(key, asker, question) {
             // Told in the next turn, and never by a call: an answer from here would have the next question asked
             // one level deeper, and a peer may send as many as it likes.
             self.refused.push(key);
         }
-        self.weigh(key);
     }
 
     /// The answer to a connection's question has come.
@@ -299,6 +319,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             door.answer(visit, answer);
             None
         });
+        if let Some(guest) = self.guests.get(key) {
+            guest.waits = None;
+        }
         self.go_on(key);
     }
 

@@ -52,7 +52,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
     ("tally", &["limits", "protocol"]),
     ("store", &["limits", "protocol"]),
     ("journal", &["files", "limits", "thread"]),
-    ("places", &["files", "limits", "thread"]),
+    ("places", &["clock", "files", "limits", "thread"]),
     ("node", &["limits", "protocol", "store"]),
     ("link", &["clock", "limits", "logging", "net", "node", "protocol", "store", "tally"]),
     ("flood", &["clock", "limits", "link", "logging", "node"]),

@@ -162,7 +162,7 @@ fn the_key_stays_here() {
 fn a_dead_provider_fails_every_lookup_in_time() {
     let stand_in = StandIn::start(Act::Held(200, Vec::new()));
     let opened = open(Provider::Google, &stand_in.url("/"));
-    let pool = Pool::start(opened.places.clone(), 2, 4, Duration::from_millis(500)).unwrap();
+    let pool = Pool::start(opened.places.clone(), bounds(Duration::from_millis(500))).unwrap();
     let begun = Instant::now();
     let waiting: Vec<Receiver<String>> =
         (1..=10).map(|bound| submit(&pool, Lookup { bound, ..UCLA })).collect();

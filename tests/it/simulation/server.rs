@@ -16,6 +16,7 @@ use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outb
 use herd::logging::Wire;
 use herd::net::{Event, Interest, Watch};
 use herd::node::{Bounds, NeighbourId, Node};
+use herd::places::pool::Asker;
 use herd::server::{Sweeps, Tended, open_journal};
 use herd::store::Store;
 use herd::tally::Tallies;
@@ -240,7 +241,7 @@ impl Outside<SimStream> for Seat {
         Duration::from_secs(10)
     }
 
-    fn ask(&self, key: u64, question: Question) -> bool {
+    fn ask(&self, key: u64, _: Asker, question: Question) -> bool {
         let mut questions = self.questions.lock().expect("no panic before");
         let has_room = questions.len() < self.errands;
         if has_room {
