@@ -1,7 +1,9 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range. Everybody reads them; those of places and of commands have a file each.
+//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of places and of
+//! commands have a file each.
 
 mod balance;
+mod connections;
 mod places;
 mod run;
 
@@ -9,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use balance::*;
+pub use connections::*;
 pub use places::*;
 pub use run::*;
 
@@ -27,28 +30,12 @@ const fn limit(default: u64, min: u64, max: u64) -> Limit {
 pub const WORKERS: Limit = limit(0, 1, 256);
 pub const WORKERS_MIN: usize = 2;
 
-/// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
-pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
-
-/// Connections of one address; 0 is a quarter of all, so that no four hosts need be many. Behind one address may be all
-/// the phones of a provider. This machine and neighbours have no such bound.
-pub const MAX_PER_ADDRESS: Limit = limit(0, 1, 1_000_000);
-pub const SHARES_OF_ADDRESSES: usize = 4;
-
-/// Slots beside those for guests: a link a neighbour, and some for who asks how the herd is and for those who may be
-/// either of these, as far as is known.
-pub const SLOTS_PER_NEIGHBOUR: usize = 1;
-pub const SLOTS_TO_SPARE: usize = 16;
-
-/// Milliseconds of silence after which a connection may be closed to let in another, when there are as many as may be.
-pub const SILENT_MS: Limit = limit(10_000, 10, 3_600_000);
-
-/// Silent connections that are noted at once, as finding them takes a look at all.
-pub const QUIET_MAX: usize = 64;
-
 /// Clients known before a report of one that is not known is refused; 0 is no limit. A million take some
 /// 170 MB; what neighbours say of further ones is taken all the same.
 pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
+
+/// Bytes a client takes in memory, with an ID of 25 bytes: as measured, see docs/operations.md.
+pub const CLIENT_BYTES: usize = 171;
 
 /// How far ahead of this server's clock a report's time is worth a warning, in ns: a day is more than any
 /// time zone taken for another, and far less than milliseconds taken for seconds.
@@ -61,16 +48,6 @@ pub const CLOCK_SANE_NS: u64 = 1_577_836_800 * 1_000_000_000;
 /// keeps every offset in an AT line within 16 bits.
 pub const MAX_LINE: Limit = limit(4_096, MAX_LINE_MIN as u64, 16_384);
 pub const MAX_LINE_MIN: usize = 128;
-
-/// Seconds without a byte before a connection is closed; 0 is never. An hour outlasts a phone's
-/// naps and still frees what vanished without a FIN.
-pub const IDLE_TIMEOUT_S: Limit = limit(3_600, 0, 31_536_000);
-
-/// Seconds a peer may take nothing of what waits for it before it is closed.
-pub const WRITE_TIMEOUT_S: Limit = limit(10, 1, 3_600);
-
-/// Unsent bytes of one connection at which no further command of it is answered.
-pub const MAX_UNSENT: Limit = limit(262_144, 4_096, 67_108_864);
 
 /// Seconds from SIGTERM to the exit, whatever still hangs.
 pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
@@ -95,67 +72,10 @@ pub const fn at_line_max(max_line: usize) -> usize {
 pub const AT_LINE_MAX: usize = at_line_max(16_384);
 const _: () = assert!(AT_LINE_MAX < u16::MAX as usize, "an offset in an AT line fits in 16 bits");
 
-/// Bytes read from one connection a turn: some 200 commands, after which the others have theirs.
-pub const READ_BYTES: usize = 16 * 1024;
-
 /// Bytes read in one turn before its news and replies go out, so that a turn's memory and the
 /// wait of its first reply are bounded.
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
 const _: () = assert!(READ_BYTES <= TURN_BYTES_MAX, "a turn has room for one read");
-
-/// Bytes read in one turn from connections that always have more: what a quiet client waits for
-/// at most, however many of them there are.
-pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
-
-/// Ready connections fetched from the poller at once.
-pub const EVENTS_MAX: usize = 256;
-
-/// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
-/// loop starves the reads, and one that is too slow those who wait to be let in.
-pub const ACCEPTS_PER_TURN: usize = 8;
-pub const READS_PER_ACCEPT: usize = 8;
-
-/// Bytes of replies the kernel keeps for a connection. Left to itself it grows that to megabytes, so
-/// that a few clients that never read would cost a small machine its memory, and the others the
-/// time to make all those replies. At 100 ms round trip it still carries over 2 MB/s.
-pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-
-/// Bytes of those that the kernel takes while they cannot leave, as the client has no room for more. It takes them in
-/// pieces of up to 64 KiB, so that it keeps a piece more than this for a client that does not read.
-pub const SEND_WAITING_BYTES: u32 = 16 * 1024;
-pub const SEND_PIECE_BYTES: usize = 64 * 1024;
-
-/// Seconds after which a connection is broken whose peer acknowledges none of what it was sent, though all of that
-/// left for the kernel: a phone in a tunnel is back by then, and what a client does not read is not kept for an hour.
-pub const UNACKNOWLEDGED_S: u64 = 120;
-
-/// Connections the kernel completes and keeps while no worker accepts, as far as it allows so many
-/// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.
-pub const LISTEN_BACKLOG: i32 = 4_096;
-
-/// Addresses of one name that a server listens on; a name has two or three.
-pub const LISTENERS_MAX: usize = 16;
-
-/// How often the system is asked for another free port, where one is not free on every address of a name.
-pub const PORT_TRIES: usize = 32;
-
-/// Rest after the process ran out of descriptors, so that accepting does not spin.
-pub const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// Descriptors kept free of clients: for the files of the log and the journal, the folders above them, streams, secrets
-/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, and a
-/// connection and the next one.
-pub const RESERVED_DESCRIPTORS: usize = 48;
-pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
-pub const DESCRIPTORS_PER_WORKER: usize = 2;
-pub const DESCRIPTORS_PER_LOOKUP: usize = 2;
-
-/// Milliseconds between two looks at the deadlines of all connections of a worker.
-pub const SWEEP_REST_MS: u64 = 250;
-
-/// How long a closed connection's last bytes are read and dropped, so that the peer can read the
-/// reply before a reset takes it away.
-pub const LINGER_S: u64 = 2;
 
 /// Batches the workers may be ahead of the flooder. Full, every link is marked behind.
 pub const FLOOD_BATCHES: usize = 256;

@@ -63,6 +63,8 @@ pub struct Tallies {
     pub refused: Tally,
     /// Connections closed as they were silent, to make room.
     pub evicted: Tally,
+    /// Connections closed as too much was unsent in all.
+    pub shed: Tally,
     /// Times that there was no descriptor for a new connection.
     pub starved: Tally,
     /// AT lines of neighbours that are no valid records.
@@ -89,6 +91,7 @@ impl Default for Tallies {
         Tallies {
             refused: Tally::default(),
             evicted: Tally::default(),
+            shed: Tally::default(),
             starved: Tally::default(),
             dropped: Tally::default(),
             cut: Tally::default(),

@@ -27,6 +27,7 @@ pub struct Raw {
     pub idle_timeout_s: Option<Spanned<i64>>,
     pub write_timeout_s: Option<Spanned<i64>>,
     pub max_unsent: Option<Spanned<i64>>,
+    pub max_unsent_total: Option<Spanned<i64>>,
     pub stop_timeout_s: Option<Spanned<i64>>,
     pub max_ahead: Option<Spanned<String>>,
     pub connections: Option<Spanned<String>>,

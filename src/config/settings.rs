@@ -33,6 +33,12 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
         idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
         write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,
         max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
+        max_unsent_total: usize::try_from(number(
+            &raw.max_unsent_total,
+            &limits::MAX_UNSENT_TOTAL,
+            "max_unsent_total",
+        )?)
+        .unwrap_or(usize::MAX),
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
         max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
         sync: sync_mode(raw.sync.as_ref())?,

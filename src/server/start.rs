@@ -28,7 +28,7 @@ use crate::protocol::{Command, Record};
 use crate::tally::Tallies;
 use crate::thread;
 use crate::turn::Core;
-use crate::worker::{Desk, Entrance, Errands, Hall, Worker};
+use crate::worker::{Desk, Entrance, Errands, Hall, Unsent, Worker};
 
 /// The parts of a server before its threads begin.
 struct Parts {
@@ -62,6 +62,7 @@ impl Server {
         let hall = Arc::new(Hall {
             core,
             entrance: Entrance::new(listeners, capacity(config, index)),
+            unsent: Unsent::new(settings.max_unsent_total),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: pool(config, places)?,
             errands,

@@ -12,6 +12,7 @@ use super::accept::count_refused;
 use super::desk::{Desk, Letter};
 use super::entrance::{Admission, Entrance, crowd};
 use super::room::Outside;
+use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Manners, Question};
 use crate::limits::ERRANDS_MAX;
@@ -25,6 +26,7 @@ use crate::turn::Core;
 pub struct Hall {
     pub core: Arc<Core>,
     pub entrance: Entrance,
+    pub unsent: Unsent,
     /// One a worker.
     pub desks: Vec<Desk>,
     pub places: Pool,
@@ -133,6 +135,10 @@ impl Outside<TcpStream> for Seat {
                 self.find_out(key, |core, now| Answer::Status(Box::new(Status::of(core, now))))
             }
         }
+    }
+
+    fn unsent(&self) -> &Unsent {
+        &self.hall.unsent
     }
 
     fn prove(&self, admission: Admission, address: IpAddr) -> Admission {

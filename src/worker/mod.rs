@@ -10,6 +10,7 @@ mod entrance;
 mod hall;
 mod moving;
 mod room;
+mod unsent;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use desk::Desk;
 pub use entrance::{Admission, Capacity, Entrance, Lack};
 pub use hall::{Errand, Errands, Hall};
 pub use room::{Guest, Outside, Room};
+pub use unsent::Unsent;
 
 use crate::clock::Moment;
 use crate::door::Door;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entrance::Admission;
+use super::unsent::Unsent;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, Manners, Question, Visit};
 use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
@@ -29,6 +30,8 @@ pub trait Outside<S>: Watch<S> {
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
     fn ask(&self, key: u64, asker: Asker, question: Question) -> bool;
+    /// What is unsent of all connections, of other rooms, too.
+    fn unsent(&self) -> &Unsent;
     /// A connection has proven that it is of the herd. As what it is in from now on.
     fn prove(&self, admission: Admission, address: IpAddr) -> Admission;
     /// A connection is gone, which was in as this.
@@ -75,6 +78,8 @@ pub struct Guest<S> {
     /// While it waits for an answer: gone when it is.
     waits: Option<Arc<()>>,
     opened: Duration,
+    /// What it counts for among what is unsent.
+    weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
     is_greedy: bool,
     /// The last of its worker's load windows in which it was read.
@@ -152,6 +157,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.flush();
         self.read_greedy();
         self.sweep();
+        self.shed();
     }
 
     /// How long the next turn may be waited for; None for ever.
@@ -178,6 +184,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             admission,
             waits: None,
             opened,
+            weight: 0,
             is_greedy: false,
             active_in: 0,
         });
@@ -372,6 +379,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// turn of a connection ends here, and every change of what it waits for.
     fn watch(&mut self, key: u64) {
         let Some(guest) = self.guests.get(key) else { return };
+        let before = std::mem::replace(&mut guest.weight, Unsent::weight(guest.connection.unsent()));
+        self.outside.unsent().change(before, guest.weight);
         let interest = guest.interest();
         if interest != guest.connection.watched {
             guest.connection.watched = interest;

@@ -19,9 +19,9 @@ fn small_client(server: &Server) -> TcpStream {
     stream
 }
 
-/// A server that gives everybody a second, and knows a client with places around it.
-fn patient_for_a_second(settings: &str) -> (tempfile::TempDir, Server) {
-    let (folder, server) = solo(&format!("write_timeout_s = 1\nlog_level = \"info\"\n{settings}"));
+/// A server that knows a client with places around it.
+fn knowing_a_client(settings: &str) -> (tempfile::TempDir, Server) {
+    let (folder, server) = solo(&format!("{settings}\nlog_level = \"info\""));
     assert!(server.ask("IAMAT kiwi +34.068930-118.445127 1\n").starts_with("AT Goloman"));
     (folder, server)
 }
@@ -46,7 +46,7 @@ const LISTENING: &str = "0A";
 
 #[test]
 fn what_a_client_does_not_read_is_not_kept_by_the_system_after_its_connection_is_closed() {
-    let (_folder, server) = patient_for_a_second("");
+    let (_folder, server) = knowing_a_client("write_timeout_s = 1");
     let mut clients: Vec<_> = (0..20).map(|_| small_client(&server)).collect();
     for client in &mut clients {
         client.write_all(LOOKUP.repeat(400).as_bytes()).expect("sent");
@@ -60,7 +60,7 @@ fn what_a_client_does_not_read_is_not_kept_by_the_system_after_its_connection_is
 
 #[test]
 fn what_the_system_holds_for_one_that_does_not_read_is_little_and_goes_soon() {
-    let (_folder, server) = patient_for_a_second("connections = \"one-shot\"");
+    let (_folder, server) = knowing_a_client("write_timeout_s = 1\nconnections = \"one-shot\"");
     let mut clients: Vec<_> = (0..20).map(|_| small_client(&server)).collect();
     for client in &mut clients {
         client.write_all(LOOKUP.as_bytes()).expect("sent");
@@ -75,7 +75,7 @@ fn what_the_system_holds_for_one_that_does_not_read_is_little_and_goes_soon() {
 
 #[test]
 fn a_reader_that_is_slow_and_reads_is_served_to_the_end() {
-    let (_folder, server) = patient_for_a_second("");
+    let (_folder, server) = knowing_a_client("write_timeout_s = 1");
     let mut client = small_client(&server);
     let lookups = 400;
     let mut writer = client.try_clone().expect("cloned");
@@ -94,4 +94,23 @@ fn a_reader_that_is_slow_and_reads_is_served_to_the_end() {
         client.read_to_end(&mut got).expect("served to the end");
     });
     assert_eq!(String::from_utf8_lossy(&got).matches("AT Goloman ").count(), lookups);
+}
+
+#[test]
+fn more_is_not_kept_in_all_than_max_unsent_total_whoever_does_not_read() {
+    let (_folder, server) =
+        knowing_a_client("write_timeout_s = 3600\nmax_unsent_total = 1048576\nplaces.threads = 4");
+    let mut clients: Vec<_> = (0..60).map(|_| small_client(&server)).collect();
+    for client in &mut clients {
+        // What cannot be sent any more is of one that has been closed for it.
+        let _ = client.write_all(LOOKUP.repeat(400).as_bytes());
+    }
+    server.wait_for_log("than max_unsent_total in herd.conf allows");
+    wait_for("what is held to be little", || {
+        let sockets = sockets_at(server.address);
+        let held: u64 = sockets.iter().map(|(_, held)| held).sum();
+        let are_open = sockets.iter().all(|(state, _)| state == LISTENING || state == "01" || state == "08");
+        (server.log_text().contains("too much is unsent in all") && are_open && held <= 1 << 20).then_some(())
+    });
+    assert!(server.ask("IAMAT fig +1+1 1\n").starts_with("AT Goloman"));
 }

@@ -34,6 +34,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub(super) fn close(&mut self, key: u64, why: &str) {
         if let Some(mut guest) = self.guests.remove(key) {
             guest.connection.leave();
+            self.outside.unsent().change(guest.weight, 0);
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
             self.turn.wire.closed(why);
@@ -70,6 +71,35 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 Some(_) => self.note_deadline(key),
                 None => {}
             }
+        }
+        self.turn.wire.commit();
+    }
+
+    /// While too much is unsent in all: closes those of whom something is, the one first that has taken nothing for
+    /// longest.
+    pub(super) fn shed(&mut self) {
+        if !self.outside.unsent().is_too_much() {
+            return;
+        }
+        let guests = &mut self.guests;
+        let keys = guests.keys().into_iter();
+        let mut owed: Vec<_> = keys
+            .filter_map(|key| guests.get(key).map(|guest| (guest.connection.taken(), guest.weight, key)))
+            .filter(|&(_, weight, _)| weight > 0)
+            .collect();
+        owed.sort_unstable_by_key(|&(taken, weight, _)| (taken, std::cmp::Reverse(weight)));
+        for (_, _, key) in owed {
+            if !self.outside.unsent().is_too_much() {
+                break;
+            }
+            let address = self.guests.get(key).map(|guest| guest.address.to_string()).unwrap_or_default();
+            self.outside.core().tallies.shed.count(self.now.up, |total| {
+                log::warn!(
+                    "closed {address}, which does not read fast enough: more replies wait in all than \
+                     max_unsent_total in herd.conf allows; {total} so far"
+                );
+            });
+            self.close(key, "too much is unsent in all");
         }
         self.turn.wire.commit();
     }

@@ -21,7 +21,7 @@ use herd::server::{Sweeps, Tended, open_journal};
 use herd::store::Store;
 use herd::tally::Tallies;
 use herd::turn::{Core, Turn};
-use herd::worker::{Admission, Outside, Room};
+use herd::worker::{Admission, Outside, Room, Unsent};
 
 use crate::harness::wait_for;
 
@@ -80,6 +80,7 @@ pub struct Seat {
     /// Questions that wait for their answer.
     pub questions: Arc<Mutex<Vec<(u64, Question)>>>,
     errands: usize,
+    unsent: Unsent,
 }
 
 impl Running {
@@ -142,6 +143,7 @@ impl Running {
             now_ns: now_ns.clone(),
             questions: Arc::default(),
             errands: plan.errands,
+            unsent: Unsent::new(usize::MAX),
         };
         Running {
             room: Room::new(seat, Wire::mute(), now),
@@ -248,6 +250,10 @@ impl Outside<SimStream> for Seat {
             questions.push((key, question));
         }
         has_room
+    }
+
+    fn unsent(&self) -> &Unsent {
+        &self.unsent
     }
 
     fn prove(&self, _: Admission, _: IpAddr) -> Admission {
