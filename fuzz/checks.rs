@@ -51,7 +51,7 @@ fn lines(bytes: &[u8]) {
     for address in ["127.0.0.1:5", "127.0.0.2:5"] {
         let core = core();
         let mut turn = Turn::new(&core, Wire::mute());
-        let mut door = Door::open_line(address.parse().expect("an address"), &core, now);
+        let mut door = Door::open_line(address.parse().expect("an address"), None, &core, now);
         let mut visit =
             Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
         let mut question = door.read(&mut visit, bytes);

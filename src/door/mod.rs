@@ -7,7 +7,7 @@ mod conversation;
 mod line;
 mod neighbour;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,9 +78,11 @@ pub enum Answer {
 }
 
 impl Door {
-    /// The door for a connection to the listener for lines.
-    pub fn open_line(address: SocketAddr, core: &Core, now: Moment) -> Door {
-        Door::Line(LineDoor::new(core.neighbours.peer(address.ip()), address, now.up))
+    /// The door for a connection from `address` to our `own` one of the listener for lines; None where that is not known.
+    pub fn open_line(address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
+        let mut peer = core.neighbours.peer(address.ip());
+        peer.is_at_home |= own == Some(address.ip());
+        Door::Line(LineDoor::new(peer, address, now.up))
     }
 
     /// Takes what came in.

@@ -44,7 +44,7 @@ impl Visitor {
         }
         let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
         let turn = Turn::new(&core, Wire::mute());
-        let door = Door::open_line(address.parse().expect("an address"), &core, NOW);
+        let door = Door::open_line(address.parse().expect("an address"), None, &core, NOW);
         Visitor {
             core,
             turn,

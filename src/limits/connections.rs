@@ -1,13 +1,13 @@
 //! The bounds of connections: how many there are, what is read, sent and kept of each, and what they leave to others.
 //! `limits` hands them on.
 
-use super::{Limit, TURN_BYTES_MAX, limit};
+use super::{Limit, limit};
 
 /// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
 pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
 
 /// Connections of one address; 0 is a quarter of all, so that no four hosts need be many. Behind one address may be all
-/// the phones of a provider. This machine and neighbours have no such bound.
+/// the phones of a provider. Loopback and neighbours have no such bound.
 pub const MAX_PER_ADDRESS: Limit = limit(0, 1, 1_000_000);
 pub const SHARES_OF_ADDRESSES: usize = 4;
 

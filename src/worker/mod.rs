@@ -144,7 +144,9 @@ impl Worker {
         let accepted = self.acceptor.accept(entrance, &core.tallies, poller, self.now.up, count, admit);
         for (stream, address, admission) in accepted {
             let now = hall.clock.now();
-            let door = Door::open_line(address, core, self.now);
+            // It is this machine's own if the two ends are of one address.
+            let own = stream.local_addr().ok().map(|own| own.ip());
+            let door = Door::open_line(address, own, core, self.now);
             self.room.welcome(stream, address, door, admission, now.posix_ns);
         }
     }

@@ -113,7 +113,7 @@ fn runs_in_a_network_of_its_own(name: &str) -> bool {
         return false;
     }
     let script = "ip link set lo up && ip addr add 10.9.0.1/24 dev lo && ip addr add fd09::1/64 dev lo nodad \
-                  && ip addr add fd09::2/64 dev lo nodad || exit 77; exec \"$0\" --exact \"$1\" --nocapture";
+                  && ip addr add fd09::2/64 dev lo nodad && ip addr add fd09::9/64 dev lo nodad || exit 77; exec \"$0\" --exact \"$1\" --nocapture";
     let test = std::env::current_exe().expect("a path");
     let mut command = Command::new("unshare");
     command.args(["-rn", "sh", "-c", script]).arg(test).arg(format!("guests::{name}"));
@@ -138,9 +138,8 @@ fn an_address_has_its_share_of_the_connections_and_this_machine_all() {
     let server = Server::start(folder.path(), "Goloman");
     let from = |source: &str| {
         let source: std::net::IpAddr = source.parse().expect("an address");
-        let own = if source.is_ipv4() { "127.0.0.1" } else { "::1" };
-        let target = if source.is_loopback() { own.parse().expect("an address") } else { source };
-        Client::connect_from(source, SocketAddr::new(target, 16_675))
+        let target = if source.is_ipv4() { "127.0.0.1" } else { "fd09::9" };
+        Client::connect_from(source, SocketAddr::new(target.parse().expect("an address"), 16_675))
     };
     let is_served = |client: &mut Client| {
         client.send("hi\n");
@@ -184,4 +183,22 @@ fn descriptors_of_links_are_not_the_guests_to_take() {
         }
         assert!(!goloman.log_text().contains("Too many open files"), "{}", goloman.process.stderr());
     });
+}
+
+#[test]
+fn whoever_is_on_this_machine_may_ask_whatever_its_address_is() {
+    if runs_in_a_network_of_its_own("whoever_is_on_this_machine_may_ask_whatever_its_address_is") {
+        return;
+    }
+    let conf = "insecure_neighbours = true\n[servers.Goloman]\nlisten = \"0.0.0.0:16675\"\n\
+                address = \"10.9.0.1:16675\"\nneighbours = [\"Hands\"]\n\
+                [servers.Hands]\nlisten = \"10.9.0.200:16675\"\nplain = true\n";
+    let folder = crate::harness::folder_with(conf);
+    let goloman = Server::start(folder.path(), "Goloman");
+    let (status, stdout, stderr) = run(folder.path(), &["--agree"]);
+    assert_eq!(status, Some(0), "{stdout}{stderr}{}", goloman.log_text());
+    // From another address of another machine, as it seems.
+    let mut stranger = Client::connect_from([10, 9, 0, 1].into(), ([127, 0, 0, 1], 16_675).into());
+    stranger.send(format!("HERD 1 - {:016x} {:032x}\n", 7, 8));
+    assert!(stranger.text_line().starts_with("? HERD "));
 }

@@ -171,7 +171,7 @@ fn overpass_is_asked_wider_until_enough_is_near() {
     stand_in.always(reply(200, &json!({"elements": [], "remark": "runtime error: timed out"})));
     let error = opened.ask(&UCLA).unwrap_err();
     assert_eq!(error.status, Status::UnknownError);
-    assert!(error.message.contains("runtime error: timed out"), "{error}");
+    assert!(error.said.contains("runtime error: timed out"), "{error}");
 }
 
 #[test]

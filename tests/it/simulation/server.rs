@@ -170,7 +170,7 @@ impl Running {
         self.room.begin(now, 0, false);
         for end in std::mem::take(&mut self.backlog) {
             let address = address_of(end);
-            let door = Door::open_line(address, &self.core, now);
+            let door = Door::open_line(address, None, &self.core, now);
             self.room.welcome(net.stream(end), address, door, Admission::Guest, now.posix_ns);
         }
         for (key, answer) in std::mem::take(&mut self.answers) {
