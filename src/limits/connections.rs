@@ -55,14 +55,18 @@ pub const READS_PER_ACCEPT: usize = 8;
 /// time to make all those replies. At 100 ms round trip it still carries over 2 MB/s.
 pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
-/// Bytes of those that the kernel takes while they cannot leave, as the client has no room for more. It takes them in
-/// pieces of up to 64 KiB, so that it keeps a piece more than this for a client that does not read.
+/// Bytes of those that the kernel takes while they cannot leave, as the client has no room for more; it takes what is
+/// written last whole, which is mostly the replies to one read. And bytes that are written at once of what it did not
+/// take: reading shows as soon as there is room for so many.
 pub const SEND_WAITING_BYTES: u32 = 16 * 1024;
-pub const SEND_PIECE_BYTES: usize = 64 * 1024;
+pub const SEND_PIECE_BYTES: usize = 4 * 1024;
 
-/// Seconds after which a connection is broken whose peer acknowledges none of what it was sent, though all of that
-/// left for the kernel: a phone in a tunnel is back by then, and what a client does not read is not kept for an hour.
-pub const UNACKNOWLEDGED_S: u64 = 120;
+/// Bytes that the kernel may hold of a connection whose client does not read: these, and the replies to a read.
+pub const KERNEL_UNSENT_BYTES: usize = SEND_WAITING_BYTES as usize + 2 * READ_BYTES;
+
+/// How many times longer than herd itself the system waits for a client to take what it holds of a connection that was
+/// closed in good order. Of a slow reader it sees less than herd.
+pub const LEFT_PATIENCES: u32 = 4;
 
 /// Connections the kernel completes and keeps while no worker accepts, as far as it allows so many
 /// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.

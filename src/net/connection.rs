@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::poller::Interest;
 use super::stream::{Stream, is_retry};
-use crate::limits::LINGER_S;
+use crate::limits::{LEFT_PATIENCES, LINGER_S, SEND_PIECE_BYTES};
 
 /// A connection. Times are since the start of the process's clock.
 pub struct Connection<S> {
@@ -20,10 +20,8 @@ pub struct Connection<S> {
     sent: usize,
     /// When the socket last took replies, or first took none.
     taken: Duration,
-    /// How long the peer may take nothing of what waits for it; the system sees to that from the first bytes on that
-    /// the socket did not take.
+    /// How long the peer may take nothing of what waits for it.
     patience: Duration,
-    is_timed: bool,
     /// What it is watched for.
     pub watched: Interest,
 }
@@ -38,7 +36,6 @@ impl<S: Stream> Connection<S> {
             sent: 0,
             taken: now,
             patience,
-            is_timed: false,
             watched: Interest::Nothing,
         }
     }
@@ -46,6 +43,11 @@ impl<S: Stream> Connection<S> {
     /// Bytes that wait for room in the socket.
     pub fn unsent(&self) -> usize {
         self.output.len() - self.sent
+    }
+
+    /// Until when it has to take some of what is unsent.
+    pub fn takes_until(&self) -> Duration {
+        self.taken + self.patience
     }
 
     /// When the socket last took replies.
@@ -59,35 +61,28 @@ impl<S: Stream> Connection<S> {
             self.output.extend_from_slice(replies);
             return Ok(());
         }
-        let taken = match self.stream.write_now(replies) {
+        let taken = match self.stream.write_apart(replies) {
             Ok(taken) => taken,
             Err(why) if is_retry(&why) => 0,
             Err(why) => return Err(why),
         };
         self.output.extend_from_slice(&replies[taken..]);
         self.taken = now;
-        if taken < replies.len() {
-            self.time();
-        }
         Ok(())
     }
 
-    /// Has the system see to it that the peer takes what waits for it. The socket itself reports room only when a
-    /// good part of its buffer is free, for which a slow reader needs longer than any patience.
-    fn time(&mut self) {
-        if !std::mem::replace(&mut self.is_timed, true) {
-            self.stream.give_up_after(self.patience);
-        }
-    }
-
-    /// Sends more of what is unsent, now that there may be room.
+    /// Sends more of what is unsent, now that there may be room: piece by piece, so that what the peer takes shows as
+    /// soon as it is as much as one. The system itself reports room only when there is much.
     pub fn send_rest(&mut self, now: Duration) -> io::Result<()> {
-        match self.stream.write_now(&self.output[self.sent..]) {
-            Ok(taken) => self.sent += taken,
-            Err(why) if is_retry(&why) => return Ok(()),
-            Err(why) => return Err(why),
+        while self.unsent() > 0 {
+            let end = self.output.len().min(self.sent + SEND_PIECE_BYTES);
+            match self.stream.write_apart(&self.output[self.sent..end]) {
+                Ok(taken) => self.sent += taken,
+                Err(why) if is_retry(&why) => return Ok(()),
+                Err(why) => return Err(why),
+            }
+            self.taken = now;
         }
-        self.taken = now;
         if self.unsent() == 0 {
             self.output = Vec::new();
             self.sent = 0;
@@ -97,7 +92,6 @@ impl<S: Stream> Connection<S> {
 
     /// All is sent: tells the peer so and drops what it still sends, for a while.
     pub fn linger(&mut self, why: &'static str, now: Duration) {
-        self.time();
         // The peer may be gone already, which the next event will tell.
         let _ = self.stream.finish();
         self.lingers = Some((now + Duration::from_secs(LINGER_S), why));
@@ -106,7 +100,11 @@ impl<S: Stream> Connection<S> {
     /// It is about to be closed: what is unsent is dropped here and in the system, and what the system has of a whole
     /// reply is the peer's for as long as it takes some of it.
     pub fn leave(&mut self) {
-        if self.unsent() > 0 { self.stream.abandon() } else { self.time() }
+        if self.unsent() > 0 {
+            self.stream.abandon();
+        } else {
+            self.stream.give_up_after(self.patience * LEFT_PATIENCES);
+        }
     }
 
     /// Until when it lingers, and why it ends; None while it does not.

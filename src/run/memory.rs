@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::config::{Config, Server};
 use crate::limits::{
-    CLIENT_BYTES, ENTRIES_KEPT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PLACES_ANSWER_MAX,
-    PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES,
+    CLIENT_BYTES, ENTRIES_KEPT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX,
+    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES,
 };
 use crate::logging::count;
 
@@ -53,6 +53,12 @@ impl Memory {
                     1,
                     settings.max_unsent_total,
                     "max_unsent_total, mostly the system's".to_owned(),
+                ),
+                row(
+                    "unnoticed",
+                    settings.max_connections,
+                    KERNEL_UNSENT_BYTES,
+                    "max_connections, the system's, if none of them reads".to_owned(),
                 ),
                 row(
                     "links",

@@ -25,7 +25,7 @@ use crate::turn::{Core, Turn};
 pub trait Outside<S>: Watch<S> {
     fn core(&self) -> &Core;
     fn manners(&self) -> &Manners;
-    /// How long a peer may take nothing of its replies; the system sees to it.
+    /// How long a peer may take nothing of its replies.
     fn write_timeout(&self) -> Duration;
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
@@ -101,8 +101,7 @@ impl<S: Stream> Guest<S> {
         } else if matches!(self.admission, Admission::OnTrial(_)) {
             Some((self.opened + manners.greeting, "there is no room for it"))
         } else if self.connection.unsent() > 0 {
-            // The system knows whether it reads, and breaks it if not.
-            None
+            Some((self.connection.takes_until(), "it does not read its replies"))
         } else {
             self.door.deadline(manners, self.connection.taken())
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::limits::{SEND_PIECE_BYTES, SEND_WAITING_BYTES};
+use crate::limits::KERNEL_UNSENT_BYTES;
 
 /// What is unsent in all, the system's share included.
 pub struct Unsent {
@@ -18,7 +18,7 @@ impl Unsent {
 
     /// What a connection counts for of which so many bytes wait here: the system holds some of it as well.
     pub fn weight(unsent: usize) -> usize {
-        if unsent == 0 { 0 } else { unsent + SEND_WAITING_BYTES as usize + SEND_PIECE_BYTES }
+        if unsent == 0 { 0 } else { unsent + KERNEL_UNSENT_BYTES }
     }
 
     /// A connection counts for something else.

@@ -89,7 +89,7 @@ fn a_reader_that_is_slow_and_reads_is_served_to_the_end() {
         while begun.elapsed() < Duration::from_secs(4) {
             let count = client.read(&mut buffer).expect("served");
             got.extend_from_slice(&buffer[..count]);
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
         }
         client.read_to_end(&mut got).expect("served to the end");
     });

@@ -24,8 +24,6 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         let Some(guest) = self.guests.get(key) else { return };
         if guest.connection.lingers().is_some() {
             self.close_lingering(key);
-        } else if why.kind() == io::ErrorKind::TimedOut && guest.connection.unsent() > 0 {
-            self.close(key, "it does not read its replies");
         } else {
             self.close(key, &why.to_string());
         }
@@ -62,6 +60,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         (self.sweep_at, self.swept_at) = (None, self.now.up);
         for key in self.guests.keys() {
             match self.deadline_of(key) {
+                Some((at, _)) if at <= self.now.up && self.reads_after_all(key) => self.resume(key),
                 Some((at, why)) if at <= self.now.up => {
                     if let Some(guest) = self.guests.get(key) {
                         guest.door.note_timeout(self.outside.core(), why, self.now.up);
@@ -73,6 +72,15 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             }
         }
         self.turn.wire.commit();
+    }
+
+    /// Whether one whose replies have waited for long has taken some of them, though not so much that the system
+    /// reports it.
+    fn reads_after_all(&mut self, key: u64) -> bool {
+        let now = self.now.up;
+        let Some(guest) = self.guests.get(key) else { return false };
+        let before = guest.connection.unsent();
+        before > 0 && guest.connection.send_rest(now).is_ok() && guest.connection.unsent() < before
     }
 
     /// While too much is unsent in all: closes those of whom something is, the one first that has taken nothing for

@@ -377,6 +377,10 @@ impl Stream for SimStream {
         self.net.lock().write(self.end, bytes)
     }
 
+    fn write_apart(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_now(bytes)
+    }
+
     fn finish(&self) -> io::Result<()> {
         self.net.lock().finish(self.end);
         Ok(())
