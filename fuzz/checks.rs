@@ -45,13 +45,15 @@ fn lines(bytes: &[u8]) {
         one_shot: false,
         idle_timeout: None,
         greeting: Duration::from_secs(5),
+        silent: Duration::from_secs(10),
     };
     let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
     for address in ["127.0.0.1:5", "127.0.0.2:5"] {
         let core = core();
         let mut turn = Turn::new(&core, Wire::mute());
-        let mut door = Door::open_line(address.parse().expect("an address"), &core, now);
-        let mut visit = Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0 };
+        let mut door = Door::open_line(address.parse().expect("an address"), None, &core, now);
+        let mut visit =
+            Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
         let mut question = door.read(&mut visit, bytes);
         while let Some(asked) = question {
             door.answer(&mut visit, &answer(&asked, &core, now));

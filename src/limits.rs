@@ -1,7 +1,9 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range. Everybody reads them; those of places and of commands have a file each.
+//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of places and of
+//! commands have a file each.
 
 mod balance;
+mod connections;
 mod places;
 mod run;
 
@@ -9,6 +11,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use balance::*;
+pub use connections::*;
 pub use places::*;
 pub use run::*;
 
@@ -27,12 +30,12 @@ const fn limit(default: u64, min: u64, max: u64) -> Limit {
 pub const WORKERS: Limit = limit(0, 1, 256);
 pub const WORKERS_MIN: usize = 2;
 
-/// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
-pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
-
 /// Clients known before a report of one that is not known is refused; 0 is no limit. A million take some
 /// 170 MB; what neighbours say of further ones is taken all the same.
 pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
+
+/// Bytes a client takes in memory, with an ID of 25 bytes: as measured, see docs/operations.md.
+pub const CLIENT_BYTES: usize = 171;
 
 /// How far ahead of this server's clock a report's time is worth a warning, in ns: a day is more than any
 /// time zone taken for another, and far less than milliseconds taken for seconds.
@@ -45,16 +48,6 @@ pub const CLOCK_SANE_NS: u64 = 1_577_836_800 * 1_000_000_000;
 /// keeps every offset in an AT line within 16 bits.
 pub const MAX_LINE: Limit = limit(4_096, MAX_LINE_MIN as u64, 16_384);
 pub const MAX_LINE_MIN: usize = 128;
-
-/// Seconds without a byte before a connection is closed; 0 is never. An hour outlasts a phone's
-/// naps and still frees what vanished without a FIN.
-pub const IDLE_TIMEOUT_S: Limit = limit(3_600, 0, 31_536_000);
-
-/// Seconds a peer may take nothing of what waits for it before it is closed.
-pub const WRITE_TIMEOUT_S: Limit = limit(10, 1, 3_600);
-
-/// Unsent bytes of one connection at which no further command of it is answered.
-pub const MAX_UNSENT: Limit = limit(262_144, 4_096, 67_108_864);
 
 /// Seconds from SIGTERM to the exit, whatever still hangs.
 pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
@@ -79,53 +72,10 @@ pub const fn at_line_max(max_line: usize) -> usize {
 pub const AT_LINE_MAX: usize = at_line_max(16_384);
 const _: () = assert!(AT_LINE_MAX < u16::MAX as usize, "an offset in an AT line fits in 16 bits");
 
-/// Bytes read from one connection a turn: some 200 commands, after which the others have theirs.
-pub const READ_BYTES: usize = 16 * 1024;
-
 /// Bytes read in one turn before its news and replies go out, so that a turn's memory and the
 /// wait of its first reply are bounded.
 pub const TURN_BYTES_MAX: usize = 128 * 1024;
 const _: () = assert!(READ_BYTES <= TURN_BYTES_MAX, "a turn has room for one read");
-
-/// Bytes read in one turn from connections that always have more: what a quiet client waits for
-/// at most, however many of them there are.
-pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
-
-/// Ready connections fetched from the poller at once.
-pub const EVENTS_MAX: usize = 256;
-
-/// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
-/// loop starves the reads, and one that is too slow those who wait to be let in.
-pub const ACCEPTS_PER_TURN: usize = 8;
-pub const READS_PER_ACCEPT: usize = 8;
-
-/// Bytes of replies the kernel keeps for a connection. Left to itself it grows that to megabytes, so
-/// that a few clients that never read would cost a small machine its memory, and the others the
-/// time to make all those replies. At 100 ms round trip it still carries over 2 MB/s.
-pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
-
-/// Connections the kernel completes and keeps while no worker accepts, as far as it allows so many
-/// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.
-pub const LISTEN_BACKLOG: i32 = 4_096;
-
-/// Addresses of one name that a server listens on; a name has two or three.
-pub const LISTENERS_MAX: usize = 16;
-
-/// How often the system is asked for another free port, where one is not free on every address of a name.
-pub const PORT_TRIES: usize = 32;
-
-/// Rest after the process ran out of descriptors, so that accepting does not spin.
-pub const ACCEPT_PAUSE_MS: u64 = 100;
-
-/// Descriptors kept free of clients: logs, pollers, links, lookups, files.
-pub const RESERVED_DESCRIPTORS: u64 = 128;
-
-/// Milliseconds between two looks at the deadlines of all connections of a worker.
-pub const SWEEP_REST_MS: u64 = 250;
-
-/// How long a closed connection's last bytes are read and dropped, so that the peer can read the
-/// reply before a reset takes it away.
-pub const LINGER_S: u64 = 2;
 
 /// Batches the workers may be ahead of the flooder. Full, every link is marked behind.
 pub const FLOOD_BATCHES: usize = 256;
@@ -211,6 +161,8 @@ pub struct Timing {
     pub differ: Duration,
     /// After a compaction that failed.
     pub compact_rest: Duration,
+    /// A silence that has a connection make way for another.
+    pub silent: Duration,
 }
 
 impl Timing {
@@ -230,6 +182,7 @@ impl Default for Timing {
             digest_wait: ms(&DIGEST_WAIT_MS),
             differ: ms(&DIFFER_MS),
             compact_rest: ms(&COMPACT_REST_MS),
+            silent: ms(&SILENT_MS),
         }
     }
 }

@@ -61,6 +61,10 @@ impl Tally {
 pub struct Tallies {
     /// Connections closed for want of room.
     pub refused: Tally,
+    /// Connections closed as they were silent, to make room.
+    pub evicted: Tally,
+    /// Connections closed as too much was unsent in all.
+    pub shed: Tally,
     /// Times that there was no descriptor for a new connection.
     pub starved: Tally,
     /// AT lines of neighbours that are no valid records.
@@ -86,6 +90,8 @@ impl Default for Tallies {
         let say_again = Duration::from_secs(TALLY_SAY_AGAIN_S);
         Tallies {
             refused: Tally::default(),
+            evicted: Tally::default(),
+            shed: Tally::default(),
             starved: Tally::default(),
             dropped: Tally::default(),
             cut: Tally::default(),

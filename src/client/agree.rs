@@ -78,7 +78,7 @@ fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> 
     let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
     std::thread::scope(|scope| {
         for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
-            let asked = Asked { server, keys, conf, patience };
+            let asked = Asked { server, keys, conf, patience, config };
             let started = thread::spawn_scoped(scope, "asker", move || *answer = ask(&asked));
             // Without room for a thread it stays unasked, and says so.
             drop(started);
@@ -93,15 +93,22 @@ struct Asked<'a> {
     keys: &'a Keys,
     /// The digest of the herd.conf it is asked by.
     conf: u64,
-    /// How long it may take to answer.
+    /// How long it may take to answer, from the first address that is dialled to its last word.
     patience: Duration,
+    /// The servers that it may speak of.
+    config: &'a Config,
 }
 
 fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
     let mut last = io::Error::other("no address");
+    let until = Instant::now() + asked.patience;
     for address in asked.server.address.resolve()? {
-        match socket::dial(address, None, asked.patience) {
-            Ok(stream) => return converse(stream, asked).map_err(|why| explain(why, asked.patience)),
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        match socket::dial(address, None, left) {
+            Ok(stream) => return converse(stream, asked, until).map_err(|why| explain(why, asked.patience)),
             Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
         }
     }
@@ -119,8 +126,7 @@ fn explain(why: io::Error, patience: Duration) -> io::Error {
     }
 }
 
-fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
-    let until = Instant::now() + asked.patience;
+fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Result<Answer> {
     let mut reader = BufReader::new(Patient { stream: stream.try_clone()?, until });
     let incarnation = u64::from_be_bytes(keys::random()?);
     let own = Identity { name: ASKER.into(), incarnation, conf: asked.conf };
@@ -136,15 +142,25 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>) -> io::Result<Answer> {
     Word::Ask.write(&mut said);
     stream.write_all(&said)?;
     let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
+    let mut unknown = 0;
     for _ in 0..ANSWER_LINES_MAX {
         let answer = line(&mut reader)?;
         match Word::parse(&answer) {
-            Some(Word::Lag { name, is_up, clients, ms }) => notes.extend(lag(name, is_up, clients, ms)),
+            Some(Word::Lag { name, is_up, clients, ms }) => {
+                match asked.config.servers.iter().find(|server| server.name.as_bytes() == name) {
+                    Some(server) => notes.extend(lag(&server.name, is_up, clients, ms)),
+                    None => unknown += 1,
+                }
+            }
             Some(Word::Note(note)) => notes.push(Escaped(&note[..note.len().min(NOTE_MAX)]).to_string()),
             Some(Word::Digest { count, sums }) => {
                 let digest = Digest::from_hex(count, sums);
                 let digest =
                     digest.ok_or_else(|| io::Error::other("its digest is of another version of herd"))?;
+                if unknown > 0 {
+                    let neighbours = crate::logging::count(unknown, "neighbour");
+                    notes.push(format!("it speaks of {neighbours} that this herd.conf does not have"));
+                }
                 return Ok(Answer { digest, notes });
             }
             _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
@@ -170,11 +186,11 @@ fn notes_of(welcome: &Welcome, conf: u64, sent_ns: u64, heard_ns: u64) -> Vec<St
 }
 
 /// What is wrong with a neighbour, if anything is: news takes a moment to be confirmed.
-fn lag(name: &[u8], is_up: bool, clients: u64, ms: u64) -> Option<String> {
+fn lag(name: &str, is_up: bool, clients: u64, ms: u64) -> Option<String> {
     if is_up && (clients == 0 || ms < AGREE_CONFIRMED_MS) {
         return None;
     }
-    let (name, seconds) = (Escaped(name), ms as f64 / 1e3);
+    let seconds = ms as f64 / 1e3;
     let down = if is_up { "" } else { "down, " };
     let behind = match clients {
         0 => "but has everything".to_owned(),

@@ -99,3 +99,27 @@ pub fn guarded(config: &Config, mut places: Vec<(usize, std::ops::Range<usize>)>
     }
     Ok(())
 }
+
+/// The indices of servers that reach each other, ascending; a part for each group of them, in the order of the file.
+pub fn parts(servers: &[Server]) -> Vec<Vec<usize>> {
+    let mut is_found = vec![false; servers.len()];
+    let mut parts = Vec::new();
+    for first in 0..servers.len() {
+        if std::mem::replace(&mut is_found[first], true) {
+            continue;
+        }
+        let mut part = vec![first];
+        let mut next = 0;
+        while let Some(&index) = part.get(next) {
+            next += 1;
+            for &other in &servers[index].neighbours {
+                if !std::mem::replace(&mut is_found[other], true) {
+                    part.push(other);
+                }
+            }
+        }
+        part.sort_unstable();
+        parts.push(part);
+    }
+    parts
+}

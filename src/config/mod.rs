@@ -79,6 +79,8 @@ pub struct Server {
 pub struct Settings {
     pub workers: usize,
     pub max_connections: usize,
+    /// None for a share of those that may be.
+    pub max_per_address: Option<usize>,
     /// usize::MAX for none.
     pub max_clients: usize,
     /// Bytes, without the newline.
@@ -88,6 +90,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Bytes.
     pub max_unsent: usize,
+    /// Bytes of all connections.
+    pub max_unsent_total: usize,
     pub stop_timeout: Duration,
     pub max_ahead_ns: Option<u64>,
     pub sync: SyncMode,
@@ -180,6 +184,12 @@ impl Config {
     /// The names of a server's neighbours.
     pub fn neighbour_names(&self, server: &Server) -> String {
         join(server.neighbours.iter().map(|&index| self.servers[index].name.as_str()))
+    }
+
+    /// The names of servers that reach each other by neighbours and theirs: one part, if the herd is connected.
+    pub fn parts(&self) -> Vec<Vec<&str>> {
+        let parts = graph::parts(&self.servers).into_iter();
+        parts.map(|part| part.into_iter().map(|index| self.servers[index].name.as_str()).collect()).collect()
     }
 
     /// A server's own folder for its journal.

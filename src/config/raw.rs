@@ -21,11 +21,13 @@ pub struct Problem {
 pub struct Raw {
     pub workers: Option<Spanned<i64>>,
     pub max_connections: Option<Spanned<i64>>,
+    pub max_per_address: Option<Spanned<i64>>,
     pub max_clients: Option<Spanned<i64>>,
     pub max_line: Option<Spanned<i64>>,
     pub idle_timeout_s: Option<Spanned<i64>>,
     pub write_timeout_s: Option<Spanned<i64>>,
     pub max_unsent: Option<Spanned<i64>>,
+    pub max_unsent_total: Option<Spanned<i64>>,
     pub stop_timeout_s: Option<Spanned<i64>>,
     pub max_ahead: Option<Spanned<String>>,
     pub connections: Option<Spanned<String>>,
@@ -57,6 +59,7 @@ pub struct RawPlaces {
     pub total_timeout_s: Option<Spanned<i64>>,
     pub threads: Option<Spanned<i64>>,
     pub queue: Option<Spanned<i64>>,
+    pub daily_budget: Option<Spanned<i64>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -68,6 +71,7 @@ pub struct RawTiming {
     pub digest_wait_ms: Option<Spanned<i64>>,
     pub differ_ms: Option<Spanned<i64>>,
     pub compact_rest_ms: Option<Spanned<i64>>,
+    pub silent_ms: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]

@@ -21,6 +21,10 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
     Ok(Settings {
         workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
         max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
+        max_per_address: match number(&raw.max_per_address, &limits::MAX_PER_ADDRESS, "max_per_address")? {
+            0 => None,
+            max => Some(max as usize),
+        },
         max_clients: match number(&raw.max_clients, &limits::MAX_CLIENTS, "max_clients")? {
             0 => usize::MAX,
             max => usize::try_from(max).unwrap_or(usize::MAX),
@@ -29,6 +33,12 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
         idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
         write_timeout: seconds(&raw.write_timeout_s, &limits::WRITE_TIMEOUT_S, "write_timeout_s")?,
         max_unsent: number(&raw.max_unsent, &limits::MAX_UNSENT, "max_unsent")? as usize,
+        max_unsent_total: usize::try_from(number(
+            &raw.max_unsent_total,
+            &limits::MAX_UNSENT_TOTAL,
+            "max_unsent_total",
+        )?)
+        .unwrap_or(usize::MAX),
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
         max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
         sync: sync_mode(raw.sync.as_ref())?,
@@ -48,6 +58,7 @@ fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
         digest_wait: ms(&raw.digest_wait_ms, &limits::DIGEST_WAIT_MS, "digest_wait_ms")?,
         differ: ms(&raw.differ_ms, &limits::DIFFER_MS, "differ_ms")?,
         compact_rest: ms(&raw.compact_rest_ms, &limits::COMPACT_REST_MS, "compact_rest_ms")?,
+        silent: ms(&raw.silent_ms, &limits::SILENT_MS, "silent_ms")?,
     })
 }
 
@@ -162,6 +173,10 @@ pub fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Pro
         path: paths.find("places.path", raw.path.as_ref())?,
         threads: Some(threads).filter(|&threads| threads > 0),
         queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
+        daily_budget: match raw.daily_budget {
+            None => None,
+            some => Some(number(&some, &limits::PLACES_DAILY_BUDGET, "places.daily_budget")?),
+        },
         connect_timeout,
         total_timeout,
     })

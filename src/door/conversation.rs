@@ -12,6 +12,7 @@ use crate::link::PeerKind;
 use crate::logging::{Escaped, count};
 use crate::node::{Heard, Source};
 use crate::places::Lookup;
+use crate::protocol::neighbour::Word;
 use crate::protocol::record::AtFields;
 use crate::protocol::{Command, Invalid, Query, Reply, Report, Rule, line};
 use crate::turn::Core;
@@ -183,6 +184,10 @@ impl Conversation<'_, '_> {
             self.door.close("it speaks HTTP");
             return true;
         }
+        if self.visit.is_on_trial && !self.may_be_of_the_herd(&command) {
+            self.door.close("there is no room for it");
+            return true;
+        }
         match command {
             Ok(Command::Blank) => {}
             Ok(Command::Iamat(report)) => self.report(&report, line),
@@ -194,6 +199,16 @@ impl Conversation<'_, '_> {
             Err(invalid) => self.invalid(invalid, line),
         }
         true
+    }
+
+    /// Whether a line is one that only those of the herd say, and is not refused before it has shown anything.
+    fn may_be_of_the_herd(&self, command: &Result<Command<'_>, Invalid>) -> bool {
+        match command {
+            Ok(Command::Link(Word::Hello(_))) => true,
+            Ok(Command::Link(_)) => self.door.neighbour.is_some(),
+            Ok(Command::At(_)) => self.door.peer.kind != PeerKind::Stranger,
+            Ok(Command::Blank | Command::Iamat(_) | Command::Whatsat(_)) | Err(_) => false,
+        }
     }
 
     fn report(&mut self, report: &Report<'_>, line: Line<'_>) {

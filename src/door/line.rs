@@ -124,6 +124,15 @@ impl LineDoor {
         Some((self.heard.max(taken) + idle_timeout, "idle"))
     }
 
+    pub fn silent_since(&self) -> Option<Duration> {
+        let is_guest = self.lasting == Lasting::No && self.neighbour.is_none();
+        (is_guest && matches!(self.phase, Phase::Open)).then_some(self.heard)
+    }
+
+    pub fn is_of_the_herd(&self) -> bool {
+        self.lasting != Lasting::No || self.neighbour.as_deref().is_some_and(Neighbour::is_open)
+    }
+
     /// Counts a connection whose time is up before it proved who it is.
     pub fn note_timeout(&self, core: &Core, why: &str, now: Duration) {
         if self.is_greeting() {
@@ -141,7 +150,7 @@ impl LineDoor {
 
     /// Whether it has said which neighbour it is and not proven it, for which it has its time from there
     /// on, however slowly it speaks.
-    fn is_greeting(&self) -> bool {
+    pub fn is_greeting(&self) -> bool {
         self.neighbour.as_deref().is_some_and(|neighbour| !neighbour.is_open())
     }
 

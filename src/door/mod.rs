@@ -7,7 +7,7 @@ mod conversation;
 mod line;
 mod neighbour;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Manners {
     pub idle_timeout: Option<Duration>,
     /// What a dialler has for each part of its greeting.
     pub greeting: Duration,
+    /// How long a silence is that has a connection make way for another.
+    pub silent: Duration,
 }
 
 /// What a door is called with.
@@ -50,6 +52,8 @@ pub struct Visit<'a> {
     pub now: Moment,
     /// Bytes of its replies that the peer has not taken yet.
     pub unsent: usize,
+    /// There is no room for it unless it is of the herd, which it has to say first.
+    pub is_on_trial: bool,
 }
 
 /// What a door has to be told before it goes on. The connection is not read meanwhile.
@@ -74,9 +78,11 @@ pub enum Answer {
 }
 
 impl Door {
-    /// The door for a connection to the listener for lines.
-    pub fn open_line(address: SocketAddr, core: &Core, now: Moment) -> Door {
-        Door::Line(LineDoor::new(core.neighbours.peer(address.ip()), address, now.up))
+    /// The door for a connection from `address` to our `own` one of the listener for lines; None where that is not known.
+    pub fn open_line(address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
+        let mut peer = core.neighbours.peer(address.ip());
+        peer.is_at_home |= own == Some(address.ip());
+        Door::Line(LineDoor::new(peer, address, now.up))
     }
 
     /// Takes what came in.
@@ -147,6 +153,27 @@ impl Door {
     pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
         match self {
             Door::Line(line) => line.deadline(manners, taken),
+        }
+    }
+
+    /// Since when it has said nothing; None for whom a silence means nothing.
+    pub fn silent_since(&self) -> Option<Duration> {
+        match self {
+            Door::Line(line) => line.silent_since(),
+        }
+    }
+
+    /// Whether it has said that it is of the herd, and not proven it.
+    pub fn is_greeting(&self) -> bool {
+        match self {
+            Door::Line(line) => line.is_greeting(),
+        }
+    }
+
+    /// Whether it is a neighbour's link, or one who may ask how the herd is.
+    pub fn is_of_the_herd(&self) -> bool {
+        match self {
+            Door::Line(line) => line.is_of_the_herd(),
         }
     }
 

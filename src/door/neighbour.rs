@@ -85,11 +85,11 @@ impl Conversation<'_, '_> {
     }
 
     fn greet(&mut self, dialler: &End<'_>) -> Result<(), Denied> {
-        let (core, address) = (self.visit.core, self.door.peer.address);
+        let (core, peer) = (self.visit.core, self.door.peer);
         let (count, now_ns) = (core.node.store.count() as u64, self.visit.now.posix_ns);
         let nonce = keys::random().map_err(|_| Denied::NoRandomness)?;
         let out = &mut self.visit.turn.out;
-        let listener = core.neighbours.welcome(dialler, address, nonce, count, now_ns, out)?;
+        let listener = core.neighbours.welcome(dialler, &peer, nonce, count, now_ns, out)?;
         self.door.neighbour = Some(Box::new(Neighbour { listener }));
         Ok(())
     }

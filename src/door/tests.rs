@@ -14,6 +14,7 @@ const MANNERS: Manners = Manners {
     one_shot: false,
     idle_timeout: Some(Duration::from_secs(3_600)),
     greeting: Duration::from_secs(5),
+    silent: Duration::from_secs(10),
 };
 const STRANGER: &str = "127.0.0.1:5";
 const HANDS: &str = "127.0.0.2:5";
@@ -27,6 +28,7 @@ struct Visitor {
     manners: Manners,
     now: Moment,
     unsent: usize,
+    is_on_trial: bool,
     said: String,
 }
 
@@ -42,13 +44,22 @@ impl Visitor {
         }
         let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
         let turn = Turn::new(&core, Wire::mute());
-        let door = Door::open_line(address.parse().expect("an address"), &core, NOW);
-        Visitor { core, turn, door, manners: MANNERS, now: NOW, unsent: 0, said: String::new() }
+        let door = Door::open_line(address.parse().expect("an address"), None, &core, NOW);
+        Visitor {
+            core,
+            turn,
+            door,
+            manners: MANNERS,
+            now: NOW,
+            unsent: 0,
+            is_on_trial: false,
+            said: String::new(),
+        }
     }
 
     fn call(&mut self, call: impl FnOnce(&mut Door, &mut Visit<'_>) -> Option<Question>) -> Option<Question> {
-        let Visitor { core, turn, door, manners, now, unsent, .. } = self;
-        let mut visit = Visit { core, manners, turn, now: *now, unsent: *unsent };
+        let Visitor { core, turn, door, manners, now, unsent, is_on_trial, .. } = self;
+        let mut visit = Visit { core, manners, turn, now: *now, unsent: *unsent, is_on_trial: *is_on_trial };
         let question = call(door, &mut visit);
         turn.commit(core, *now);
         self.said += &String::from_utf8_lossy(&std::mem::take(&mut self.turn.out));

@@ -11,6 +11,10 @@ pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
 /// Lookups that may wait for a places thread; the next one is answered as overload.
 pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 
+/// Lookups a day that are sent to a provider. There is no default: what a lookup costs is between the provider and
+/// whoever pays. 0 sends none.
+pub const PLACES_DAILY_BUDGET: Limit = limit(0, 0, 1_000_000_000);
+
 /// Places threads that suit a provider behind HTTP, which may hold each for the whole total time-out, and one whose
 /// points are here, which takes microseconds.
 pub const PLACES_ASKING_THREADS: usize = 32;

@@ -34,6 +34,8 @@ pub struct Neighbour {
 pub struct Peer {
     pub address: IpAddr,
     pub kind: PeerKind,
+    /// It dials from the address that it dials, or from loopback: it is on this machine.
+    pub is_at_home: bool,
     /// Of a neighbour's link: which of its starts is at the other end; 0 where that is unknown.
     pub incarnation: u64,
 }
@@ -184,7 +186,7 @@ impl Neighbours {
                 }
             };
         }
-        Peer { address, kind, incarnation: 0 }
+        Peer { address, kind, is_at_home: address.is_loopback(), incarnation: 0 }
     }
 
     /// Answers a dialler that says who it is.
@@ -194,7 +196,7 @@ impl Neighbours {
     pub fn welcome(
         &self,
         dialler: &End<'_>,
-        address: IpAddr,
+        peer: &Peer,
         nonce: Nonce,
         count: u64,
         now_ns: u64,
@@ -202,7 +204,7 @@ impl Neighbours {
     ) -> Result<Listener, Denied> {
         let neighbour = self.named(dialler.name)?;
         let keys = self.keys(neighbour);
-        if keys.is_empty() && !self.is_at(address.to_canonical(), neighbour) {
+        if keys.is_empty() && !self.is_at(peer, neighbour) {
             return Err(Denied::Elsewhere);
         }
         let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialler.incarnation));
@@ -246,11 +248,17 @@ impl Neighbours {
     }
 
     /// Whether a neighbour has this address; those who only ask may be any of them, or at home.
-    fn is_at(&self, address: IpAddr, neighbour: Option<NeighbourId>) -> bool {
+    fn is_at(&self, peer: &Peer, neighbour: Option<NeighbourId>) -> bool {
         let known = |&(at, id): &(IpAddr, NeighbourId)| {
-            at == address && neighbour.is_none_or(|neighbour| neighbour == id)
+            at == peer.address && neighbour.is_none_or(|neighbour| neighbour == id)
         };
-        (neighbour.is_none() && address.is_loopback()) || self.state().addresses.iter().any(known)
+        (neighbour.is_none() && peer.is_at_home) || self.state().addresses.iter().any(known)
+    }
+
+    /// Whether any neighbour has this address.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.state().addresses.iter().any(|&(at, _)| at == address)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -326,7 +334,8 @@ mod tests {
         let welcome = |neighbours: &Neighbours, name: &str, address: &str| {
             let dialler = End { name: name.as_bytes(), incarnation: 5, nonce: [0; NONCE_BYTES], conf: None };
             let address = address.parse().expect("an address");
-            let link = neighbours.welcome(&dialler, address, [1; NONCE_BYTES], 0, 5, &mut Vec::new());
+            let peer = neighbours.peer(address);
+            let link = neighbours.welcome(&dialler, &peer, [1; NONCE_BYTES], 0, 5, &mut Vec::new());
             link.map(|link| link.neighbour())
         };
         let open = neighbours(KeyRing::default());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::poller::Interest;
 use super::stream::{Stream, is_retry};
-use crate::limits::LINGER_S;
+use crate::limits::{LEFT_PATIENCES, LINGER_S, SEND_PIECE_BYTES};
 
 /// A connection. Times are since the start of the process's clock.
 pub struct Connection<S> {
@@ -20,12 +20,14 @@ pub struct Connection<S> {
     sent: usize,
     /// When the socket last took replies, or first took none.
     taken: Duration,
+    /// How long the peer may take nothing of what waits for it.
+    patience: Duration,
     /// What it is watched for.
     pub watched: Interest,
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S, now: Duration) -> Connection<S> {
+    pub fn new(stream: S, patience: Duration, now: Duration) -> Connection<S> {
         Connection {
             stream,
             eof: false,
@@ -33,6 +35,7 @@ impl<S: Stream> Connection<S> {
             output: Vec::new(),
             sent: 0,
             taken: now,
+            patience,
             watched: Interest::Nothing,
         }
     }
@@ -40,6 +43,11 @@ impl<S: Stream> Connection<S> {
     /// Bytes that wait for room in the socket.
     pub fn unsent(&self) -> usize {
         self.output.len() - self.sent
+    }
+
+    /// Until when it has to take some of what is unsent.
+    pub fn takes_until(&self) -> Duration {
+        self.taken + self.patience
     }
 
     /// When the socket last took replies.
@@ -53,7 +61,7 @@ impl<S: Stream> Connection<S> {
             self.output.extend_from_slice(replies);
             return Ok(());
         }
-        let taken = match self.stream.write_now(replies) {
+        let taken = match self.stream.write_apart(replies) {
             Ok(taken) => taken,
             Err(why) if is_retry(&why) => 0,
             Err(why) => return Err(why),
@@ -63,14 +71,18 @@ impl<S: Stream> Connection<S> {
         Ok(())
     }
 
-    /// Sends more of what is unsent, now that there may be room.
+    /// Sends more of what is unsent, now that there may be room: piece by piece, so that what the peer takes shows as
+    /// soon as it is as much as one. The system itself reports room only when there is much.
     pub fn send_rest(&mut self, now: Duration) -> io::Result<()> {
-        match self.stream.write_now(&self.output[self.sent..]) {
-            Ok(taken) => self.sent += taken,
-            Err(why) if is_retry(&why) => return Ok(()),
-            Err(why) => return Err(why),
+        while self.unsent() > 0 {
+            let end = self.output.len().min(self.sent + SEND_PIECE_BYTES);
+            match self.stream.write_apart(&self.output[self.sent..end]) {
+                Ok(taken) => self.sent += taken,
+                Err(why) if is_retry(&why) => return Ok(()),
+                Err(why) => return Err(why),
+            }
+            self.taken = now;
         }
-        self.taken = now;
         if self.unsent() == 0 {
             self.output = Vec::new();
             self.sent = 0;
@@ -83,6 +95,16 @@ impl<S: Stream> Connection<S> {
         // The peer may be gone already, which the next event will tell.
         let _ = self.stream.finish();
         self.lingers = Some((now + Duration::from_secs(LINGER_S), why));
+    }
+
+    /// It is about to be closed: what is unsent is dropped here and in the system, and what the system has of a whole
+    /// reply is the peer's for as long as it takes some of it.
+    pub fn leave(&mut self) {
+        if self.unsent() > 0 {
+            self.stream.abandon();
+        } else {
+            self.stream.give_up_after(self.patience * LEFT_PATIENCES);
+        }
     }
 
     /// Until when it lingers, and why it ends; None while it does not.

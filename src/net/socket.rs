@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use super::HostPort;
 use crate::limits::{
     KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_RETRIES, LINK_CONNECT_TIMEOUT_S, LISTEN_BACKLOG,
-    LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES,
+    LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES, SEND_WAITING_BYTES,
 };
 
 /// Listens on every address of a host, all on one port. An address that this machine does not have, or of a family
@@ -105,10 +105,11 @@ pub fn is_missing(why: &io::Error) -> bool {
 fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    // Accepted sockets inherit both: replies leave at once, and the kernel keeps few of them for a
+    // Accepted sockets inherit all of it: replies leave at once, and the kernel keeps few of them for a
     // client that does not read.
     socket.set_tcp_nodelay(true)?;
     socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_notsent_lowat(SEND_WAITING_BYTES)?;
     // Another worker may take the connection that this one was told of.
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -17,10 +17,16 @@ pub trait Stream: Send + Sync {
     fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes what the socket takes at once.
     fn write_now(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// The same, for what is not to be joined to what the socket holds already: what can be joined it takes without
+    /// having room for it.
+    fn write_apart(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Tells the peer that no more will be sent.
     fn finish(&self) -> io::Result<()>;
     /// Has its close reset the connection and drop what the system still holds for the peer.
     fn abandon(&self);
+    /// Has the system break the connection once the peer has taken nothing of what waits for it for this long, or next
+    /// to nothing. It counts after a close, too.
+    fn give_up_after(&self, patience: Duration);
     /// Finds out when the other end is gone without a word.
     fn keep_alive(&self) -> io::Result<()>;
 }
@@ -48,6 +54,11 @@ impl Stream for TcpStream {
         Ok(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
+    fn write_apart(&self, bytes: &[u8]) -> io::Result<usize> {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::EOR;
+        Ok(rustix::net::send(self, bytes, flags)?)
+    }
+
     fn finish(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
@@ -55,6 +66,11 @@ impl Stream for TcpStream {
     fn abandon(&self) {
         // It fails only for what is no socket any more, which holds nothing.
         let _ = SockRef::from(self).set_linger(Some(Duration::ZERO));
+    }
+
+    fn give_up_after(&self, patience: Duration) {
+        // It fails only for what is no socket any more, which holds nothing.
+        let _ = SockRef::from(self).set_tcp_user_timeout(Some(patience));
     }
 
     fn keep_alive(&self) -> io::Result<()> {

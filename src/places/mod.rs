@@ -52,24 +52,33 @@ impl Status {
     }
 }
 
-/// Why a lookup failed. The message goes to clients and logs: it says what to do, and holds
+/// Why a lookup failed. The message goes to clients and logs: it says what kind of failure it is and what to do, and holds
 /// neither a key nor a URL of the configuration nor a control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacesError {
     pub status: Status,
     pub message: String,
+    /// The provider's own words, made fit for a message. They may tell of a project or an account, and so go to the
+    /// log alone.
+    pub said: String,
 }
 
 impl PlacesError {
     pub fn new(status: Status, message: impl Into<String>) -> PlacesError {
         let message = message.into();
-        PlacesError { status, message }
+        PlacesError { status, message, said: String::new() }
+    }
+
+    /// The same, with what the provider said.
+    pub fn with_words(self, said: String) -> PlacesError {
+        PlacesError { said, ..self }
     }
 }
 
 impl fmt::Display for PlacesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.status.as_str())
+        write!(f, "{} ({})", self.message, self.status.as_str())?;
+        if self.said.is_empty() { Ok(()) } else { write!(f, "; it said: {}", self.said) }
     }
 }
 

@@ -1,16 +1,23 @@
 //! The threads that ask the provider, so that a slow one holds no worker. Workers hand in lookups
 //! with [`Pool::submit`] and are called back.
 
-use std::collections::HashMap;
+mod budget;
+mod queue;
+
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
+use self::budget::Budget;
+use self::queue::{Queue, Refused};
 use super::{Lookup, Places, PlacesError, Status, failure_json, no_results_json};
+use crate::clock::posix_ns;
 use crate::limits::PLACES_STACK_BYTES;
 use crate::thread;
 
@@ -24,48 +31,88 @@ type Same = (u64, u64, u64, u8);
 pub struct Pool {
     shared: Arc<Shared>,
     total: Duration,
-    /// When full, the lookup is answered at once as failed: this server has too many waiting.
-    /// Dropping it ends the threads.
-    jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     /// Disconnected when the last thread ended.
     ended: Receiver<()>,
 }
 
 struct Job {
+    number: u64,
     lookup: Lookup,
     deadline: Instant,
 }
 
+/// Who asks for a lookup.
+pub struct Asker {
+    /// Addresses take turns.
+    pub address: IpAddr,
+    /// Gone with the connection that the answer is for.
+    pub alive: Weak<()>,
+}
+
+/// All who wait for the answer to one job.
+struct Crowd {
+    job: u64,
+    all: Vec<Waiting>,
+}
+
+struct Waiting {
+    alive: Weak<()>,
+    done: Done,
+}
+
+/// What a pool may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub threads: usize,
+    /// Lookups that wait; when there are more, one is answered at once as failed.
+    pub queue: usize,
+    /// For which a lookup may wait and be asked.
+    pub total: Duration,
+    /// Lookups a day that are sent to the provider; None for no bound.
+    pub daily_budget: Option<u64>,
+}
+
 struct Shared {
     places: Arc<dyn Places>,
+    /// Closing it ends the threads.
+    jobs: Queue<Job>,
+    budget: Budget,
     stopping: AtomicBool,
     /// Who waits for each lookup that is queued or being asked. As long as the connections that
     /// have one WHATSAT each in hand, so bounded by their number.
-    waiting: Mutex<HashMap<Same, Vec<Done>>>,
+    waiting: Mutex<HashMap<Same, Crowd>>,
+    next_job: AtomicU64,
 }
 
 impl Pool {
-    /// Starts `threads` threads named `places-0` and so on, before which at most `queue` lookups
-    /// wait, each given up `total` after it was submitted.
+    /// Starts the threads, named `places-0` and so on.
     ///
     /// # Errors
     /// When the system gives no thread; those started by then end.
-    pub fn start(places: Arc<dyn Places>, threads: usize, queue: usize, total: Duration) -> io::Result<Pool> {
-        let (sender, jobs) = bounded(queue.max(1)); // full: see `Pool::jobs`
+    pub fn start(places: Arc<dyn Places>, bounds: Bounds) -> io::Result<Pool> {
         let (alive, ended) = bounded::<()>(1); // nothing is ever sent
-        let stopping = AtomicBool::new(false);
-        let shared = Arc::new(Shared { places, stopping, waiting: Mutex::default() });
-        let threads: io::Result<Vec<_>> = (0..threads.max(1))
+        let shared = Arc::new(Shared {
+            places,
+            jobs: Queue::new(bounds.queue),
+            budget: Budget::new(bounds.daily_budget),
+            stopping: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            next_job: AtomicU64::default(),
+        });
+        let threads: io::Result<Vec<_>> = (0..bounds.threads.max(1))
             .map(|number| {
-                let (shared, jobs, alive) = (shared.clone(), jobs.clone(), alive.clone());
+                let (shared, alive) = (shared.clone(), alive.clone());
                 thread::spawn_with_stack(format!("places-{number}"), PLACES_STACK_BYTES, move || {
-                    shared.serve(&jobs);
+                    shared.serve();
                     drop(alive);
                 })
             })
             .collect();
-        Ok(Pool { shared, total, jobs: Some(sender), threads: threads?, ended })
+        if threads.is_err() {
+            shared.jobs.close();
+        }
+        Ok(Pool { shared, total: bounds.total, threads: threads?, ended })
     }
 
     /// Asks what is near and calls `done` with the JSON, which of a failure says why. Never
@@ -73,25 +120,31 @@ impl Pool {
     /// the answer is known to be empty; it should only pass the answer on.
     ///
     /// A lookup that equals one in flight shares its answer, and its deadline.
-    pub fn submit(&self, lookup: Lookup, done: impl FnOnce(Arc<[u8]>) + Send + 'static) {
+    pub fn submit(&self, lookup: Lookup, asker: Asker, done: impl FnOnce(Arc<[u8]>) + Send + 'static) {
         if lookup.bound == 0 || lookup.radius_m <= 0.0 {
             return done(no_results_json().into());
         }
+        let Asker { address, alive } = asker;
+        let one = Waiting { alive, done: Box::new(done) };
+        let number = self.shared.next_job.fetch_add(1, Ordering::Relaxed);
         {
             let mut waiting = self.shared.waiting();
             if let Some(others) = waiting.get_mut(&same(&lookup)) {
-                others.push(Box::new(done));
+                others.all.push(one);
                 return;
             }
-            waiting.insert(same(&lookup), vec![Box::new(done)]);
+            waiting.insert(same(&lookup), Crowd { job: number, all: vec![one] });
         }
-        let job = Job { lookup, deadline: Instant::now() + self.total };
-        let why = match self.jobs.as_ref().map(|jobs| jobs.try_send(job)) {
-            Some(Ok(())) => return,
-            Some(Err(TrySendError::Full(_))) => "too many lookups waiting: try again shortly",
-            Some(Err(TrySendError::Disconnected(_))) | None => "stopping: ask another server",
+        if self.shared.jobs.is_full() {
+            self.shared.forget_gone();
+        }
+        let job = Job { number, lookup, deadline: Instant::now() + self.total };
+        let (goes, why) = match self.shared.jobs.push(address, job) {
+            Ok(()) => return,
+            Err(Refused::Full(goes)) => (goes, "too many lookups waiting: try again shortly"),
+            Err(Refused::Closed(goes)) => (goes, "stopping: ask another server"),
         };
-        self.shared.answer(&lookup, Err(unasked(why)), Duration::ZERO);
+        self.shared.answer(&goes.lookup, Err(unasked(why)), Duration::ZERO);
     }
 
     /// Takes no more lookups, ends those in hand early and waits for the threads until
@@ -103,7 +156,7 @@ impl Pool {
         let mut all = true;
         for thread in self.threads.drain(..) {
             // The last of a thread's life is a matter of microseconds once `ended` says so.
-            if self.ended.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected) {
+            if self.ended.try_recv() == Err(TryRecvError::Disconnected) {
                 all &= thread.join().is_ok();
             } else {
                 all = false;
@@ -118,38 +171,62 @@ impl Pool {
         self.shared.places.cancel();
     }
 
-    fn quit(&mut self) {
+    fn quit(&self) {
         self.cancel();
-        self.jobs = None;
+        self.shared.jobs.close();
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        if self.jobs.is_some() {
-            self.quit();
-        }
+        self.quit();
     }
 }
 
 impl Shared {
-    fn serve(&self, jobs: &Receiver<Job>) {
-        for Job { lookup, deadline } in jobs {
+    fn serve(&self) {
+        while let Some(Job { lookup, deadline, .. }) = self.jobs.take() {
             let begun = Instant::now();
             let result = if self.stopping.load(Ordering::Acquire) {
                 Err(unasked("stopping: ask another server"))
             } else if begun >= deadline {
                 Err(unasked("the lookup waited too long for its turn: try again shortly"))
+            } else if !self.is_wanted(&lookup) {
+                continue;
             } else {
-                self.places.nearby(&lookup, deadline)
+                self.budget.spend(posix_ns()).and_then(|()| self.places.nearby(&lookup, deadline))
             };
             self.answer(&lookup, result, begun.elapsed());
         }
     }
 
+    /// Whether anybody still waits for a lookup whose turn has come; if not it is forgotten, so that whoever asks the
+    /// same from now on has it queued anew.
+    fn is_wanted(&self, lookup: &Lookup) -> bool {
+        let mut waiting = self.waiting();
+        let is_wanted = waiting.get_mut(&same(lookup)).is_some_and(Crowd::is_there);
+        if !is_wanted {
+            waiting.remove(&same(lookup));
+        }
+        is_wanted
+    }
+
+    /// Takes out of the queue what nobody waits for any more.
+    fn forget_gone(&self) {
+        let mut gone = HashSet::new();
+        self.waiting().retain(|_, crowd| {
+            let is_there = crowd.is_there();
+            if !is_there {
+                gone.insert(crowd.job);
+            }
+            is_there
+        });
+        self.jobs.retain(|job| !gone.contains(&job.number));
+    }
+
     /// Answers all who wait for the lookup, and is the one place that logs it.
     fn answer(&self, lookup: &Lookup, result: Result<Vec<u8>, PlacesError>, took: Duration) {
-        let waiting = self.waiting().remove(&same(lookup)).unwrap_or_default();
+        let all = self.waiting().remove(&same(lookup)).map_or_else(Vec::new, |crowd| crowd.all);
         let outcome = match &result {
             Ok(json) => format!("{} bytes", json.len()),
             Err(error) => error.to_string(),
@@ -161,17 +238,25 @@ impl Shared {
             lookup.radius_m,
             lookup.bound,
             took.as_secs_f64() * 1e3,
-            waiting.len(),
+            all.len(),
         );
         let json: Arc<[u8]> = result.unwrap_or_else(|error| failure_json(&error)).into();
-        for done in waiting {
-            done(json.clone());
+        for one in all {
+            (one.done)(json.clone());
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Same, Vec<Done>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Same, Crowd>> {
         // Each change is one map operation, so the map is whole even after a panic elsewhere.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Crowd {
+    /// Whether anybody of them is still there.
+    fn is_there(&mut self) -> bool {
+        self.all.retain(|one| one.alive.strong_count() > 0);
+        !self.all.is_empty()
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Lookups that may wait for a thread.
     pub queue: usize,
+    /// Lookups a day, in UTC, that are sent to the provider; None for no bound.
+    pub daily_budget: Option<u64>,
 }
 
 impl Default for Settings {
@@ -68,6 +70,7 @@ impl Default for Settings {
             total_timeout: Duration::from_secs(PLACES_TOTAL_TIMEOUT_S.default),
             threads: None,
             queue: PLACES_QUEUE.default as usize,
+            daily_budget: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use super::memory::Memory;
 use super::say::{fail, say};
 use super::{exit, one, secrets};
 use crate::client::{self, Port};
@@ -29,7 +30,30 @@ pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
         return fail(exit::OS, found.problems.join("\nherd: "));
     }
     let notes: String = found.notes.iter().map(|note| format!("\n{note}")).collect();
-    say(format!("{}{notes}", config.to_string().trim_end()))
+    let parts = parts_note(config).map(|note| format!("\n{note}")).unwrap_or_default();
+    // Of several servers, the one with most neighbours.
+    let busiest = match index {
+        Some(index) => config.servers.get(index),
+        None => {
+            config.servers.iter().filter(|server| !server.plain).max_by_key(|server| server.neighbours.len())
+        }
+    };
+    let memory = busiest.map(|server| format!("\n{}", Memory::of(config, server))).unwrap_or_default();
+    say(format!("{}{notes}{parts}{}", config.to_string().trim_end(), memory.trim_end()))
+}
+
+/// What is to be said of a herd that falls into parts: A position told to a server is known in its part only.
+fn parts_note(config: &Config) -> Option<String> {
+    let parts = config.parts();
+    let named: Vec<_> = parts.iter().map(|part| part.join(", ")).collect();
+    (parts.len() > 1).then(|| {
+        format!(
+            "warning: this herd falls into {} parts that nobody connects, and what one is told the others never know: {}; \
+             name a neighbour in another part",
+            parts.len(),
+            named.join(" | ")
+        )
+    })
 }
 
 /// What was found.

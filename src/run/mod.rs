@@ -11,6 +11,7 @@ pub mod conf;
 pub mod exit;
 pub mod explain;
 pub mod family;
+pub mod memory;
 pub mod one;
 pub mod say;
 pub mod secrets;

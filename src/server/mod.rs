@@ -2,6 +2,7 @@
 //! `run` starts and stops it. It makes every thread and joins it; what they do is theirs. It may touch everything
 //! below it.
 
+mod capacity;
 mod start;
 mod sweeps;
 mod tending;

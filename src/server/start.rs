@@ -8,8 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
+use super::capacity::capacity;
 use super::sweeps::{self, Sweeps};
 use super::tending::{Tended, Tending};
 use super::{Server, Threads};
@@ -19,17 +18,17 @@ use crate::dialler::{Dialler, DiallerSettings};
 use crate::door::Manners;
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
-use crate::limits::RESERVED_DESCRIPTORS;
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire};
 use crate::net::HostPort;
 use crate::node::{Bounds, NeighbourId, Node};
-use crate::places::{Places, pool::Pool};
+use crate::places::Places;
+use crate::places::pool::{self, Pool};
 use crate::protocol::{Command, Record};
 use crate::tally::Tallies;
 use crate::thread;
 use crate::turn::Core;
-use crate::worker::{Desk, Entrance, Errands, Hall, Worker};
+use crate::worker::{Desk, Entrance, Errands, Hall, Unsent, Worker};
 
 /// The parts of a server before its threads begin.
 struct Parts {
@@ -62,7 +61,8 @@ impl Server {
         let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
         let hall = Arc::new(Hall {
             core,
-            entrance: Entrance::new(listeners, room_for(settings.max_connections)),
+            entrance: Entrance::new(listeners, capacity(config, index)),
+            unsent: Unsent::new(settings.max_unsent_total),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: pool(config, places)?,
             errands,
@@ -123,7 +123,13 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
 
 fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
     let settings = &config.places;
-    Pool::start(places, settings.threads(), settings.queue, settings.total_timeout)
+    let bounds = pool::Bounds {
+        threads: settings.threads(),
+        queue: settings.queue,
+        total: settings.total_timeout,
+        daily_budget: settings.daily_budget,
+    };
+    Pool::start(places, bounds)
 }
 
 /// Opens a server's journal and learns what is in it.
@@ -193,6 +199,7 @@ fn manners(settings: &Settings) -> Manners {
         one_shot: settings.one_shot,
         idle_timeout: settings.idle_timeout,
         greeting: settings.timing.greeting,
+        silent: settings.timing.silent,
     }
 }
 
@@ -231,19 +238,4 @@ fn diallers(
 fn source(own: &config::Server) -> Option<HostPort> {
     let known = if own.listen.is_wildcard() { &own.address } else { &own.listen };
     Some(known.clone()).filter(|known| !own.listen.is_wildcard() || known.ip().is_some())
-}
-
-/// Raises the soft file limit as far as allowed and returns how many of `wanted` connections fit.
-fn room_for(wanted: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // If it may not be raised, what it is now counts.
-    let _ = setrlimit(Resource::Nofile, raised);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let room = files.saturating_sub(RESERVED_DESCRIPTORS).max(files / 2).max(1);
-    let room = usize::try_from(room).unwrap_or(usize::MAX);
-    if room < wanted {
-        log::info!("holding at most {room} connections, as the file limit of {files} leaves (ulimit -n)");
-    }
-    wanted.min(room)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::LISTENER;
-use super::hall::Entrance;
+use super::entrance::{Admission, Capacity, Entrance, Lack};
 use crate::limits::ACCEPT_PAUSE_MS;
 use crate::net::Poller;
 use crate::tally::Tallies;
@@ -68,7 +68,7 @@ impl Acceptor {
         self.has_more
     }
 
-    /// Takes up to `count` of the connections that are due.
+    /// Takes up to `count` of the connections that are due, and of them those that `admit` lets in.
     pub fn accept(
         &mut self,
         entrance: &Entrance,
@@ -76,7 +76,8 @@ impl Acceptor {
         poller: &Poller,
         now: Duration,
         count: usize,
-    ) -> Vec<(TcpStream, SocketAddr)> {
+        mut admit: impl FnMut(SocketAddr) -> Result<Admission, Lack>,
+    ) -> Vec<(TcpStream, SocketAddr, Admission)> {
         let mut accepted = Vec::new();
         self.has_more = true;
         // Listeners in a row that had nothing, and what the others gave.
@@ -88,11 +89,13 @@ impl Acceptor {
                 (idle, taken) = (0, taken + 1);
             }
             match result {
-                Ok((stream, address)) if entrance.enter() => accepted.push((stream, address)),
-                Ok((stream, address)) => {
-                    drop(stream);
-                    count_refused(address, entrance.max_connections, tallies, now);
-                }
+                Ok((stream, address)) => match admit(address) {
+                    Ok(admission) => accepted.push((stream, address, admission)),
+                    Err(lack) => {
+                        drop(stream);
+                        count_refused(address, lack, entrance, tallies, now);
+                    }
+                },
                 Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
                     idle += 1;
                     if idle == entrance.listeners.len() {
@@ -118,10 +121,18 @@ impl Acceptor {
 
 const REMEDY: &str = "raise the file limit (ulimit -n) or lower max_connections";
 
-/// A connection over the limit was closed at once.
-fn count_refused(address: SocketAddr, max: usize, tallies: &Tallies, now: Duration) {
-    tallies.refused.count(now, |total| {
-        log::warn!("closed {address} at once: {max} connections are open, as max_connections or the file limit allows; {total} so far");
+/// There was no room for a connection.
+pub fn count_refused(address: SocketAddr, lack: Lack, entrance: &Entrance, tallies: &Tallies, now: Duration) {
+    let Capacity { guests, per_address, .. } = entrance.bounds;
+    tallies.refused.count(now, |total| match lack {
+        Lack::Slots => log::warn!(
+            "closed {address} at once: {guests} connections are open, as max_connections or the file limit \
+             allows; {total} so far"
+        ),
+        Lack::ShareOfAddress => log::warn!(
+            "closed {address} at once: its address has {per_address} connections, as max_per_address in herd.conf \
+             allows; {total} so far"
+        ),
     });
 }
 

@@ -1,21 +1,24 @@
 //! What all workers of a server share, and a worker's seat in it: the world around its room.
 
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::accept::count_refused;
 use super::desk::{Desk, Letter};
+use super::entrance::{Admission, Entrance, crowd};
 use super::room::Outside;
+use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Manners, Question};
 use crate::limits::ERRANDS_MAX;
 use crate::logging::Sink;
 use crate::net::{Interest, Watch};
-use crate::places::pool::Pool;
+use crate::places::pool::{Asker, Pool};
 use crate::status::Status;
 use crate::turn::Core;
 
@@ -23,6 +26,7 @@ use crate::turn::Core;
 pub struct Hall {
     pub core: Arc<Core>,
     pub entrance: Entrance,
+    pub unsent: Unsent,
     /// One a worker.
     pub desks: Vec<Desk>,
     pub places: Pool,
@@ -33,16 +37,6 @@ pub struct Hall {
     pub sink: Arc<Sink>,
     /// Set by `stop`, once.
     pub stopping: AtomicBool,
-}
-
-/// Where connections come in, and how many are in.
-pub struct Entrance {
-    /// One an address of `listen`, at least one.
-    pub listeners: Vec<TcpListener>,
-    /// What herd.conf allows, or what the file limit leaves of it.
-    pub max_connections: usize,
-    /// Connections open now.
-    open: AtomicUsize,
 }
 
 /// What takes longer than a turn may, on its way to the thread that does it.
@@ -66,26 +60,6 @@ impl Hall {
 
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
-    }
-}
-
-impl Entrance {
-    pub fn new(listeners: Vec<TcpListener>, max_connections: usize) -> Entrance {
-        Entrance { listeners, max_connections, open: AtomicUsize::new(0) }
-    }
-
-    /// Counts a connection in, if there is room for it.
-    pub fn enter(&self) -> bool {
-        let open = self.open.fetch_add(1, Ordering::SeqCst);
-        if open >= self.max_connections {
-            self.leave();
-        }
-        open < self.max_connections
-    }
-
-    /// Counts a connection out.
-    pub fn leave(&self) {
-        self.open.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -143,11 +117,12 @@ impl Outside<TcpStream> for Seat {
         self.hall.write_timeout
     }
 
-    fn ask(&self, key: u64, question: Question) -> bool {
+    fn ask(&self, key: u64, asker: Asker, question: Question) -> bool {
         match question {
             Question::Places(lookup) => {
                 let (hall, index) = (self.hall.clone(), self.index);
-                self.hall.places.submit(lookup, move |json| {
+                let asker = Asker { address: crowd(asker.address), ..asker };
+                self.hall.places.submit(lookup, asker, move |json| {
                     // A worker ends only when none of its connections waits for places.
                     let _ = hall.desks[index].post(Letter::Answer { key, answer: Answer::Places(json) });
                 });
@@ -162,8 +137,20 @@ impl Outside<TcpStream> for Seat {
         }
     }
 
-    fn left(&self) {
-        self.hall.entrance.leave();
+    fn unsent(&self) -> &Unsent {
+        &self.hall.unsent
+    }
+
+    fn prove(&self, admission: Admission, address: IpAddr) -> Admission {
+        self.hall.entrance.prove(admission, address)
+    }
+
+    fn left(&self, admission: Admission, address: SocketAddr) {
+        let Hall { entrance, core, clock, .. } = &*self.hall;
+        entrance.leave(admission, address.ip());
+        if let Admission::OnTrial(lack) = admission {
+            count_refused(address, lack, entrance, &core.tallies, clock.up());
+        }
     }
 
     fn posix_ns(&self) -> u64 {

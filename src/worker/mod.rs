@@ -6,22 +6,27 @@
 mod accept;
 mod balance;
 mod desk;
+mod entrance;
 mod hall;
 mod moving;
 mod room;
+mod unsent;
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use balance::Load;
 pub use desk::Desk;
-pub use hall::{Entrance, Errand, Errands, Hall};
+pub use entrance::{Admission, Capacity, Entrance, Lack};
+pub use hall::{Errand, Errands, Hall};
 pub use room::{Guest, Outside, Room};
+pub use unsent::Unsent;
 
 use crate::clock::Moment;
 use crate::door::Door;
 use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, LOOK_EVERY, READS_PER_ACCEPT};
+use crate::link::Neighbours;
 use crate::logging::Wire;
 use crate::net::{Event, Events, WAKE};
 use accept::Acceptor;
@@ -133,12 +138,16 @@ impl Worker {
     fn accept(&mut self) {
         let hall = self.hall.clone();
         let count = ACCEPTS_PER_TURN.max(self.ready / READS_PER_ACCEPT);
-        let poller = &hall.desks[self.index].poller;
-        let accepted = self.acceptor.accept(&hall.entrance, &hall.core.tallies, poller, self.now.up, count);
-        for (stream, address) in accepted {
+        let Hall { core, entrance, .. } = &*hall;
+        let (poller, room) = (&hall.desks[self.index].poller, &mut self.room);
+        let admit = |address| admit(entrance, &core.neighbours, room, address);
+        let accepted = self.acceptor.accept(entrance, &core.tallies, poller, self.now.up, count, admit);
+        for (stream, address, admission) in accepted {
             let now = hall.clock.now();
-            let door = Door::open_line(address, &hall.core, self.now);
-            self.room.welcome(stream, address, door, now.posix_ns);
+            // It is this machine's own if the two ends are of one address.
+            let own = stream.local_addr().ok().map(|own| own.ip());
+            let door = Door::open_line(address, own, core, self.now);
+            self.room.welcome(stream, address, door, admission, now.posix_ns);
         }
     }
 
@@ -149,4 +158,27 @@ impl Worker {
         self.acceptor.close(&hall.entrance, &desk.poller);
         self.room.close_idle() && desk.close()
     }
+}
+
+/// Counts a connection in: as a guest, for whom a silent one may have to go, or on trial, for which the first of those
+/// on trial may have to.
+fn admit(
+    entrance: &Entrance,
+    neighbours: &Neighbours,
+    room: &mut Room<TcpStream, Seat>,
+    address: SocketAddr,
+) -> Result<Admission, Lack> {
+    let ip = address.ip();
+    let is_free = ip.to_canonical().is_loopback() || neighbours.has_address(ip);
+    let lack = match entrance.enter(ip, is_free) {
+        Err(Lack::Slots) if room.make_way() => match entrance.enter(ip, is_free) {
+            Ok(admission) => return Ok(admission),
+            Err(lack) => lack,
+        },
+        Err(lack) => lack,
+        Ok(admission) => return Ok(admission),
+    };
+    let on_trial = entrance.enter_on_trial(lack);
+    let again = || room.end_trial().then(|| entrance.enter_on_trial(lack)).flatten();
+    on_trial.or_else(again).ok_or(lack)
 }

@@ -2,17 +2,23 @@
 //! turn said is sent, and each connection ends in time. It names no thread, poller, socket or protocol; a worker
 //! drives it, and so does the simulation of the tests.
 
+mod admitting;
 mod ending;
 
-use std::net::SocketAddr;
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::entrance::Admission;
+use super::unsent::Unsent;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, Manners, Question, Visit};
 use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::net::stream::is_retry;
 use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
+use crate::places::pool::Asker;
 use crate::turn::{Core, Turn};
 
 /// What a room needs of the world around it.
@@ -23,9 +29,13 @@ pub trait Outside<S>: Watch<S> {
     fn write_timeout(&self) -> Duration;
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
     /// False when there is too much to do.
-    fn ask(&self, key: u64, question: Question) -> bool;
-    /// A connection is gone.
-    fn left(&self);
+    fn ask(&self, key: u64, asker: Asker, question: Question) -> bool;
+    /// What is unsent of all connections, of other rooms, too.
+    fn unsent(&self) -> &Unsent;
+    /// A connection has proven that it is of the herd. As what it is in from now on.
+    fn prove(&self, admission: Admission, address: IpAddr) -> Admission;
+    /// A connection is gone, which was in as this.
+    fn left(&self, admission: Admission, address: SocketAddr);
     /// The time since 1970 in ns.
     fn posix_ns(&self) -> u64;
 }
@@ -52,6 +62,11 @@ pub struct Room<S, O> {
     swept_at: Duration,
     /// What connections are marked with when they are read.
     window: u32,
+    /// Guests that were silent for long when all were looked at, the most silent last, and when that may be again.
+    quiet: Vec<u64>,
+    quiet_at: Duration,
+    /// Connections that came in on trial, the first one first; some have ended or proven themselves.
+    trials: VecDeque<u64>,
 }
 
 /// A connection and what is spoken on it.
@@ -59,6 +74,12 @@ pub struct Guest<S> {
     pub connection: Connection<S>,
     pub door: Door,
     pub address: SocketAddr,
+    admission: Admission,
+    /// While it waits for an answer: gone when it is.
+    waits: Option<Arc<()>>,
+    opened: Duration,
+    /// What it counts for among what is unsent.
+    weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
     is_greedy: bool,
     /// The last of its worker's load windows in which it was read.
@@ -69,24 +90,20 @@ pub struct Guest<S> {
 const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
 
 impl<S: Stream> Guest<S> {
-    pub fn new(stream: S, address: SocketAddr, door: Door, now: Duration) -> Guest<S> {
-        let connection = Connection::new(stream, now);
-        Guest { connection, door, address, is_greedy: false, active_in: 0 }
-    }
-
     fn interest(&self) -> Interest {
         self.connection.interest(self.door.reads())
     }
 
     /// When it is to be closed unless something happens, and why.
-    fn deadline(&self, manners: &Manners, write_timeout: Duration) -> Option<(Duration, &'static str)> {
-        let taken = self.connection.taken();
+    fn deadline(&self, manners: &Manners) -> Option<(Duration, &'static str)> {
         if let Some(lingers) = self.connection.lingers() {
             Some(lingers)
+        } else if matches!(self.admission, Admission::OnTrial(_)) {
+            Some((self.opened + manners.greeting, "there is no room for it"))
         } else if self.connection.unsent() > 0 {
-            Some((taken + write_timeout, "it does not read its replies"))
+            Some((self.connection.takes_until(), "it does not read its replies"))
         } else {
-            self.door.deadline(manners, taken)
+            self.door.deadline(manners, self.connection.taken())
         }
     }
 }
@@ -108,6 +125,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             sweep_at: None,
             swept_at: now.up,
             window: 0,
+            quiet: Vec::new(),
+            quiet_at: now.up,
+            trials: VecDeque::new(),
         }
     }
 
@@ -136,6 +156,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.flush();
         self.read_greedy();
         self.sweep();
+        self.shed();
     }
 
     /// How long the next turn may be waited for; None for ever.
@@ -148,18 +169,33 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     // --- connections come and go
 
-    /// A connection was accepted.
-    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, now_ns: u64) {
+    /// A connection was accepted and counted in.
+    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, admission: Admission, now_ns: u64) {
         self.turn.wire.at(now_ns);
         self.turn.wire.with(&address);
         self.turn.wire.opened();
-        self.adopt(Guest::new(stream, address, door, self.now.up));
+        let opened = self.now.up;
+        let connection = Connection::new(stream, self.outside.write_timeout(), opened);
+        self.adopt(Guest {
+            connection,
+            door,
+            address,
+            admission,
+            waits: None,
+            opened,
+            weight: 0,
+            is_greedy: false,
+            active_in: 0,
+        });
     }
 
     /// Makes a connection this room's own.
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
+        if matches!(guest.admission, Admission::OnTrial(_)) {
+            self.trials.push_back(key);
+        }
         if let Err(why) = self.outside.add(&guest.connection.stream, key, guest.connection.watched) {
             log::warn!("cannot watch {}: {why}", guest.address);
             self.close(key, "it cannot be watched");
@@ -257,6 +293,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             turn: &mut self.turn,
             now,
             unsent: guest.connection.unsent(),
+            is_on_trial: matches!(guest.admission, Admission::OnTrial(_)),
         };
         let question = call(&mut guest.door, &mut visit, &self.buffer);
         self.turn.send(key, begin);
@@ -265,9 +302,17 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         {
             log::warn!("cannot keep the link of {} alive: {why}", guest.address);
         }
-        if let Some(question) = question
-            && !self.outside.ask(key, question)
-        {
+        if let Some(question) = question {
+            self.ask(key, question);
+        }
+        self.weigh(key);
+    }
+
+    fn ask(&mut self, key: u64, question: Question) {
+        let Some(guest) = self.guests.get(key) else { return };
+        let waits = guest.waits.insert(Arc::default());
+        let asker = Asker { address: guest.address.ip(), alive: Arc::downgrade(waits) };
+        if !self.outside.ask(key, asker, question) {
             // Told in the next turn, and never by a call: an answer from here would have the next question asked
             // one level deeper, and a peer may send as many as it likes.
             self.refused.push(key);
@@ -280,6 +325,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             door.answer(visit, answer);
             None
         });
+        if let Some(guest) = self.guests.get(key) {
+            guest.waits = None;
+        }
         self.go_on(key);
     }
 
@@ -330,6 +378,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// turn of a connection ends here, and every change of what it waits for.
     fn watch(&mut self, key: u64) {
         let Some(guest) = self.guests.get(key) else { return };
+        let before = std::mem::replace(&mut guest.weight, Unsent::weight(guest.connection.unsent()));
+        self.outside.unsent().change(before, guest.weight);
         let interest = guest.interest();
         if interest != guest.connection.watched {
             guest.connection.watched = interest;

@@ -75,3 +75,57 @@ fn all_agree_or_the_status_says_that_they_do_not() {
     let (_, stdout, _) = agree("0s");
     assert!(stdout.contains("Hands: down, behind with 1 client for "), "{stdout}");
 }
+
+/// What `--agree` prints of a server that greets and then says this.
+fn agree_with(said: &str) -> (Option<i32>, String) {
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &[], "timing.digest_wait_ms = 1000", &[]);
+    let goloman = herd.listen_as("Goloman");
+    let process = crate::harness::Process::start(
+        std::process::Command::new(crate::harness::HERD).arg("--agree"),
+        herd.folder.path(),
+    );
+    let mut end = LinkEnd::of(goloman.accept().expect("a question").0);
+    assert!(end.line().starts_with("HERD 1 - "));
+    end.say(&format!("HERD 1 Goloman {:016x} {:032x} 0 0 - {:016x} 1\n", 1, 2, 3));
+    end.say(said);
+    let (status, stdout, stderr) = process.finish();
+    (status, format!("{stdout}{stderr}"))
+}
+
+#[test]
+fn what_a_server_says_reaches_the_terminal_as_text_and_only_about_servers_of_herd_conf() {
+    let lags = format!("LAG \u{1b}[2J down 5 6\nLAG {} down 5 6\nLAG Hands down 5 6\n", "x".repeat(9_000));
+    let notes = "NOTE a\u{1b}[31mb\u{7}\r\u{9b}2J\n";
+    for end in [
+        format!("DIGEST 0 {}\n", herd::store::digest::Digest::default().to_hex()),
+        "DIGEST \u{1b}[2J x\n".to_owned(),
+    ] {
+        let (_, printed) = agree_with(&format!("{lags}{notes}{end}"));
+        assert_eq!(
+            printed.contains("Hands: down, behind with 5 clients"),
+            end.contains("DIGEST 0"),
+            "{printed}"
+        );
+        let strays = printed.chars().filter(|c| c.is_control() && *c != '\n').count();
+        assert!(strays == 0 && !printed.contains("xxxx"), "{printed:?}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_on_slowly_is_given_up_in_its_time() {
+    let herd = Herd::new(&["Goloman"], &[], "timing.digest_wait_ms = 1000", &[]);
+    let goloman = herd.listen_as("Goloman");
+    let process = crate::harness::Process::start(
+        std::process::Command::new(crate::harness::HERD).arg("--agree"),
+        herd.folder.path(),
+    );
+    let mut end = LinkEnd::of(goloman.accept().expect("a question").0);
+    end.say(&format!("HERD 1 Goloman {:016x} {:032x} 0 0 - {:016x} 1\n", 1, 2, 3));
+    use std::io::Write;
+    // A line each 100 ms for ever is no answer.
+    while end.reader.get_mut().write_all(b"LAG Hands down 5 6\n").is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let (status, stdout, _) = process.finish();
+    assert!(status == Some(1) && stdout.contains("says nothing for 1 s"), "{stdout}");
+}

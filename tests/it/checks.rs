@@ -181,3 +181,25 @@ fn a_check_tells_what_belongs_to_another_user() {
     fs::set_permissions(&segment, fs::Permissions::from_mode(0o200)).expect("set");
     check("data_dir: cannot read data/Goloman/");
 }
+
+#[test]
+fn a_check_names_the_parts_of_a_herd_that_nobody_connects() {
+    let conf = |edges: &[(&str, &str)]| Herd::new(&["A", "B", "C", "D"], edges, "", &[]);
+    let apart = conf(&[("B", "C"), ("C", "D")]);
+    check(apart.folder.path(), &[], 0, &["warning: this herd falls into 2 parts", ": A | B, C, D;"]);
+    check(apart.folder.path(), &["A"], 0, &[": A | B, C, D;"]);
+    let whole = conf(&[("B", "C"), ("C", "D"), ("D", "A")]);
+    let (status, stdout, _) = run(whole.folder.path(), &["--check"]);
+    assert!(status == Some(0) && !stdout.contains("parts"), "{stdout}");
+}
+
+#[test]
+fn a_check_tells_what_memory_the_limits_allow() {
+    let settings = "max_clients = 1000000\nmax_unsent_total = 50000000\nmax_connections = 1000\n";
+    let herd = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], settings, &[]);
+    for (who, links) in [(&[][..], "2 neighbours that"), (&["B"][..], "1 neighbour that")] {
+        check(herd.folder.path(), who, 0, &["memory at most", "171 MB", " 50 MB", " 17 MB", links, "in all"]);
+    }
+    let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
+    check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
-use herd::places::pool::Pool;
+use herd::places::pool::{Asker, Bounds, Pool};
 use herd::places::{self, Lookup, Places, PlacesError, Provider, Settings, Status};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -171,7 +171,7 @@ fn overpass_is_asked_wider_until_enough_is_near() {
     stand_in.always(reply(200, &json!({"elements": [], "remark": "runtime error: timed out"})));
     let error = opened.ask(&UCLA).unwrap_err();
     assert_eq!(error.status, Status::UnknownError);
-    assert!(error.message.contains("runtime error: timed out"), "{error}");
+    assert!(error.said.contains("runtime error: timed out"), "{error}");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_pool_asks_once_and_stops_early() {
     let body = json!({"places": [{"id": "one"}]}).to_string();
     let stand_in = StandIn::start(Act::Held(200, body.into_bytes()));
     let opened = open(Provider::Google, &stand_in.url("/"));
-    let pool = Pool::start(opened.places.clone(), 2, 4, HANG).unwrap();
+    let pool = Pool::start(opened.places.clone(), bounds(HANG)).unwrap();
     let first = submit(&pool, UCLA);
     stand_in.wait_for_request();
     let second = submit(&pool, UCLA);
@@ -222,9 +222,16 @@ fn the_gazetteer_by_default() {
     }
 }
 
+fn bounds(total: Duration) -> Bounds {
+    Bounds { threads: 2, queue: 4, total, daily_budget: None }
+}
+
 fn submit(pool: &Pool, lookup: Lookup) -> Receiver<String> {
     let (sender, receiver) = bounded(64);
-    pool.submit(lookup, move |json: Arc<[u8]>| {
+    let there = Arc::new(());
+    let asker = Asker { address: [127, 0, 0, 1].into(), alive: Arc::downgrade(&there) };
+    pool.submit(lookup, asker, move |json: Arc<[u8]>| {
+        drop(there);
         sender.send(String::from_utf8(json.to_vec()).unwrap()).unwrap();
     });
     receiver

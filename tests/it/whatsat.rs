@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::harness::{HANG, Server, folder_with, wait_for};
+use crate::harness::{Client, HANG, Server, folder_with, wait_for};
 use crate::stand_in::{Act, Refusing, StandIn};
 
 const KIWI: &str = "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997\n";
@@ -241,4 +241,50 @@ fn a_client_that_leaves_in_the_middle_of_a_lookup_harms_nobody() {
     other.half_close();
     let reply = String::from_utf8(other.rest()).expect("text");
     assert_eq!(parts(&reply).1["status"], "UNKNOWN_ERROR", "{reply}");
+}
+
+/// Clients at places that differ, who have each asked what is near them.
+fn ask_from(address: std::net::IpAddr, count: u32, server: &Server) -> Vec<Client> {
+    let ask = |i: u32| {
+        let mut client = Client::connect_from(address, server.address);
+        client.send(format!("IAMAT c{i} +10.{i:03}+020 1\nWHATSAT c{i} 10 5\n"));
+        assert!(client.text_line().starts_with("AT Goloman "));
+        client
+    };
+    (0..count).map(ask).collect()
+}
+
+#[test]
+fn lookups_of_connections_that_are_gone_are_not_asked_and_an_address_that_asks_for_much_waits_for_itself() {
+    let stand_in =
+        StandIn::start(Act::Held(200, b"{\"results\": [], \"status\": \"ZERO_RESULTS\"}".to_vec()));
+    let conf = format!(
+        "places.provider = \"google-legacy\"\nplaces.url = \"{}\"\nplaces.key_file = \"key\"\nplaces.threads = 2\n\
+         places.queue = 8\nplaces.total_timeout_s = 15\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n",
+        stand_in.url("/")
+    );
+    let folder = folder_with(&conf);
+    crate::harness::write_secret(&folder.path().join("key"), KEY);
+    let server = Server::start(folder.path(), "Goloman");
+    let greedy = ask_from([127, 0, 0, 1].into(), 14, &server);
+    (0..2).for_each(|_| stand_in.wait_for_request());
+    server.wait_for_log("too many lookups waiting");
+    // One of another address is not refused, and does not wait for all of those.
+    let mut other = ask_from([127, 0, 0, 2].into(), 1, &server).remove(0);
+    (0..4).for_each(|_| stand_in.release());
+    assert!(other.text_line().starts_with("AT Goloman "));
+    assert!(other.text_line().contains("ZERO_RESULTS"));
+    // Two are being asked again, and the rest is for connections that are about to be gone.
+    let asked = wait_for("two lookups under way", || Some(stand_in.seen().len()).filter(|&seen| seen == 6));
+    for client in &greedy {
+        socket2::SockRef::from(&client.stream).set_linger(Some(std::time::Duration::ZERO)).expect("set");
+    }
+    let count = greedy.len();
+    drop(greedy);
+    wait_for("all to be gone", || (server.log_text().matches(" close ").count() >= count).then_some(()));
+    (0..3).for_each(|_| stand_in.release());
+    let mut last = ask_from([127, 0, 0, 3].into(), 1, &server).remove(0);
+    assert!(last.text_line().starts_with("AT Goloman "));
+    assert!(last.text_line().contains("ZERO_RESULTS"));
+    assert_eq!(stand_in.seen().len(), asked + 1, "only what somebody waits for was asked");
 }

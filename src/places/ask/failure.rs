@@ -38,27 +38,26 @@ impl Wording {
         detail(self.key.as_ref(), words)
     }
 
-    /// A failure worded `provider: why`; the provider's own words come through [`Wording::detail`].
-    pub fn failed(&self, status: Status, why: &str) -> Failed {
-        let error = PlacesError::new(status, format!("{}: {why}", self.provider));
+    /// A failure worded `provider: why` for all, and with the provider's own words for the log, which come through
+    /// [`Wording::detail`].
+    pub fn failed(&self, status: Status, why: &str, said: String) -> Failed {
+        let error = PlacesError::new(status, format!("{}: {why}", self.provider)).with_words(said);
         Failed { error, again: false }
     }
 
     /// An answer that is not what the provider's interface promises.
     pub fn garbled(&self, why: &str) -> Failed {
-        let words = self.detail(why);
         self.failed(
             Status::UnknownError,
-            &format!("the answer cannot be read: {words}: try again, or check places.url"),
+            "the answer cannot be read: try again, or check places.url",
+            self.detail(why),
         )
     }
 
-    /// A failure told by its status code alone, with the provider's words if it had any.
+    /// A failure told by its status code, with the provider's words if it had any.
     pub fn by_code(&self, code: u16, words: &str) -> Failed {
-        let words = self.detail(words);
-        let why = if words.is_empty() { String::new() } else { format!(": {words}") };
         let told = |status, what: &str, remedy: &str| {
-            self.failed(status, &format!("{what} (HTTP {code}){why}: {remedy}"))
+            self.failed(status, &format!("{what} (HTTP {code}): {remedy}"), self.detail(words))
         };
         match code {
             429 => {
@@ -88,6 +87,10 @@ impl Wording {
     /// ureq's errors in words of ours, because some of its own hold the URL.
     pub fn unreachable(&self, error: &Error) -> Failed {
         let total_s = self.total_timeout.as_secs_f64();
+        let said = match error {
+            Error::Io(error) => self.detail(&error.to_string()),
+            _ => String::new(),
+        };
         let (again, why) = match error {
             Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 (true, "no connection in time: check the network and places.url, or try again".to_string())
@@ -95,12 +98,8 @@ impl Wording {
             Error::Timeout(_) => {
                 (false, format!("no answer within {total_s} s: try again, or raise places.total_timeout_s"))
             }
-            Error::Io(error) => {
-                let words = self.detail(&error.to_string());
-                (true, format!("connection failed: {words}: try again, or check places.url"))
-            }
             Error::HostNotFound => (true, "host not found: check places.url and the name server".to_string()),
-            Error::ConnectionFailed => {
+            Error::Io(_) | Error::ConnectionFailed => {
                 (true, "connection failed: try again, or check places.url".to_string())
             }
             Error::BodyExceedsLimit(_) => (
@@ -115,7 +114,7 @@ impl Wording {
             }
             _ => (false, "not a proper HTTP exchange: check places.url".to_string()),
         };
-        Failed { again, ..self.failed(Status::UnknownError, &why) }
+        Failed { again, ..self.failed(Status::UnknownError, &why, said) }
     }
 }
 
@@ -139,7 +138,8 @@ mod tests {
         ] {
             let failed = wording.by_code(code, "their words");
             assert_eq!((failed.error.status, failed.again), (status, again), "{code}");
-            assert!(failed.error.message.contains("their words"), "{}", failed.error);
+            assert!(failed.error.to_string().contains("their words"), "{}", failed.error);
+            assert!(!failed.error.message.contains("their words"), "{}", failed.error);
             assert!(failed.error.message.starts_with("test: "));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 
 use super::*;
 
@@ -33,20 +33,29 @@ struct Setup {
 fn setup(threads: usize, queue: usize, total: Duration) -> Setup {
     let ((asked_in, asked), (go, go_out)) = (bounded(64), bounded(64));
     let gate = Gate { asked: asked_in, go: go_out, count: AtomicUsize::new(0) };
-    let pool = Pool::start(Arc::new(gate), threads, queue, total).unwrap();
-    Setup { pool, asked, go }
+    let bounds = Bounds { threads, queue, total, daily_budget: None };
+    Setup { pool: Pool::start(Arc::new(gate), bounds).unwrap(), asked, go }
 }
 
 fn lookup(latitude_deg: f64) -> Lookup {
     Lookup { latitude_deg, longitude_deg: 0.0, radius_m: 1.0, bound: 1 }
 }
 
+/// Asks as somebody who is there to the end.
 fn submit(pool: &Pool, lookup: Lookup) -> Receiver<String> {
+    submit_as(pool, lookup, 1, &Arc::new(()), true)
+}
+
+fn submit_as(pool: &Pool, lookup: Lookup, host: u8, alive: &Arc<()>, for_ever: bool) -> Receiver<String> {
+    let asker = Asker { address: [10, 0, 0, host].into(), alive: Arc::downgrade(alive) };
+    let kept = for_ever.then(|| alive.clone());
     let (sender, receiver) = bounded(64);
     let done = move |json: Arc<[u8]>| {
-        sender.send(String::from_utf8_lossy(&json).into_owned()).unwrap();
+        drop(kept);
+        // Whoever gave up does not listen.
+        let _ = sender.send(String::from_utf8_lossy(&json).into_owned());
     };
-    pool.submit(lookup, done);
+    pool.submit(lookup, asker, done);
     receiver
 }
 
@@ -114,4 +123,58 @@ fn stopping_answers_what_is_queued() {
     go.send(()).unwrap();
     assert_eq!(held.recv_timeout(HANG).unwrap(), "answer 0");
     assert!(queued.recv_timeout(HANG).unwrap().contains("stopping"));
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_not_asked() {
+    let Setup { pool, asked, go } = setup(1, 2, HANG);
+    let held = submit(&pool, lookup(1.0));
+    asked.recv_timeout(HANG).unwrap();
+    let (gone, stays) = (Arc::new(()), Arc::new(()));
+    submit_as(&pool, lookup(2.0), 1, &gone, false);
+    submit_as(&pool, lookup(3.0), 1, &gone, false);
+    let joined = submit_as(&pool, lookup(3.0), 2, &stays, false);
+    drop(gone);
+    // The queue was full, and is not with what nobody waits for.
+    let last = submit(&pool, lookup(4.0));
+    (0..3).for_each(|_| go.send(()).unwrap());
+    for (answer, expected) in [(held, "answer 0"), (joined, "answer 1"), (last, "answer 2")] {
+        assert_eq!(answer.recv_timeout(HANG).unwrap(), expected);
+    }
+    let asked: Vec<_> = asked.try_iter().map(|lookup| lookup.latitude_deg).collect();
+    assert_eq!(asked, [3.0, 4.0]);
+    // What was dropped is asked when somebody asks for it again.
+    let again = submit(&pool, lookup(2.0));
+    go.send(()).unwrap();
+    assert_eq!(again.recv_timeout(HANG).unwrap(), "answer 3");
+}
+
+#[test]
+fn an_address_that_asks_for_much_waits_for_itself() {
+    let Setup { pool, asked, go } = setup(1, 4, HANG);
+    let alive = Arc::new(());
+    let greedy: Vec<_> = (0..5).map(|i| submit_as(&pool, lookup(f64::from(i)), 1, &alive, false)).collect();
+    asked.recv_timeout(HANG).unwrap();
+    submit_as(&pool, lookup(0.5), 1, &alive, false);
+    let other = submit_as(&pool, lookup(9.0), 2, &alive, false);
+    (0..8).for_each(|_| go.send(()).unwrap());
+    assert_eq!(other.recv_timeout(HANG).unwrap(), "answer 2", "its turn comes after one of the other's");
+    let refused = greedy.iter().filter(|answer| answer.recv_timeout(HANG).unwrap().contains("too many"));
+    assert_eq!(refused.count(), 1);
+}
+
+#[test]
+fn beyond_the_budget_of_a_day_nothing_is_asked() {
+    let ((asked_in, asked), (go, go_out)) = (bounded(64), bounded(64));
+    let gate = Gate { asked: asked_in, go: go_out, count: AtomicUsize::new(0) };
+    let bounds = Bounds { threads: 1, queue: 8, total: HANG, daily_budget: Some(1) };
+    let pool = Pool::start(Arc::new(gate), bounds).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(submit(&pool, lookup(1.0)).recv_timeout(HANG).unwrap(), "answer 0");
+    // Around midnight there are two days.
+    go.send(()).unwrap();
+    let answers: Vec<_> =
+        (2..4).map(|i| submit(&pool, lookup(f64::from(i))).recv_timeout(HANG).unwrap()).collect();
+    assert!(answers[1].contains("OVER_QUERY_LIMIT") && answers[1].contains("used up"), "{answers:?}");
+    assert!(asked.len() <= 2);
 }

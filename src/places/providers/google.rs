@@ -154,12 +154,12 @@ fn refused(answer: &Answer, wording: &Wording) -> Failed {
     let words = wording.detail(&error.message);
     // Google answers a bad key with 400, so its words go before the code.
     if reasons.iter().any(|reason| reason.starts_with("API_KEY_")) {
-        let why = format!("{words}: check the key in HERD_PLACES_KEY or places.key_file");
-        return wording.failed(Status::RequestDenied, &why);
+        let why = "the key is refused: check the key in HERD_PLACES_KEY or places.key_file";
+        return wording.failed(Status::RequestDenied, why, words);
     }
     if reasons.contains(&"SERVICE_DISABLED") {
-        let why = format!("{words}: enable Places API (New) for the key's project");
-        return wording.failed(Status::RequestDenied, &why);
+        let why = "the key's project may not ask: enable Places API (New) for it";
+        return wording.failed(Status::RequestDenied, why, words);
     }
     match error.status.as_str() {
         "RESOURCE_EXHAUSTED" => wording.by_code(429, &error.message),

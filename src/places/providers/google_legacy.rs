@@ -80,20 +80,21 @@ fn refused(body: &Body<'_>, wording: &Wording) -> Failed {
         words if words.is_empty() => wording.detail(&body.status),
         words => words,
     };
-    let told = |status, remedy: &str| wording.failed(status, &format!("{words}: {remedy}"));
+    let told = |status, what: &str| wording.failed(status, what, words.clone());
     match body.status.as_str() {
         "OVER_QUERY_LIMIT" | "OVER_DAILY_LIMIT" => {
-            told(Status::OverQueryLimit, "ask less often, or have the quota raised")
+            told(Status::OverQueryLimit, "too many requests: ask less often, or have the quota raised")
         }
-        "REQUEST_DENIED" if words.to_ascii_lowercase().contains("legacy") => {
-            told(Status::RequestDenied, "set places.provider = \"google\" for Places API (New)")
-        }
+        "REQUEST_DENIED" if words.to_ascii_lowercase().contains("legacy") => told(
+            Status::RequestDenied,
+            "request denied: set places.provider = \"google\" for Places API (New)",
+        ),
         "REQUEST_DENIED" => told(
             Status::RequestDenied,
-            "check the key in HERD_PLACES_KEY or places.key_file and what it may be used for",
+            "request denied: check the key in HERD_PLACES_KEY or places.key_file and what it may be used for",
         ),
-        "INVALID_REQUEST" => told(Status::InvalidRequest, "check places.url"),
-        _ => Failed { again: true, ..told(Status::UnknownError, "try again shortly") },
+        "INVALID_REQUEST" => told(Status::InvalidRequest, "request not understood: check places.url"),
+        _ => Failed { again: true, ..told(Status::UnknownError, "the provider failed: try again shortly") },
     }
 }
 

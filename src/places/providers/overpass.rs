@@ -122,8 +122,8 @@ pub fn parse(answer: &Answer, wording: &Wording) -> Result<Found, Failed> {
         None => Ok(found),
         Some(remark) => {
             let words = detail(None, remark);
-            let why = format!("{words}: try again shortly, or ask for a smaller radius");
-            Err(wording.failed(Status::UnknownError, &why))
+            let why = "the server gave up: try again shortly, or ask for a smaller radius";
+            Err(wording.failed(Status::UnknownError, why, words))
         }
     }
 }

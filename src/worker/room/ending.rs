@@ -21,21 +21,28 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     pub(super) fn broken(&mut self, key: u64, why: &io::Error) {
-        self.close(key, &why.to_string());
+        let Some(guest) = self.guests.get(key) else { return };
+        if guest.connection.lingers().is_some() {
+            self.close_lingering(key);
+        } else {
+            self.close(key, &why.to_string());
+        }
     }
 
     pub(super) fn close(&mut self, key: u64, why: &str) {
-        if let Some(guest) = self.guests.remove(key) {
+        if let Some(mut guest) = self.guests.remove(key) {
+            guest.connection.leave();
+            self.outside.unsent().change(guest.weight, 0);
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
             self.turn.wire.closed(why);
-            self.outside.left();
+            self.outside.left(guest.admission, guest.address);
         }
     }
 
     pub(super) fn deadline_of(&mut self, key: u64) -> Option<(Duration, &'static str)> {
         let guest = self.guests.get(key)?;
-        guest.deadline(self.outside.manners(), self.outside.write_timeout())
+        guest.deadline(self.outside.manners())
     }
 
     pub(super) fn note_deadline(&mut self, key: u64) {
@@ -53,6 +60,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         (self.sweep_at, self.swept_at) = (None, self.now.up);
         for key in self.guests.keys() {
             match self.deadline_of(key) {
+                Some((at, _)) if at <= self.now.up && self.reads_after_all(key) => self.resume(key),
                 Some((at, why)) if at <= self.now.up => {
                     if let Some(guest) = self.guests.get(key) {
                         guest.door.note_timeout(self.outside.core(), why, self.now.up);
@@ -62,6 +70,44 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 Some(_) => self.note_deadline(key),
                 None => {}
             }
+        }
+        self.turn.wire.commit();
+    }
+
+    /// Whether one whose replies have waited for long has taken some of them, though not so much that the system
+    /// reports it.
+    fn reads_after_all(&mut self, key: u64) -> bool {
+        let now = self.now.up;
+        let Some(guest) = self.guests.get(key) else { return false };
+        let before = guest.connection.unsent();
+        before > 0 && guest.connection.send_rest(now).is_ok() && guest.connection.unsent() < before
+    }
+
+    /// While too much is unsent in all: closes those of whom something is, the one first that has taken nothing for
+    /// longest.
+    pub(super) fn shed(&mut self) {
+        if !self.outside.unsent().is_too_much() {
+            return;
+        }
+        let guests = &mut self.guests;
+        let keys = guests.keys().into_iter();
+        let mut owed: Vec<_> = keys
+            .filter_map(|key| guests.get(key).map(|guest| (guest.connection.taken(), guest.weight, key)))
+            .filter(|&(_, weight, _)| weight > 0)
+            .collect();
+        owed.sort_unstable_by_key(|&(taken, weight, _)| (taken, std::cmp::Reverse(weight)));
+        for (_, _, key) in owed {
+            if !self.outside.unsent().is_too_much() {
+                break;
+            }
+            let address = self.guests.get(key).map(|guest| guest.address.to_string()).unwrap_or_default();
+            self.outside.core().tallies.shed.count(self.now.up, |total| {
+                log::warn!(
+                    "closed {address}, which does not read fast enough: more replies wait in all than \
+                     max_unsent_total in herd.conf allows; {total} so far"
+                );
+            });
+            self.close(key, "too much is unsent in all");
         }
         self.turn.wire.commit();
     }

@@ -52,6 +52,13 @@ impl Client {
         String::from_utf8_lossy(&self.line()).into_owned()
     }
 
+    /// The next reply line, or what there is of it before the server ends the connection.
+    pub fn rest_of_a_line(&mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        let _ = self.reader.read_until(b'\n', &mut line);
+        line
+    }
+
     /// Everything up to the server's close.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();

@@ -103,26 +103,29 @@ fn googles_own_refusals() {
         let stand_in = StandIn::start(reply(code, &json!({"error": error})));
         let error = open(Provider::Google, &stand_in.url("/")).ask(&UCLA).unwrap_err();
         assert_eq!(error.status, expected, "{error}");
-        assert!(error.message.contains("Their words") && error.message.contains(words), "{error}");
+        assert!(error.said.contains("Their words") && error.message.contains(words), "{error}");
+        assert!(!error.message.contains("Their words"), "what they say is the log's: {error}");
     }
     for (status, message, expected, words) in [
-        ("OVER_QUERY_LIMIT", "", OverQueryLimit, "OVER_QUERY_LIMIT"),
-        ("OVER_DAILY_LIMIT", "Billing.", OverQueryLimit, "Billing: "),
-        ("REQUEST_DENIED", "The provided API key is invalid.", RequestDenied, "is invalid: check the key"),
+        ("OVER_QUERY_LIMIT", "", OverQueryLimit, "quota raised"),
+        ("OVER_DAILY_LIMIT", "Billing.", OverQueryLimit, "quota raised"),
+        ("REQUEST_DENIED", "The provided API key is invalid.", RequestDenied, "check the key"),
         (
             "REQUEST_DENIED",
             "You’re calling a legacy API, which is not enabled for your project.",
             RequestDenied,
             "places.provider = \"google\"",
         ),
-        ("INVALID_REQUEST", "", InvalidRequest, "INVALID_REQUEST"),
-        ("SOMETHING_NEW", "", Status::UnknownError, "SOMETHING_NEW"),
+        ("INVALID_REQUEST", "", InvalidRequest, "check places.url"),
+        ("SOMETHING_NEW", "", Status::UnknownError, "try again"),
     ] {
         let body = json!({"results": [], "status": status, "error_message": message});
         let stand_in = StandIn::start(reply(200, &body));
         let error = open(Provider::GoogleLegacy, &stand_in.url("/")).ask(&UCLA).unwrap_err();
         assert_eq!(error.status, expected, "{error}");
         assert!(error.message.contains(words), "{error}");
+        let said = if message.is_empty() { status } else { message.trim_end_matches('.') };
+        assert!(error.said == said && !error.message.contains(said), "what they say is the log's: {error}");
     }
 }
 
@@ -162,7 +165,7 @@ fn the_key_stays_here() {
 fn a_dead_provider_fails_every_lookup_in_time() {
     let stand_in = StandIn::start(Act::Held(200, Vec::new()));
     let opened = open(Provider::Google, &stand_in.url("/"));
-    let pool = Pool::start(opened.places.clone(), 2, 4, Duration::from_millis(500)).unwrap();
+    let pool = Pool::start(opened.places.clone(), bounds(Duration::from_millis(500))).unwrap();
     let begun = Instant::now();
     let waiting: Vec<Receiver<String>> =
         (1..=10).map(|bound| submit(&pool, Lookup { bound, ..UCLA })).collect();

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use fastrand::Rng;
 use herd::net::{Interest, Stream, Watch};
@@ -38,6 +39,8 @@ pub enum Due {
     Arrive(End),
     /// The line is free for more of what an end has to send.
     Transmit(End),
+    /// An end may have waited for its peer for too long.
+    GiveUp(End),
 }
 
 #[derive(Default)]
@@ -82,6 +85,9 @@ struct Pipe {
     /// It is to be looked at when the line is free again.
     waits: bool,
     fin_arrived: bool,
+    /// How long the sender waits for the receiver to take some, and since when it has taken none.
+    patience: Option<Time>,
+    taken_at: Time,
     /// What the line that is arriving begins with.
     head: Vec<u8>,
 }
@@ -184,6 +190,34 @@ impl Net {
         conn.pipes[end.side].is_broken = true;
     }
 
+    /// An end waits for its peer no longer than this.
+    fn give_up_after(&mut self, end: End, patience: Time) {
+        let now = self.now;
+        let pipe = &mut self.conns[end.conn].pipes[end.side];
+        (pipe.patience, pipe.taken_at) = (Some(patience), now);
+        self.due.push((now + patience, Due::GiveUp(end)));
+    }
+
+    /// Breaks a connection whose peer has taken nothing for too long.
+    pub fn give_up(&mut self, end: End) {
+        let now = self.now;
+        let conn = &mut self.conns[end.conn];
+        let is_gone = conn.reset[end.side] || conn.reset[1 - end.side];
+        let pipe = &mut conn.pipes[end.side];
+        let Some(patience) = pipe.patience.filter(|_| !is_gone) else { return };
+        if pipe.unsent.is_empty() {
+            pipe.taken_at = now;
+        }
+        if pipe.taken_at + patience <= now {
+            pipe.unsent.clear();
+            self.reset(end);
+            self.reset(End { side: 1 - end.side, ..end });
+        } else if !conn.closed[end.side] || !conn.pipes[end.side].unsent.is_empty() {
+            let at = conn.pipes[end.side].taken_at + patience;
+            self.due.push((at, Due::GiveUp(end)));
+        }
+    }
+
     /// Closes an end. What it has written still arrives; what it has not read is answered by a reset.
     fn close(&mut self, end: End) {
         let conn = &mut self.conns[end.conn];
@@ -256,6 +290,7 @@ impl Net {
             pipe.fin_sent |= is_fin;
             let bytes: Vec<_> = pipe.unsent.drain(..count).collect();
             pipe.flight_bytes += count;
+            pipe.taken_at = now;
             *free_at = now + line.bandwidth.map_or(0, |rate| count as u64 * 1_000_000 / rate.max(1));
             let free_at = *free_at;
             let (least, most) = line.delay;
@@ -358,6 +393,10 @@ impl Stream for SimStream {
         self.net.lock().write(self.end, bytes)
     }
 
+    fn write_apart(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_now(bytes)
+    }
+
     fn finish(&self) -> io::Result<()> {
         self.net.lock().finish(self.end);
         Ok(())
@@ -365,6 +404,10 @@ impl Stream for SimStream {
 
     fn abandon(&self) {
         self.net.lock().abandon(self.end);
+    }
+
+    fn give_up_after(&self, patience: Duration) {
+        self.net.lock().give_up_after(self.end, patience.as_micros() as Time);
     }
 
     fn keep_alive(&self) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! One simulated server: the real node, store, journal, turns, flood, room and doors, sweeps, and the dialling ends
 //! of its links. Only threads, sockets and clocks are the world's.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,11 +16,12 @@ use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outb
 use herd::logging::Wire;
 use herd::net::{Event, Interest, Watch};
 use herd::node::{Bounds, NeighbourId, Node};
+use herd::places::pool::Asker;
 use herd::server::{Sweeps, Tended, open_journal};
 use herd::store::Store;
 use herd::tally::Tallies;
 use herd::turn::{Core, Turn};
-use herd::worker::{Outside, Room};
+use herd::worker::{Admission, Outside, Room, Unsent};
 
 use crate::harness::wait_for;
 
@@ -80,6 +82,7 @@ pub struct Seat {
     /// Questions that wait for their answer.
     pub questions: Arc<Mutex<Vec<(u64, Question)>>>,
     errands: usize,
+    unsent: Unsent,
 }
 
 impl Running {
@@ -132,6 +135,7 @@ impl Running {
             one_shot: false,
             idle_timeout: Some(Duration::from_secs(3_600)),
             greeting: plan.timing.greeting,
+            silent: plan.timing.silent,
         };
         let seat = Seat {
             core: core.clone(),
@@ -140,6 +144,7 @@ impl Running {
             now_ns: now_ns.clone(),
             questions: Arc::default(),
             errands: plan.errands,
+            unsent: Unsent::new(usize::MAX),
         };
         Running {
             room: Room::new(seat, Wire::mute(), now),
@@ -166,8 +171,8 @@ impl Running {
         self.room.begin(now, 0, false);
         for end in std::mem::take(&mut self.backlog) {
             let address = address_of(end);
-            let door = Door::open_line(address, &self.core, now);
-            self.room.welcome(net.stream(end), address, door, now.posix_ns);
+            let door = Door::open_line(address, None, &self.core, now);
+            self.room.welcome(net.stream(end), address, door, Admission::Guest, now.posix_ns);
         }
         for (key, answer) in std::mem::take(&mut self.answers) {
             self.room.answered(key, &answer);
@@ -207,8 +212,8 @@ impl Running {
 }
 
 /// Where a connection comes from: one that is no neighbour's, as the herd has a secret.
-fn address_of(end: End) -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 1_024 + (end.conn % 60_000) as u16))
+fn address_of(end: End) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 1_024 + (end.conn % 60_000) as u16))
 }
 
 fn neighbours(plan: &Plan<'_>) -> Neighbours {
@@ -220,7 +225,7 @@ fn neighbours(plan: &Plan<'_>) -> Neighbours {
     let neighbours = Neighbours::new(own, list.collect(), keys, hold, plan.timing.heartbeat);
     if plan.keys.is_empty() {
         // Then they are known by their address, which all of them share.
-        let own: std::net::SocketAddr = ([127, 0, 0, 1], 1).into();
+        let own: SocketAddr = ([127, 0, 0, 1], 1).into();
         neighbours.ids().collect::<Vec<_>>().into_iter().for_each(|id| neighbours.update(id, &[own]));
     }
     neighbours
@@ -239,7 +244,7 @@ impl Outside<SimStream> for Seat {
         Duration::from_secs(10)
     }
 
-    fn ask(&self, key: u64, question: Question) -> bool {
+    fn ask(&self, key: u64, _: Asker, question: Question) -> bool {
         let mut questions = self.questions.lock().expect("no panic before");
         let has_room = questions.len() < self.errands;
         if has_room {
@@ -248,7 +253,15 @@ impl Outside<SimStream> for Seat {
         has_room
     }
 
-    fn left(&self) {}
+    fn unsent(&self) -> &Unsent {
+        &self.unsent
+    }
+
+    fn prove(&self, _: Admission, _: IpAddr) -> Admission {
+        Admission::Herd
+    }
+
+    fn left(&self, _: Admission, _: SocketAddr) {}
 
     fn posix_ns(&self) -> u64 {
         self.now_ns.load(Ordering::SeqCst)

@@ -209,6 +209,7 @@ impl World {
         match event {
             Event::Net(Due::Transmit(end)) => return self.net.lock().transmit_again(end),
             Event::Net(Due::Arrive(end)) => return self.arrive(end),
+            Event::Net(Due::GiveUp(end)) => return self.net.lock().give_up(end),
             Event::Restart if self.servers[server].running.is_none() => return self.start(server),
             _ => {}
         }

@@ -1,0 +1,97 @@
+//! The bounds of connections: how many there are, what is read, sent and kept of each, and what they leave to others.
+//! `limits` hands them on.
+
+use super::{Limit, limit};
+
+/// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
+pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
+
+/// Connections of one address; 0 is a quarter of all, so that no four hosts need be many. Behind one address may be all
+/// the phones of a provider. Loopback and neighbours have no such bound.
+pub const MAX_PER_ADDRESS: Limit = limit(0, 1, 1_000_000);
+pub const SHARES_OF_ADDRESSES: usize = 4;
+
+/// Slots beside those for guests: a link a neighbour, and some for who asks how the herd is and for those who may be
+/// either of these, as far as is known.
+pub const SLOTS_PER_NEIGHBOUR: usize = 1;
+pub const SLOTS_TO_SPARE: usize = 16;
+
+/// Milliseconds of silence after which a connection may be closed to let in another, when there are as many as may be.
+pub const SILENT_MS: Limit = limit(10_000, 10, 3_600_000);
+
+/// Silent connections that are noted at once, as finding them takes a look at all.
+pub const QUIET_MAX: usize = 64;
+
+/// Seconds without a byte before a connection is closed; 0 is never. An hour outlasts a phone's
+/// naps and still frees what vanished without a FIN.
+pub const IDLE_TIMEOUT_S: Limit = limit(3_600, 0, 31_536_000);
+
+/// Seconds a peer may take nothing of what waits for it before it is closed.
+pub const WRITE_TIMEOUT_S: Limit = limit(10, 1, 3_600);
+
+/// Unsent bytes of one connection at which no further command of it is answered.
+pub const MAX_UNSENT: Limit = limit(262_144, 4_096, 67_108_864);
+
+/// The same of all connections together, with what the kernel holds for them: some 2,500 that do not read.
+pub const MAX_UNSENT_TOTAL: Limit = limit(268_435_456, 1_048_576, 1 << 40);
+
+/// Bytes read from one connection a turn: some 200 commands, after which the others have theirs.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes read in one turn from connections that always have more: what a quiet client waits for
+/// at most, however many of them there are.
+pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
+
+/// Ready connections fetched from the poller at once.
+pub const EVENTS_MAX: usize = 256;
+
+/// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
+/// loop starves the reads, and one that is too slow those who wait to be let in.
+pub const ACCEPTS_PER_TURN: usize = 8;
+pub const READS_PER_ACCEPT: usize = 8;
+
+/// Bytes of replies the kernel keeps for a connection. Left to itself it grows that to megabytes, so
+/// that a few clients that never read would cost a small machine its memory, and the others the
+/// time to make all those replies. At 100 ms round trip it still carries over 2 MB/s.
+pub const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bytes of those that the kernel takes while they cannot leave, as the client has no room for more; it takes what is
+/// written last whole, which is mostly the replies to one read. And bytes that are written at once of what it did not
+/// take: reading shows as soon as there is room for so many.
+pub const SEND_WAITING_BYTES: u32 = 16 * 1024;
+pub const SEND_PIECE_BYTES: usize = 4 * 1024;
+
+/// Bytes that the kernel may hold of a connection whose client does not read: these, and the replies to a read.
+pub const KERNEL_UNSENT_BYTES: usize = SEND_WAITING_BYTES as usize + 2 * READ_BYTES;
+
+/// How many times longer than herd itself the system waits for a client to take what it holds of a connection that was
+/// closed in good order. Of a slow reader it sees less than herd.
+pub const LEFT_PATIENCES: u32 = 4;
+
+/// Connections the kernel completes and keeps while no worker accepts, as far as it allows so many
+/// (net.core.somaxconn). One that finds no room is made to wait for a second and longer.
+pub const LISTEN_BACKLOG: i32 = 4_096;
+
+/// Addresses of one name that a server listens on; a name has two or three.
+pub const LISTENERS_MAX: usize = 16;
+
+/// How often the system is asked for another free port, where one is not free on every address of a name.
+pub const PORT_TRIES: usize = 32;
+
+/// Rest after the process ran out of descriptors, so that accepting does not spin.
+pub const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Descriptors kept free of clients: for the files of the log and the journal, the folders above them, streams, secrets
+/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, and a
+/// connection and the next one.
+pub const RESERVED_DESCRIPTORS: usize = 48;
+pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
+pub const DESCRIPTORS_PER_WORKER: usize = 2;
+pub const DESCRIPTORS_PER_LOOKUP: usize = 2;
+
+/// Milliseconds between two looks at the deadlines of all connections of a worker.
+pub const SWEEP_REST_MS: u64 = 250;
+
+/// How long a closed connection's last bytes are read and dropped, so that the peer can read the
+/// reply before a reset takes it away.
+pub const LINGER_S: u64 = 2;

@@ -1,0 +1,88 @@
+//! What the limits of herd.conf come to: the memory that a server could take at most. `--check` prints it.
+
+use std::fmt;
+
+use crate::config::{Config, Server};
+use crate::limits::{
+    CLIENT_BYTES, ENTRIES_KEPT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX,
+    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES,
+};
+use crate::logging::count;
+
+/// A row for each limit.
+pub struct Memory {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    what: &'static str,
+    /// None where nothing bounds it.
+    bytes: Option<u64>,
+    /// Where it comes from.
+    how: String,
+}
+
+impl Memory {
+    /// What a server could take.
+    pub fn of(config: &Config, server: &Server) -> Memory {
+        let (settings, places) = (&config.settings, &config.places);
+        let (links, threads) = (server.neighbours.len(), places.threads());
+        let row = |what, count: usize, each: usize, how: String| {
+            let bytes = (count as u64).checked_mul(each as u64).filter(|_| count < usize::MAX);
+            Row { what, bytes, how }
+        };
+        let line = settings.max_line.max(READ_BYTES);
+        let worker = TURN_KEPT_BYTES + ENTRIES_KEPT_BYTES + NEWS_KEPT_BYTES;
+        let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
+        Memory {
+            rows: vec![
+                row(
+                    "clients",
+                    settings.max_clients,
+                    CLIENT_BYTES,
+                    "max_clients, with IDs of 25 bytes".to_owned(),
+                ),
+                row(
+                    "unanswered",
+                    settings.max_connections,
+                    line,
+                    "max_connections, if each says much".to_owned(),
+                ),
+                row(
+                    "unread",
+                    1,
+                    settings.max_unsent_total,
+                    "max_unsent_total, mostly the system's".to_owned(),
+                ),
+                row(
+                    "unnoticed",
+                    settings.max_connections,
+                    KERNEL_UNSENT_BYTES,
+                    "max_connections, the system's, if none of them reads".to_owned(),
+                ),
+                row(
+                    "links",
+                    links,
+                    LINK_PENDING_BYTES,
+                    format!("{} that take little", count(links as u64, "neighbour")),
+                ),
+                row("lookups", threads, lookup, format!("{threads} places.threads")),
+                row("turns", settings.workers, worker, format!("{} workers after a burst", settings.workers)),
+                row("log", 1, LOG_BUFFER_MAX, "a disk that is slow".to_owned()),
+            ],
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.rows.iter().map(|row| row.bytes).sum::<Option<u64>>();
+        let all = Row { what: "in all", bytes: total, how: "if everything comes together".to_owned() };
+        writeln!(f, "memory at most")?;
+        self.rows.iter().chain([&all]).try_for_each(|Row { what, bytes, how }| {
+            let size =
+                bytes.map_or("no bound".to_owned(), |bytes| format!("{} MB", bytes.div_ceil(1_000_000)));
+            writeln!(f, "  {what:10}  {size:>10}  {how}")
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! Who is let in, and as what: guests up to `max_connections` and their address's share of it, and beside them the
+//! herd's own, whose slots no guest can take. Workers ask for every connection.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Where connections come in, and how many are in.
+pub struct Entrance {
+    /// One an address of `listen`, at least one.
+    pub listeners: Vec<TcpListener>,
+    pub bounds: Capacity,
+    counts: Mutex<Counts>,
+}
+
+/// How many may be in.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// What herd.conf allows, or what the file limit leaves of it.
+    pub guests: usize,
+    /// Guests of one address; those of this machine and of neighbours count, and are not bounded.
+    pub per_address: usize,
+    /// Links of neighbours, those who ask how the herd is, and those who may still turn out to be one of these.
+    pub herd: usize,
+}
+
+/// As what a connection is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It has one of the slots for guests.
+    Guest,
+    /// There was no slot for a further guest. It has a moment to prove that it is of the herd.
+    OnTrial(Lack),
+    /// It has proven that.
+    Herd,
+}
+
+/// What there was none of for a further guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    Slots,
+    ShareOfAddress,
+}
+
+#[derive(Default)]
+struct Counts {
+    guests: usize,
+    on_trial: usize,
+    herd: usize,
+    /// Guests by address; bounded by the guests there are.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Entrance {
+    pub fn new(listeners: Vec<TcpListener>, bounds: Capacity) -> Entrance {
+        Entrance { listeners, bounds, counts: Mutex::default() }
+    }
+
+    /// Counts a guest in, if there is room; `is_free` says that its address has no bound of its own.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn enter(&self, address: IpAddr, is_free: bool) -> Result<Admission, Lack> {
+        let mut counts = self.counts();
+        let from_there = counts.by_address.get(&crowd(address)).copied().unwrap_or(0);
+        if !is_free && from_there >= self.bounds.per_address {
+            return Err(Lack::ShareOfAddress);
+        }
+        if counts.guests >= self.bounds.guests {
+            return Err(Lack::Slots);
+        }
+        counts.guests += 1;
+        *counts.by_address.entry(crowd(address)).or_default() += 1;
+        Ok(Admission::Guest)
+    }
+
+    /// Counts in one for whom there is no room as a guest; None when there is none of this kind either.
+    pub fn enter_on_trial(&self, lack: Lack) -> Option<Admission> {
+        let mut counts = self.counts();
+        if counts.herd + counts.on_trial >= self.bounds.herd {
+            return None;
+        }
+        counts.on_trial += 1;
+        Some(Admission::OnTrial(lack))
+    }
+
+    /// A connection has proven that it is of the herd: it takes no guest's slot any more, if there is one for it.
+    pub fn prove(&self, admission: Admission, address: IpAddr) -> Admission {
+        let mut counts = self.counts();
+        match admission {
+            Admission::Guest if counts.herd + counts.on_trial >= self.bounds.herd => return admission,
+            Admission::Guest => counts.take_guest(address),
+            Admission::OnTrial(_) => counts.on_trial -= 1,
+            Admission::Herd => return admission,
+        }
+        counts.herd += 1;
+        Admission::Herd
+    }
+
+    /// Counts a connection out.
+    pub fn leave(&self, admission: Admission, address: IpAddr) {
+        let mut counts = self.counts();
+        match admission {
+            Admission::Guest => counts.take_guest(address),
+            Admission::OnTrial(_) => counts.on_trial -= 1,
+            Admission::Herd => counts.herd -= 1,
+        }
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn take_guest(&mut self, address: IpAddr) {
+        self.guests -= 1;
+        if let Entry::Occupied(mut from_there) = self.by_address.entry(crowd(address)) {
+            *from_there.get_mut() -= 1;
+            if *from_there.get() == 0 {
+                from_there.remove();
+            }
+        }
+    }
+}
+
+/// Whom an address stands for: of IPv6 a host has a whole /64 to choose from.
+pub fn crowd(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn entrance() -> Entrance {
+        Entrance::new(Vec::new(), Capacity { guests: 4, per_address: 2, herd: 2 })
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_a_host_of_ipv6_one_address() {
+        let entrance = entrance();
+        for (address, is_free, expected) in [
+            ("10.0.0.1", false, Ok(Admission::Guest)),
+            ("::ffff:10.0.0.1", false, Ok(Admission::Guest)),
+            ("10.0.0.1", false, Err(Lack::ShareOfAddress)),
+            ("fd00::1", false, Ok(Admission::Guest)),
+            ("10.0.0.1", true, Ok(Admission::Guest)),
+            ("fd00::2", false, Err(Lack::Slots)),
+        ] {
+            assert_eq!(entrance.enter(at(address), is_free), expected, "{address}");
+        }
+        (0..3).for_each(|_| entrance.leave(Admission::Guest, at("10.0.0.1")));
+        assert_eq!(entrance.enter(at("fd00::2"), false), Ok(Admission::Guest));
+        assert_eq!(entrance.enter(at("fd00::3:1"), false), Err(Lack::ShareOfAddress));
+        (0..2).for_each(|_| entrance.leave(Admission::Guest, at("fd00::9")));
+        assert!(entrance.counts().by_address.is_empty(), "nothing is kept of those who left");
+    }
+
+    #[test]
+    fn the_herd_has_its_own_slots_and_takes_no_guests() {
+        let (entrance, guest) = (entrance(), at("10.0.0.1"));
+        (0..4).for_each(|_| assert!(entrance.enter(guest, true).is_ok()));
+        let trial = entrance.enter_on_trial(Lack::Slots);
+        assert_eq!(trial, Some(Admission::OnTrial(Lack::Slots)));
+        assert_eq!(entrance.prove(Admission::OnTrial(Lack::Slots), guest), Admission::Herd);
+        assert_eq!(entrance.prove(Admission::Guest, guest), Admission::Herd);
+        assert_eq!(entrance.enter(guest, true), Ok(Admission::Guest), "the slot it had as a guest");
+        assert_eq!(entrance.enter_on_trial(Lack::Slots), None);
+        assert_eq!(entrance.prove(Admission::Guest, guest), Admission::Guest, "it stays what it is");
+        (0..2).for_each(|_| entrance.leave(Admission::Herd, guest));
+        assert!(entrance.enter_on_trial(Lack::Slots).is_some());
+    }
+}

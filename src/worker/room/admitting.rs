@@ -1,0 +1,80 @@
+//! Who makes way in a room when there is no slot for the next one, and who turns out to be of the herd.
+
+use std::time::Duration;
+
+use super::super::entrance::Admission;
+use super::{Guest, Outside, Room, SWEEP_REST};
+use crate::limits::QUIET_MAX;
+use crate::net::Stream;
+
+impl<S: Stream> Guest<S> {
+    /// Since when a guest has said nothing and has been owed nothing; None for whom a silence is no reason to go.
+    fn silent_since(&self) -> Option<Duration> {
+        let is_guest = self.admission == Admission::Guest;
+        let is_owed = self.connection.unsent() > 0 || self.connection.lingers().is_some();
+        let heard = self.door.silent_since().filter(|_| is_guest && !is_owed)?;
+        Some(heard.max(self.connection.taken()))
+    }
+}
+
+impl<S: Stream, O: Outside<S>> Room<S, O> {
+    /// Closes the guest that has been silent for longest, if that is long; says whether there was one.
+    pub fn make_way(&mut self) -> bool {
+        if self.quiet.is_empty() && self.now.up >= self.quiet_at {
+            self.look_for_quiet();
+        }
+        while let Some(key) = self.quiet.pop() {
+            let Some((since, address)) = self.quiet_one(key) else { continue };
+            let silent_s = self.now.up.saturating_sub(since).as_secs();
+            self.outside.core().tallies.evicted.count(self.now.up, |total| {
+                log::warn!(
+                    "closed {address}, which was silent for {silent_s} s, to let in another: max_connections or the \
+                     file limit is reached; {total} so far"
+                );
+            });
+            self.close(key, "it was silent, and another needs its place");
+            return true;
+        }
+        false
+    }
+
+    /// Looks at all guests, and so not often, for some of the most silent.
+    fn look_for_quiet(&mut self) {
+        self.quiet_at = self.now.up + SWEEP_REST;
+        let keys = self.guests.keys().into_iter();
+        let mut quiet: Vec<_> =
+            keys.filter_map(|key| self.quiet_one(key).map(|(since, _)| (since, key))).collect();
+        quiet.sort_unstable();
+        quiet.truncate(QUIET_MAX);
+        self.quiet = quiet.into_iter().rev().map(|(_, key)| key).collect();
+    }
+
+    /// A guest that has been silent for long: since when, and its address.
+    fn quiet_one(&mut self, key: u64) -> Option<(Duration, std::net::SocketAddr)> {
+        let (silent, now) = (self.outside.manners().silent, self.now.up);
+        let guest = self.guests.get(key)?;
+        let since = guest.silent_since().filter(|&since| since + silent <= now)?;
+        Some((since, guest.address))
+    }
+
+    /// Ends the trial that has lasted longest, first of those who have not even greeted; says whether there was one.
+    /// So each who comes has the moment that it takes to greet, however many come.
+    pub fn end_trial(&mut self) -> bool {
+        let guests = &mut self.guests;
+        let mut admitted =
+            |key: u64| guests.get(key).map(|guest| (guest.admission, guest.door.is_greeting()));
+        self.trials.retain(|&key| matches!(admitted(key), Some((Admission::OnTrial(_), _))));
+        let silent = self.trials.iter().position(|&key| matches!(admitted(key), Some((_, false))));
+        let Some(key) = self.trials.remove(silent.unwrap_or(0)) else { return false };
+        self.close(key, "there is no room for it");
+        true
+    }
+
+    /// After a connection said something: whether it has turned out to be of the herd.
+    pub(super) fn weigh(&mut self, key: u64) {
+        let Some(guest) = self.guests.get(key) else { return };
+        if guest.admission != Admission::Herd && guest.door.is_of_the_herd() {
+            guest.admission = self.outside.prove(guest.admission, guest.address.ip());
+        }
+    }
+}
