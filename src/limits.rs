@@ -1,7 +1,8 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range. Everybody reads them; those of places and of commands have a file each.
+//! herd.conf, where `config` checks the range. Everybody reads them; those of logs, of places and of commands have a file each.
 
 mod balance;
+mod logs;
 mod places;
 mod run;
 
@@ -9,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 pub use balance::*;
+pub use logs::*;
 pub use places::*;
 pub use run::*;
 
@@ -357,18 +359,6 @@ pub const TALLY_RECENT_S: u64 = 600;
 
 /// Seconds for which the log is spared a sentence about a neighbour that it has already.
 pub const ODDITY_SAY_AGAIN_S: u64 = 60;
-
-/// Bytes of log waiting for the disk; beyond, records are dropped and counted.
-pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;
-
-/// Bytes of log that wake the log thread before its timer does.
-pub const LOG_BUFFER_WAKE: usize = 256 * 1024;
-
-/// The longest a log record waits before it is written.
-pub const LOG_FLUSH_MS: u64 = 200;
-
-/// Bytes of a refused line that are shown again: enough to know it by.
-pub const REFUSED_SHOWN_BYTES: usize = 40;
 
 /// How long a dying process waits for its last words to reach the file and stderr: a disk that works needs far less.
 pub const PANIC_FLUSH: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use super::say::fail;
 use super::{exit, family, secrets, signals};
 use crate::config::{Config, ConfigError};
 use crate::limits::LAST_FLUSH;
-use crate::logging::{self, SAID_ALREADY, Sink};
+use crate::logging::{self, Console, SAID_ALREADY, Sink};
 use crate::net::socket;
 use crate::places::{self, Places};
 use crate::server::{Kept, Server};
@@ -37,7 +37,12 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
     };
     // Before the places, so that what is wrong with a file of them is logged.
-    let sink = match logging::start(&own.name, &config.log_path(own), config.log_level) {
+    let console = match Console::start() {
+        Ok(console) => console,
+        Err(why) => return fail(exit::OS, why),
+    };
+    let (path, level) = (config.log_path(own), config.log_level);
+    let sink = match logging::start(&own.name, &path, level, config.log_bounds, console) {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
     };

@@ -149,10 +149,12 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     // --- connections come and go
 
     /// A connection was accepted.
-    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, now_ns: u64) {
+    pub fn welcome(&mut self, stream: S, address: SocketAddr, mut door: Door, now_ns: u64) {
         self.turn.wire.at(now_ns);
         self.turn.wire.with(&address);
-        self.turn.wire.opened();
+        if !self.turn.wire.opened() {
+            door.hide();
+        }
         self.adopt(Guest::new(stream, address, door, self.now.up));
     }
 

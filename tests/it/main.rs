@@ -20,6 +20,7 @@ mod journal;
 mod lines;
 mod links;
 mod listening;
+mod log_bounds;
 mod logs;
 mod model;
 mod oddities;

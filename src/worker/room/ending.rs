@@ -28,7 +28,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if let Some(guest) = self.guests.remove(key) {
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
-            self.turn.wire.closed(why);
+            self.turn.wire.closed(why, guest.door.is_shown());
             self.outside.left();
         }
     }
