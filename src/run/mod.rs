@@ -12,6 +12,7 @@ pub mod exit;
 pub mod explain;
 pub mod family;
 pub mod one;
+pub mod orders;
 pub mod say;
 pub mod secrets;
 pub mod signals;

@@ -80,7 +80,7 @@ impl Server {
         };
         let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
         let threads = Threads { workers, flooder, sweeps, tending, links };
-        Ok(Server { hall, addresses, threads, stop_timeout: settings.stop_timeout })
+        Ok(Server { hall, addresses, threads })
     }
 }
 

@@ -33,6 +33,7 @@ mod running;
 mod secrets;
 mod seeds;
 mod segments;
+mod signals;
 mod simulation;
 mod stand_in;
 mod stopping;
