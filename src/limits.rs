@@ -312,6 +312,10 @@ pub const STORE_BUCKETS: usize = 4_096;
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
 
+/// Bytes of a journal's lines that a later version wrote, which are kept in memory: segments with more of them are left as
+/// they are.
+pub const LATER_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 /// How often the clock is looked at and clients are forgotten, and how often the journal is looked after, in ms.
 pub const SWEEPS_TICK_MS: u64 = 1_000;
 pub const TENDING_TICK_MS: u64 = 1_000;

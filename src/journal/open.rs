@@ -30,7 +30,8 @@ impl Journal {
     /// `take`, which says whether it knows what it is. Appending begins a new segment.
     ///
     /// # Errors
-    /// Another process has it, or the folder cannot be read or written; the message says which.
+    /// Another process has it, or the folder cannot be read or written; the message says which. `InvalidData`: a later
+    /// version of herd wrote it.
     pub fn open(
         folder: &Path,
         mode: SyncMode,
@@ -38,8 +39,8 @@ impl Journal {
         take: impl FnMut(&[u8]) -> bool,
     ) -> io::Result<(Journal, Replayed)> {
         Journal::open_as_is(folder, mode, disk, take).map_err(|why| {
-            let is_running = why.kind() == io::ErrorKind::AddrInUse;
-            let remedy = if is_running { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
+            let has_own = [io::ErrorKind::AddrInUse, io::ErrorKind::InvalidData].contains(&why.kind());
+            let remedy = if has_own { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
             io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
         })
     }
@@ -80,6 +81,7 @@ impl Journal {
             settling: RwLock::new(()),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            later: replayed.later.all(),
             compact_rest: Timing::default().compact_rest,
             lock: Mutex::new(lock),
         };

@@ -2,6 +2,7 @@
 //! `family` starts a process of it for each.
 
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,7 +56,12 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
     match started {
         Ok(server) => serve(index, server, &orders, &sink, config),
-        Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
+        Err(why) => {
+            // The folder of its journal is another version's.
+            let is_later = why.kind() == io::ErrorKind::InvalidData;
+            let status = if is_later { exit::CONFIG } else { exit::OS };
+            fail_logged(status, format!("{}: {why}", own.name), &sink, config)
+        }
     }
 }
 
