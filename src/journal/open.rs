@@ -1,6 +1,6 @@
 //! The start of a journal: its folder, its lock, what is in it, and its first segment.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
-use crate::files;
+use crate::files::{self, own};
 use crate::limits::Timing;
 
 /// The name of the file that is locked.
@@ -93,7 +93,8 @@ impl Journal {
 pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> {
     let whole = std::path::absolute(folder)?;
     let missing = whole.ancestors().take_while(|level| !level.exists()).count();
-    fs::create_dir_all(folder)?;
+    own::make_folders(folder)?;
+    own::tighten_folder(folder)?;
     if mode == SyncMode::Never {
         return Ok(());
     }
@@ -112,12 +113,7 @@ pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> 
 
 /// Keeps every other process out of a folder while what it returns is open.
 pub fn lock(folder: &Path) -> io::Result<File> {
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .custom_flags(files::NO_WAIT)
-        .open(folder.join(LOCK))?;
+    let lock = own::open_or_create(&folder.join(LOCK))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|why| match io::Error::from(why) {
         why if why.kind() == io::ErrorKind::WouldBlock => {
             let why = "another process has it; is this server running already?";

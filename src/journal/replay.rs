@@ -11,7 +11,7 @@ use super::disk::Found;
 use super::entry;
 use super::later::{self, Later, VERSION};
 use super::segment::{self, Part};
-use crate::files;
+use crate::files::{self, own};
 use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY};
 
 /// What a replay came to.
@@ -119,7 +119,9 @@ fn read(
     let mut aside_path = path.as_os_str().to_owned();
     aside_path.push(".bad");
     let mut aside = Aside { path: aside_path.into(), file: Ok(None) };
+    own::refuse_links(path)?;
     let mut segment = files::open(path)?;
+    own::tighten(&segment)?;
     let found = Found::of(&segment.metadata()?);
     let cut = scan(&mut segment, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
@@ -223,7 +225,7 @@ impl Aside {
             // Anew at every start, as it is written from the same segment; whatever else has its name goes.
             None => {
                 let _ = fs::remove_file(&self.path);
-                place.insert(File::create_new(&self.path)?)
+                place.insert(own::create(&self.path)?)
             }
         };
         file.write_all(line)?;

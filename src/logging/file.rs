@@ -1,9 +1,9 @@
 //! The log file: within its bounds, whatever is written to it, and never at the journal's cost. The log's thread owns
 //! it.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -13,7 +13,7 @@ use rustix::fs::{OFlags, fcntl_setfl, fstatvfs};
 
 use super::console::Console;
 use super::wire::stamp;
-use crate::files::NO_WAIT;
+use crate::files::own;
 use crate::limits::{LOG_SPARES_BYTES, LOG_SPARES_PART, LogBounds};
 
 /// The file and what is known of its state.
@@ -114,8 +114,8 @@ impl LogFile {
 
     fn open(&mut self) -> io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let file = OpenOptions::new().create(true).append(true).custom_flags(NO_WAIT).open(&self.path)?;
+        own::make_folders(folder)?;
+        let file = own::open_or_create(&self.path)?;
         // From here on it may wait: what is written has a thread of its own.
         fcntl_setfl(&file, OFlags::APPEND)?;
         let found = file.metadata()?;

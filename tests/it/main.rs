@@ -23,6 +23,7 @@ mod listening;
 mod log_bounds;
 mod logs;
 mod model;
+mod modes;
 mod oddities;
 mod order;
 mod plain;
