@@ -12,6 +12,7 @@ mod replay;
 mod segment;
 mod syncing;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -121,11 +122,12 @@ impl Journal {
         } else {
             entries.all()
         };
-        let first =
-            if open.is_fresh() && !bytes.is_empty() { [&later::first(), bytes].concat() } else { Vec::new() };
-        let bytes = if first.is_empty() { bytes } else { &first };
+        let bytes = match open.is_fresh() && !bytes.is_empty() {
+            true => Cow::Owned([&later::first(), bytes].concat()),
+            false => Cow::Borrowed(bytes),
+        };
         open.begin(bytes.len());
-        if let Err(why) = open.file.append(bytes) {
+        if let Err(why) = open.file.append(&bytes) {
             self.close_failed(&mut active, &why);
             return Err(NotKept);
         }
