@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::harness::{Client, Herd, Server, folder_with, run, solo, wait_for};
+use crate::harness::{Client, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
 
 /// The segments in a folder, in order.
 fn segments(folder: &Path) -> Vec<PathBuf> {
@@ -279,7 +280,9 @@ fn words_of_a_later_version_are_told_and_a_journal_of_a_later_format_starts_no_s
     let snapshot = fs::read_to_string(segments(&journal).remove(0)).expect("text");
     assert!(snapshot.starts_with(&(first + &entry("DEL b 5"))), "{snapshot}");
     fs::write(&path, format!("{}{record}", entry("HERD-JOURNAL 2"))).expect("written");
-    let (status, _, stderr) = run(folder.path(), &["Goloman"]);
+    // Which is to end by itself.
+    let mut goloman = Process::start(Command::new(HERD).arg("Goloman"), folder.path());
+    let (status, stderr) = (goloman.wait().code(), goloman.stderr());
     assert_eq!(status, Some(78), "{stderr}");
     assert!(stderr.contains("a later version of herd wrote it (version 2 of the journal"), "{stderr}");
 }
