@@ -139,8 +139,12 @@ fn segments(bytes: &[u8]) {
         restore(&node, line) || line.starts_with(b"SEEN ")
     };
     let scanned = journal::scan(&mut &bytes[..], &mut replayed, &mut take, &mut |_| bad += 1, &mut |_| {});
-    assert!(scanned.is_ok());
-    assert_eq!((replayed.bad, replayed.bytes), (bad, bytes.len() as u64));
+    assert_eq!(replayed.bad, bad);
+    match scanned {
+        Ok(_) => assert_eq!(replayed.bytes, bytes.len() as u64),
+        // A later version's.
+        Err(why) => assert_eq!(why.kind(), std::io::ErrorKind::InvalidData),
+    }
 }
 
 /// The answers of places providers, and files of places: JSON, or an error in words.

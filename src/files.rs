@@ -1,5 +1,7 @@
 //! The one way to open files that are read whole: never one that keeps its reader waiting, like a FIFO, and never
-//! more of it than its bound. `config` and `places` read theirs by it.
+//! more of it than its bound. `config` and `places` read theirs by it. What herd itself makes is in `own`.
+
+pub mod own;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};

@@ -16,8 +16,9 @@
 //!
 //! | thread | owns | ends when |
 //! |---|---|---|
-//! | main | start and stop, and the signals of one server | a signal came and the others have ended |
-//! | `signals`, `watch-NAME` | the signals of a whole herd, and a server's stdout | the process does; its server does |
+//! | main | start and stop | a signal came and the others have ended |
+//! | `signals` | the signals of one server, or of a whole herd; it ends a server that hangs | the process does |
+//! | `watch-NAME` | a server's stdout, in a whole herd | its server does |
 //! | `worker-N` | a poller, a room of connections, its turns | the server stops and its replies are flushed |
 //! | `places-N` | one lookup at a time | the server stops |
 //! | `places-resolver` | one name that is looked up for a lookup | the system has answered |

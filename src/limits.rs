@@ -1,9 +1,10 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of places and of
+//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of logs, of places and of
 //! commands have a file each.
 
 mod balance;
 mod connections;
+mod logs;
 mod places;
 mod run;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 pub use balance::*;
 pub use connections::*;
+pub use logs::*;
 pub use places::*;
 pub use run::*;
 
@@ -263,6 +265,10 @@ pub const STORE_BUCKETS: usize = 4_096;
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
 
+/// Bytes of a journal's lines that a later version wrote, which are kept in memory: segments with more of them are left as
+/// they are.
+pub const LATER_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 /// How often the clock is looked at and clients are forgotten, and how often the journal is looked after, in ms.
 pub const SWEEPS_TICK_MS: u64 = 1_000;
 pub const TENDING_TICK_MS: u64 = 1_000;
@@ -310,18 +316,6 @@ pub const TALLY_RECENT_S: u64 = 600;
 
 /// Seconds for which the log is spared a sentence about a neighbour that it has already.
 pub const ODDITY_SAY_AGAIN_S: u64 = 60;
-
-/// Bytes of log waiting for the disk; beyond, records are dropped and counted.
-pub const LOG_BUFFER_MAX: usize = 4 * 1024 * 1024;
-
-/// Bytes of log that wake the log thread before its timer does.
-pub const LOG_BUFFER_WAKE: usize = 256 * 1024;
-
-/// The longest a log record waits before it is written.
-pub const LOG_FLUSH_MS: u64 = 200;
-
-/// Bytes of a refused line that are shown again: enough to know it by.
-pub const REFUSED_SHOWN_BYTES: usize = 40;
 
 /// How long a dying process waits for its last words to reach the file and stderr: a disk that works needs far less.
 pub const PANIC_FLUSH: Duration = Duration::from_secs(1);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use herd::args::{Args, Early};
 use herd::config;
 use herd::run::say::{fail, say};
-use herd::run::{agree, check, conf, exit, explain, family, one};
+use herd::run::{agree, check, conf, exit, explain, family, one, signals};
 
 fn main() -> ExitCode {
+    signals::hear_early();
     match Args::parse(std::env::args_os()) {
         Ok(args) => run(args),
         Err(Early::Help(text)) => say(text.trim_end()),

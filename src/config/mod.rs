@@ -25,7 +25,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub use settings::duration_s;
 
-use crate::limits::{SyncMode, Timing};
+use crate::limits::{LogBounds, SyncMode, Timing};
 use crate::net::HostPort;
 use crate::places;
 pub use secrets::SecretFile;
@@ -52,6 +52,7 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     pub log_dir: PathBuf,
     pub log_level: LevelFilter,
+    pub log_bounds: LogBounds,
 }
 
 /// One server's table.

@@ -39,6 +39,8 @@ pub struct Raw {
     pub forget_after: Option<Spanned<String>>,
     pub log_dir: Option<Spanned<String>>,
     pub log_level: Option<Spanned<String>>,
+    pub log_max_bytes: Option<Spanned<i64>>,
+    pub log_keep: Option<Spanned<i64>>,
     #[serde(default)]
     pub places: RawPlaces,
     #[serde(default)]

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::Settings;
 use super::paths::Paths;
 use super::raw::{Problem, Raw, RawPlaces, RawTiming};
-use crate::limits::{self, Limit, SyncMode, Timing};
+use crate::limits::{self, Limit, LogBounds, SyncMode, Timing};
 use crate::places::{self, Provider};
 
 /// The limits and modes of a server.
@@ -131,6 +131,21 @@ pub fn log_level(value: Option<&Spanned<String>>) -> Result<LevelFilter, Problem
     let Some(place) = value else { return Ok(LevelFilter::Info) };
     let why = "log_level must be \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\"";
     place.get_ref().parse().map_err(|_| Problem::at(place, why))
+}
+
+/// What the log may take.
+pub fn log_bounds(raw: &Raw) -> Result<LogBounds, Problem> {
+    let keep = number(&raw.log_keep, &limits::LOG_KEEP, "log_keep")?;
+    let bytes_max = number(&raw.log_max_bytes, &limits::LOG_MAX_BYTES, "log_max_bytes")?;
+    let least = limits::LOG_MAX_BYTES_LEAST;
+    match &raw.log_max_bytes {
+        Some(place) if (1..least).contains(&bytes_max) => {
+            let why =
+                format!("log_max_bytes is {bytes_max}, but must be 0, for no bound, or at least {least}");
+            Err(Problem::at(place, why))
+        }
+        Some(_) | None => Ok(LogBounds { bytes_max: Some(bytes_max).filter(|&max| max > 0), keep }),
+    }
 }
 
 /// The table `[places]`.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::paths::Paths;
 use super::raw::{Problem, Raw, line_of};
-use super::settings::{log_level, places, settings};
+use super::settings::{log_bounds, log_level, places, settings};
 use super::{Config, graph, servers, source};
 
 /// `text` is what it was read from, for the places of files that are opened later.
@@ -24,6 +24,7 @@ pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
         },
         log_dir: paths.find("log_dir", raw.log_dir.as_ref())?.unwrap_or_else(|| folder.join("log")),
         log_level: log_level(raw.log_level.as_ref())?,
+        log_bounds: log_bounds(&raw)?,
         places_line: raw.places.provider.as_ref().map(|provider| line_of(&provider.span(), text)),
         places: places(raw.places, &paths)?,
         secret_file: paths.find_secret("secret_file", raw.secret_file.as_ref())?,

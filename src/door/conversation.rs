@@ -26,6 +26,8 @@ pub(super) struct Line<'a> {
     pub terminated: bool,
     /// None came before it on its connection.
     pub alone: bool,
+    /// The log has that it came in.
+    pub is_logged: bool,
 }
 
 impl<'a> Line<'a> {
@@ -146,7 +148,8 @@ impl Conversation<'_, '_> {
     fn refuse_long(&mut self, text: &[u8]) {
         let head = &text[..self.visit.manners.max_line];
         self.visit.turn.wire.received(head);
-        self.refuse(Rule::TooLong, head, head);
+        let line = Line { text: head, terminated: false, alone: false, is_logged: true };
+        self.refuse(Rule::TooLong, head, line);
         self.door.close("its line is longer than max_line");
     }
 
@@ -170,17 +173,19 @@ impl Conversation<'_, '_> {
         }
         let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));
         let alone = !std::mem::replace(&mut self.door.has_spoken, true);
-        let line = Line { text, terminated, alone };
         // Of what neighbours say, the log has what is news of clients.
-        if self.door.neighbour.is_none() || is_at {
+        let is_logged = self.door.neighbour.is_none() || is_at;
+        let line = Line { text, terminated, alone, is_logged };
+        if is_logged {
             self.visit.turn.wire.received(line.shown());
         }
+        let line = self.rationed(&command, line);
         if is_at && self.door.peer.kind == PeerKind::Stranger {
             self.door.peer.kind = self.peer_kind();
         }
         if line::is_http(text) || line::is_tls(text) {
             // A web page can have a browser send a request anywhere, with lines of its own making in it.
-            self.refuse(Rule::Http, line.shown(), text);
+            self.refuse(Rule::Http, line.shown(), line);
             self.door.close("it speaks HTTP");
             return true;
         }
@@ -211,12 +216,20 @@ impl Conversation<'_, '_> {
         }
     }
 
+    /// What gets no reply, or comes before it is known who speaks, is worth no more in the log than a refusal.
+    fn rationed<'l>(&mut self, command: &Result<Command<'_>, Invalid>, line: Line<'l>) -> Line<'l> {
+        let is_cheap = matches!(command, Ok(Command::Blank | Command::Link(_)));
+        let is_logged = line.is_logged && (!is_cheap || self.visit.turn.wire.ration(line.text));
+        Line { is_logged, ..line }
+    }
+
     fn report(&mut self, report: &Report<'_>, line: Line<'_>) {
         let Moment { up, posix_ns } = self.visit.now;
         let (core, turn) = (self.visit.core, &mut *self.visit.turn);
         if let Err(rule) = turn.report(core, report, posix_ns) {
             return self.refused(rule, line);
         }
+        self.door.show_opening(&mut turn.wire);
         if report.time.is_ahead(posix_ns, limits::FAR_AHEAD_NS) {
             warn_far_ahead(core, report, posix_ns, up);
         }
@@ -235,6 +248,7 @@ impl Conversation<'_, '_> {
         let Some(found) = self.visit.core.node.find(query.client, self.visit.now.posix_ns) else {
             return self.refused(Rule::UnknownClient, line);
         };
+        self.door.show_opening(&mut self.visit.turn.wire);
         self.question = Some(Question::Places(Lookup {
             latitude_deg: found.latitude_deg,
             longitude_deg: found.longitude_deg,
@@ -255,6 +269,7 @@ impl Conversation<'_, '_> {
         if !is_whole {
             return self.cut_off();
         }
+        self.door.show_opening(&mut self.visit.turn.wire);
         let from = id.map(|neighbour| Source { neighbour, incarnation: self.door.peer.incarnation });
         let now = self.visit.now;
         if self.visit.turn.hear(self.visit.core, fields, from, now.posix_ns) == Heard::Past {
@@ -293,7 +308,7 @@ impl Conversation<'_, '_> {
     // --- refusals
 
     pub(super) fn refused(&mut self, rule: Rule, line: Line<'_>) {
-        self.refuse(rule, line.shown(), line.text);
+        self.refuse(rule, line.shown(), line);
         if rule == Rule::Full {
             let known = count(self.visit.manners.max_clients as u64, "client");
             self.visit.core.tallies.full.count(self.visit.now.up, |total| {
@@ -308,9 +323,9 @@ impl Conversation<'_, '_> {
 
     /// Says, logs and counts a refusal. The log has by what rule, and how the line begins, which stands there
     /// already.
-    fn refuse(&mut self, rule: Rule, shown: &[u8], text: &[u8]) {
+    fn refuse(&mut self, rule: Rule, shown: &[u8], line: Line<'_>) {
         Reply::Refused(shown).write(&mut self.visit.turn.out);
-        self.visit.turn.wire.refused(rule.words(), text);
+        self.visit.turn.wire.refused(rule.words(), line.text, line.is_logged);
         self.visit.core.tallies.refusals.count(rule);
     }
 

@@ -31,6 +31,8 @@ pub struct LineDoor {
     pub(super) is_skipping: bool,
     /// What it kept was left because too much was unsent, and is to be taken up when all is sent.
     pub(super) is_stalled: bool,
+    /// The log has that it was opened.
+    pub(super) is_shown: bool,
     lasting: Lasting,
 }
 
@@ -71,6 +73,7 @@ impl LineDoor {
             has_spoken: false,
             is_skipping: false,
             is_stalled: false,
+            is_shown: true,
             lasting: Lasting::No,
         }
     }
@@ -143,6 +146,10 @@ impl LineDoor {
         }
     }
 
+    pub fn hide(&mut self) {
+        self.is_shown = false;
+    }
+
     pub fn show(&self, core: &Core, wire: &mut Wire) {
         let link = self.neighbour.as_deref().map(Neighbour::listener);
         core.neighbours.show(wire, link, &self.address);
@@ -204,6 +211,13 @@ impl LineDoor {
         let mut logged = record.to_vec();
         logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
         wire.sent(&logged);
+    }
+
+    /// The line that came in last is a good one, and worth that the log has its connection.
+    pub(super) fn show_opening(&mut self, wire: &mut Wire) {
+        if !std::mem::replace(&mut self.is_shown, true) {
+            wire.opened_late();
+        }
     }
 
     /// Nothing is answered any more.

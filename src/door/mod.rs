@@ -191,6 +191,20 @@ impl Door {
         }
     }
 
+    /// The log has left out that the connection was opened, and has that as soon as the peer says something good.
+    pub fn hide(&mut self) {
+        match self {
+            Door::Line(line) => line.hide(),
+        }
+    }
+
+    /// Whether the log has that the connection was opened.
+    pub fn is_shown(&self) -> bool {
+        match self {
+            Door::Line(line) => line.is_shown,
+        }
+    }
+
     /// Has the log's next lines be about the peer.
     pub fn show(&self, core: &Core, wire: &mut Wire) {
         match self {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 
 use super::segment::{Open, Part, UNFINISHED, path_of, unfinished_path_of};
-use super::{Entries, Journal, Lines, NotKept, replay};
+use super::{Entries, Journal, Lines, NotKept, later, replay};
 use crate::limits::{
     COMPACT_BYTES_PER_S, COMPACT_CHUNK_BYTES, COMPACT_FACTOR, COMPACT_MIN_BYTES, COMPACT_SYNC_EVERY,
 };
@@ -92,7 +92,8 @@ impl Journal {
                 self.take_back(first_new);
             }
         })?;
-        self.active().parts.push(Part { number: snapshot, path, bytes, is_held: false });
+        let file = self.disk.find(&path).ok().map(|found| found.file);
+        self.active().parts.push(Part { number: snapshot, path, bytes, file, is_held: false });
         self.remove_before(snapshot)?;
         Ok(bytes)
     }
@@ -184,7 +185,9 @@ impl Journal {
 
     fn write_snapshot(&self, path: &Path, lines: &Lines<'_>) -> io::Result<u64> {
         let file = self.disk.create(path)?;
-        let (begun, mut written, mut entries) = (Instant::now(), 0, Entries::default());
+        let first = [later::first(), self.later.clone()].concat();
+        file.append(&first)?;
+        let (begun, mut written, mut entries) = (Instant::now(), first.len() as u64, Entries::default());
         let mut flush = |entries: &mut Entries| -> io::Result<()> {
             file.append(entries.all())?;
             written += entries.all().len() as u64;

@@ -1,12 +1,12 @@
 //! The few things a journal does with a disk, so that a test can have them fail.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::files;
+use crate::files::{self, own};
 
 /// A folder's file system.
 pub trait Disk: Send + Sync {
@@ -52,7 +52,7 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn Segment>> {
-        Ok(Arc::new(OpenOptions::new().append(true).create_new(true).open(path)?))
+        Ok(Arc::new(own::create(path)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -5,12 +5,14 @@
 mod compact;
 mod disk;
 mod entry;
+mod later;
 mod look;
 mod open;
 mod replay;
 mod segment;
 mod syncing;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
@@ -41,6 +43,8 @@ pub struct Journal {
     degraded: AtomicBool,
     /// The server stops, and a compaction is not worth its wait.
     stopping: AtomicBool,
+    /// Entries of later versions, for them.
+    later: Vec<u8>,
     /// After a compaction that failed, how long until the next try.
     compact_rest: Duration,
     /// Keeps a second process out for as long as it is open. Only the journal's thread changes it.
@@ -118,8 +122,12 @@ impl Journal {
         } else {
             entries.all()
         };
+        let bytes = match open.is_fresh() && !bytes.is_empty() {
+            true => Cow::Owned([&later::first(), bytes].concat()),
+            false => Cow::Borrowed(bytes),
+        };
         open.begin(bytes.len());
-        if let Err(why) = open.file.append(bytes) {
+        if let Err(why) = open.file.append(&bytes) {
             self.close_failed(&mut active, &why);
             return Err(NotKept);
         }
@@ -138,7 +146,7 @@ impl Journal {
         self.sync_where_due();
         let active = self.active();
         let rests = active.rest_until.is_some_and(|until| Instant::now() < until);
-        let is_due = compact::is_due(active.bytes(), live_bytes) && !rests;
+        let is_due = compact::is_due(active.bytes(), live_bytes + self.later.len() as u64) && !rests;
         drop(active);
         if self.is_degraded() || is_due {
             self.compact(lines);

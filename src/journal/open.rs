@@ -1,6 +1,6 @@
 //! The start of a journal: its folder, its lock, what is in it, and its first segment.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
-use crate::files;
+use crate::files::{self, own};
 use crate::limits::Timing;
 
 /// The name of the file that is locked.
@@ -30,7 +30,8 @@ impl Journal {
     /// `take`, which says whether it knows what it is. Appending begins a new segment.
     ///
     /// # Errors
-    /// Another process has it, or the folder cannot be read or written; the message says which.
+    /// Another process has it, or the folder cannot be read or written; the message says which. `InvalidData`: a later
+    /// version of herd wrote it.
     pub fn open(
         folder: &Path,
         mode: SyncMode,
@@ -38,8 +39,8 @@ impl Journal {
         take: impl FnMut(&[u8]) -> bool,
     ) -> io::Result<(Journal, Replayed)> {
         Journal::open_as_is(folder, mode, disk, take).map_err(|why| {
-            let is_running = why.kind() == io::ErrorKind::AddrInUse;
-            let remedy = if is_running { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
+            let has_own = [io::ErrorKind::AddrInUse, io::ErrorKind::InvalidData].contains(&why.kind());
+            let remedy = if has_own { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
             io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
         })
     }
@@ -80,6 +81,7 @@ impl Journal {
             settling: RwLock::new(()),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            later: replayed.later.all(),
             compact_rest: Timing::default().compact_rest,
             lock: Mutex::new(lock),
         };
@@ -91,7 +93,8 @@ impl Journal {
 pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> {
     let whole = std::path::absolute(folder)?;
     let missing = whole.ancestors().take_while(|level| !level.exists()).count();
-    fs::create_dir_all(folder)?;
+    own::make_folders(folder)?;
+    own::tighten_folder(folder)?;
     if mode == SyncMode::Never {
         return Ok(());
     }
@@ -110,12 +113,7 @@ pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> 
 
 /// Keeps every other process out of a folder while what it returns is open.
 pub fn lock(folder: &Path) -> io::Result<File> {
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .custom_flags(files::NO_WAIT)
-        .open(folder.join(LOCK))?;
+    let lock = own::open_or_create(&folder.join(LOCK))?;
     flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|why| match io::Error::from(why) {
         why if why.kind() == io::ErrorKind::WouldBlock => {
             let why = "another process has it; is this server running already?";

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use memchr::memchr;
 
+use super::disk::Found;
 use super::entry;
+use super::later::{self, Later, VERSION};
 use super::segment::{self, Part};
-use crate::files;
+use crate::files::{self, own};
 use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY};
 
 /// What a replay came to.
@@ -26,6 +28,10 @@ pub struct Replayed {
     /// Files that look like segments that were renamed, and are not read.
     pub strays: u64,
     pub bytes: u64,
+    /// What only a later version knows.
+    pub later: Later,
+    /// Lines of it for which there was no room: they stay where they are.
+    pub left: u64,
     /// The segments that were read.
     pub parts: Vec<Part>,
 }
@@ -87,8 +93,8 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
     for (number, path) in segments {
         // Of those before, now that there is another.
         replayed.gaps = replayed.cut;
-        let before = replayed.bytes;
-        let is_aside = read(&path, &mut replayed, &mut take, &mut |replayed| {
+        let (before, left_before) = (replayed.bytes, replayed.left);
+        let (file, is_aside) = read(&path, &mut replayed, &mut take, &mut |replayed| {
             if Instant::now() >= say_at {
                 say_at += REPLAY_SAY_EVERY;
                 let (done, total) = (replayed.bytes / 1_000_000, total / 1_000_000);
@@ -97,29 +103,49 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
         })
         .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
         let bytes = replayed.bytes - before;
-        replayed.parts.push(Part { number, path, bytes, is_held: !is_aside });
+        let is_held = !is_aside || replayed.left > left_before;
+        replayed.parts.push(Part { number, path, bytes, file: Some(file), is_held });
     }
     Ok(replayed)
 }
 
-/// Reads one segment; false when it has bad lines that could not be kept aside.
+/// Reads one segment. Says which file it is, and false when it has bad lines that could not be kept aside.
 fn read(
     path: &Path,
     replayed: &mut Replayed,
     take: &mut impl FnMut(&[u8]) -> bool,
     say: &mut impl FnMut(&Replayed),
-) -> io::Result<bool> {
+) -> io::Result<((u64, u64), bool)> {
     let mut aside_path = path.as_os_str().to_owned();
     aside_path.push(".bad");
     let mut aside = Aside { path: aside_path.into(), file: Ok(None) };
-    let cut = scan(&mut files::open(path)?, replayed, take, &mut |bad| aside.keep(bad), say)?;
+    own::refuse_links(path)?;
+    let mut segment = files::open(path)?;
+    own::tighten(&segment)?;
+    let found = Found::of(&segment.metadata()?);
+    let cut = scan(&mut segment, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
         log::warn!(
             "{}: dropped {length} bytes of a line cut off at its end, offset {offset}",
             path.display()
         );
     }
-    Ok(aside.finish())
+    Ok((found.file, aside.finish()))
+}
+
+/// Whether a line states the version of its segment, and this version of herd can read that.
+fn is_version(line: &[u8]) -> io::Result<bool> {
+    match later::version_of(line) {
+        None => Ok(false),
+        Some(version) if version <= VERSION => Ok(true),
+        Some(version) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "a later version of herd wrote it (version {version} of the journal, and this herd reads {VERSION}); \
+                 start that one, or move the folder away and let neighbours fill a new one"
+            ),
+        )),
+    }
 }
 
 /// Reads one segment; returns the length and the offset of a line that is cut off at its end.
@@ -148,11 +174,16 @@ pub fn scan(
             if found.is_empty() {
                 continue;
             }
-            if entry::read(found).is_some_and(&mut *take) {
-                replayed.entries += 1;
-            } else {
-                replayed.bad += 1;
-                bad(found);
+            match entry::read(found) {
+                Some(line) if is_version(line)? => {}
+                Some(line) if take(line) => replayed.entries += 1,
+                Some(line) if later::is_later(line) => {
+                    replayed.left += u64::from(!replayed.later.keep(found))
+                }
+                Some(_) | None => {
+                    replayed.bad += 1;
+                    bad(found);
+                }
             }
         }
         // Garbage without a newline is kept aside as it comes, so that memory is bounded.
@@ -194,7 +225,7 @@ impl Aside {
             // Anew at every start, as it is written from the same segment; whatever else has its name goes.
             None => {
                 let _ = fs::remove_file(&self.path);
-                place.insert(File::create_new(&self.path)?)
+                place.insert(own::create(&self.path)?)
             }
         };
         file.write_all(line)?;

@@ -22,7 +22,9 @@ pub struct Part {
     pub number: u64,
     pub path: PathBuf,
     pub bytes: u64,
-    /// Its bad lines are nowhere else, so it is never removed.
+    /// Which file it is, where that is known.
+    pub file: Option<(u64, u64)>,
+    /// It has lines that are nowhere else, so it is never removed.
     pub is_held: bool,
 }
 
@@ -75,6 +77,9 @@ impl Part {
     /// Why it would not be read as it was written, if that is so.
     pub fn misplaced(&self, disk: &dyn Disk) -> Option<io::Error> {
         match disk.find(&self.path) {
+            Ok(found) if self.file.is_some_and(|file| file != found.file) => {
+                Some(changed(&self.path, "was replaced"))
+            }
             Ok(found) if found.bytes == self.bytes => None,
             Ok(_) => Some(changed(&self.path, "has another size than was written")),
             Err(why) => missing(&self.path, &why),
@@ -86,6 +91,11 @@ impl Open {
     pub fn new(number: u64, path: PathBuf, file: Arc<dyn Segment>) -> Open {
         let (begun, appended, safe) = Default::default();
         Open { number, path, file, begun, appended, safe, is_lost: AtomicBool::new(false) }
+    }
+
+    /// Whether nothing was ever appended.
+    pub fn is_fresh(&self) -> bool {
+        self.begun.load(Ordering::SeqCst) == 0
     }
 
     /// Notes that so many bytes are about to be appended.
@@ -122,7 +132,8 @@ impl Open {
 
     /// The same as one that gets no more.
     pub fn part(&self) -> Part {
-        Part { number: self.number, path: self.path.clone(), bytes: self.appended(), is_held: false }
+        let file = self.file.found().ok().map(|found| found.file);
+        Part { number: self.number, path: self.path.clone(), bytes: self.appended(), file, is_held: false }
     }
 
     /// Why it would not be read at the next start, if that is so.

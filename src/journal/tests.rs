@@ -75,7 +75,8 @@ fn a_journal_cut_at_any_byte_gives_every_whole_line() {
         let cut = tempfile::tempdir().expect("a folder");
         fs::write(path_of(cut.path(), 1), &whole[..length]).expect("written");
         let (_, replayed, lines) = open(&cut);
-        let ends = whole[..length].iter().filter(|&&byte| byte == b'\n').count();
+        // The first line is the version's.
+        let ends = whole[..length].iter().filter(|&&byte| byte == b'\n').count().saturating_sub(1);
         assert_eq!(lines, written[..ends], "{length}");
         let is_cut = length > 0 && whole[length - 1] != b'\n';
         assert_eq!((replayed.bad, replayed.cut), (0, u64::from(is_cut)), "{length}");
@@ -100,9 +101,9 @@ fn a_bit_that_flipped_costs_its_line_alone_which_is_kept_aside() {
         // A newline that flipped joins two lines, one that appeared makes two of one.
         let damaged = whole[..bit / 8].iter().filter(|&&byte| byte == b'\n').count();
         let joined = whole[bit / 8] == b'\n';
-        let expected: Found = (0..3)
+        let expected: Found = (1..4)
             .filter(|&index| index != damaged && !(joined && index == damaged + 1))
-            .map(|index| written[index].to_owned())
+            .map(|index| written[index - 1].to_owned())
             .collect();
         assert_eq!(lines, expected, "bit {bit}");
         assert!(replayed.bad + replayed.cut > 0, "bit {bit}");
@@ -180,4 +181,78 @@ fn bad_lines_that_cannot_be_kept_aside_stay_where_they_are() {
     compact(&journal, &["live"]);
     assert!(!path_of(folder.path(), 1).exists());
     assert_eq!(fs::read(&aside).expect("kept aside"), b"this is no entry\n");
+}
+
+/// Lines with their sums, as in a segment.
+fn segment(lines: &[&str]) -> Vec<u8> {
+    entries(lines).all().to_vec()
+}
+
+#[test]
+fn words_of_a_later_version_are_no_damage_and_outlast_every_compaction() {
+    for mode in [SyncMode::Always, SyncMode::Never] {
+        let folder = folder();
+        let later = ["DEL k1 12345", "V 2"];
+        let written = segment(&["HERD-JOURNAL 1.5", "AT G +0 a +1+1 1", later[0], later[1], later[0]]);
+        fs::write(path_of(folder.path(), 1), &written).expect("written");
+        for start in 0..3 {
+            let mut lines = Found::new();
+            let (journal, replayed) = Journal::open(folder.path(), mode, Box::new(RealDisk), |line| {
+                lines.push(String::from_utf8_lossy(line).into_owned());
+                line.starts_with(b"AT ")
+            })
+            .expect("opened");
+            assert_eq!((replayed.bad, replayed.later.count(), replayed.doubt()), (0, 2, None), "{start}");
+            assert!(lines.contains(&"AT G +0 a +1+1 1".to_owned()), "{lines:?}");
+            journal.append(&entries(&["AT G +0 b +1+1 1"])).expect("kept");
+            compact(&journal, &["AT G +0 a +1+1 1"]);
+            assert!(!path_of(folder.path(), 1).exists(), "{start}");
+        }
+        let all: Vec<u8> = replay::segments(folder.path())
+            .expect("found")
+            .iter()
+            .flat_map(|(_, path)| fs::read(path).expect("read"))
+            .collect();
+        let all = String::from_utf8(all).expect("text");
+        assert_eq!(later.map(|line| all.matches(line).count()), [1, 1], "{all}");
+        assert_eq!(
+            fs::read_dir(folder.path())
+                .expect("found")
+                .flatten()
+                .filter(|it| it.path().extension().is_some_and(|ending| ending == "bad"))
+                .count(),
+            0
+        );
+    }
+}
+
+#[test]
+fn a_segment_with_more_of_a_later_version_than_is_kept_stays_where_it_is() {
+    let folder = folder();
+    let lines: Vec<_> = (0..200).map(|number| format!("NEW {number} {}", "x".repeat(30_000))).collect();
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    fs::write(path_of(folder.path(), 1), segment(&lines[..3])).expect("written");
+    fs::write(path_of(folder.path(), 2), segment(&lines[3..])).expect("written");
+    let open =
+        || Journal::open(folder.path(), SyncMode::Never, Box::new(RealDisk), |_| false).expect("opened");
+    let (journal, replayed) = open();
+    assert_eq!(replayed.later.count() as u64 + replayed.left, 200);
+    compact(&journal, &["AT G +0 a +1+1 1"]);
+    assert_eq!([1, 2].map(|number| path_of(folder.path(), number).exists()), [false, true]);
+    drop(journal);
+    let (_, replayed) = open();
+    assert!(replayed.later.count() as u64 + replayed.left >= 200 && replayed.bad == 1, "{replayed:?}");
+}
+
+#[test]
+fn a_journal_of_a_later_format_is_left_as_it_is() {
+    let folder = folder();
+    let written = segment(&["HERD-JOURNAL 2", "AT G +0 a +1+1 1"]);
+    fs::write(path_of(folder.path(), 1), &written).expect("written");
+    let opened = Journal::open(folder.path(), SyncMode::Never, Box::new(RealDisk), |_| true);
+    let why = opened.err().expect("refused");
+    assert_eq!(why.kind(), io::ErrorKind::InvalidData);
+    assert!(why.to_string().contains("version 2 of the journal"), "{why}");
+    assert_eq!(fs::read(path_of(folder.path(), 1)).expect("read"), written);
+    assert!(!path_of(folder.path(), 2).exists());
 }

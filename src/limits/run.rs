@@ -13,6 +13,16 @@ const _: () = assert!(DURATION_MAX_S < u64::MAX / 1_000_000_000, "the nanosecond
 /// How long a process that ends waits for its log, and for a stderr that may be stuck, where no other time is set.
 pub const LAST_FLUSH: Duration = Duration::from_millis(200);
 
+/// How much longer than `stop_timeout_s` a server has before it is ended by its own thread for signals: its last words
+/// to the log and to stderr take twice `LAST_FLUSH`. Whoever started it kills it later still.
+pub const STOP_GRACE: Duration = Duration::from_millis(600);
+const _: () = assert!(STOP_GRACE.as_millis() > 2 * LAST_FLUSH.as_millis(), "the last words fit");
+const _: () =
+    assert!(STOP_GRACE.as_millis() + LAST_FLUSH.as_millis() < KILL_GRACE.as_millis(), "it ends first");
+
+/// Orders by signals that may wait for a server: there are three kinds of them.
+pub const ORDERS_MAX: usize = 16;
+
 /// Events that may wait for the process that watches a herd: far more than its servers make. When it is full, whoever
 /// has the next one waits.
 pub const FAMILY_EVENTS: usize = 64;

@@ -4,6 +4,8 @@
 
 mod console;
 mod escape;
+mod file;
+mod ration;
 mod sink;
 mod wire;
 
@@ -16,7 +18,7 @@ use std::time::{Instant, UNIX_EPOCH};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
-use crate::limits::PANIC_FLUSH;
+use crate::limits::{LogBounds, PANIC_FLUSH};
 pub use console::{Console, announce};
 pub use escape::Escaped;
 pub use sink::Sink;
@@ -49,8 +51,14 @@ struct Lines {
 ///
 /// # Errors
 /// The log's threads cannot be started, or logging was started before.
-pub fn start(name: &str, path: &Path, level: LevelFilter) -> io::Result<Arc<Sink>> {
-    let sink = Sink::start(path, level >= LevelFilter::Info)?;
+pub fn start(
+    name: &str,
+    path: &Path,
+    level: LevelFilter,
+    bounds: LogBounds,
+    console: Arc<Console>,
+) -> io::Result<Arc<Sink>> {
+    let sink = Sink::start(path, bounds, level >= LevelFilter::Info, console)?;
     let lines = Lines { pending: Vec::new(), sink: sink.clone() };
     let file = WriteLogger::new(level, format().build(), lines);
     let loggers = Loggers { name: name.to_owned(), file, sink: sink.clone() };

@@ -1,18 +1,14 @@
-//! The log file, its buffer and the thread that writes one to the other.
+//! The log's buffer, and the thread that writes it to the file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, UNIX_EPOCH};
-
-use rustix::fs::{OFlags, fcntl_setfl};
+use std::time::{Duration, Instant};
 
 use super::console::Console;
-use super::wire::stamp;
-use crate::files::NO_WAIT;
-use crate::limits::{LOG_BUFFER_MAX, LOG_BUFFER_WAKE, LOG_FLUSH_MS};
+use super::file::LogFile;
+use super::ration::Ration;
+use crate::limits::{LOG_BUFFER_MAX, LOG_BUFFER_WAKE, LOG_FLUSH_MS, LOG_SPARED_REST_MS, LogBounds};
 use crate::thread;
 
 /// Where records wait for the log thread. Bounded: when the disk cannot keep up, records are
@@ -24,6 +20,8 @@ pub struct Sink {
     /// Wakes those who wait in `flush`.
     written: Condvar,
     traffic: bool,
+    /// What it takes of refused traffic.
+    pub(super) ration: Ration,
     console: Arc<Console>,
 }
 
@@ -31,6 +29,9 @@ pub struct Sink {
 struct State {
     buffer: Vec<u8>,
     dropped: u64,
+    /// Lines about refused traffic that were left out, and when that may be told; None for at once.
+    spared: u64,
+    spared_at: Option<Instant>,
     /// Write now rather than at the next tick.
     urgent: bool,
     /// Open the file anew, as logrotate asks with SIGUSR1.
@@ -39,32 +40,26 @@ struct State {
     writing: bool,
 }
 
-/// The log thread's own: the file and what is known of its state.
-struct Writer {
-    path: PathBuf,
-    file: Option<File>,
-    /// Set when the file failed, so that it is reported once.
-    failing: bool,
-    /// Records lost since the file failed.
-    lost: u64,
-    /// Where it is told that the log is not being kept.
-    console: Arc<Console>,
-}
-
 impl Sink {
     /// Starts the log thread, which lives as long as the process. `traffic`: whether lines in and
     /// out are logged, too.
-    pub fn start(path: &Path, traffic: bool) -> io::Result<Arc<Sink>> {
-        let console = Console::start()?;
-        let (wake, written) = (Condvar::new(), Condvar::new());
-        let sink =
-            Arc::new(Sink { state: Mutex::default(), wake, written, traffic, console: console.clone() });
-        let mut writer = Writer { path: path.to_owned(), file: None, failing: false, lost: 0, console };
-        writer.open();
+    pub fn start(
+        path: &Path,
+        bounds: LogBounds,
+        traffic: bool,
+        console: Arc<Console>,
+    ) -> io::Result<Arc<Sink>> {
+        let file = LogFile::new(path, bounds, console.clone());
+        let sink = Arc::new(Sink::new(traffic, console));
         let shared = sink.clone();
         // Detached on purpose: it has the last word, `flush` waits for it, the exit ends it.
-        drop(thread::spawn("log", move || shared.run(writer))?);
+        drop(thread::spawn("log", move || shared.run(file))?);
         Ok(sink)
+    }
+
+    fn new(traffic: bool, console: Arc<Console>) -> Sink {
+        let (state, wake, written, ration) = Default::default();
+        Sink { state, wake, written, traffic, ration, console }
     }
 
     /// Whether lines in and out are logged.
@@ -92,6 +87,17 @@ impl Sink {
         }
     }
 
+    /// Counts lines about refused traffic that were left out, which the log says once a second.
+    pub fn spare(&self, lines: u64) {
+        let mut state = self.lock();
+        let is_first = state.spared == 0;
+        state.spared += lines;
+        drop(state);
+        if is_first {
+            self.wake.notify_one();
+        }
+    }
+
     /// Has what is buffered written without delay.
     pub fn wake(&self) {
         self.lock().urgent = true;
@@ -106,22 +112,23 @@ impl Sink {
 
     /// Waits until all that was appended is written, or until the deadline.
     pub fn flush(&self, deadline: Instant) {
+        self.lock().spared_at = None;
         self.wake();
         let mut state = self.lock();
-        while (!state.buffer.is_empty() || state.writing) && Instant::now() < deadline {
+        while (!state.buffer.is_empty() || state.spared > 0 || state.writing) && Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             state = self.written.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn run(&self, mut writer: Writer) {
+    fn run(&self, mut file: LogFile) {
         let mut batch = Vec::new();
         loop {
-            let (dropped, reopen) = self.take(&mut batch);
+            let Taken { dropped, spared, reopen } = self.take(&mut batch);
             if reopen {
-                writer.open();
+                file.reopen();
             }
-            writer.write(&batch, dropped);
+            file.write(&batch, dropped, spared);
             batch.clear();
             batch.shrink_to(2 * LOG_BUFFER_WAKE);
             self.lock().writing = false;
@@ -130,21 +137,30 @@ impl Sink {
     }
 
     /// Waits for records and for the tick or an urgent one, then swaps the buffers.
-    fn take(&self, batch: &mut Vec<u8>) -> (u64, bool) {
+    fn take(&self, batch: &mut Vec<u8>) -> Taken {
         let mut state = self.lock();
-        while state.buffer.is_empty() && !state.reopen && state.dropped == 0 {
+        while !state.has_work() {
             state.urgent = false;
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = match state.spared_at.filter(|_| state.spared > 0) {
+                Some(at) => self.wait_until(state, at),
+                None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
         }
         let tick = Instant::now() + Duration::from_millis(LOG_FLUSH_MS);
         while !state.urgent && state.buffer.len() < LOG_BUFFER_WAKE && Instant::now() < tick {
-            let left = tick.saturating_duration_since(Instant::now());
-            state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.wait_until(state, tick);
         }
         std::mem::swap(&mut state.buffer, batch);
         state.urgent = false;
         state.writing = true;
-        (std::mem::take(&mut state.dropped), std::mem::take(&mut state.reopen))
+        let spared = state.take_spared();
+        let (dropped, reopen) = (std::mem::take(&mut state.dropped), std::mem::take(&mut state.reopen));
+        Taken { dropped, spared, reopen }
+    }
+
+    fn wait_until<'a>(&'a self, state: MutexGuard<'a, State>, at: Instant) -> MutexGuard<'a, State> {
+        let left = at.saturating_duration_since(Instant::now());
+        self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -152,67 +168,41 @@ impl Sink {
     }
 }
 
-impl Writer {
-    fn open(&mut self) {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let opened = fs::create_dir_all(folder)
-            .and_then(|()| {
-                OpenOptions::new().create(true).append(true).custom_flags(NO_WAIT).open(&self.path)
-            })
-            // From here on it may wait: what is written has a thread of its own.
-            .and_then(|file| Ok(fcntl_setfl(&file, OFlags::APPEND).map(|()| file)?));
-        match opened {
-            Ok(file) => self.file = Some(file),
-            Err(why) => self.fail(&why),
-        }
-    }
-
-    /// Writes whole lines; what the file does not take is lost and counted.
-    fn write(&mut self, lines: &[u8], dropped: u64) {
-        self.lost += dropped;
-        if self.file.is_none() {
-            self.open();
-        }
-        let Some(file) = &mut self.file else {
-            self.lost += count_lines(lines);
-            return;
-        };
-        let mut preface = String::new();
-        if self.lost > 0 {
-            // What failed may have left half a line.
-            let newline = if self.failing { "\n" } else { "" };
-            let now_ms = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
-            let stamp = stamp(now_ms, "WARN");
-            preface = format!("{newline}{stamp}{} log records before this line were lost\n", self.lost);
-        }
-        let written = file.write_all(preface.as_bytes()).and_then(|()| file.write_all(lines));
-        match written {
-            Ok(()) => (self.failing, self.lost) = (false, 0),
-            Err(why) => {
-                self.lost += count_lines(lines);
-                self.fail(&why);
-            }
-        }
-    }
-
-    /// Says once that the log is not being kept; every later write tries again.
-    fn fail(&mut self, why: &io::Error) {
-        if !self.failing {
-            let path = self.path.display();
-            self.console.say(&format!("herd: cannot write log {path}: {why}; serving goes on without"));
-        }
-        self.failing = true;
-        self.file = None;
-    }
+/// What the thread is to do besides writing lines.
+struct Taken {
+    dropped: u64,
+    spared: u64,
+    reopen: bool,
 }
 
-fn count_lines(lines: &[u8]) -> u64 {
-    lines.iter().filter(|&&byte| byte == b'\n').count() as u64
+impl State {
+    fn has_work(&self) -> bool {
+        !self.buffer.is_empty() || self.reopen || self.dropped > 0 || self.is_spared_due()
+    }
+
+    fn is_spared_due(&self) -> bool {
+        self.spared > 0 && self.spared_at.is_none_or(|at| Instant::now() >= at)
+    }
+
+    /// How many lines to say were left out, when it is time for that.
+    fn take_spared(&mut self) -> u64 {
+        if !self.is_spared_due() {
+            return 0;
+        }
+        self.spared_at = Some(Instant::now() + Duration::from_millis(LOG_SPARED_REST_MS));
+        std::mem::take(&mut self.spared)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
+    fn start(path: &Path) -> Arc<Sink> {
+        let console = Console::start().expect("started");
+        Sink::start(path, LogBounds::default(), true, console).expect("started")
+    }
 
     fn flush(sink: &Sink) {
         sink.flush(Instant::now() + Duration::from_secs(20));
@@ -222,7 +212,7 @@ mod tests {
     fn lines_reach_the_file_and_a_reopened_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("new/Goloman.log");
-        let sink = Sink::start(&path, true).expect("started");
+        let sink = start(&path);
         sink.append(b"one\ntwo\n", 2);
         flush(&sink);
         assert_eq!(fs::read(&path).expect("a log"), b"one\ntwo\n");
@@ -238,7 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("blocked/Goloman.log");
         fs::write(folder.path().join("blocked"), "a file where the folder should be").expect("written");
-        let sink = Sink::start(&path, true).expect("started all the same");
+        let sink = start(&path);
         sink.append(b"one\ntwo\n", 2);
         flush(&sink);
         fs::remove_file(folder.path().join("blocked")).expect("removed");
@@ -250,9 +240,7 @@ mod tests {
 
     #[test]
     fn a_full_buffer_drops_and_counts() {
-        let (wake, written) = (Condvar::new(), Condvar::new());
-        let console = Console::start().expect("started");
-        let sink = Sink { state: Mutex::default(), wake, written, traffic: true, console };
+        let sink = Sink::new(true, Console::start().expect("started"));
         let line = vec![b'x'; LOG_BUFFER_MAX / 2];
         (0..5).for_each(|_| sink.append(&line, 1));
         let state = sink.lock();

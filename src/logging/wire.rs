@@ -24,15 +24,25 @@ pub struct Wire {
     stamp: Vec<u8>,
     /// Whom the next lines are about, with a space before and behind.
     peer: Vec<u8>,
+    /// Lines about refused traffic that were left out.
+    spared: u64,
 }
 
 #[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
     records: u64,
+    /// Where the last one begins.
+    last: usize,
 }
 
 impl Lines {
+    /// Takes the last one out.
+    fn take_back(&mut self) {
+        self.bytes.truncate(self.last);
+        self.records -= 1;
+    }
+
     /// Hands them to the log.
     fn commit(&mut self, sink: Option<&Sink>) {
         if self.records > 0 {
@@ -40,7 +50,7 @@ impl Lines {
                 sink.append(&self.bytes, self.records);
             }
             self.bytes.clear();
-            self.records = 0;
+            (self.records, self.last) = (0, 0);
         }
     }
 }
@@ -52,8 +62,8 @@ impl Wire {
 
     /// One without a log.
     pub fn mute() -> Wire {
-        let (received, sent) = (Lines::default(), Lines::default());
-        Wire { sink: None, enabled: false, received, sent, now_ms: 0, stamp: Vec::new(), peer: Vec::new() }
+        let (received, sent, stamp, peer) = Default::default();
+        Wire { sink: None, enabled: false, received, sent, now_ms: 0, stamp, peer, spared: 0 }
     }
 
     /// The lines from here on happened at `now_ns` (POSIX time).
@@ -92,12 +102,36 @@ impl Wire {
         self.record(Way::Out, b"out", line);
     }
 
-    /// A line that came in is refused, by this rule; its beginning tells which one.
-    pub fn refused(&mut self, rule: &str, line: &[u8]) {
-        if self.enabled {
-            let beginning = &line[..line.len().min(REFUSED_SHOWN_BYTES)];
-            self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
+    /// A line that came in is refused, by this rule; its beginning tells which one. Beyond the ration of such traffic
+    /// the log has nothing of it, not even that it came in, which was the last thing that did if it `is_logged`.
+    pub fn refused(&mut self, rule: &str, line: &[u8], is_logged: bool) {
+        if !self.enabled {
+            return;
         }
+        if self.is_rationed(line.len()) {
+            if is_logged {
+                self.received.take_back();
+            }
+            self.spared += 1 + u64::from(is_logged);
+            return;
+        }
+        let beginning = &line[..line.len().min(REFUSED_SHOWN_BYTES)];
+        self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
+    }
+
+    /// The line that came in last is worth no more than the ration: false when the log has nothing of it now.
+    pub fn ration(&mut self, line: &[u8]) -> bool {
+        if self.enabled && self.is_rationed(line.len()) {
+            self.received.take_back();
+            self.spared += 1;
+            return false;
+        }
+        true
+    }
+
+    /// Whether the log takes no more about refused traffic in this second.
+    fn is_rationed(&self, bytes: usize) -> bool {
+        self.sink.as_ref().is_some_and(|sink| !sink.ration.takes(self.now_ms / 1_000, bytes))
     }
 
     /// Lines are passed on to a neighbour, each with its newline; only AT lines are worth a record.
@@ -108,12 +142,33 @@ impl Wire {
         }
     }
 
-    pub fn opened(&mut self) {
+    /// A connection has come, of whom nothing is known yet; false when the log has too many of them in this second.
+    pub fn opened(&mut self) -> bool {
+        if self.enabled && self.is_rationed(0) {
+            self.spared += 1;
+            return false;
+        }
         self.record(Way::In, b"open", b"");
+        true
     }
 
-    pub fn closed(&mut self, why: &str) {
-        self.record(Way::Out, b"close", why.as_bytes());
+    /// The same of a connection that was left out, now that the line that came in last turned out to be a good one.
+    pub fn opened_late(&mut self) {
+        if self.enabled {
+            let line = self.received.bytes.split_off(self.received.last);
+            self.record(Way::In, b"open", b"");
+            self.received.last = self.received.bytes.len();
+            self.received.bytes.extend_from_slice(&line);
+        }
+    }
+
+    /// A connection ends. Of one that `was_shown` nothing the log has nothing now.
+    pub fn closed(&mut self, why: &str, was_shown: bool) {
+        if was_shown {
+            self.record(Way::Out, b"close", why.as_bytes());
+        } else {
+            self.spared += 1;
+        }
     }
 
     fn record(&mut self, way: Way, what: &[u8], text: &[u8]) {
@@ -124,6 +179,7 @@ impl Wire {
             Way::In => &mut self.received,
             Way::Out => &mut self.sent,
         };
+        lines.last = lines.bytes.len();
         lines.bytes.extend_from_slice(&self.stamp);
         lines.bytes.extend_from_slice(what);
         lines.bytes.extend_from_slice(&self.peer);
@@ -144,6 +200,10 @@ impl Wire {
     pub fn commit(&mut self) {
         self.received.commit(self.sink.as_deref());
         self.sent.commit(self.sink.as_deref());
+        let spared = std::mem::take(&mut self.spared);
+        if let Some(sink) = self.sink.as_deref().filter(|_| spared > 0) {
+            sink.spare(spared);
+        }
     }
 }
 
@@ -175,7 +235,7 @@ mod tests {
         wire.received(b"IAMAT \xff\n");
         wire.with_neighbour("Hands");
         wire.sent(b"AT Goloman");
-        wire.closed("idle");
+        wire.closed("idle", true);
         wire.flooded(b"AT Goloman\nMARK 5\n");
         let expected = "\
             2018-03-02T20:52:14.918Z [INFO] open 127.0.0.1:4711\n\
@@ -187,5 +247,33 @@ mod tests {
             2018-03-02T20:52:14.918Z [INFO] flood Hands AT Goloman\n";
         assert_eq!(String::from_utf8_lossy(&wire.sent.bytes), expected);
         assert_eq!((wire.received.records, wire.sent.records), (2, 3));
+    }
+    #[test]
+    fn beyond_the_ration_the_log_has_neither_a_refused_line_nor_its_connection_until_it_says_something_good()
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let console = super::super::Console::start().expect("started");
+        let sink = Sink::start(&path, crate::limits::LogBounds::default(), true, console).expect("started");
+        let mut wire = Wire::new(&sink);
+        wire.at(1_520_023_934_918_963_997);
+        wire.with(&"127.0.0.1:4711".parse().expect("an address"));
+        while wire.opened() {}
+        wire.received(b"x");
+        wire.refused("no such command", b"x", true);
+        wire.received(b"");
+        assert!(!wire.ration(b""));
+        wire.closed("idle", false);
+        let rationed = wire.received.records;
+        assert_eq!((rationed, wire.sent.records, wire.spared), (crate::limits::LOG_RATION, 0, 5));
+        wire.received(b"IAMAT a +1+1 1");
+        wire.opened_late();
+        let log = String::from_utf8_lossy(&wire.received.bytes).into_owned();
+        let last: Vec<_> = log.lines().rev().take(2).map(|line| &line[line.len() - 14..]).collect();
+        assert_eq!(last, ["IAMAT a +1+1 1", "127.0.0.1:4711"], "{log}");
+        wire.commit();
+        sink.flush(std::time::Instant::now() + std::time::Duration::from_secs(20));
+        let log = std::fs::read_to_string(&path).expect("a log");
+        assert!(log.ends_with("[INFO] 5 further lines about refused traffic are left out here\n"), "{log}");
     }
 }

@@ -13,6 +13,7 @@ use super::say::{fail, say};
 use super::{exit, one, secrets};
 use crate::client::{self, Port};
 use crate::config::{Config, Server};
+use crate::files::own;
 use crate::journal::Journal;
 use crate::logging;
 
@@ -114,6 +115,7 @@ fn runs(config: &Config, server: &Server) -> bool {
 /// Whether a server can write, and read, where it is to.
 fn folders(config: &Config, server: &Server) -> Result<(), String> {
     if let Some(folder) = config.data_path(server) {
+        own::refuse_links(&folder).map_err(|why| format!("data_dir: {why}"))?;
         can_write("data_dir", &folder)?;
         for file in fs::read_dir(&folder).into_iter().flatten().flatten() {
             can("read", "data_dir", &file.path(), Access::READ_OK)?;
@@ -123,6 +125,7 @@ fn folders(config: &Config, server: &Server) -> Result<(), String> {
         }
     }
     let log = config.log_path(server);
+    own::refuse_links(&log).map_err(|why| format!("log_dir: {why}"))?;
     can_write("log_dir", &config.log_dir)?;
     if log.exists() { can("write", "log_dir", &log, Access::WRITE_OK) } else { Ok(()) }
 }

@@ -14,5 +14,5 @@ pub const SERVER_DIED: u8 = 70;
 pub const OS: u8 = 71;
 /// A server ended while it could not keep what it knows: its journal cannot be written (EX_IOERR).
 pub const NOT_KEPT: u8 = 74;
-/// herd.conf, or a file it names, cannot be used (EX_CONFIG).
+/// herd.conf, a file it names, or the journal of a later version cannot be used (EX_CONFIG).
 pub const CONFIG: u8 = 78;

@@ -15,7 +15,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
 
 use super::{exit, signals};
 use crate::config::{Config, Server};
@@ -45,7 +44,7 @@ enum Event {
     Ended(usize),
     /// A signal that every member is to have.
     Tell(Signal),
-    /// SIGINT or SIGTERM.
+    /// To end, all of them.
     Stop,
 }
 
@@ -146,10 +145,10 @@ fn next(events: &Receiver<Event>) -> Event {
 /// Returns a flag that is set as soon as a signal comes.
 fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in signals::STOPS {
         signal_hook::flag::register(signal, asked.clone())?;
     }
-    let mut caught = Signals::new(signals::caught())?;
+    let mut caught = signals::caught()?;
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
         for signal in caught.forever() {

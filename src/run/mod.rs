@@ -13,6 +13,7 @@ pub mod explain;
 pub mod family;
 pub mod memory;
 pub mod one;
+pub mod orders;
 pub mod say;
 pub mod secrets;
 pub mod signals;

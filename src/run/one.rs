@@ -2,18 +2,17 @@
 //! `family` starts a process of it for each.
 
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use signal_hook::consts::{SIGHUP, SIGUSR1};
-use signal_hook::iterator::Signals;
-
+use super::orders::{Order, Orders};
 use super::say::fail;
-use super::{exit, family, secrets, signals};
+use super::{exit, family, secrets};
 use crate::config::{Config, ConfigError};
 use crate::limits::LAST_FLUSH;
-use crate::logging::{self, SAID_ALREADY, Sink};
+use crate::logging::{self, Console, SAID_ALREADY, Sink};
 use crate::net::socket;
 use crate::places::{self, Places};
 use crate::server::{Kept, Server};
@@ -32,12 +31,16 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         return fail(exit::USAGE, why);
     }
     // Caught from here on, so that none is missed before the server runs.
-    let caught = match Signals::new(signals::caught()) {
-        Ok(caught) => caught,
+    let heard = Console::start().and_then(|console| {
+        Ok((Orders::hear(&own.name, config.settings.stop_timeout, console.clone())?, console))
+    });
+    let (orders, console) = match heard {
+        Ok(heard) => heard,
         Err(why) => return fail(exit::OS, format!("cannot catch signals: {why}")),
     };
     // Before the places, so that what is wrong with a file of them is logged.
-    let sink = match logging::start(&own.name, &config.log_path(own), config.log_level) {
+    let (path, level) = (config.log_path(own), config.log_level);
+    let sink = match logging::start(&own.name, &path, level, config.log_bounds, console) {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
     };
@@ -52,12 +55,18 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
     let started = socket::listen(&own.listen)
         .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
     match started {
-        Ok(server) => serve(index, server, caught, &sink, config),
-        Err(why) => fail_logged(exit::OS, format!("{}: {why}", own.name), &sink, config),
+        Ok(server) => serve(index, server, &orders, &sink, config),
+        Err(why) => {
+            // The folder of its journal is another version's.
+            let is_later = why.kind() == io::ErrorKind::InvalidData;
+            let status = if is_later { exit::CONFIG } else { exit::OS };
+            fail_logged(status, format!("{}: {why}", own.name), &sink, config)
+        }
     }
 }
 
-fn serve(index: usize, server: Server, mut caught: Signals, sink: &Sink, config: &Config) -> ExitCode {
+fn serve(index: usize, server: Server, orders: &Orders, sink: &Sink, config: &Config) -> ExitCode {
+    orders.take_on();
     let name = &config.servers[index].name;
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
     // On disk before anybody counts on this server, should it die of what comes next.
@@ -65,16 +74,16 @@ fn serve(index: usize, server: Server, mut caught: Signals, sink: &Sink, config:
     if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.addresses())) {
         log::warn!("cannot print where it listens: {why}");
     }
-    for signal in caught.forever() {
-        match signal {
-            SIGUSR1 => sink.reopen(),
-            SIGHUP => reload(index, &server, config),
-            _ => break,
+    let ordered = loop {
+        match orders.next() {
+            Order::Reopen => sink.reopen(),
+            Order::Reread => reload(index, &server, config),
+            Order::Stop(at) => break at,
         }
-    }
-    let deadline = Instant::now() + config.settings.stop_timeout;
+    };
+    let deadline = ordered + config.settings.stop_timeout;
     log::info!("{name} stops");
-    let ending = server.stop();
+    let ending = server.stop(deadline);
     if !ending.is_flushed {
         log::warn!("stops though not everything was sent or written within stop_timeout_s");
     }

@@ -1,15 +1,73 @@
-//! The signals that a process of herd acts on. `one` and `family` catch them.
+//! What a process of herd does at each signal whose default would end it. `main`, `one` and `family` ask here; the
+//! table of all signals is in docs/operations.md.
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use rustix::process::{Signal, getpid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
 
-/// SIGINT and SIGTERM stop it, SIGUSR1 opens the log anew, SIGHUP reads the secrets anew. At a terminal SIGHUP says
-/// that the terminal is gone, and ends the process as it does others.
-pub fn caught() -> Vec<i32> {
-    let mut signals = vec![SIGINT, SIGTERM, SIGUSR1];
+/// These stop it: somebody asks for that, its computing time is used up (`ulimit -t`), or the power fails.
+pub const STOPS: [i32; 4] = [SIGINT, SIGTERM, Signal::XCPU.as_raw(), Signal::POWER.as_raw()];
+
+/// These mean nothing to it: timers that it does not set, descriptors that it does not watch that way, and what one
+/// types for another program. With SIGXFSZ out of the way, a file that may not grow (`ulimit -f`) is a disk that fails.
+const PASSED_OVER: [i32; 7] = [
+    Signal::XFSZ.as_raw(),
+    Signal::USR2.as_raw(),
+    Signal::ALARM.as_raw(),
+    Signal::VTALARM.as_raw(),
+    Signal::PROF.as_raw(),
+    Signal::IO.as_raw(),
+    Signal::STKFLT.as_raw(),
+];
+
+/// Real-time signals that the C library leaves to programs.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 35..=64;
+
+/// True while a stop is to end this process at once, where the system would not.
+static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Has the first process of a container, to which the system passes no signal that it does not catch, end at a stop
+/// like any other, until `caught` takes over.
+pub fn hear_early() {
+    if !getpid().is_init() {
+        return;
+    }
+    let early = EARLY.get_or_init(|| Arc::new(AtomicBool::new(true)));
+    for signal in [SIGINT, SIGTERM] {
+        // Without it, it ends later.
+        let _ = flag::register_conditional_shutdown(signal, 128 + signal, early.clone());
+    }
+}
+
+/// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP reads the secrets anew, and what stops it. Passes over
+/// what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the process as it does
+/// others.
+///
+/// # Errors
+/// The system refuses it.
+pub fn caught() -> io::Result<Signals> {
+    // A flag nobody reads: a signal that is caught ends nothing, and is not inherited as one that is ignored is.
+    let nothing = Arc::new(AtomicBool::new(false));
+    for signal in PASSED_OVER {
+        flag::register(signal, nothing.clone())?;
+    }
+    for signal in REAL_TIME {
+        // Which of them the C library keeps for itself differs.
+        let _ = flag::register(signal, nothing.clone());
+    }
+    let mut signals = STOPS.to_vec();
+    signals.push(SIGUSR1);
     if !io::stdin().is_terminal() {
         signals.push(SIGHUP);
     }
-    signals
+    let caught = Signals::new(signals)?;
+    if let Some(early) = EARLY.get() {
+        early.store(false, Ordering::SeqCst);
+    }
+    Ok(caught)
 }

@@ -27,7 +27,6 @@ pub struct Server {
     hall: Arc<Hall>,
     addresses: Vec<SocketAddr>,
     threads: Threads,
-    stop_timeout: std::time::Duration,
 }
 
 /// What runs.
@@ -44,7 +43,7 @@ struct Threads {
 
 /// How a server ended.
 pub struct Ending {
-    /// Replies, floods and the journal's thread were done within `stop_timeout_s`.
+    /// Replies, floods and the journal's thread were done in time.
     pub is_flushed: bool,
     pub kept: Kept,
 }
@@ -71,11 +70,13 @@ impl Server {
         self.hall.core.neighbours.rekey(keys);
     }
 
-    /// Stops accepting, finishes the turn in hand, flushes replies and floods, and syncs the journal.
-    pub fn stop(self) -> Ending {
-        let (now, timeout) = (Instant::now(), self.stop_timeout);
+    /// Stops accepting, finishes the turn in hand, flushes replies and floods, and syncs the journal, all until the
+    /// deadline.
+    pub fn stop(self, deadline: Instant) -> Ending {
+        let now = Instant::now();
+        let timeout = deadline.saturating_duration_since(now);
         // What is late leaves some of the time to those who come after it.
-        let (patience, early, deadline) = (now + timeout / 2, now + timeout * 4 / 5, now + timeout);
+        let (patience, early) = (now + timeout / 2, now + timeout * 4 / 5);
         let Threads { workers, flooder, sweeps, tending, links } = self.threads;
         links.iter().for_each(|(outlet, _)| outlet.leave());
         self.hall.stop();

@@ -19,7 +19,7 @@ use crate::door::Manners;
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
-use crate::logging::{Sink, Wire};
+use crate::logging::{Sink, Wire, count};
 use crate::net::HostPort;
 use crate::node::{Bounds, NeighbourId, Node};
 use crate::places::Places;
@@ -80,7 +80,7 @@ impl Server {
         };
         let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
         let threads = Threads { workers, flooder, sweeps, tending, links };
-        Ok(Server { hall, addresses, threads, stop_timeout: settings.stop_timeout })
+        Ok(Server { hall, addresses, threads })
     }
 }
 
@@ -154,6 +154,10 @@ pub fn open_journal(
     if replayed.bytes > 0 {
         let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
         log::info!("read {} clients from {entries} entries of the journal in {ms} ms", node.store.count());
+    }
+    if replayed.later.count() > 0 {
+        let lines = count(replayed.later.count() as u64 + replayed.left, "line");
+        log::warn!("the journal has {lines} of a later version of herd, which are kept for it and not read");
     }
     if let Some(why) = replayed.doubt() {
         // What a neighbour is told to have been stored may be what was lost.

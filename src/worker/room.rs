@@ -170,10 +170,19 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     // --- connections come and go
 
     /// A connection was accepted and counted in.
-    pub fn welcome(&mut self, stream: S, address: SocketAddr, door: Door, admission: Admission, now_ns: u64) {
+    pub fn welcome(
+        &mut self,
+        stream: S,
+        address: SocketAddr,
+        mut door: Door,
+        admission: Admission,
+        now_ns: u64,
+    ) {
         self.turn.wire.at(now_ns);
         self.turn.wire.with(&address);
-        self.turn.wire.opened();
+        if !self.turn.wire.opened() {
+            door.hide();
+        }
         let opened = self.now.up;
         let connection = Connection::new(stream, self.outside.write_timeout(), opened);
         self.adopt(Guest {

@@ -158,6 +158,9 @@ fn a_check_tells_what_belongs_to_another_user() {
     let set = |file: &str, mode: u32| {
         fs::set_permissions(path.join(file), fs::Permissions::from_mode(mode)).expect("set");
     };
+    // The way to them, and what is no matter here.
+    set("data", 0o755);
+    set("data/Goloman/00000001.journal", 0o644);
     for (file, without, with, hint) in [
         ("data/Goloman", 0o555, 0o777, "data_dir: cannot write in data/Goloman"),
         ("data/Goloman/lock", 0o444, 0o666, "data_dir: cannot write data/Goloman/lock"),

@@ -109,3 +109,27 @@ fn a_disk_that_has_room_again_in_time_is_no_reason_for_another_status() {
     let (code, _, stderr) = small.process.finish();
     assert_eq!(code, Some(0), "{stderr}");
 }
+
+#[test]
+fn a_log_stops_before_it_takes_the_journals_room_and_goes_on_when_there_is_some() {
+    let Some(small) = Small::start(&["Goloman"], "always", "Goloman") else { return };
+    let ask = |lines: &str| Client::connect(small.herd.address("Goloman")).say(lines);
+    assert!(ask("IAMAT a +1+1 1\n").starts_with("AT "));
+    // Good lines that leave no trace but in the log.
+    wait_for("the log to stop", || {
+        ask(&"WHATSAT a 0 0\n".repeat(200));
+        small.process.stderr().contains("and it leaves 52 KB to the journal").then_some(())
+    });
+    let reports: String = (0..300).map(|i| format!("IAMAT c{i} +1+1 1\n")).collect();
+    assert_eq!(ask(&reports).matches("AT Goloman ").count(), 300, "{}", small.process.stderr());
+    assert_eq!(small.process.stderr().matches("cannot write log").count(), 1);
+    let log = format!("/proc/{}/root{}", small.process.pid(), small.herd.folder.path().display());
+    let log = format!("{log}/disk/log/Goloman.log");
+    fs::remove_file(&log).expect("removed");
+    wait_for("the log to go on", || {
+        ask("WHATSAT a 0 0\n");
+        fs::read_to_string(&log).is_ok_and(|log| log.contains(" WHATSAT a 0 0\n")).then_some(())
+    });
+    assert!(fs::read_to_string(&log).expect("text").contains("log records before this line were lost"));
+    assert!(small.process.stderr().contains("is written again; "), "{}", small.process.stderr());
+}

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::harness::{Client, Herd, Server, folder_with, run, solo, wait_for};
+use crate::harness::{Client, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
 
 /// The segments in a folder, in order.
 fn segments(folder: &Path) -> Vec<PathBuf> {
@@ -22,7 +23,7 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
 type Deed = (&'static str, fn(&Path));
 
 /// What another program does to a journal's folder.
-const DEEDS: [Deed; 10] = [
+const DEEDS: [Deed; 11] = [
     ("renames the open segment", |folder| rename(last(folder))),
     ("removes the open segment", |folder| fs::remove_file(last(folder)).expect("removed")),
     ("empties the open segment", |folder| drop(fs::File::create(last(folder)).expect("emptied"))),
@@ -44,6 +45,11 @@ const DEEDS: [Deed; 10] = [
     ("cuts an older segment short", |folder| {
         let oldest = segments(folder).remove(0);
         fs::File::options().write(true).open(oldest).and_then(|file| file.set_len(10)).expect("cut");
+    }),
+    ("replaces an older segment by one as long", |folder| {
+        let (path, copy) = (segments(folder).remove(0), folder.join("copy"));
+        let bytes = fs::read(&path).expect("read").len();
+        fs::write(&copy, vec![b'\n'; bytes]).and_then(|()| fs::rename(&copy, &path)).expect("replaced");
     }),
     ("removes the folder", |folder| fs::remove_dir_all(folder).expect("removed")),
     ("moves the folder above it away", |folder| {
@@ -241,10 +247,44 @@ fn a_segment_that_lost_its_end_before_a_later_one_has_neighbours_asked_for_every
         (whole.clone(), seen.clone() + &cut(&record("c")), "7"),
         (whole.clone(), cut(&seen), "0"),
         (whole.replacen("AT", "TA", 1), seen.clone(), "0"),
+        // Words of a later version are no damage.
+        (entry("HERD-JOURNAL 1.3") + &whole + &entry("DEL a 5"), seen.clone() + &entry("V 2"), "7"),
     ];
     for (first, second, said) in expected {
         assert_eq!(seen_with(first.as_bytes(), second.as_bytes()), said, "{first}{second}");
     }
+}
+
+#[test]
+fn words_of_a_later_version_are_told_and_a_journal_of_a_later_format_starts_no_server() {
+    let folder = folder_with("[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n");
+    let journal = folder.path().join("data/Goloman");
+    fs::create_dir_all(&journal).expect("created");
+    let (first, path) = (entry("HERD-JOURNAL 1"), journal.join("00000001.journal"));
+    let record = entry("AT Goloman +0.1 a +1+1 1");
+    fs::write(&path, format!("{first}{record}{}", entry("DEL b 5"))).expect("written");
+    let goloman = Server::start(folder.path(), "Goloman");
+    goloman.wait_for_log("[WARN] the journal has 1 line of a later version of herd, which are kept for it");
+    assert!(goloman.knows("a").is_some() && !goloman.log_text().contains("damaged"));
+    assert_eq!(goloman.tell("c").split(' ').nth(3), Some("c"));
+    assert_eq!(goloman.stop(), Some(0));
+    assert!(!journal.join("00000001.journal.bad").exists());
+    let second = fs::read_to_string(journal.join("00000002.journal")).expect("text");
+    assert!(second.starts_with(&first) && second.contains(" c +1+1 1\n"), "{second}");
+    // A compaction, as everything is to be written anew.
+    let goloman = Server::start(folder.path(), "Goloman");
+    goloman.tell("d");
+    fs::remove_file(last(&journal)).expect("removed");
+    goloman.wait_for_log("can be written again, and was compacted");
+    assert_eq!(goloman.stop(), Some(0));
+    let snapshot = fs::read_to_string(segments(&journal).remove(0)).expect("text");
+    assert!(snapshot.starts_with(&(first + &entry("DEL b 5"))), "{snapshot}");
+    fs::write(&path, format!("{}{record}", entry("HERD-JOURNAL 2"))).expect("written");
+    // Which is to end by itself.
+    let mut goloman = Process::start(Command::new(HERD).arg("Goloman"), folder.path());
+    let (status, stderr) = (goloman.wait().code(), goloman.stderr());
+    assert_eq!(status, Some(78), "{stderr}");
+    assert!(stderr.contains("a later version of herd wrote it (version 2 of the journal"), "{stderr}");
 }
 
 #[test]

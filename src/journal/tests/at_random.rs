@@ -2,10 +2,16 @@
 
 use super::*;
 
+/// Rounds in which nothing is shown, on a machine that is so busy that threads hardly run.
+const ROUNDS_MAX: usize = 20_000;
+
 #[test]
 fn what_was_refused_on_a_disk_that_fails_at_random_does_not_come_back() {
     let (mut kept, mut refused) = (0, 0);
-    for _ in 0..200 {
+    for round in 0..ROUNDS_MAX {
+        if round >= 200 && kept > 1_000 && refused > 100 {
+            return;
+        }
         let (folder, disk) = (folder(), Moody::default());
         let opened = Journal::open(folder.path(), SyncMode::Always, Box::new(disk.clone()), |_| true);
         let Ok((journal, _)) = opened else { continue };
@@ -47,13 +53,16 @@ fn what_was_refused_on_a_disk_that_fails_at_random_does_not_come_back() {
         let back: Vec<_> = lost.iter().filter(|line| found.contains(line)).collect();
         assert!(missing.is_empty() && back.is_empty(), "{missing:?} are missing, {back:?} are back");
     }
-    assert!(kept > 1_000 && refused > 100, "{kept} {refused}");
+    panic!("{kept} kept and {refused} refused");
 }
 
 #[test]
 fn what_vouches_for_records_never_outlives_them_when_power_is_lost() {
     let mut vouched = 0;
-    for round in 0..120 {
+    for round in 0..ROUNDS_MAX {
+        if round >= 120 && vouched > 500 {
+            return;
+        }
         let mode = [SyncMode::Always, SyncMode::Second, SyncMode::Never][round % 3];
         let (folder, disk) = (folder(), Moody::default());
         let opened = Journal::open(folder.path(), mode, Box::new(disk.clone()), |_| true);
@@ -104,13 +113,16 @@ fn what_vouches_for_records_never_outlives_them_when_power_is_lost() {
         }
         vouched += seen.unwrap_or(0);
     }
-    assert!(vouched > 500, "{vouched}");
+    panic!("{vouched} vouched for");
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_to_a_disk_that_fails_at_random_and_then_to_a_loss_of_power() {
     let mut kept = 0;
-    for _ in 0..300 {
+    for round in 0..ROUNDS_MAX {
+        if round >= 300 && kept > 1_000 {
+            return;
+        }
         let (folder, disk) = (folder(), Moody::default());
         let opened = Journal::open(folder.path(), SyncMode::Always, Box::new(disk.clone()), |_| true);
         let Ok((journal, _)) = opened else { continue };
@@ -156,5 +168,5 @@ fn nothing_acknowledged_is_lost_to_a_disk_that_fails_at_random_and_then_to_a_los
         let lost: Vec<_> = known.iter().filter(|line| !found.contains(line)).collect();
         assert!(lost.is_empty(), "{lost:?} of {}", known.len());
     }
-    assert!(kept > 1_000, "{kept}");
+    panic!("{kept} kept");
 }

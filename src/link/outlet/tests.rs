@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::limits::AT_LINE_MAX;
-use crate::logging::Sink;
 use std::io::Read;
 use std::net::TcpListener;
 use std::net::TcpStream;
@@ -26,8 +25,7 @@ fn a_link_that_is_down_is_called_and_one_that_is_up_is_not() {
 fn what_a_socket_refuses_is_read_from_the_store_and_no_mark_vouches_for_it() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let near = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("connected"));
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
+    let mut wire = Wire::mute();
     let outlet = outlet();
     outlet.open(Some(near.clone()), 7, 0, false);
     assert!(matches!(outlet.next(), Due::Walk(_)));
@@ -46,8 +44,7 @@ fn what_the_socket_does_not_take_is_left_to_the_links_thread_in_order() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let near = Arc::new(TcpStream::connect(listener.local_addr().expect("bound")).expect("connected"));
     let mut far = listener.accept().expect("accepted").0;
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut wire = Wire::new(&Sink::start(&folder.path().join("log"), false).expect("started"));
+    let mut wire = Wire::mute();
     let outlet = outlet();
     let chunk = |number: usize| format!("{number:0width$}\n", width = AT_LINE_MAX).into_bytes();
     outlet.open(Some(near.clone()), 7, 0, false);

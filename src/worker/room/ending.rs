@@ -35,7 +35,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.outside.unsent().change(guest.weight, 0);
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
-            self.turn.wire.closed(why);
+            self.turn.wire.closed(why, guest.door.is_shown());
             self.outside.left(guest.admission, guest.address);
         }
     }

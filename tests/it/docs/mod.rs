@@ -3,7 +3,7 @@
 
 mod feed;
 mod log_lines;
-mod page;
+pub mod page;
 mod transcripts;
 
 use std::fs;

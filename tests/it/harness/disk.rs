@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::{HERD, Server};
+use super::{HERD, Process, Server};
 
 pub struct Disk {
     library: PathBuf,
@@ -32,9 +32,18 @@ impl Disk {
 
     /// Starts a server on this disk.
     pub fn herd(&self, folder: &Path, name: &str) -> Server {
+        Server::start_by(&mut self.command(name), folder, name)
+    }
+
+    /// The same, without waiting until it listens.
+    pub fn begin(&self, folder: &Path, name: &str) -> Process {
+        Process::start(&mut self.command(name), folder)
+    }
+
+    fn command(&self, name: &str) -> Command {
         let mut command = Command::new(HERD);
         command.arg(name).env("LD_PRELOAD", &self.library).env("HERD_TEST_DISK", self.folder.path());
-        Server::start_by(&mut command, folder, name)
+        command
     }
 
     pub fn set(&self, what: &str) {
