@@ -192,8 +192,10 @@ impl Server {
         wait_for(&what, || (self.knows(client).as_deref() == Some(line)).then_some(()));
     }
 
+    /// All that it has logged, the old files first.
     pub fn log_text(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        let old = (1..=3).rev().map(|number| self.log.with_extension(format!("log.{number}")));
+        old.chain([self.log.clone()]).filter_map(|path| fs::read_to_string(path).ok()).collect()
     }
 
     pub fn wait_for_log(&self, text: &str) -> String {
