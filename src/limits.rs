@@ -118,6 +118,9 @@ pub const RECONNECT_MAX_S: f64 = 5.0;
 /// together find each other a moment later.
 pub const LINK_START_GRACE_S: u64 = 3;
 
+/// Reasons for which one link is down that the log has before it is up again: more are of an error that never is the same.
+pub const LINK_REASONS_MAX: usize = 8;
+
 /// Milliseconds that a link holds before it is believed to be up again after it was down.
 pub const LINK_PROOF_MS: u64 = 1_000;
 

@@ -27,21 +27,27 @@ struct Answer {
     digest: Digest,
     /// What is wrong, in sentences: neighbours that are down or far behind, and what else it says.
     notes: Vec<String>,
+    /// A neighbour of the herd is down, or has not confirmed everything: who waits for agreement waits for that, too.
+    is_late: bool,
 }
 
 impl Agreement {
-    /// Asks all servers of a herd, again and again until they agree or the time is up; `keys` are
-    /// what proves to each that it may be asked.
+    /// Asks all servers of a herd, again and again until they agree and their links stand, or the time is up; `keys`
+    /// are what proves to each that it may be asked.
     pub fn find(config: &Config, keys: &[Keys], wait: Duration) -> Agreement {
         let until = Instant::now() + wait;
         loop {
             let servers = ask_all(config, keys);
             let agreement = Agreement { servers };
-            if agreement.is_whole() || Instant::now() >= until {
+            if (agreement.is_whole() && !agreement.is_late()) || Instant::now() >= until {
                 return agreement;
             }
             std::thread::sleep(AGREE_REST.min(until.saturating_duration_since(Instant::now())));
         }
+    }
+
+    fn is_late(&self) -> bool {
+        self.servers.iter().any(|(_, answer)| answer.as_ref().is_ok_and(|answer| answer.is_late))
     }
 
     /// Whether all answered, and the same.
@@ -60,7 +66,7 @@ impl fmt::Display for Agreement {
         writeln!(f, "{:width$}  {:>10}  digest", "server", "clients")?;
         for (name, answer) in &self.servers {
             match answer {
-                Ok(Answer { digest, notes }) => {
+                Ok(Answer { digest, notes, .. }) => {
                     writeln!(f, "{name:width$}  {:>10}  {:016x}", digest.count, digest.total())?;
                     notes.iter().try_for_each(|note| writeln!(f, "{:width$}  {note}", ""))?;
                 }
@@ -142,13 +148,17 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Res
     Word::Ask.write(&mut said);
     stream.write_all(&said)?;
     let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
-    let mut unknown = 0;
+    let (mut unknown, mut is_late) = (0, false);
     for _ in 0..ANSWER_LINES_MAX {
         let answer = line(&mut reader)?;
         match Word::parse(&answer) {
             Some(Word::Lag { name, is_up, clients, ms }) => {
                 match asked.config.servers.iter().find(|server| server.name.as_bytes() == name) {
-                    Some(server) => notes.extend(lag(&server.name, is_up, clients, ms)),
+                    Some(server) => {
+                        let note = lag(&server.name, is_up, clients, ms);
+                        is_late |= note.is_some() && !server.plain;
+                        notes.extend(note);
+                    }
                     None => unknown += 1,
                 }
             }
@@ -161,7 +171,7 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Res
                     let neighbours = crate::logging::count(unknown, "neighbour");
                     notes.push(format!("it speaks of {neighbours} that this herd.conf does not have"));
                 }
-                return Ok(Answer { digest, notes });
+                return Ok(Answer { digest, notes, is_late });
             }
             _ => return Err(io::Error::other("it does not answer with a digest; its log may say why")),
         }

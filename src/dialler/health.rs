@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{LINK_PROOF_MS, LINK_START_GRACE_S, RECONNECT_MAX_S, RECONNECT_MIN_S};
+use crate::limits::{LINK_PROOF_MS, LINK_REASONS_MAX, LINK_START_GRACE_S, RECONNECT_MAX_S, RECONNECT_MIN_S};
 use crate::link::Ended;
 
 /// A link that never was up is given this long before its failure is worth a warning: servers that
@@ -31,6 +31,8 @@ enum Said {
 /// What is known of a neighbour and what was said of it. Times are since the start of the process's clock.
 pub struct Health {
     name: String,
+    /// The reasons that were said since it is down, of which a neighbour may show one after another.
+    reasons: Vec<String>,
     /// What a link that stalled must hold before it is believed again.
     stall: Duration,
     said: Said,
@@ -60,6 +62,7 @@ impl Health {
     pub fn new(name: &str, write_timeout: Duration, now: Duration) -> Health {
         Health {
             name: name.to_owned(),
+            reasons: Vec::new(),
             stall: write_timeout + PROOF,
             said: Said::Nothing,
             began: now,
@@ -109,11 +112,24 @@ impl Health {
         if self.said == Said::Up && closing {
             // A restart, or the whole herd stops: the next try tells.
             log::info!("{} closed the link; dialling again", self.name);
-        } else if self.said != Said::Down && !starting {
-            log::warn!("link to {} is down: {why}; trying again until it is back", self.name);
-            self.said = Said::Down;
+        } else if !starting {
+            self.say_down(why);
         }
         self.proof = if matches!(why, Ended::Stalled(_)) { self.stall } else { PROOF };
+    }
+}
+
+impl Health {
+    /// Once a reason, as the first may not be the one that keeps it down.
+    fn say_down(&mut self, why: &Ended) {
+        if std::mem::replace(&mut self.said, Said::Down) != Said::Down {
+            self.reasons.clear();
+        }
+        let reason = why.to_string();
+        if self.reasons.len() < LINK_REASONS_MAX && !self.reasons.contains(&reason) {
+            log::warn!("link to {} is down: {reason}; still trying", self.name);
+            self.reasons.push(reason);
+        }
     }
 }
 
@@ -169,6 +185,21 @@ mod tests {
         health.caught_up(at(3_002));
         assert!(health.said == Said::Down, "not believed before it held a while");
         assert!(health.proven_in(at(3_003)).is_some_and(|left| left <= PROOF));
+    }
+
+    #[test]
+    fn each_reason_is_said_once_while_it_is_down_and_again_the_next_time() {
+        let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
+        let refused = Ended::Refused("its proof does not hold".into());
+        let gone = Ended::Failed("connection refused".into());
+        for (why, count) in [(&gone, 1), (&gone, 1), (&refused, 2), (&gone, 2), (&refused, 2)] {
+            health.failed(why, at(10_000));
+            assert_eq!(health.reasons.len(), count, "{why}");
+        }
+        health.connected(at(20_000));
+        health.caught_up(at(20_000 + LINK_PROOF_MS));
+        health.failed(&gone, at(30_000));
+        assert_eq!(health.reasons, ["connection refused"]);
     }
 
     #[test]

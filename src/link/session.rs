@@ -100,6 +100,8 @@ impl Session {
             Some(Word::Time(reading)) => Heard::Time(reading),
             Some(Word::Twin(address)) => Heard::Twin(address.to_vec()),
             Some(Word::Denied(why)) => Heard::Denied(why.to_vec()),
+            // The word that follows tells why.
+            None if line.starts_with(b"? PROOF ") => Heard::Nothing,
             _ if std::mem::replace(&mut self.refused, true) => Heard::Nothing,
             _ => Heard::Refusal,
         }
@@ -248,6 +250,7 @@ mod tests {
     #[test]
     fn refusals_are_reported_once() {
         let mut session = Session::new(Timing::default(), at(0));
+        assert_eq!(session.hear(b"? PROOF -", at(1)), Heard::Nothing, "DENIED says more");
         let said = ["? AT x", "? AT y", "DIGEST 1 zz"].map(|line| session.hear(line.as_bytes(), at(1)));
         assert_eq!(said, [Heard::Refusal, Heard::Nothing, Heard::Nothing]);
     }

@@ -7,7 +7,14 @@ use super::page::{Page, code, quoted, rows};
 const DIFFERS: char = '…';
 
 /// Words in the table that are the system's.
-const SYSTEMS: [&str; 3] = ["Connection refused", "No route to host", "Connection timed out"];
+const SYSTEMS: [&str; 6] = [
+    "Connection refused",
+    "Connection reset by peer",
+    "Connection timed out",
+    "No route to host",
+    "Network is unreachable",
+    "failed to lookup address information",
+];
 
 /// The code with each text in one piece, as it is printed.
 fn texts() -> String {
