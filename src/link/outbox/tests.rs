@@ -1,6 +1,7 @@
 //! Unit tests: an outbox, without a link.
 
 use super::*;
+use crate::link::Lag;
 use crate::store::digest::Digest;
 
 fn mark(epoch: u32, total: u64) -> Mark {
