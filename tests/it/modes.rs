@@ -133,17 +133,17 @@ fn a_link_in_a_folder_that_others_may_write_to_leads_no_log_and_no_journal_elsew
 fn a_link_where_only_its_user_may_write_is_followed_unless_it_leads_to_another_that_is_not() {
     let folder = folder_with(GOLOMAN);
     let path = |name: &str| folder.path().join(name);
-    fs::create_dir_all(path("log")).and_then(|()| fs::create_dir(path("shared"))).expect("created");
+    fs::create_dir_all(path("log")).and_then(|()| fs::create_dir(path("common"))).expect("created");
     set_mode(&path("log"), 0o755);
     // One that leads nowhere yet, too.
     symlink(path("target"), path("log/Goloman.log")).expect("linked");
     let goloman = Server::start(folder.path(), "Goloman");
     wait_for("the log", || fs::read_to_string(path("target")).is_ok_and(|log| !log.is_empty()).then_some(()));
     assert_eq!(goloman.stop(), Some(0));
-    set_mode(&path("shared"), 0o777);
-    symlink(path("target"), path("shared/next")).expect("linked");
+    set_mode(&path("common"), 0o777);
+    symlink(path("target"), path("common/next")).expect("linked");
     fs::remove_file(path("log/Goloman.log")).expect("removed");
-    symlink("../shared/next", path("log/Goloman.log")).expect("linked");
+    symlink("../common/next", path("log/Goloman.log")).expect("linked");
     let (status, _, stderr) = run(folder.path(), &["--check"]);
     assert!(status == Some(71) && stderr.contains("next is a symbolic link"), "{status:?} {stderr}");
 }
