@@ -96,7 +96,7 @@ impl Herd {
         } else {
             PeerKind::Stranger
         };
-        Peer { address, kind, incarnation: 0 }
+        Peer { address, kind, is_at_home: address.is_loopback(), incarnation: 0 }
     }
 
     /// Answers one line without its newline, and adds to `news` what the neighbours must hear

@@ -32,7 +32,7 @@ pub fn json(answer: Result<String, String>, bound: u8) -> Vec<u8> {
         Ok(text) => text.into_bytes(),
         Err(why) => {
             let status = herd::places::Status::UnknownError;
-            failure_json(&herd::places::PlacesError { status, message: why })
+            failure_json(&herd::places::PlacesError::new(status, why))
         }
     }
 }
