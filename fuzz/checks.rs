@@ -16,7 +16,7 @@ use herd::places::providers::file::File;
 use herd::places::providers::{google, google_legacy, overpass};
 use herd::places::{Lookup, Places};
 use herd::protocol::neighbour::Word;
-use herd::protocol::{Command, Record};
+use herd::protocol::{Command, Record, Span};
 use herd::status::Status;
 use herd::store::Walk;
 use herd::store::digest::Digest;
@@ -80,8 +80,8 @@ fn core() -> Core {
 fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
     match asked {
         Question::Places(_) => door::Answer::Places(b"{}"[..].into()),
-        Question::Digest => door::Answer::Digest(core.node.digest(now.posix_ns).into()),
-        Question::Status => door::Answer::Status(Status::of(core, now).into()),
+        Question::Digest(span) => door::Answer::Digest(core.node.digest(*span, now.posix_ns).into()),
+        Question::Status(span) => door::Answer::Status(Status::of(core, *span, now).into()),
     }
 }
 
@@ -103,7 +103,7 @@ fn check_store(node: &Node) {
     for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
         assert!(restore(&other, line));
     }
-    assert_eq!(other.digest(0), node.store.digest(None));
+    assert_eq!(other.store.digest(Span::ALL), node.store.digest(Span::ALL));
 }
 
 fn restore(node: &Node, line: &[u8]) -> bool {
@@ -123,8 +123,8 @@ fn links(bytes: &[u8]) {
         let mut written = Vec::new();
         verb.write(&mut written);
         assert_eq!(Word::parse(&written[..written.len() - 1]), Some(verb));
-        if let Word::Digest { count, sums } = verb {
-            let digest = Digest::from_hex(count, sums);
+        if let Word::Digest { span, count, sums } = verb {
+            let digest = Digest::from_hex(span, count, sums);
             assert!(digest.is_none_or(|digest| digest.to_hex().as_bytes().eq_ignore_ascii_case(sums)));
         }
     }

@@ -39,9 +39,19 @@ pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
 /// Bytes a client takes in memory, with an ID of 25 bytes: as measured, see docs/operations.md.
 pub const CLIENT_BYTES: usize = 171;
 
-/// How far ahead of this server's clock a report's time is worth a warning, in ns: a day is more than any
-/// time zone taken for another, and far less than milliseconds taken for seconds.
-pub const FAR_AHEAD_NS: u64 = 86_400 * 1_000_000_000;
+/// How far ahead of this server's clock a client's time may be and count before others, in ns, unless `max_ahead`
+/// says otherwise: a day is more than any time zone taken for another, and far less than milliseconds taken for
+/// seconds.
+pub const MAX_AHEAD_NS: u64 = 86_400 * 1_000_000_000;
+
+/// A time so close to the most that may be ahead, in ns, is ahead now or was a moment ago.
+pub const AHEAD_UNSURE_NS: u64 = 60 * 1_000_000_000;
+
+/// A clock that is behind a neighbour's by more, in ns, cannot tell what is ahead.
+pub const CLOCK_SUSPECT_NS: i64 = 86_400 * 1_000_000_000;
+
+/// In place of the second before which everything is past, while nothing is.
+pub const NEVER_PAST_S: i64 = i64::MIN;
 
 /// No clock that is right reads less, in ns since 1970: this is 2020.
 pub const CLOCK_SANE_NS: u64 = 1_577_836_800 * 1_000_000_000;
@@ -95,7 +105,7 @@ pub const LINK_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes that may be under way to a neighbour which has not said that it read them: at first, at least, and at most.
 /// The least fills a line of 27 KB/s with 600 ms there and back; the most is what a fast line takes in a moment.
-pub const LINK_WINDOW_BYTES: u64 = 32 * 1024;
+pub const LINK_WINDOW_BYTES: u64 = 16 * 1024;
 pub const LINK_WINDOW_MIN: u64 = 16 * 1024;
 pub const LINK_WINDOW_MAX: u64 = 16 * 1024 * 1024;
 
@@ -108,7 +118,7 @@ pub const LINK_WINDOW_GROW_MS: u64 = 1_000;
 pub const LINK_WAY_MS: u64 = 1_000;
 
 /// Bytes of the store that a link reads for one write.
-pub const LINK_WALK_BYTES: usize = 8 * 1024;
+pub const LINK_WALK_BYTES: usize = 4 * 1024;
 
 /// Seconds until the next try of a link that is down: doubling from the first to the second.
 pub const RECONNECT_MIN_S: f64 = 0.1;
@@ -143,6 +153,23 @@ pub const SILENT_HEARTBEATS: u32 = 3;
 pub const COMPARE_MS: Limit = limit(10_000, 10, 3_600_000);
 pub const DIGEST_WAIT_MS: Limit = limit(10_000, 10, 3_600_000);
 
+/// Milliseconds after which stores are compared though there is news, as in a herd that is never quiet. What is new
+/// is left out: seconds that a record has to be old, in which it comes by the slowest of ways, and clocks may be
+/// apart by a third of it.
+pub const COMPARE_BUSY_MS: Limit = limit(180_000, 10, 3_600_000);
+pub const COMPARE_SETTLED_S: i64 = 30;
+
+/// A comparison while there is news takes up to so many digests, so many milliseconds apart: a part of the store that
+/// differs in all of them differs by more than what is on its way. At most so many of the 256 parts are then sent, so
+/// that it costs an eighth of the store where news is so thick that nothing can be told apart.
+pub const COMPARE_SAMPLES: u32 = 8;
+pub const COMPARE_SAMPLE_MS: u64 = 1_000;
+pub const COMPARE_PARTS_MAX: usize = 32;
+
+/// Seconds before it is forgotten in which a client is not compared any more: twice what clocks may differ by
+/// without a warning, and some for the time it takes to ask.
+pub const COMPARE_MARGIN_S: i64 = 26;
+
 /// Milliseconds for which two stores may differ before that is worth a warning: a repair takes a
 /// comparison or two.
 pub const DIFFER_MS: Limit = limit(60_000, 10, 3_600_000);
@@ -160,6 +187,8 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// Without news, before stores are compared.
     pub compare: Duration,
+    /// With news, between two comparisons.
+    pub compare_busy: Duration,
     /// For the answer to ASK.
     pub digest_wait: Duration,
     /// For which stores may differ without a warning.
@@ -168,6 +197,8 @@ pub struct Timing {
     pub compact_rest: Duration,
     /// A silence that has a connection make way for another.
     pub silent: Duration,
+    /// After the start and after a jump of this machine's clock, in which nobody is forgotten.
+    pub settle: Duration,
 }
 
 impl Timing {
@@ -184,10 +215,12 @@ impl Default for Timing {
             greeting: ms(&GREETING_MS),
             heartbeat: ms(&HEARTBEAT_MS),
             compare: ms(&COMPARE_MS),
+            compare_busy: ms(&COMPARE_BUSY_MS),
             digest_wait: ms(&DIGEST_WAIT_MS),
             differ: ms(&DIFFER_MS),
             compact_rest: ms(&COMPACT_REST_MS),
             silent: ms(&SILENT_MS),
+            settle: ms(&SETTLE_MS),
         }
     }
 }
@@ -224,9 +257,14 @@ pub const CLOCKS_APART_MS: u64 = 10_000;
 pub const CLOCK_TOLD_S: u64 = 600;
 
 /// Milliseconds that this machine's clock may gain or lose between two looks, before that is a jump;
-/// and seconds after a jump in which nobody is forgotten, so that neighbours can say what they think of it.
+/// and for how long nobody is forgotten after a jump, so that neighbours can say what they think of it, and whoever
+/// set the clock can mend a mistake.
 pub const CLOCK_STEP_MS: u64 = 2_000;
-pub const CLOCK_SETTLE_S: u64 = 60;
+pub const SETTLE_MS: Limit = limit(60_000, 10, 3_600_000);
+
+/// Seconds for which a narrow measurement of a neighbour's clock counts before a wider one: an honest clock drifts by
+/// less than 10 ms meanwhile.
+pub const CLOCK_NARROW_S: u64 = 60;
 
 /// Records that a neighbour is spared as it closed the link over them, and bytes by which one is known: it has
 /// other bounds than this server, which no version of herd has, so that these are few.
@@ -284,6 +322,15 @@ pub const REPLAY_SAY_EVERY: Duration = Duration::from_secs(1);
 
 /// Seconds in which the keeper has gone through the whole store for clients to forget.
 pub const FORGET_SWEEP_S: usize = 16;
+
+/// Of all clients, at most one in so many is forgotten in a second, or so many: where a clock is wrong, the warning
+/// comes before all are gone.
+pub const FORGET_SHARE: usize = 64;
+pub const FORGET_LEAST: usize = 1_000;
+
+/// How often in the time of `forget_after` it is noted what had been learned, to forget those of whom nobody knows when
+/// they were heard.
+pub const FORGET_NOTES: u32 = 16;
 
 /// Bytes of journal below which compaction is not worth its while.
 pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;

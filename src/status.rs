@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::link::{Lag, Outlet};
 use crate::logging::count;
+use crate::protocol::Span;
 use crate::store::Store;
 use crate::store::digest::Digest;
 use crate::tally::Tally;
@@ -77,11 +78,11 @@ pub struct Counts {
 }
 
 impl Status {
-    /// Takes a snapshot. Walks the store.
-    pub fn of(core: &Core, now: Moment) -> Status {
+    /// Takes a snapshot, with a digest of what was heard within a time. Walks the store.
+    pub fn of(core: &Core, span: Span, now: Moment) -> Status {
         let (node, store) = (&core.node, &core.node.store);
         Status {
-            digest: node.digest(now.posix_ns),
+            digest: node.digest(span, now.posix_ns),
             record_bytes: store.bytes(),
             news: store.news(),
             forgotten: store.forgotten(),
@@ -118,7 +119,7 @@ impl Status {
             (
                 counts.far_ahead,
                 "report",
-                "with a time far ahead, which hides later ones; the log has some of the clients",
+                "with a time far ahead, before which any other counts; the log has some of the clients",
             ),
         ];
         let recent = worth_a_word.iter().filter(|(found, ..)| found.is_recent);

@@ -13,6 +13,7 @@ use crate::limits::{AGREE_CONFIRMED_MS, AGREE_REST, ANSWER_LINES_MAX, LINK_LINE_
 use crate::link::{ASKER, Identity, Keys, Offset, Opening, Welcome, keys};
 use crate::logging::{Escaped, count};
 use crate::net::socket;
+use crate::protocol::Span;
 use crate::protocol::neighbour::Word;
 use crate::store::digest::Digest;
 use crate::thread;
@@ -37,13 +38,23 @@ impl Agreement {
     pub fn find(config: &Config, keys: &[Keys], wait: Duration) -> Agreement {
         let until = Instant::now() + wait;
         loop {
-            let servers = ask_all(config, keys);
-            let agreement = Agreement { servers };
+            let all = Agreement { servers: ask_all(config, keys, Span::ALL) };
+            let agreement = match all.span() {
+                Span::ALL => all,
+                // Servers leave out what they are about to forget, each by its own clock.
+                common => Agreement { servers: ask_all(config, keys, common) },
+            };
             if (agreement.is_whole() && !agreement.is_late()) || Instant::now() >= until {
                 return agreement;
             }
             std::thread::sleep(AGREE_REST.min(until.saturating_duration_since(Instant::now())));
         }
+    }
+
+    /// The time of which all have told what they know.
+    fn span(&self) -> Span {
+        let answers = self.servers.iter().filter_map(|(_, answer)| answer.as_ref().ok());
+        answers.fold(Span::ALL, |common, answer| common.within(answer.digest.span))
     }
 
     fn is_late(&self) -> bool {
@@ -78,13 +89,13 @@ impl fmt::Display for Agreement {
 }
 
 /// Asks all at once, so that one that hangs costs its own time and nobody else's.
-fn ask_all(config: &Config, keys: &[Keys]) -> Vec<(String, io::Result<Answer>)> {
+fn ask_all(config: &Config, keys: &[Keys], span: Span) -> Vec<(String, io::Result<Answer>)> {
     let asked: Vec<_> = config.servers.iter().zip(keys).filter(|(server, _)| !server.plain).collect();
     let (patience, conf) = (config.settings.timing.digest_wait, config.digest());
     let mut answers: Vec<_> = asked.iter().map(|_| Err(io::Error::other("it was not asked"))).collect();
     std::thread::scope(|scope| {
         for (&(server, keys), answer) in asked.iter().zip(&mut answers) {
-            let asked = Asked { server, keys, conf, patience, config };
+            let asked = Asked { server, keys, conf, patience, config, span };
             let started = thread::spawn_scoped(scope, "asker", move || *answer = ask(&asked));
             // Without room for a thread it stays unasked, and says so.
             drop(started);
@@ -103,6 +114,8 @@ struct Asked<'a> {
     patience: Duration,
     /// The servers that it may speak of.
     config: &'a Config,
+    /// What it is asked about was heard within this time.
+    span: Span,
 }
 
 fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
@@ -145,7 +158,7 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Res
     said.clear();
     let opened = opening.answer(&welcome, &own, &asked.server.name, asked.keys, &mut said);
     let welcome = opened.map_err(|why| io::Error::other(why.reason()))?;
-    Word::Ask.write(&mut said);
+    Word::Ask(asked.span).write(&mut said);
     stream.write_all(&said)?;
     let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
     let (mut unknown, mut is_late) = (0, false);
@@ -163,8 +176,8 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Res
                 }
             }
             Some(Word::Note(note)) => notes.push(Escaped(&note[..note.len().min(NOTE_MAX)]).to_string()),
-            Some(Word::Digest { count, sums }) => {
-                let digest = Digest::from_hex(count, sums);
+            Some(Word::Digest { span, count, sums }) => {
+                let digest = Digest::from_hex(span, count, sums);
                 let digest =
                     digest.ok_or_else(|| io::Error::other("its digest is of another version of herd"))?;
                 if unknown > 0 {

@@ -94,7 +94,9 @@ pub struct Settings {
     /// Bytes of all connections.
     pub max_unsent_total: usize,
     pub stop_timeout: Duration,
-    pub max_ahead_ns: Option<u64>,
+    pub max_ahead_ns: u64,
+    /// `max_ahead` is set: reports that are further ahead are refused.
+    pub refuses_ahead: bool,
     pub sync: SyncMode,
     /// Since its last report, by the origin's clock.
     pub forget_after_s: Option<u64>,
@@ -154,7 +156,7 @@ impl Config {
     }
 
     /// A number that is the same for all herd.confs that say the same of the herd: its servers with
-    /// their addresses and neighbours, and when clients are forgotten.
+    /// their addresses and neighbours, when clients are forgotten, and which times are believed.
     pub fn digest(&self) -> u64 {
         let mut tables: Vec<_> = self
             .servers
@@ -168,7 +170,7 @@ impl Config {
             })
             .collect();
         tables.sort_unstable();
-        tables.push(format!("{:?}", self.settings.forget_after_s));
+        tables.push(format!("{:?} {}", self.settings.forget_after_s, self.settings.max_ahead_ns));
         xxh3_64(tables.join("\n").as_bytes())
     }
 

@@ -70,10 +70,12 @@ pub struct RawTiming {
     pub greeting_ms: Option<Spanned<i64>>,
     pub heartbeat_ms: Option<Spanned<i64>>,
     pub compare_ms: Option<Spanned<i64>>,
+    pub compare_busy_ms: Option<Spanned<i64>>,
     pub digest_wait_ms: Option<Spanned<i64>>,
     pub differ_ms: Option<Spanned<i64>>,
     pub compact_rest_ms: Option<Spanned<i64>>,
     pub silent_ms: Option<Spanned<i64>>,
+    pub settle_ms: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]

@@ -40,7 +40,11 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
         )?)
         .unwrap_or(usize::MAX),
         stop_timeout: seconds(&raw.stop_timeout_s, &limits::STOP_TIMEOUT_S, "stop_timeout_s")?,
-        max_ahead_ns: raw.max_ahead.as_ref().map(|place| duration_ns(place, "max_ahead")).transpose()?,
+        max_ahead_ns: match &raw.max_ahead {
+            Some(place) => duration_ns(place, "max_ahead")?,
+            None => limits::MAX_AHEAD_NS,
+        },
+        refuses_ahead: raw.max_ahead.is_some(),
         sync: sync_mode(raw.sync.as_ref())?,
         forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
         one_shot: one_shot(raw.connections.as_ref())?,
@@ -55,10 +59,12 @@ fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
         greeting: ms(&raw.greeting_ms, &limits::GREETING_MS, "greeting_ms")?,
         heartbeat: ms(&raw.heartbeat_ms, &limits::HEARTBEAT_MS, "heartbeat_ms")?,
         compare: ms(&raw.compare_ms, &limits::COMPARE_MS, "compare_ms")?,
+        compare_busy: ms(&raw.compare_busy_ms, &limits::COMPARE_BUSY_MS, "compare_busy_ms")?,
         digest_wait: ms(&raw.digest_wait_ms, &limits::DIGEST_WAIT_MS, "digest_wait_ms")?,
         differ: ms(&raw.differ_ms, &limits::DIFFER_MS, "differ_ms")?,
         compact_rest: ms(&raw.compact_rest_ms, &limits::COMPACT_REST_MS, "compact_rest_ms")?,
         silent: ms(&raw.silent_ms, &limits::SILENT_MS, "silent_ms")?,
+        settle: ms(&raw.settle_ms, &limits::SETTLE_MS, "settle_ms")?,
     })
 }
 

@@ -230,7 +230,7 @@ impl Conversation<'_, '_> {
             return self.refused(rule, line);
         }
         self.door.show_opening(&mut turn.wire);
-        if report.time.is_ahead(posix_ns, limits::FAR_AHEAD_NS) {
+        if core.node.is_far_ahead(report, posix_ns) {
             warn_far_ahead(core, report, posix_ns, up);
         }
         let begin = turn.out.len();
@@ -245,7 +245,7 @@ impl Conversation<'_, '_> {
     }
 
     fn find(&mut self, query: &Query<'_>, line: Line<'_>) {
-        let Some(found) = self.visit.core.node.find(query.client, self.visit.now.posix_ns) else {
+        let Some(found) = self.visit.core.node.find(query.client) else {
             return self.refused(Rule::UnknownClient, line);
         };
         self.door.show_opening(&mut self.visit.turn.wire);
@@ -336,7 +336,7 @@ impl Conversation<'_, '_> {
     }
 }
 
-/// A report so far ahead that no later one counts, or so it seems to a clock that is itself far behind.
+/// A report that is further ahead than is believed, or so it seems to a clock that is itself far behind.
 fn warn_far_ahead(core: &Core, report: &Report<'_>, now_ns: u64, now: Duration) {
     if core.neighbours.oddities.is_clock_suspect(now_ns) {
         return core.tallies.suspect.count(now, |_| {
@@ -347,8 +347,8 @@ fn warn_far_ahead(core: &Core, report: &Report<'_>, now_ns: u64, now: Duration) 
         let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
         let cause = report.time.likely_cause(now_ns);
         log::warn!(
-            "{client} reports a time far ahead, {time}: {cause}; until then no later report of it counts; \
-             max_ahead in herd.conf refuses such times; {total} so far"
+            "{client} reports a time far ahead, {time}: {cause}; any other report of it counts before this one; \
+             {total} so far"
         );
     });
 }

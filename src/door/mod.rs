@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::logging::Wire;
 use crate::places::Lookup;
+use crate::protocol::Span;
 use crate::status::Status;
 use crate::store::digest::Digest;
 use crate::turn::{Core, Turn};
@@ -61,10 +62,10 @@ pub struct Visit<'a> {
 pub enum Question {
     /// What is near a client.
     Places(Lookup),
-    /// What this server knows, for a neighbour that compares.
-    Digest,
+    /// What this server knows of what was heard within a time, for a neighbour that compares.
+    Digest(Span),
     /// All that it can say of itself.
-    Status,
+    Status(Span),
 }
 
 /// The answer.

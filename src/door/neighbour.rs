@@ -7,7 +7,7 @@ use super::{Answer, Question, Visit};
 use crate::link::{ASKER, Denied, Listener, PeerKind, keys};
 use crate::logging::Escaped;
 use crate::protocol::neighbour::{ClockReading, End, Proof, Word};
-use crate::protocol::{Reply, Rule};
+use crate::protocol::{Reply, Rule, Span};
 use crate::status::Status;
 use crate::store::digest::Digest;
 
@@ -42,7 +42,7 @@ impl LineDoor {
 }
 
 fn write_digest(digest: &Digest, out: &mut Vec<u8>) {
-    Word::Digest { count: digest.count, sums: digest.to_hex().as_bytes() }.write(out);
+    Word::Digest { span: digest.span, count: digest.count, sums: digest.to_hex().as_bytes() }.write(out);
 }
 
 /// How far each neighbour is, what is wrong, and what is known.
@@ -66,8 +66,8 @@ impl Conversation<'_, '_> {
             (Word::Proof(proof), Some(_)) => self.prove(proof),
             (Word::Mark(epoch), Some(true)) => self.mark(*epoch),
             (Word::Time(reading), Some(true)) => self.tell_time(reading),
-            (Word::Ask, Some(true)) => {
-                self.ask();
+            (Word::Ask(span), Some(true)) => {
+                self.ask(*span);
                 Ok(())
             }
             // From anybody else it is no command.
@@ -148,10 +148,10 @@ impl Conversation<'_, '_> {
     }
 
     /// The answer comes later. One who is no server is told of the neighbours, too.
-    fn ask(&mut self) {
+    fn ask(&mut self, span: Span) {
         let is_server = self.door.neighbour.as_deref().is_some_and(|it| it.listener.neighbour().is_some());
         self.door.phase = Phase::Asked;
-        self.question = Some(if is_server { Question::Digest } else { Question::Status });
+        self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(span) });
     }
 
     /// Refuses a dialler, says why in the log, and to the dialler if it knows the word.

@@ -82,8 +82,8 @@ impl Visitor {
     fn answer(&mut self, asked: &Question) -> Option<Question> {
         let answer = match asked {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
-            Question::Digest => Answer::Digest(self.core.node.digest(0).into()),
-            Question::Status => Answer::Status(Status::of(&self.core, self.now).into()),
+            Question::Digest(span) => Answer::Digest(self.core.node.digest(*span, 0).into()),
+            Question::Status(span) => Answer::Status(Status::of(&self.core, *span, self.now).into()),
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);
@@ -245,7 +245,7 @@ fn whatever_the_cut_the_conversation_comes_to_the_same() {
 fn questions_without_end_are_answered_one_after_another_and_a_refused_one_is_passed_over() {
     let mut visitor = Visitor::from(HANDS);
     let _ = visitor.say(&format!("{HELLO}PROOF -\n"));
-    let mut question = visitor.read(&"ASK\n".repeat(1_000));
+    let mut question = visitor.read(&"ASK - -\n".repeat(1_000));
     let mut refused = 0;
     while question.is_some() {
         refused += 1;
@@ -255,7 +255,7 @@ fn questions_without_end_are_answered_one_after_another_and_a_refused_one_is_pas
         });
     }
     assert_eq!((refused, &*visitor.said), (1_000, ""));
-    assert!(visitor.door.reads() && visitor.say("ASK\n").starts_with("DIGEST 0 "));
+    assert!(visitor.door.reads() && visitor.say("ASK - -\n").starts_with("DIGEST - - 0 "));
 }
 
 #[test]
@@ -332,7 +332,7 @@ impl Model {
             Happens::Query => read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
             Happens::Greeting => read(visitor, HELLO),
             Happens::Proof => read(visitor, "PROOF -\n"),
-            Happens::Ask => read(visitor, "ASK\nASK\nIAMAT a +1+1 3\n"),
+            Happens::Ask => read(visitor, "ASK - -\nASK - -\nIAMAT a +1+1 3\n"),
             Happens::Half => read(visitor, "IAMAT b +1+1 1"),
             Happens::Answered => {
                 if let Some(asked) = self.asked.take() {
@@ -341,7 +341,7 @@ impl Model {
             }
             Happens::Refused => {
                 // Places are never refused: their pool answers in their stead.
-                if let Some(Question::Digest | Question::Status) = self.asked {
+                if let Some(Question::Digest(_) | Question::Status(_)) = self.asked {
                     self.asked = visitor.call(|door, visit| {
                         door.answer(visit, &Answer::None);
                         door.go_on(visit)

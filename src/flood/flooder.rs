@@ -9,13 +9,15 @@ use super::marker::Marker;
 use super::message::Message;
 use super::newest::newest_by_source;
 use crate::clock::{Clock, Moment};
-use crate::limits::FLOOD_DRAIN_BYTES;
+use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DRAIN_BYTES};
 use crate::link::{Mark, Outlet};
 use crate::logging::Wire;
 use crate::node::News;
 
 /// What sending takes; whoever holds its lock sends.
 pub struct FloodSender {
+    /// How far ahead of our clock a client's time may be, in ns, to count before others.
+    pub max_ahead_ns: u64,
     pub links: Vec<Arc<Outlet>>,
     pub wire: Wire,
 }
@@ -24,7 +26,8 @@ impl FloodSender {
     /// Hands the newest record of each client to every link but the one it came from.
     pub fn send(&mut self, drained: &[News], now_ns: u64) {
         self.wire.at(now_ns);
-        for (from, lines) in newest_by_source(drained) {
+        let sure_ns = now_ns.saturating_add(self.max_ahead_ns).saturating_sub(AHEAD_UNSURE_NS);
+        for (from, lines) in newest_by_source(drained, sure_ns) {
             self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));
         }
         self.wire.commit();

@@ -68,7 +68,8 @@ impl Flood {
     ) -> (Flood, Flooder) {
         let (channel, batches) = bounded(bounds.batches);
         let turns = Arc::new(Turns::default());
-        let sender = Arc::new(Mutex::new(FloodSender { links: links.clone(), wire }));
+        let max_ahead_ns = node.bounds().max_ahead_ns;
+        let sender = Arc::new(Mutex::new(FloodSender { max_ahead_ns, links: links.clone(), wire }));
         let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
         (Flood { channel, sender, links, turns, small_bytes: bounds.small_bytes }, flooder)

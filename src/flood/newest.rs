@@ -9,17 +9,22 @@ use crate::node::{News, Source};
 /// The newest of a client's records in a drain: which batch, which item in it.
 type Newest<'a> = HashMap<&'a [u8], (usize, usize)>;
 
-/// The AT lines of each client's newest record, grouped by the neighbour they came from.
-pub fn newest_by_source(drained: &[News]) -> Vec<(Option<Source>, Cow<'_, [u8]>)> {
+/// The AT lines of each client's newest record, grouped by the neighbour they came from. Of records later than
+/// `sure_ns`, which may be too far ahead to count before others, all go on.
+pub fn newest_by_source(drained: &[News], sure_ns: u64) -> Vec<(Option<Source>, Cow<'_, [u8]>)> {
     if let [news] = drained
         && let [item] = &news.items[..]
     {
         return vec![(item.from, Cow::Borrowed(news.line(item)))];
     }
-    let mut newest = Newest::new();
+    let (mut newest, mut unsure) = (Newest::new(), Vec::new());
     for (batch, news) in drained.iter().enumerate() {
         for (index, item) in news.items.iter().enumerate() {
             let record = news.record(item);
+            if record.is_later_than(sure_ns) {
+                unsure.push((batch, index));
+                continue;
+            }
             match newest.entry(news.client(item)) {
                 Entry::Vacant(place) => {
                     place.insert((batch, index));
@@ -36,7 +41,7 @@ pub fn newest_by_source(drained: &[News]) -> Vec<(Option<Source>, Cow<'_, [u8]>)
     }
     let mut groups: Vec<(Option<Source>, Cow<'_, [u8]>)> = Vec::new();
     // In the order in which they came.
-    let mut newest: Vec<_> = newest.into_values().collect();
+    let mut newest: Vec<_> = newest.into_values().chain(unsure).collect();
     newest.sort_unstable();
     for (batch, index) in newest {
         let news = &drained[batch];
@@ -77,7 +82,7 @@ mod tests {
             news(Some(2), &["AT A +1 kiwi +1+1 6"]),
             news(Some(2), &["AT A +1 plum +1+1 1", "AT A +1 fig +1+1 2"]),
         ];
-        let mut groups = newest_by_source(&drained);
+        let mut groups = newest_by_source(&drained, u64::MAX);
         groups.sort_by_key(|(from, _)| from.is_some());
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0], (None, Cow::Borrowed(&b"AT A +1 kiwi +1+1 7\n"[..])));
@@ -85,5 +90,12 @@ mod tests {
         lines.sort();
         assert_eq!(groups[1].0, Some(Source { neighbour: NeighbourId(2), incarnation: 5 }));
         assert_eq!(lines, [b"AT A +1 fig +1+1 2\n", &b"AT A +1 plum +1+1 1\n"[..]]);
+    }
+
+    #[test]
+    fn what_may_be_too_far_ahead_takes_nobodys_place() {
+        let drained = [news(None, &["AT A +1 kiwi +1+1 900", "AT A +1 kiwi +1+1 7", "AT A +1 kiwi +1+1 6"])];
+        let groups = newest_by_source(&drained, 100_000_000_000);
+        assert_eq!(groups, [(None, Cow::Borrowed(&b"AT A +1 kiwi +1+1 900\nAT A +1 kiwi +1+1 7\n"[..]))]);
     }
 }

@@ -13,7 +13,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limits::{CLOCK_SETTLE_S, CLOCK_STEP_MS, CLOCK_TOLD_S, CLOCKS_APART_MS};
+use crate::limits::{CLOCK_NARROW_S, CLOCK_STEP_MS, CLOCK_SUSPECT_NS, CLOCK_TOLD_S, CLOCKS_APART_MS};
 use crate::node::NeighbourId;
 use crate::protocol::neighbour::ClockReading;
 
@@ -82,7 +82,10 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steps {
     last: Option<(u64, Duration)>,
+    /// How long a jump is talked about.
+    settle: Duration,
     settled_at: Duration,
+    has_jumped: bool,
 }
 
 impl Offset {
@@ -101,6 +104,14 @@ impl Offset {
     pub fn is_apart(&self) -> bool {
         const APART_NS: i64 = CLOCKS_APART_MS as i64 * 1_000_000;
         self.least_ns > APART_NS || self.most_ns < -APART_NS
+    }
+
+    /// Whether another measurement only says less than this one: it is wider, and the two do not contradict each
+    /// other.
+    fn is_better(&self, other: &Offset) -> bool {
+        let width = |it: &Offset| it.most_ns.saturating_sub(it.least_ns);
+        let meet = self.least_ns <= other.most_ns && other.least_ns <= self.most_ns;
+        meet && width(self) < width(other)
     }
 
     /// By how many ms theirs is certainly behind ours; negative where it may be ahead. What is certain is
@@ -161,6 +172,13 @@ impl Clocks {
     pub fn measured(&self, neighbour: NeighbourId, offset: Offset, now: Duration) -> Option<Change> {
         let mut state = self.state();
         let other = state.other(neighbour);
+        if let Some((known, at)) = other.offset
+            && known.is_better(&offset)
+            && now.saturating_sub(at) <= Duration::from_secs(CLOCK_NARROW_S)
+        {
+            // A slow answer says less, and nothing else.
+            return None;
+        }
         other.offset = Some((offset, now));
         let was_apart = std::mem::replace(&mut other.is_apart, offset.is_apart());
         match (was_apart, offset.is_apart()) {
@@ -192,6 +210,15 @@ impl Clocks {
             state.peak = (behind_ms, now);
         }
         state.peak.0.div_ceil(1_000)
+    }
+
+    /// Whether our own clock seems to be far behind: more neighbours say so than not, as one alone may be wrong, or
+    /// lie.
+    pub fn is_suspect(&self) -> bool {
+        let state = self.state();
+        let measured: Vec<_> = state.others.iter().filter_map(|other| Some(other.offset?.0)).collect();
+        let far = measured.iter().filter(|offset| offset.least_ns > CLOCK_SUSPECT_NS).count();
+        2 * far > measured.len()
     }
 
     /// The neighbours whose clocks are too far from ours, as last measured.
@@ -240,8 +267,8 @@ impl State {
 
 impl Steps {
     /// Of a server that starts now, and has heard nobody yet.
-    pub fn starting(now_ns: u64, now: Duration) -> Steps {
-        Steps { last: Some((now_ns, now)), settled_at: now + Duration::from_secs(CLOCK_SETTLE_S) }
+    pub fn starting(now_ns: u64, now: Duration, settle: Duration) -> Steps {
+        Steps { last: Some((now_ns, now)), settle, settled_at: now + settle, has_jumped: false }
     }
 
     /// Compares our clock with time as it passes; by how many ns the clock has jumped, if it has.
@@ -252,11 +279,16 @@ impl Steps {
         if step.unsigned_abs() < u128::from(CLOCK_STEP_MS) * 1_000_000 {
             return None;
         }
-        self.settled_at = now + Duration::from_secs(CLOCK_SETTLE_S);
+        (self.settled_at, self.has_jumped) = (now + self.settle, true);
         Some(step.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
     }
 
-    /// Whether the last jump is long enough ago for neighbours to have said what they think of it.
+    /// Whether it has jumped since the start.
+    pub fn has_jumped(&self) -> bool {
+        self.has_jumped
+    }
+
+    /// Whether the last jump, or the start, is long enough ago for neighbours to have said what they think of it.
     pub fn is_settled(&self, now: Duration) -> bool {
         now >= self.settled_at
     }

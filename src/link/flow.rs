@@ -83,11 +83,12 @@ impl Flow {
         if self.is_probed { (self.window / 2) as usize } else { usize::MAX }
     }
 
-    /// Whether a probe is due: two a window, so that the line has work while an answer is on its way.
+    /// Whether a probe is due: four a window, so that the line has work while an answer is on its way, and a link over
+    /// which a few hundred bytes pass in a second is known to live.
     pub fn wants_probe(&self) -> bool {
         let probed = self.probes.back().map_or(self.read, |probe| probe.sent);
         let unprobed = self.sent - probed;
-        self.is_probed && (unprobed >= self.window / 2 || (unprobed > 0 && !self.has_room()))
+        self.is_probed && (unprobed >= self.window / 4 || (unprobed > 0 && !self.has_room()))
     }
 
     /// A probe is sent now, behind all that was counted.

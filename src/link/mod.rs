@@ -34,7 +34,7 @@ pub use outlet::Outlet;
 pub use reader::Reader;
 pub use refused::Refused;
 pub use seen::Seen;
-pub use session::{Heard, Progress, Session};
+pub use session::{Compared, Heard, Progress, Session};
 pub use talk::{Ended, Talk};
 pub use twins::Lives;
 

@@ -92,9 +92,11 @@ impl Neighbours {
         self.list.get(id.index())
     }
 
-    /// Has a node forget nobody before the slowest clock of the herd says so.
+    /// Has a node forget nobody before the slowest clock of the herd says so, and take nothing for too far ahead by a
+    /// clock that is itself behind.
     pub fn reckon(&self, node: &Node, now: Duration) {
-        node.set_lead_s(self.oddities.clocks.lead_s(now));
+        let clocks = &self.oddities.clocks;
+        node.set_clocks(clocks.lead_s(now), clocks.is_suspect());
     }
 
     /// A neighbour said what its clock reads. Returns what is to be said of ours.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Change;
 use super::{Clocks, Lives, Offset};
-use crate::limits::{CLOCK_SANE_NS, FAR_AHEAD_NS, NOTE_MAX, ODDITY_SAY_AGAIN_S};
+use crate::limits::{CLOCK_SANE_NS, NOTE_MAX, ODDITY_SAY_AGAIN_S};
 use crate::logging::Escaped;
 use crate::node::NeighbourId;
 use crate::tally::Tally;
@@ -64,11 +64,10 @@ impl Oddities {
         }
     }
 
-    /// Whether our own clock is so far off that it can accuse nobody: before herd was written, or a day behind a
-    /// neighbour's.
+    /// Whether our own clock is so far off that it can accuse nobody: before herd was written, or a day behind the
+    /// neighbours'.
     pub fn is_clock_suspect(&self, now_ns: u64) -> bool {
-        let is_far = |offset: &Offset| offset.least_ns > i64::try_from(FAR_AHEAD_NS).unwrap_or(i64::MAX);
-        now_ns < CLOCK_SANE_NS || self.clocks.apart().iter().any(|(_, offset)| is_far(offset))
+        now_ns < CLOCK_SANE_NS || self.clocks.is_suspect()
     }
 
     /// A start of a neighbour lives, at this address. Returns where another one of its name lives.
@@ -158,7 +157,7 @@ fn twins(name: &str, one: SocketAddr, other: SocketAddr) -> String {
 
 fn another_conf(name: &str) -> String {
     format!(
-        "the herd.conf of {name} differs from ours in the servers, their neighbours or addresses, or in \
-         forget_after; compare the files, and restart whichever server read its file before it was changed"
+        "the herd.conf of {name} differs from ours in the servers, their neighbours or addresses, in \
+         forget_after or in max_ahead; compare the files, and restart whichever server read its file before it was changed"
     )
 }

@@ -12,7 +12,7 @@ use memchr::memchr;
 
 use crate::limits::{LINK_PENDING_BYTES, MARKS_MAX};
 use crate::protocol::neighbour::Word;
-use crate::store::digest::Parts;
+use crate::store::digest::Differing;
 use crate::store::{Walk, Wanted};
 
 use super::Position;
@@ -51,9 +51,9 @@ pub struct Outbox {
     /// Which start of the neighbour `after` and `rest` are about; 0 for none.
     incarnation: u64,
     flow: Flow,
-    /// Parts of the store in which the neighbour differs; and whether some were sent that are not known to have
+    /// What the neighbour is to be sent as its digest differs; and whether some was sent that is not known to have
     /// arrived.
-    repair: Option<Parts>,
+    repair: Option<Differing>,
     is_repairing: bool,
     /// The neighbour has all up to this epoch.
     seen: u32,
@@ -186,13 +186,13 @@ impl Outbox {
         self.rest.is_some() || self.after.is_some_and(|after| after > self.seen)
     }
 
-    /// What the neighbour is behind with lies in these parts: a walk through them is enough, but for what was learned
-    /// since the link is up.
-    pub fn narrow(&mut self, parts: Parts) {
+    /// What the neighbour is behind with is this: a walk through it is enough, but for what was learned since the link
+    /// is up.
+    pub fn narrow(&mut self, differing: Differing) {
         self.rest = None;
         // Lines that were dropped while the parts were found are read all the same.
         self.after = self.after.filter(|_| self.missed);
-        self.repair(parts);
+        self.repair(differing);
     }
 
     /// The link is down, and what was on its way may be lost.
@@ -307,11 +307,12 @@ impl Outbox {
         self.flow.count(bytes);
     }
 
-    /// It differs in these parts.
-    pub fn repair(&mut self, parts: Parts) {
+    /// The neighbour differs in this.
+    pub fn repair(&mut self, differing: Differing) {
         match &mut self.repair {
-            Some(due) => due.join(&parts),
-            None => self.repair = Some(parts).filter(|parts| !parts.is_empty()),
+            _ if differing.parts.is_empty() => {}
+            Some(due) => due.join(&differing),
+            None => self.repair = Some(differing),
         }
     }
 
@@ -441,10 +442,10 @@ impl Outbox {
             self.walking = Walking::Rest;
             return Due::Walk(rest);
         }
-        if let Some(parts) = self.repair.take() {
+        if let Some(differing) = self.repair.take() {
             (self.walks, self.is_repairing) = (self.walks + 1, true);
             self.walking = Walking::Repair;
-            return Due::Walk(Walk::through(parts));
+            return Due::Walk(Walk::through(differing));
         }
         Due::Step
     }

@@ -13,7 +13,7 @@ use crate::net::Stream;
 use crate::net::stream::is_retry;
 use crate::node::{NeighbourId, Source};
 use crate::store::Store;
-use crate::store::digest::Parts;
+use crate::store::digest::Differing;
 
 /// Wakes the dialler of a link.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -253,14 +253,14 @@ impl Outlet {
         state.stream = None;
     }
 
-    /// The neighbour has everything but what is in these parts.
-    pub fn narrow(&self, parts: Parts) {
-        self.state().outbox.narrow(parts);
+    /// The neighbour has everything but this.
+    pub fn narrow(&self, differing: Differing) {
+        self.state().outbox.narrow(differing);
     }
 
-    /// The neighbour differs in these parts.
-    pub fn repair(&self, parts: Parts) {
-        self.state().outbox.repair(parts);
+    /// The neighbour differs in this.
+    pub fn repair(&self, differing: Differing) {
+        self.state().outbox.repair(differing);
     }
 
     /// The neighbour has all up to this epoch, as it says; false where that was never vouched for.

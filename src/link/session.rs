@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use crate::limits::Timing;
+use crate::limits::{COMPARE_PARTS_MAX, COMPARE_SAMPLE_MS, COMPARE_SAMPLES, Timing};
+use crate::node::Scope;
+use crate::protocol::Span;
 use crate::protocol::neighbour::{ClockReading, Word};
 use crate::store::digest::{Digest, Parts};
 
@@ -11,14 +13,19 @@ pub struct Session {
     timing: Timing,
     /// When the neighbour last said or took something.
     heard: Duration,
-    /// When a digest was asked for that has not come.
-    asked: Option<Duration>,
+    /// The digest that was asked for and has not come.
+    asked: Option<Asked>,
     /// The news there was, and since when there has been no more.
     quiet: (u64, Duration),
-    /// What the store was when the digest was asked for.
-    asked_of: Progress,
-    /// What the store was when it was last compared, and when that was asked for.
+    /// What the store was when it was last compared, and when; None before the first time.
     compared: Option<(Progress, Duration)>,
+    /// When it began.
+    began: Duration,
+    /// A comparison while there is news: how many digests have come, when the last one did, and in which parts
+    /// all of them differed.
+    samples: Option<(u32, Duration, Parts)>,
+    /// The part of the store from which the next such comparison has its share sent.
+    next_part: usize,
     /// How often in a row a comparison has found a difference, and since when.
     differences: (u32, Duration),
     /// It was reported that they differ for long.
@@ -39,14 +46,34 @@ pub struct Progress {
     pub forgotten: u64,
 }
 
+/// A question that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    scope: Scope,
+    span: Span,
+    /// What the store was then.
+    of: Progress,
+    at: Duration,
+}
+
+/// The answer to a question.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// Of no more records than was asked for.
+    pub theirs: Digest,
+    pub scope: Scope,
+    /// What our store was when it was asked for.
+    of: Progress,
+}
+
 /// What a line of the neighbour comes to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
     Nothing,
     /// It has all up to this epoch.
     Seen(u32),
-    /// What it knows.
-    Digest(Digest),
+    /// What it knows of what it was asked for.
+    Digest(Compared),
     /// What its clock says.
     Time(ClockReading),
     /// Another server of our name has a link to it from this address, as it says.
@@ -59,14 +86,15 @@ pub enum Heard {
 
 impl Session {
     pub fn new(timing: Timing, now: Duration) -> Session {
-        let (quiet, asked_of) = ((0, now), Progress::default());
         Session {
             timing,
             heard: now,
             asked: None,
-            quiet,
-            asked_of,
+            quiet: (0, now),
             compared: None,
+            began: now,
+            samples: None,
+            next_part: 0,
             differences: (0, now),
             differs_for_long: false,
             refused: false,
@@ -93,10 +121,7 @@ impl Session {
         self.heard = now;
         match Word::parse(line) {
             Some(Word::Seen(epoch)) => Heard::Seen(epoch),
-            Some(Word::Digest { count, sums }) => {
-                self.asked = None;
-                Digest::from_hex(count, sums).map_or(Heard::Nothing, Heard::Digest)
-            }
+            Some(Word::Digest { span, count, sums }) => self.answer(span, count, sums),
             Some(Word::Time(reading)) => Heard::Time(reading),
             Some(Word::Twin(address)) => Heard::Twin(address.to_vec()),
             Some(Word::Denied(why)) => Heard::Denied(why.to_vec()),
@@ -107,37 +132,67 @@ impl Session {
         }
     }
 
-    /// Whether it is time to ask for a digest: once there has been no news for a while, and not again
-    /// before something has changed, or while they differ. What one server has forgotten another may
-    /// have held against news.
-    pub fn asks(&mut self, state: Progress, now: Duration) -> bool {
-        let Timing { compare, digest_wait, .. } = self.timing;
+    /// A digest counts once, and only where it was asked for.
+    fn answer(&mut self, span: Span, count: u64, sums: &[u8]) -> Heard {
+        let Some(Asked { scope, of, .. }) = self.asked.take_if(|asked| asked.span.within(span) == span)
+        else {
+            return Heard::Nothing;
+        };
+        let compared = |theirs| Heard::Digest(Compared { theirs, scope, of });
+        Digest::from_hex(span, count, sums).map_or(Heard::Nothing, compared)
+    }
+
+    /// Of which records it is time to ask for a digest, if it is. Of all once there has been no news for a while, and
+    /// not again before something has changed, or while they differ: what one server has forgotten another may have
+    /// held against news. While there is always news, now and then of those that are no news any more.
+    pub fn scope_due(&mut self, state: Progress, now: Duration) -> Option<Scope> {
+        let Timing { compare, compare_busy, digest_wait, .. } = self.timing;
         let past = |since: Duration, wait| now.saturating_sub(since) > wait;
         if state.news != self.quiet.0 {
             self.quiet = (state.news, now);
-            return false;
         }
+        if self.asked.is_some_and(|asked| !past(asked.at, digest_wait)) {
+            return None;
+        }
+        if past(self.quiet.1, compare) {
+            self.samples = None;
+            return self.is_due(state, now).then_some(Scope::All);
+        }
+        let is_due = match &self.samples {
+            Some((_, at, _)) => past(*at, Duration::from_millis(COMPARE_SAMPLE_MS)),
+            None => past(self.compared.map_or(self.began, |(_, at)| at), compare_busy),
+        };
+        is_due.then_some(Scope::Settled)
+    }
+
+    /// The same without news.
+    fn is_due(&self, state: Progress, now: Duration) -> bool {
+        let Timing { compare, compare_busy, .. } = self.timing;
+        let Some((then, at)) = self.compared else { return true };
         let (differences, _) = self.differences;
         // A difference that stays is looked at again, and less and less often.
         let rest = compare * 2u32.pow(differences.saturating_sub(1).min(DOUBLINGS_MAX));
-        let asks =
-            self.compared.is_none_or(|(then, at)| (then != state || differences > 0) && past(at, rest))
-                && self.asked.is_none_or(|asked| past(asked, digest_wait))
-                && past(self.quiet.1, compare);
-        if asks {
-            (self.asked, self.asked_of) = (Some(now), state);
-        }
-        asks
+        let passed = now.saturating_sub(at);
+        let is_other = then.news != state.news || differences > 0;
+        (is_other && passed > rest) || (then != state && passed > compare_busy.max(rest))
     }
 
-    /// The parts to send, now that both digests are known. None where they are the same, and where news came
-    /// since the question, which may explain the difference: then the two are compared another time.
-    pub fn compare(&mut self, own: &Digest, theirs: &Digest, news: u64, now: Duration) -> Option<Parts> {
+    /// A digest of these records is asked for.
+    pub fn asks(&mut self, scope: Scope, span: Span, of: Progress, now: Duration) {
+        self.asked = Some(Asked { scope, span, of, at: now });
+    }
+
+    /// The parts to send, now that our digest of the same records is known, too. None where they are the same, and
+    /// where news came since the question, which may explain the difference: then the two are compared another time.
+    pub fn compare(&mut self, own: &Digest, answer: &Compared, news: u64, now: Duration) -> Option<Parts> {
+        let parts = own.differing(&answer.theirs);
+        if answer.scope == Scope::Settled {
+            return self.sample(parts, answer.of, now);
+        }
         if news != self.quiet.0 {
             return None;
         }
-        self.compared = Some((self.asked_of, now));
-        let parts = own.differing(theirs);
+        self.compared = Some((answer.of, now));
         if parts.is_empty() {
             (self.differences, self.differs_for_long) = ((0, now), false);
             return None;
@@ -145,6 +200,24 @@ impl Session {
         let (count, since) = self.differences;
         self.differences = (count.saturating_add(1), if count == 0 { now } else { since });
         Some(parts)
+    }
+
+    /// Takes one of several digests: what differs in all of them is more than what is on its way. A share of it is
+    /// sent, the next share after the next comparison.
+    fn sample(&mut self, parts: Parts, of: Progress, now: Duration) -> Option<Parts> {
+        let (count, mut common) = match self.samples.take() {
+            Some((count, _, common)) => (count + 1, common),
+            None => (1, parts.clone()),
+        };
+        common.meet(&parts);
+        if !common.is_empty() && count < COMPARE_SAMPLES {
+            self.samples = Some((count, now, common));
+            return None;
+        }
+        self.compared = Some((of, now));
+        let (share, next) = common.some(COMPARE_PARTS_MAX, self.next_part);
+        self.next_part = next;
+        Some(share).filter(|share| !share.is_empty())
     }
 
     /// Whether they have differed for so long that somebody should look; true once.
@@ -161,97 +234,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn digest(lines: &[&str]) -> Digest {
-        let mut digest = Digest::default();
-        lines.iter().for_each(|line| digest.add(line.as_bytes(), line.as_bytes()));
-        digest
-    }
-
-    #[test]
-    fn a_link_is_dead_after_fifteen_silent_seconds() {
-        let mut session = Session::new(Timing::default(), at(0));
-        assert!(!session.is_silent(at(15)) && session.is_silent(at(16)));
-        assert_eq!([0, 14, 99].map(|now| session.patience(at(now)).as_secs()), [15, 1, 0]);
-        assert_eq!(session.hear(b"SEEN 7", at(10)), Heard::Seen(7));
-        assert!(!session.is_silent(at(25)) && session.is_silent(at(26)));
-        session.alive(at(26));
-        assert!(!session.is_silent(at(41)));
-    }
-
-    #[test]
-    fn stores_are_compared_once_when_all_is_quiet() {
-        let mut session = Session::new(Timing::default(), at(0));
-        let of = |news| Progress { news, forgotten: 0 };
-        assert!(!session.asks(of(5), at(1)) && !session.asks(of(5), at(11)));
-        assert!(!session.asks(of(6), at(12)), "there was news");
-        assert!(session.asks(of(6), at(23)) && !session.asks(of(6), at(24)), "it is on its way");
-        assert!(session.asks(of(6), at(34)), "no answer came");
-        let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
-        let mut line = Vec::new();
-        Word::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
-        assert_eq!(session.hear(line.trim_ascii_end(), at(35)), Heard::Digest(theirs.clone()));
-        assert_eq!(session.compare(&own, &theirs, 7, at(35)), None, "there was news meanwhile");
-        assert!(session.asks(of(6), at(36)));
-        let parts = session.compare(&own, &theirs, 6, at(37)).expect("they differ");
-        assert!(parts.has(b"b") && !parts.has(b"a"));
-        assert!(!session.asks(of(6), at(46)) && session.asks(of(6), at(48)), "is it mended?");
-        session.hear(line.trim_ascii_end(), at(48));
-        assert_eq!(session.compare(&own, &own, 6, at(48)), None);
-        assert!(!session.asks(of(6), at(99)), "they are the same");
-    }
-
-    #[test]
-    fn a_difference_that_stays_is_noted_once_and_looked_at_less_and_less_often() {
-        let mut session = Session::new(Timing::default(), at(0));
-        let state = Progress { news: 5, forgotten: 0 };
-        let (own, theirs) = (digest(&["a", "b"]), digest(&["a"]));
-        let mut line = Vec::new();
-        Word::Digest { count: 1, sums: theirs.to_hex().as_bytes() }.write(&mut line);
-        let mut compared = Vec::new();
-        let mut noted = Vec::new();
-        for now in 0..2_000 {
-            if session.asks(state, at(now)) {
-                session.hear(line.trim_ascii_end(), at(now));
-                assert!(session.compare(&own, &theirs, 5, at(now)).is_some());
-                compared.push(now);
-            }
-            if session.takes_note_of_difference(at(now)) {
-                noted.push(now);
-            }
-        }
-        assert!(compared.len() > 10 && compared.len() < 20, "{compared:?}");
-        assert_eq!(noted, [compared[0] + 60]);
-        assert!(session.differs_for_long());
-        assert_eq!(session.compare(&own, &own, 5, at(2_000)), None);
-        assert!(!session.differs_for_long());
-    }
-
-    #[test]
-    fn what_was_forgotten_since_is_a_reason_to_compare_again_but_not_all_the_time() {
-        let mut session = Session::new(Timing::default(), at(0));
-        let mut of = |forgotten, now| session.asks(Progress { news: 0, forgotten }, at(now));
-        assert!(of(0, 11));
-        let same = digest(&["a"]);
-        let mut line = Vec::new();
-        Word::Digest { count: 1, sums: same.to_hex().as_bytes() }.write(&mut line);
-        session.hear(line.trim_ascii_end(), at(12));
-        assert_eq!(session.compare(&same, &same, 0, at(12)), None);
-        let mut of = |forgotten, now| session.asks(Progress { news: 0, forgotten }, at(now));
-        assert!(!of(0, 23) && !of(1, 13) && !of(2, 22) && of(3, 23), "at most every ten seconds");
-    }
-
-    #[test]
-    fn refusals_are_reported_once() {
-        let mut session = Session::new(Timing::default(), at(0));
-        assert_eq!(session.hear(b"? PROOF -", at(1)), Heard::Nothing, "DENIED says more");
-        let said = ["? AT x", "? AT y", "DIGEST 1 zz"].map(|line| session.hear(line.as_bytes(), at(1)));
-        assert_eq!(said, [Heard::Refusal, Heard::Nothing, Heard::Nothing]);
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use crate::limits::{LINGER_S, LINK_LOOK_MS};
 use crate::logging::{Escaped, Wire};
 use crate::net::Stream;
 use crate::net::stream::is_retry;
+use crate::node::Scope;
 use crate::protocol::neighbour::{ClockReading, Word};
 
 /// A connection to a neighbour. Times are since the start of the process's clock.
@@ -232,7 +233,7 @@ impl Talk {
                     return Err(Ended::Stalled(format!("it said nothing for {seconds} s")));
                 }
                 if self.is_caught_up {
-                    self.compare_when_quiet(now, wire);
+                    self.compare_when_due(now, wire);
                     self.ask_time_when_due(now);
                 }
                 Ok(())
@@ -244,15 +245,22 @@ impl Talk {
         }
     }
 
-    fn compare_when_quiet(&mut self, now: Moment, wire: &mut Wire) {
+    fn compare_when_due(&mut self, now: Moment, wire: &mut Wire) {
         let store = &self.link.node.store;
         let progress = Progress { news: store.news(), forgotten: store.forgotten() };
-        if self.session.asks(progress, now.up) {
+        if let Some(scope) = self.session.scope_due(progress, now.up) {
             let mut line = Vec::new();
-            Word::Ask.write(&mut line);
+            self.ask(scope, progress, now, &mut line);
             // The flood may be writing, too, so it is offered like news.
             self.link.outlet.offer(&line, None, wire);
         }
+    }
+
+    /// Asks what the neighbour knows.
+    fn ask(&mut self, scope: Scope, of: Progress, now: Moment, out: &mut Vec<u8>) {
+        let span = self.link.node.span(scope, now.posix_ns);
+        self.session.asks(scope, span, of, now.up);
+        Word::Ask(span).write(out);
     }
 
     /// Asks what the neighbour's clock reads, once a heartbeat.

@@ -4,14 +4,15 @@
 
 mod news;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub use news::{NeighbourId, News, NewsItem, Source};
 
+use crate::limits::{CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, MAX_AHEAD_NS, NEVER_PAST_S};
 use crate::protocol::record::AtFields;
-use crate::protocol::{Record, Report, Rule};
+use crate::protocol::{Record, Report, Rule, Span};
 use crate::store::digest::Digest;
-use crate::store::{Learned, Store};
+use crate::store::{Horizon, Learned, Outdated, Store};
 
 /// The server of one name: what it knows and what it takes.
 pub struct Node {
@@ -19,14 +20,23 @@ pub struct Node {
     bounds: Bounds,
     /// Clients are forgotten so many seconds later, as the clock that stamped their records may be behind ours.
     lead_s: AtomicU64,
+    /// What was heard before this second is past: dropped, and not taken from neighbours. Like the next it moves only
+    /// when it is told to, so a clock that has just jumped makes nothing past.
+    oldest_s: AtomicI64,
+    /// What was heard before this second is not shown.
+    shown_s: AtomicI64,
+    /// Our own clock may be far behind, so that nothing is ahead by it.
+    is_clock_suspect: AtomicBool,
     pub store: Store,
 }
 
 /// What a server takes and holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// How far ahead of this server's clock a report may be, in ns.
-    pub max_ahead_ns: Option<u64>,
+    /// How far ahead of this server's clock a client's time may be, in ns, to count before others.
+    pub max_ahead_ns: u64,
+    /// Reports that are further ahead are refused, not only taken for what they are worth.
+    pub refuses_ahead: bool,
     /// A client not heard of for so long is unknown.
     pub forget_after_s: Option<u64>,
     /// So many clients may be known before a report of another one is refused. What neighbours say of any
@@ -44,6 +54,15 @@ pub struct Found {
     pub longitude_deg: f64,
 }
 
+/// Which records two servers compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All that are not just being forgotten.
+    All,
+    /// Those of them that nobody reported lately: what is new may be on its way.
+    Settled,
+}
+
 /// What a neighbour's record came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -55,13 +74,26 @@ pub enum Heard {
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { max_ahead_ns: None, forget_after_s: None, max_clients: usize::MAX }
+        Bounds {
+            max_ahead_ns: MAX_AHEAD_NS,
+            refuses_ahead: false,
+            forget_after_s: None,
+            max_clients: usize::MAX,
+        }
     }
 }
 
 impl Node {
     pub fn new(name: &str, bounds: Bounds) -> Node {
-        Node { name: name.into(), bounds, lead_s: AtomicU64::new(0), store: Store::default() }
+        Node {
+            name: name.into(),
+            bounds,
+            lead_s: AtomicU64::new(0),
+            oldest_s: AtomicI64::new(NEVER_PAST_S),
+            shown_s: AtomicI64::new(NEVER_PAST_S),
+            is_clock_suspect: AtomicBool::new(false),
+            store: Store::default(),
+        }
     }
 
     pub fn name(&self) -> &str {
@@ -72,17 +104,83 @@ impl Node {
         self.bounds
     }
 
-    /// How far the slowest clock of the herd is behind ours, in s: nobody is forgotten before it says so.
-    pub fn set_lead_s(&self, lead_s: u64) {
+    // --- time
+
+    /// How far the slowest clock of the herd is behind ours, in s: nobody is forgotten before it says so. And whether
+    /// our own seems to be far behind others.
+    pub fn set_clocks(&self, lead_s: u64, is_suspect: bool) {
         self.lead_s.store(lead_s, Ordering::Relaxed);
+        self.is_clock_suspect.store(is_suspect, Ordering::Relaxed);
     }
 
-    /// Records heard by their origin before this second are forgotten.
-    pub fn oldest_s(&self, now_ns: u64) -> Option<i64> {
-        let after_s = self.bounds.forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
-        let after_s = i64::try_from(after_s).unwrap_or(i64::MAX);
-        Some(((now_ns / 1_000_000_000) as i64).saturating_sub(after_s))
+    /// Time has passed up to now, by a clock that has not just jumped: who was heard `forget_after` ago is not shown.
+    pub fn let_hide(&self, now_ns: u64) {
+        if let Some(oldest_s) = self.oldest_at(now_ns) {
+            self.shown_s.store(oldest_s, Ordering::Relaxed);
+        }
     }
+
+    /// The same, and neighbours had the time to say what they think of our clock: it is past.
+    pub fn let_pass(&self, now_ns: u64) {
+        self.let_hide(now_ns);
+        if let Some(oldest_s) = self.oldest_at(now_ns) {
+            self.oldest_s.store(oldest_s, Ordering::Relaxed);
+        }
+    }
+
+    fn oldest_at(&self, now_ns: u64) -> Option<i64> {
+        let after_s = self.bounds.forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
+        Some(seconds(now_ns).saturating_sub(seconds_of(after_s)))
+    }
+
+    fn oldest_s(&self) -> Option<i64> {
+        Some(self.oldest_s.load(Ordering::Relaxed)).filter(|oldest_s| *oldest_s != NEVER_PAST_S)
+    }
+
+    /// Up to when a client's time is believed; None while our own clock cannot tell.
+    fn latest_ns(&self, now_ns: u64) -> Option<u64> {
+        let is_suspect = now_ns < CLOCK_SANE_NS || self.is_clock_suspect.load(Ordering::Relaxed);
+        (!is_suspect).then(|| now_ns.saturating_add(self.bounds.max_ahead_ns))
+    }
+
+    /// What is believed of times now.
+    pub fn horizon(&self, now_ns: u64) -> Horizon {
+        Horizon { oldest_s: self.oldest_s(), latest_ns: self.latest_ns(now_ns) }
+    }
+
+    // --- comparing
+
+    /// The time in which two servers know the same, if they know the same. What is about to be forgotten here may be
+    /// forgotten there already, as no two clocks are equal, and what is not heard yet, by our clock, is forgotten by
+    /// each server's own uptime.
+    pub fn span(&self, scope: Scope, now_ns: u64) -> Span {
+        let from_s = self.oldest_s().map(|oldest_s| oldest_s.saturating_add(self.margin_s()));
+        let latest_s = self.bounds.forget_after_s.and(self.latest_ns(now_ns)).map(seconds);
+        let settled_s = (scope == Scope::Settled).then(|| seconds(now_ns).saturating_sub(COMPARE_SETTLED_S));
+        Span { from_s, to_s: settled_s.or(latest_s) }
+    }
+
+    /// What this server knows of a time that somebody else asks for, or of as much of it as it can tell.
+    pub fn digest(&self, asked: Span, now_ns: u64) -> Digest {
+        self.store.digest(self.span_within(asked, now_ns))
+    }
+
+    /// The time as asked, as long as this server is not about to forget what is in it.
+    fn span_within(&self, asked: Span, now_ns: u64) -> Span {
+        let own = self.span(Scope::All, now_ns);
+        let least_s = self.oldest_s().map(|oldest_s| oldest_s.saturating_add(self.margin_s() / 2));
+        let narrowed = asked.within(own);
+        let from_s = if asked.from_s >= least_s { asked.from_s } else { narrowed.from_s };
+        Span { from_s, ..narrowed }
+    }
+
+    /// A part of `forget_after`, where that is short.
+    fn margin_s(&self) -> i64 {
+        let quarter_s = self.bounds.forget_after_s.map_or(i64::MAX, |after_s| seconds_of(after_s / 4));
+        COMPARE_MARGIN_S.min(quarter_s)
+    }
+
+    // --- verbs
 
     /// A client says where it is. Returns its record, written to `line`, and what that came to.
     ///
@@ -111,7 +209,7 @@ impl Node {
         now_ns: u64,
         line: &'a mut Vec<u8>,
     ) -> Result<Record<&'a [u8]>, Rule> {
-        if self.bounds.max_ahead_ns.is_some_and(|ahead_ns| report.time.is_ahead(now_ns, ahead_ns)) {
+        if self.bounds.refuses_ahead && self.is_far_ahead(report, now_ns) {
             return Err(Rule::TooFarAhead);
         }
         let mut difference = Vec::with_capacity(32);
@@ -126,15 +224,21 @@ impl Node {
         Ok(Record::write(&fields, line))
     }
 
+    /// Whether a report is further ahead of this server's clock than counts before others.
+    pub fn is_far_ahead(&self, report: &Report<'_>, now_ns: u64) -> bool {
+        report.time.is_ahead(now_ns, self.bounds.max_ahead_ns)
+    }
+
     /// Learns the record of a report made to this server.
     pub fn learn_report(&self, record: &Record<&[u8]>, now_ns: u64) -> Learned {
-        self.store.learn_report(record, self.oldest_s(now_ns), self.bounds.max_clients)
+        self.store.learn_report(record, &self.horizon(now_ns), self.bounds.max_clients)
     }
 
     /// Where a client is; None while it is not known.
-    pub fn find(&self, client: &[u8], now_ns: u64) -> Option<Found> {
+    pub fn find(&self, client: &[u8]) -> Option<Found> {
+        let shown_s = self.shown_s.load(Ordering::Relaxed);
         let found = self.store.read(client, |record| {
-            if self.is_past(&record, now_ns) {
+            if shown_s != NEVER_PAST_S && record.received_s() < shown_s {
                 return None;
             }
             let (latitude_deg, longitude_deg) = record.degrees();
@@ -145,10 +249,11 @@ impl Node {
 
     /// Merges a record that a neighbour passed on.
     pub fn hear(&self, record: &Record<&[u8]>, now_ns: u64) -> Heard {
-        if self.is_past(record, now_ns) {
+        let horizon = self.horizon(now_ns);
+        if horizon.is_past(record) {
             return Heard::Past;
         }
-        match self.store.learn(record, self.oldest_s(now_ns)) {
+        match self.store.learn(record, &horizon) {
             Learned::News => Heard::News,
             Learned::Stale | Learned::Full => Heard::Stale,
         }
@@ -158,22 +263,24 @@ impl Node {
     /// thinks of our clock.
     pub fn restore(&self, record: &Record<&[u8]>) {
         // What is superseded in the same journal is no news.
-        let _ = self.store.learn(record, None);
+        let _ = self.store.restore(record, self.bounds.max_ahead_ns);
     }
 
-    /// Forgets who is to be forgotten of one bucket of the store; returns how many.
-    pub fn forget(&self, bucket: usize, now_ns: u64) -> usize {
-        self.oldest_s(now_ns).map_or(0, |oldest_s| self.store.forget(bucket, oldest_s))
+    /// Forgets who is to be forgotten of one bucket of the store; returns how many. Of those who were heard later
+    /// than can be, nobody knows when that was: they are forgotten if they were learned up to the epoch `before`.
+    pub fn forget(&self, bucket: usize, now_ns: u64, before: Option<u32>) -> usize {
+        let Some(oldest_s) = self.oldest_s() else { return 0 };
+        let unheard = self.latest_ns(now_ns).map(seconds).zip(before);
+        self.store.forget(bucket, &Outdated { oldest_s, unheard })
     }
+}
 
-    /// What this server knows now, for comparing.
-    pub fn digest(&self, now_ns: u64) -> Digest {
-        self.store.digest(self.oldest_s(now_ns))
-    }
+fn seconds(ns: u64) -> i64 {
+    seconds_of(ns / 1_000_000_000)
+}
 
-    fn is_past(&self, record: &Record<&[u8]>, now_ns: u64) -> bool {
-        self.oldest_s(now_ns).is_some_and(|oldest_s| record.received_s() < oldest_s)
-    }
+fn seconds_of(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -41,10 +41,10 @@ fn an_older_report_is_answered_and_changes_nothing() {
     let _ = tell(&node, "kiwi", "+34.068930-118.445127", "1520023934.918963997");
     let older = tell(&node, "kiwi", "+1+1", "1520023933");
     assert_eq!(older, Ok(("AT Goloman +2.182837383 kiwi +1+1 1520023933".to_owned(), false)));
-    let found = node.find(b"kiwi", NOW_NS).expect("known");
+    let found = node.find(b"kiwi").expect("known");
     assert!(found.record.ends_with(b"+34.068930-118.445127 1520023934.918963997"));
     assert_eq!((found.latitude_deg, found.longitude_deg), (34.06893, -118.445127));
-    assert_eq!(node.find(b"nobody", NOW_NS), None);
+    assert_eq!(node.find(b"nobody"), None);
 }
 
 #[test]
@@ -74,21 +74,35 @@ fn records_of_neighbours_are_merged() {
 fn what_is_to_be_forgotten_is_unknown_and_does_not_come_back() {
     let node = node(Bounds { forget_after_s: Some(100), ..Bounds::default() });
     let line = |seconds: u64| format!("AT Hands +0.5 a +1+1 {seconds}");
+    let forget = |now_ns| node.store.buckets().map(|bucket| node.forget(bucket, now_ns, None)).sum::<usize>();
+    assert_eq!(
+        hear(&node, &line(1_520_023_834).replace(" a ", " old ")),
+        Heard::News,
+        "before the clock is trusted"
+    );
+    assert_eq!(forget(NOW_NS), 0);
+    assert!(node.find(b"old").is_some());
+    node.let_hide(NOW_NS);
+    assert_eq!((node.find(b"old"), forget(NOW_NS)), (None, 0));
+    node.let_pass(NOW_NS);
+    assert_eq!(forget(NOW_NS), 1);
     assert_eq!(hear(&node, &line(1_520_023_834)), Heard::Past);
     assert_eq!(hear(&node, &line(1_520_023_835)), Heard::News);
-    assert!(node.find(b"a", NOW_NS).is_some() && node.find(b"a", NOW_NS + 1_000_000_000).is_none());
-    let forgotten: usize = node.store.buckets().map(|bucket| node.forget(bucket, NOW_NS)).sum();
-    assert_eq!(forgotten, 0);
-    node.set_lead_s(5);
+    assert!(node.find(b"a").is_some() && forget(NOW_NS + 99_000_000_000) == 0, "only as time is let pass");
+    node.let_pass(NOW_NS + 1_000_000_000);
+    assert!(node.find(b"a").is_none());
+    node.set_clocks(5, false);
+    node.let_pass(NOW_NS);
     assert_eq!(hear(&node, &line(1_520_023_834).replace(" a ", " b ")), Heard::News, "by a slower clock");
-    let later_ns = NOW_NS + 7_000_000_000;
-    let forgotten: usize = node.store.buckets().map(|bucket| node.forget(bucket, later_ns)).sum();
-    assert_eq!(forgotten, 2);
+    assert_eq!(forget(NOW_NS), 0);
+    node.let_pass(NOW_NS + 7_000_000_000);
+    assert_eq!(forget(NOW_NS + 7_000_000_000), 2);
 }
 
 #[test]
 fn max_ahead_refuses_only_what_is_further_ahead() {
-    let near = node(Bounds { max_ahead_ns: Some(5_000_000_000), ..Bounds::default() });
+    let bounds = Bounds { max_ahead_ns: 5_000_000_000, refuses_ahead: true, ..Bounds::default() };
+    let near = node(bounds);
     let check = |time: &str, accepted: bool| {
         let told = tell(&near, "a", "+1+1", time);
         assert_eq!(told.is_ok(), accepted, "{time}");
@@ -97,8 +111,8 @@ fn max_ahead_refuses_only_what_is_further_ahead() {
     check("1520023940.182837383", true);
     check("1520023940.182837384", false);
     check("99999999999999999999", false);
-    let unlimited = tell(&node(Bounds::default()), "a", "+1+1", "1520023940.5");
-    assert_eq!(unlimited, Ok(("AT Goloman -5.317162617 a +1+1 1520023940.5".to_owned(), true)));
+    let taken = tell(&node(Bounds { refuses_ahead: false, ..bounds }), "a", "+1+1", "1520023940.5");
+    assert_eq!(taken, Ok(("AT Goloman -5.317162617 a +1+1 1520023940.5".to_owned(), true)));
 }
 
 #[test]
@@ -115,4 +129,49 @@ fn with_as_many_clients_as_it_holds_others_are_refused_and_known_ones_and_neighb
     assert_eq!(hear(&node, "AT Hands +0.1 d +1+1 1"), Heard::News);
     assert_eq!(node.store.count(), 3);
     assert!(!takes("c", "2") && takes("d", "2") && takes("b", "2"));
+}
+
+#[test]
+fn a_client_ahead_of_its_time_hides_nobody_whoever_passes_it_on() {
+    const NOW: &str = "1700000000";
+    let now_ns = 1_700_000_000_000_000_000;
+    let node = node(Bounds::default());
+    let hear = |line: &str| {
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        node.hear(&Record::write(&fields, &mut Vec::new()), now_ns)
+    };
+    assert_eq!(hear("AT Hands -447483647 a +9+9 2147483647"), Heard::News, "it is all that is known");
+    assert_eq!(hear(&format!("AT Hands +0.1 a +1+1 {NOW}")), Heard::News);
+    assert_eq!(hear("AT Hands -447483647 a +9+9 2147483648"), Heard::Stale);
+    assert!(node.find(b"a").is_some_and(|found| found.latitude_deg == 1.0));
+    // By a clock that is far behind those of others nobody can tell.
+    node.set_clocks(0, true);
+    assert_eq!(hear("AT Hands -447483647 a +9+9 2147483648"), Heard::News);
+}
+
+#[test]
+fn what_is_compared_leaves_out_what_is_coming_and_going() {
+    const NOW_S: i64 = 1_700_000_000;
+    let now_ns = NOW_S as u64 * 1_000_000_000;
+    let all = node(Bounds::default());
+    assert_eq!(all.span(Scope::All, now_ns), Span::ALL);
+    assert_eq!(all.span(Scope::Settled, now_ns), Span { from_s: None, to_s: Some(NOW_S - 30) });
+    let some = node(Bounds { forget_after_s: Some(1_000), ..Bounds::default() });
+    let day = Some(NOW_S + 86_400);
+    assert_eq!(some.span(Scope::All, now_ns), Span { from_s: None, to_s: day }, "nothing is past yet");
+    some.let_pass(now_ns);
+    let own = Span { from_s: Some(NOW_S - 1_000 + 26), to_s: day };
+    assert_eq!(some.span(Scope::All, now_ns), own);
+    let answered = |from_s, to_s| {
+        let Span { from_s, to_s } = some.digest(Span { from_s, to_s }, now_ns).span;
+        (from_s, to_s)
+    };
+    assert_eq!(answered(None, None), (own.from_s, day));
+    assert_eq!(answered(Some(NOW_S - 1_000 + 12), None), (own.from_s, day));
+    // By a clock that is 13 s ahead of the one that asks.
+    assert_eq!(answered(Some(NOW_S - 1_000 + 13), Some(5)), (Some(NOW_S - 1_000 + 13), Some(5)));
+    assert_eq!(answered(Some(NOW_S), day), (Some(NOW_S), day));
+    let short = node(Bounds { forget_after_s: Some(20), ..Bounds::default() });
+    short.let_pass(now_ns);
+    assert_eq!(short.span(Scope::All, now_ns).from_s, Some(NOW_S - 15));
 }

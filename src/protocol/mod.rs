@@ -10,6 +10,7 @@ pub mod position;
 pub mod record;
 pub mod reply;
 pub mod rule;
+pub mod span;
 pub mod timestamp;
 
 pub use command::{Command, Invalid, Query, Report};
@@ -17,4 +18,5 @@ pub use position::Location;
 pub use record::{Record, StoredRecord};
 pub use reply::Reply;
 pub use rule::Rule;
+pub use span::Span;
 pub use timestamp::Timestamp;

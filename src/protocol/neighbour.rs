@@ -10,15 +10,16 @@
 //! MARK EPOCH                                     all the dialler learned up to this epoch is sent
 //! SEEN EPOCH                                     the listener has it
 //! TWIN ADDRESS                                   the listener's: another server has your name
-//! ASK                                            the dialler wants to compare stores
+//! ASK FROM TO                                    the dialler wants to compare what was heard in this time
 //! LAG NEIGHBOUR up|down CLIENTS MS               the listener's, to `herd --agree` only
 //! NOTE TEXT                                      the same
-//! DIGEST COUNT SUMS                              the listener's
+//! DIGEST FROM TO COUNT SUMS                      the listener's, of this time or what it has whole of it
 //! ```
 //!
 //! What is in brackets is left out by one who knows only what is before it, and is then told nothing
 //! of DENIED, TIME, TWIN and NOTE.
 
+use super::Span;
 use super::decimal;
 use super::line::Fields;
 
@@ -79,7 +80,8 @@ pub enum Word<'a> {
     Twin(&'a [u8]),
     Mark(u32),
     Seen(u32),
-    Ask,
+    /// What does the listener know of the records that were heard within this time?
+    Ask(Span),
     /// How far a neighbour of the listener is behind it.
     Lag {
         name: &'a [u8],
@@ -92,6 +94,8 @@ pub enum Word<'a> {
     /// Something that whoever runs the herd should know, in words.
     Note(&'a [u8]),
     Digest {
+        /// Of which records it is.
+        span: Span,
         count: u64,
         /// Hexadecimal digits, which `digest` understands.
         sums: &'a [u8],
@@ -126,7 +130,10 @@ impl<'a> Word<'a> {
             b"NOTE" => Some(Word::Note(fields.rest())).filter(|_| fields.next().is_some()),
             b"MARK" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Mark),
             b"SEEN" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Seen),
-            b"ASK" => fields.exactly::<0>().map(|[]| Word::Ask),
+            b"ASK" => {
+                let span = Span::parse(&mut fields)?;
+                fields.exactly::<0>().map(|[]| Word::Ask(span))
+            }
             b"LAG" => {
                 let [name, state, clients, ms] = fields.exactly()?;
                 let is_up = state == b"up";
@@ -135,8 +142,9 @@ impl<'a> Word<'a> {
                 known.then_some(Word::Lag { name, is_up, clients, ms })
             }
             b"DIGEST" => {
+                let span = Span::parse(&mut fields)?;
                 let [count, sums] = fields.exactly()?;
-                Some(Word::Digest { count: number(count)?, sums })
+                Some(Word::Digest { span, count: number(count)?, sums })
             }
             _ => None,
         }
@@ -171,15 +179,20 @@ impl<'a> Word<'a> {
             }
             Word::Mark(epoch) => out.extend_from_slice(format!("MARK {epoch}").as_bytes()),
             Word::Seen(epoch) => out.extend_from_slice(format!("SEEN {epoch}").as_bytes()),
-            Word::Ask => out.extend_from_slice(b"ASK"),
+            Word::Ask(span) => {
+                out.extend_from_slice(b"ASK");
+                span.write(out);
+            }
             Word::Lag { name, is_up, clients, ms } => {
                 out.extend_from_slice(b"LAG ");
                 out.extend_from_slice(name);
                 let state = if *is_up { "up" } else { "down" };
                 out.extend_from_slice(format!(" {state} {clients} {ms}").as_bytes());
             }
-            Word::Digest { count, sums } => {
-                out.extend_from_slice(format!("DIGEST {count} ").as_bytes());
+            Word::Digest { span, count, sums } => {
+                out.extend_from_slice(b"DIGEST");
+                span.write(out);
+                out.extend_from_slice(format!(" {count} ").as_bytes());
                 out.extend_from_slice(sums);
             }
         }
@@ -301,10 +314,11 @@ mod tests {
             Word::Proof(None),
             Word::Mark(12),
             Word::Seen(0),
-            Word::Ask,
+            Word::Ask(Span::ALL),
+            Word::Ask(Span { from_s: Some(1_520_023_934), to_s: Some(1_520_023_999) }),
             Word::Lag { name: b"Hands", is_up: true, clients: 12, ms: 345 },
             Word::Lag { name: b"Hands", is_up: false, clients: 0, ms: 0 },
-            Word::Digest { count: 3, sums: b"00ff" },
+            Word::Digest { span: Span { from_s: None, to_s: Some(5) }, count: 3, sums: b"00ff" },
         ];
         for verb in verbs {
             let mut line = Vec::new();
@@ -335,6 +349,9 @@ mod tests {
             "SEEN +1",
             "mark 1",
             "MARK",
+            "ASK",
+            "ASK -",
+            "DIGEST 3 00ff",
             "",
         ] {
             assert_eq!(Word::parse(line.as_bytes()), None, "{line}");

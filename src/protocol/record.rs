@@ -104,6 +104,16 @@ impl<L: AsRef<[u8]>> Record<L> {
         &self.line()[self.offsets.time as usize..]
     }
 
+    /// Whether the client's time is later than this one, in ns since 1970.
+    pub fn is_later_than(&self, ns: u64) -> bool {
+        timestamp::is_later(self.time(), ns)
+    }
+
+    /// The client's time in ns since 1970, or the latest that fits.
+    pub fn time_ns(&self) -> u64 {
+        u64::try_from(decimal::nanos(self.time())).unwrap_or(u64::MAX)
+    }
+
     /// The origin server's name and the difference it took.
     fn origin_and_difference(&self) -> (&[u8], &[u8]) {
         let both = &self.line()[3..self.offsets.client as usize - 1];

@@ -43,11 +43,7 @@ impl<'a> Timestamp<'a> {
 
     /// Whether the time is more than `ahead_ns` later than `now_ns` (both in ns, POSIX time).
     pub fn is_ahead(&self, now_ns: u64, ahead_ns: u64) -> bool {
-        let limit = now_ns.saturating_add(ahead_ns);
-        match self.short_ns() {
-            Some(ns) => ns > limit,
-            None => cmp_digits(&nanos_digits(self.text), &number_digits(limit)) == Ordering::Greater,
-        }
+        is_later(self.text, now_ns.saturating_add(ahead_ns))
     }
 
     /// Of a time that is far ahead of `now_ns`, in words: the unit it may be in, if that is plain to see.
@@ -92,6 +88,14 @@ impl<'a> Timestamp<'a> {
             nanos = nanos * 10 + u64::from(digit - b'0');
         }
         (seconds < SHORT_SECONDS_MAX).then(|| seconds * NANOS + nanos)
+    }
+}
+
+/// Whether the text of a valid time is later than `ns` after 1970.
+pub fn is_later(text: &[u8], ns: u64) -> bool {
+    match (Timestamp { text }).short_ns() {
+        Some(time_ns) => time_ns > ns,
+        None => cmp_digits(&nanos_digits(text), &number_digits(ns)) == Ordering::Greater,
     }
 }
 

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::exit;
 use super::say::{fail, say};
 use crate::config::Config;
-use crate::limits::{FAR_AHEAD_NS, MAX_LINE};
+use crate::limits::{MAX_AHEAD_NS, MAX_LINE};
 use crate::logging::Escaped;
 use crate::protocol::{Command, Query, Report, Rule, line};
 
@@ -21,20 +21,22 @@ pub fn run(text: &str, config: Option<&Path>) -> ExitCode {
         Err(why) => return fail(exit::CONFIG, why),
     };
     let max_line = settings.as_ref().map_or(MAX_LINE.default as usize, |settings| settings.max_line);
-    let max_ahead_ns = settings.and_then(|settings| settings.max_ahead_ns);
+    let ahead = settings.map_or((MAX_AHEAD_NS, false), |it| (it.max_ahead_ns, it.refuses_ahead));
     let now_ns = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
     let text = text.strip_suffix('\n').unwrap_or(text);
-    match explain(text.as_bytes(), max_line, max_ahead_ns, now_ns) {
+    match explain(text.as_bytes(), max_line, ahead, now_ns) {
         Ok(meaning) => say(meaning),
         Err(rule) => fail(exit::INVALID, format!("refused: {}", rule.words())),
     }
 }
 
-/// What a line comes to, in a sentence.
+/// What a line comes to, in a sentence; `ahead` is how far a time may be ahead, in ns, and whether reports that are
+/// further ahead are refused.
 ///
 /// # Errors
 /// The rule by which every server refuses it, from whomever it comes.
-fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64) -> Result<String, Rule> {
+fn explain(text: &[u8], max_line: usize, ahead: (u64, bool), now_ns: u64) -> Result<String, Rule> {
+    let (max_ahead_ns, refuses_ahead) = ahead;
     if line::without_cr(text).len() > max_line {
         return Err(Rule::TooLong);
     }
@@ -43,12 +45,13 @@ fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64)
     }
     Ok(match Command::parse(text).map_err(|invalid| invalid.rule)? {
         Command::Blank => "a blank line: it is no command, and gets no reply".to_owned(),
-        Command::Iamat(report)
-            if max_ahead_ns.is_some_and(|ahead_ns| report.time.is_ahead(now_ns, ahead_ns)) =>
-        {
-            return Err(Rule::TooFarAhead);
+        Command::Iamat(report) => {
+            let is_far_ahead = report.time.is_ahead(now_ns, max_ahead_ns);
+            if is_far_ahead && refuses_ahead {
+                return Err(Rule::TooFarAhead);
+            }
+            of_report(&report, is_far_ahead, now_ns)
         }
-        Command::Iamat(report) => of_report(&report, now_ns),
         Command::Whatsat(query) => of_query(&query),
         Command::At(parts) => format!(
             "passes on what {} was told of {}: taken from a neighbour, without a reply, and refused from anybody else: {}",
@@ -62,7 +65,7 @@ fn explain(text: &[u8], max_line: usize, max_ahead_ns: Option<u64>, now_ns: u64)
     })
 }
 
-fn of_report(report: &Report<'_>, now_ns: u64) -> String {
+fn of_report(report: &Report<'_>, is_far_ahead: bool, now_ns: u64) -> String {
     let (client, time) = (Escaped(report.client), Escaped(report.time.text()));
     let (latitude, longitude) = (report.location.latitude_deg(), report.location.longitude_deg());
     let mut said = format!(
@@ -71,9 +74,9 @@ fn of_report(report: &Report<'_>, now_ns: u64) -> String {
     if let Some(date) = date_of(report.time.text()) {
         said += &format!(", which is {date}");
     }
-    if report.time.is_ahead(now_ns, FAR_AHEAD_NS) {
+    if is_far_ahead {
         let cause = report.time.likely_cause(now_ns);
-        said += &format!("; that is far ahead: {cause}; no later report of {client} would count until then");
+        said += &format!("; that is far ahead: {cause}; any other report of {client} would count before it");
     }
     said
 }
@@ -105,7 +108,7 @@ mod tests {
     fn a_line_is_explained_or_refused_by_its_rule() {
         let now_ns = 1_520_023_935_000_000_000;
         let check = |text: &str, expected: Result<&str, Rule>| match (
-            explain(text.as_bytes(), 4_096, None, now_ns),
+            explain(text.as_bytes(), 4_096, (MAX_AHEAD_NS, false), now_ns),
             expected,
         ) {
             (Ok(said), Ok(part)) => assert!(said.contains(part), "{text}: {said}"),
@@ -128,7 +131,7 @@ mod tests {
         check("GET / HTTP/1.1\r", Err(Rule::Http));
         check(&"x".repeat(4_097), Err(Rule::TooLong));
         assert_eq!(
-            explain(b"IAMAT a +1+1 1520023950", 4_096, Some(1_000_000_000), now_ns),
+            explain(b"IAMAT a +1+1 1520023950", 4_096, (1_000_000_000, true), now_ns),
             Err(Rule::TooFarAhead)
         );
     }

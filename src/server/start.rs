@@ -55,7 +55,7 @@ impl Server {
         let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let (errands, due) = Errands::new();
-        let sweeps = Sweeps::new(core.clone(), clock.now());
+        let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
         let sweeps = thread::spawn("keeper", move || sweeps::run(sweeps, &due, clock))?;
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
         let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
@@ -94,6 +94,7 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
     let (own, settings) = (&config.servers[index], &config.settings);
     let bounds = Bounds {
         max_ahead_ns: settings.max_ahead_ns,
+        refuses_ahead: settings.refuses_ahead,
         forget_after_s: settings.forget_after_s,
         max_clients: settings.max_clients,
     };

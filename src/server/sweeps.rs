@@ -2,13 +2,16 @@
 //! and once a second it looks at the clock, forgets clients that were not heard of for long, and has the log told of
 //! refused lines.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::clock::{Clock, Moment};
-use crate::limits::{CLOCK_SETTLE_S, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_TICK_MS};
+use crate::limits::{
+    FORGET_LEAST, FORGET_NOTES, FORGET_SHARE, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_TICK_MS,
+};
 use crate::link::Steps;
 use crate::turn::Core;
 use crate::worker::Errand;
@@ -18,8 +21,11 @@ pub struct Sweeps {
     core: Arc<Core>,
     /// The bucket of the store where the next sweep begins.
     next: usize,
-    /// Jumps of our own clock.
+    /// Jumps of our own clock, and how long one is left alone.
     steps: Steps,
+    settle: Duration,
+    /// When epochs were closed, and which: what is of one of these was learned before then. Oldest first.
+    learned: VecDeque<(Duration, u32)>,
     /// Refused lines that the log has been told of, and when.
     told: (u64, Duration),
     tick_at: Duration,
@@ -43,9 +49,11 @@ pub fn run(mut sweeps: Sweeps, due: &Receiver<Errand>, clock: Clock) {
 
 impl Sweeps {
     /// Of a server that starts now.
-    pub fn new(core: Arc<Core>, now: Moment) -> Sweeps {
-        let steps = Steps::starting(now.posix_ns, now.up);
-        Sweeps { core, next: 0, steps, told: (0, now.up), tick_at: now.up + TICK }
+    pub fn new(core: Arc<Core>, settle: Duration, now: Moment) -> Sweeps {
+        let steps = Steps::starting(now.posix_ns, now.up, settle);
+        let (told, tick_at) = ((0, now.up), now.up + TICK);
+        core.node.let_hide(now.posix_ns);
+        Sweeps { core, next: 0, steps, settle, learned: VecDeque::new(), told, tick_at }
     }
 
     /// Does what is due.
@@ -60,7 +68,10 @@ impl Sweeps {
         }
         self.look_at_clock(now);
         if self.steps.is_settled(now.up) {
+            self.core.node.let_pass(now.posix_ns);
             self.forget(now);
+        } else if !self.steps.has_jumped() {
+            self.core.node.let_hide(now.posix_ns);
         }
     }
 
@@ -84,21 +95,45 @@ impl Sweeps {
             let seconds = step_ns.unsigned_abs() / 1_000_000_000;
             let side = if step_ns < 0 { "back" } else { "forward" };
             log::warn!(
-                "the clock of this machine jumped {side} by {seconds} s; forgetting nobody for {CLOCK_SETTLE_S} s"
+                "the clock of this machine jumped {side} by {seconds} s; forgetting nobody for {} s",
+                self.settle.as_secs_f64()
             );
         }
     }
 
-    /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`.
+    /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`, or slower where there is much to forget.
     fn forget(&mut self, now: Moment) {
+        let Some(after_s) = self.core.node.bounds().forget_after_s else { return };
+        let before = self.learned_before(Duration::from_secs(after_s), now.up);
         let node = &self.core.node;
         let (mut forgotten, buckets) = (0, node.store.buckets().count());
+        let share = FORGET_LEAST.max(node.store.count() / FORGET_SHARE);
         for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) {
-            forgotten += node.forget(self.next, now.posix_ns);
+            forgotten += node.forget(self.next, now.posix_ns, before);
             self.next = (self.next + 1) % buckets;
+            if forgotten >= share {
+                break;
+            }
         }
         if forgotten > 0 {
             log::debug!("forgot {forgotten} clients");
         }
+    }
+
+    /// The last epoch that was closed so long ago. Time in which our own clock may be far behind does not count.
+    fn learned_before(&mut self, ago: Duration, now: Duration) -> Option<u32> {
+        if self.core.neighbours.oddities.clocks.is_suspect() {
+            self.learned.clear();
+            return None;
+        }
+        if self.learned.back().is_none_or(|(at, _)| now.saturating_sub(*at) >= ago / FORGET_NOTES) {
+            self.learned.push_back((now, self.core.node.store.close_epoch().0));
+        }
+        let is_old = |(at, _): &(Duration, u32)| now.saturating_sub(*at) >= ago;
+        // The one before may go as soon as a later one is old enough, too.
+        while self.learned.get(1).is_some_and(is_old) {
+            self.learned.pop_front();
+        }
+        self.learned.front().filter(|note| is_old(note)).map(|(_, epoch)| *epoch)
     }
 }

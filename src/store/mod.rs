@@ -3,6 +3,7 @@
 //! It may touch `protocol`'s records and `limits`; time comes as a value.
 
 pub mod digest;
+mod horizon;
 mod walk;
 
 use std::hash::{BuildHasher, RandomState};
@@ -11,11 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub use horizon::Horizon;
 pub use walk::Walk;
 
 use crate::limits::STORE_BUCKETS;
-use crate::protocol::{Record, StoredRecord};
-use digest::{Digest, Parts};
+use crate::protocol::{Record, Span, StoredRecord};
+use digest::{Differing, Digest};
 
 /// A mutex-guarded hash map from a client's ID to its record; the ID lies in the record's line,
 /// so there is no second key. It is `hashbrown`'s table, on which std's `HashMap` stands too:
@@ -75,8 +77,8 @@ pub enum Learned {
 pub enum Wanted {
     /// Those learned in a later epoch; 0 is all.
     After(u32),
-    /// Those in parts of the digest that differ.
-    In(Box<Parts>),
+    /// Those in which digests differ.
+    In(Box<Differing>),
 }
 
 impl Default for Store {
@@ -116,24 +118,46 @@ impl Hashing {
     }
 }
 
-/// Whether a record was heard by its origin before this second, if there is such a limit.
-fn is_past(record: &Record<&[u8]>, oldest_s: Option<i64>) -> bool {
-    oldest_s.is_some_and(|oldest_s| record.received_s() < oldest_s)
+/// Who is to be forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Outdated {
+    /// Who was heard before this second, since 1970.
+    pub oldest_s: i64,
+    /// Who was heard, as it seems, after this second, and was learned up to this epoch: nobody knows when that was.
+    pub unheard: Option<(i64, u32)>,
+}
+
+impl Outdated {
+    fn has(&self, record: &StoredRecord) -> bool {
+        let received_s = record.borrow().received_s();
+        received_s < self.oldest_s
+            || self.unheard.is_some_and(|(latest_s, epoch)| received_s > latest_s && record.epoch() <= epoch)
+    }
 }
 
 impl Store {
-    /// The only merge there is: keeps the record if it is newer by [`Record::cmp_age`]. Commutes
-    /// with itself, so that reports, floods and catch-ups may come in any order, any number of times.
-    /// What was heard before `oldest_s` is as good as dropped already, and in nobody's way.
-    pub fn learn(&self, record: &Record<&[u8]>, oldest_s: Option<i64>) -> Learned {
-        let newer = |stored: &Record<&[u8]>| is_past(stored, oldest_s) || record.cmp_age(stored).is_gt();
+    /// The only merge there is: keeps the record if it is newer by [`Record::cmp_age`], and not too far ahead beside
+    /// one that is not. Commutes with itself, so that reports, floods and catch-ups may come in any order, any number
+    /// of times.
+    pub fn learn(&self, record: &Record<&[u8]>, horizon: &Horizon) -> Learned {
+        let newer = |stored: &Record<&[u8]>| horizon.is_newer(record, stored, || record.cmp_age(stored));
+        self.learn_if(record, usize::MAX, newer)
+    }
+
+    /// Learns what a journal kept, in its order. A record that stands behind one by over `max_ahead_ns` later was
+    /// taken in its place, as that was too far ahead then; by now it may not be.
+    pub fn restore(&self, record: &Record<&[u8]>, max_ahead_ns: u64) -> Learned {
+        let newer = |stored: &Record<&[u8]>| {
+            record.cmp_age(stored).is_gt()
+                || stored.is_later_than(record.time_ns().saturating_add(max_ahead_ns))
+        };
         self.learn_if(record, usize::MAX, newer)
     }
 
     /// The same for a report made to this very server, which is no news when it is a repetition. With
     /// `max` clients known it is not for a client that is not.
-    pub fn learn_report(&self, record: &Record<&[u8]>, oldest_s: Option<i64>, max: usize) -> Learned {
-        let newer = |stored: &Record<&[u8]>| is_past(stored, oldest_s) || record.cmp_report(stored).is_gt();
+    pub fn learn_report(&self, record: &Record<&[u8]>, horizon: &Horizon, max: usize) -> Learned {
+        let newer = |stored: &Record<&[u8]>| horizon.is_newer(record, stored, || record.cmp_report(stored));
         self.learn_if(record, max, newer)
     }
 
@@ -168,9 +192,9 @@ impl Store {
     }
 
     /// The line to which a report made to this very server is no news, if there is one.
-    pub fn superseding(&self, report: &Record<&[u8]>, oldest_s: Option<i64>) -> Option<Vec<u8>> {
+    pub fn superseding(&self, report: &Record<&[u8]>, horizon: &Horizon) -> Option<Vec<u8>> {
         let line = self.read(report.client(), |stored| {
-            let is_news = is_past(&stored, oldest_s) || report.cmp_report(&stored).is_gt();
+            let is_news = horizon.is_newer(report, &stored, || report.cmp_report(&stored));
             (!is_news).then(|| stored.line().to_vec())
         });
         line.flatten()
@@ -198,8 +222,8 @@ impl Store {
             Wanted::After(epoch) => {
                 bucket.table.iter().filter(|record| record.epoch() > *epoch).for_each(&mut add);
             }
-            Wanted::In(parts) => {
-                bucket.table.iter().filter(|record| parts.has(record.client())).for_each(&mut add);
+            Wanted::In(differing) => {
+                bucket.table.iter().filter(|record| differing.has(&record.borrow())).for_each(&mut add);
             }
         }
     }
@@ -235,14 +259,14 @@ impl Store {
         self.lock().forgotten
     }
 
-    /// What tells whether two servers know the same of those heard of since `oldest_s`. Walks the
-    /// store, a bucket at a time: it is of one moment only when nothing is learned meanwhile.
-    pub fn digest(&self, oldest_s: Option<i64>) -> Digest {
-        let mut digest = Digest::default();
+    /// What tells whether two servers know the same of what was heard within a time. Walks the store, a bucket at a
+    /// time: it is of one moment only when nothing is learned meanwhile.
+    pub fn digest(&self, span: Span) -> Digest {
+        let mut digest = Digest::of(span);
         for bucket in self.buckets() {
             let clients = self.lock();
             for record in &clients.buckets[bucket].table {
-                if oldest_s.is_none_or(|oldest_s| record.borrow().received_s() >= oldest_s) {
+                if span == Span::ALL || span.has(record.borrow().received_s()) {
                     digest.add(record.client(), record.line());
                 }
             }
@@ -250,13 +274,13 @@ impl Store {
         digest
     }
 
-    /// Drops the records of a bucket that were heard before `oldest_s`; returns how many.
-    pub fn forget(&self, bucket: usize, oldest_s: i64) -> usize {
+    /// Drops the records of a bucket that are outdated; returns how many.
+    pub fn forget(&self, bucket: usize, outdated: &Outdated) -> usize {
         let mut clients = self.lock();
         let Clients { buckets, count, bytes, .. } = &mut *clients;
         let before = *count;
         buckets[bucket].table.retain(|record| {
-            let stays = record.borrow().received_s() >= oldest_s;
+            let stays = !outdated.has(record);
             if !stays {
                 *count -= 1;
                 *bytes -= record.line().len() as u64;

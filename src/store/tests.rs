@@ -11,7 +11,7 @@ fn record(line: &[u8]) -> StoredRecord {
 }
 
 fn learn(store: &Store, line: &str) -> Learned {
-    store.learn(&record(line.as_bytes()).borrow(), None)
+    store.learn(&record(line.as_bytes()).borrow(), &Horizon::default())
 }
 
 fn line_of(store: &Store, client: &str) -> Option<String> {
@@ -37,7 +37,10 @@ fn wanted(store: &Store, wanted: &Wanted) -> Vec<String> {
 #[test]
 fn what_is_past_is_in_nobodys_way() {
     let store = Store::default();
-    let told = |line: &str, oldest_s| store.learn(&record(line.as_bytes()).borrow(), oldest_s);
+    let told = |line: &str, oldest_s| {
+        let horizon = Horizon { oldest_s, latest_ns: None };
+        store.learn(&record(line.as_bytes()).borrow(), &horizon)
+    };
     assert_eq!(told("AT G -90 a +1+1 100", None), Learned::News, "heard at 10");
     assert_eq!(told("AT G +0 a +1+1 50", Some(10)), Learned::Stale);
     assert_eq!(told("AT G +0 a +1+1 50", Some(11)), Learned::News);
@@ -70,12 +73,13 @@ fn stores_differ_in_the_parts_that_hold_different_records_and_repair_each_other(
             let _ = learn(store, &format!("AT G +0 c{i} +1+1 1"));
         }
     }
-    assert_eq!(a.digest(None), b.digest(None));
+    assert_eq!(a.digest(Span::ALL), b.digest(Span::ALL));
     let _ = learn(&a, "AT G +0 c7 +1+1 2");
     let _ = learn(&b, "AT G +0 c8 +1+1 2");
     let _ = learn(&b, "AT G +0 only +1+1 2");
-    let parts = a.digest(None).differing(&b.digest(None));
-    let (from_a, from_b) = (Wanted::In(parts.clone().into()), Wanted::In(parts.into()));
+    let parts = a.digest(Span::ALL).differing(&b.digest(Span::ALL));
+    let differing = Differing { parts, span: Span::ALL };
+    let (from_a, from_b) = (Wanted::In(differing.clone().into()), Wanted::In(differing.into()));
     let (from_a, from_b) = (wanted(&a, &from_a), wanted(&b, &from_b));
     assert!(from_a.len() < 200 && from_b.len() < 200, "{} {}", from_a.len(), from_b.len());
     from_a.iter().for_each(|line| {
@@ -84,7 +88,7 @@ fn stores_differ_in_the_parts_that_hold_different_records_and_repair_each_other(
     from_b.iter().for_each(|line| {
         let _ = learn(&a, line);
     });
-    assert_eq!(a.digest(None), b.digest(None));
+    assert_eq!(a.digest(Span::ALL), b.digest(Span::ALL));
     assert_eq!(sorted_lines(&a), sorted_lines(&b));
 }
 
@@ -106,8 +110,9 @@ fn what_was_not_heard_for_long_is_forgotten_and_nothing_else() {
     for (client, line) in [("old", "AT G +5 old +1+1 10"), ("new", "AT G +6 new +1+1 10")] {
         assert_eq!(learn(&store, line), Learned::News, "{client}");
     }
-    assert_eq!(store.digest(Some(16)).count, 1);
-    let forgotten: usize = store.buckets().map(|bucket| store.forget(bucket, 16)).sum();
+    assert_eq!(store.digest(Span { from_s: Some(16), to_s: None }).count, 1);
+    let outdated = Outdated { oldest_s: 16, unheard: None };
+    let forgotten: usize = store.buckets().map(|bucket| store.forget(bucket, &outdated)).sum();
     assert_eq!((forgotten, store.count(), line_of(&store, "old")), (1, 1, None));
     assert_eq!(store.bytes(), line_of(&store, "new").expect("known").len() as u64);
 }
@@ -117,8 +122,8 @@ fn a_repeated_report_is_stale_and_a_repeated_record_with_a_greater_difference_is
     let store = Store::default();
     let again = record(b"AT G +5.0 kiwi +1+1 10");
     assert_eq!(learn(&store, "AT G +0.1 kiwi +1+1 10"), Learned::News);
-    assert_eq!(store.learn_report(&again.borrow(), None, usize::MAX), Learned::Stale);
-    assert_eq!(store.learn(&again.borrow(), None), Learned::News);
+    assert_eq!(store.learn_report(&again.borrow(), &Horizon::default(), usize::MAX), Learned::Stale);
+    assert_eq!(store.learn(&again.borrow(), &Horizon::default()), Learned::News);
 }
 
 /// Records that collide in time, location, origin and difference as often as they can.
@@ -136,12 +141,15 @@ fn any_order_duplication_and_split_between_servers_gives_the_same_store() {
     let seed = fastrand::u64(..);
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..300 {
+        // What is too far ahead is below what is not, and that is an order, too.
+        let latest_ns = Some(random.u64(0..3) * 1_000_000_000).filter(|_| random.bool());
+        let horizon = Horizon { oldest_s: None, latest_ns };
         let records: Vec<_> = (0..random.usize(1..40)).map(|_| random_record(&mut random)).collect();
         let servers: Vec<_> = (0..3).map(|_| Store::default()).collect();
         let split = |random: &mut fastrand::Rng| random.usize(..servers.len());
         for line in &records {
             for _ in 0..random.usize(1..3) {
-                let _ = servers[split(&mut random)].learn(&record(line).borrow(), None);
+                let _ = servers[split(&mut random)].learn(&record(line).borrow(), &horizon);
             }
         }
         // Each server then hears from the others, in an order of its own, some of it twice.
@@ -150,16 +158,60 @@ fn any_order_duplication_and_split_between_servers_gives_the_same_store() {
         for server in &servers {
             random.shuffle(&mut heard);
             for line in &heard {
-                let _ = server.learn(&record(line).borrow(), None);
+                let _ = server.learn(&record(line).borrow(), &horizon);
             }
         }
         let expected = Store::default();
         for line in &records {
-            let _ = expected.learn(&record(line).borrow(), None);
+            let _ = expected.learn(&record(line).borrow(), &horizon);
         }
         for server in &servers {
             assert_eq!(sorted_lines(server), sorted_lines(&expected), "seed {seed}");
             assert_eq!(server.count(), expected.count());
         }
     }
+}
+
+#[test]
+fn what_is_too_far_ahead_hides_nothing_that_is_not() {
+    let (store, now) = (Store::default(), Horizon { oldest_s: None, latest_ns: Some(100_000_000_000) });
+    let told = |line: &str| store.learn(&record(line.as_bytes()).borrow(), &now);
+    assert_eq!(told("AT G -900 a +1+1 1000"), Learned::News, "it is all that is known");
+    assert_eq!(told("AT G -901 a +1+1 1001"), Learned::News);
+    assert_eq!(told("AT G +0 a +2+2 100"), Learned::News);
+    assert_eq!(told("AT G -902 a +1+1 1002"), Learned::Stale);
+    assert_eq!(told("AT G -0.1 a +1+1 100.000000001"), Learned::Stale);
+    assert_eq!(told("AT G +1 a +2+2 99"), Learned::Stale);
+    assert_eq!(line_of(&store, "a").as_deref(), Some("AT G +0 a +2+2 100"));
+    let report = record(b"AT G -900 a +3+3 1000");
+    assert_eq!(store.learn_report(&report.borrow(), &now, usize::MAX), Learned::Stale);
+    assert!(store.superseding(&report.borrow(), &now).is_some());
+    // When its time comes it counts as any other.
+    let later = Horizon { oldest_s: None, latest_ns: Some(1_000_000_000_000) };
+    assert_eq!(store.learn(&report.borrow(), &later), Learned::News);
+}
+
+#[test]
+fn a_journal_is_read_as_it_was_written_though_what_was_too_far_ahead_no_longer_is() {
+    let store = Store::default();
+    for line in ["AT G -900 a +1+1 1000", "AT G +0 a +2+2 100", "AT G +0 b +1+1 190", "AT G +90 b +2+2 100"] {
+        let _ = store.restore(&record(line.as_bytes()).borrow(), 100_000_000_000);
+    }
+    assert_eq!(line_of(&store, "a").as_deref(), Some("AT G +0 a +2+2 100"));
+    assert_eq!(line_of(&store, "b").as_deref(), Some("AT G +0 b +1+1 190"));
+}
+
+#[test]
+fn who_was_heard_later_than_can_be_is_forgotten_by_when_he_was_learned() {
+    let store = Store::default();
+    assert_eq!(learn(&store, "AT G +5000 old +1+1 10"), Learned::News);
+    let (before, _) = store.close_epoch();
+    assert_eq!(learn(&store, "AT G +5000 new +1+1 10"), Learned::News);
+    assert_eq!(learn(&store, "AT G +50 right +1+1 10"), Learned::News);
+    let forget = |unheard| {
+        let outdated = Outdated { oldest_s: 16, unheard };
+        store.buckets().map(|bucket| store.forget(bucket, &outdated)).sum::<usize>()
+    };
+    assert_eq!([forget(None), forget(Some((6_000, before))), forget(Some((4_000, before)))], [0, 0, 1]);
+    assert_eq!((line_of(&store, "old"), store.count()), (None, 2));
 }

@@ -1,7 +1,7 @@
 //! A walk through the store that can be left and resumed: what a reader is sent that is behind. A link does
 //! it, and whoever compacts the journal.
 
-use super::digest::Parts;
+use super::digest::Differing;
 use super::{Store, Wanted};
 
 /// How far a reader has come. What is learned meanwhile in a bucket that was walked already is no part of it:
@@ -27,16 +27,16 @@ impl Walk {
         Walk::new(Wanted::After(0))
     }
 
-    /// Those in these parts.
-    pub fn through(parts: Parts) -> Walk {
-        Walk::new(Wanted::In(parts.into()))
+    /// Those in which digests differ.
+    pub fn through(differing: Differing) -> Walk {
+        Walk::new(Wanted::In(differing.into()))
     }
 
     /// The same walk, without what was learned up to an epoch.
     pub fn only_after(self, epoch: u32) -> Walk {
         let wanted = match self.wanted {
             Wanted::After(before) => Wanted::After(before.max(epoch)),
-            parts @ Wanted::In(_) => parts,
+            differing @ Wanted::In(_) => differing,
         };
         Walk { wanted, ..self }
     }

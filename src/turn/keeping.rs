@@ -51,7 +51,7 @@ impl Turn {
             return Err(Rule::NotKept);
         }
         let record = core.node.stamp(report, now_ns, &mut self.record)?;
-        if let Some(line) = core.node.store.superseding(&record, core.node.oldest_s(now_ns)) {
+        if let Some(line) = core.node.store.superseding(&record, &core.node.horizon(now_ns)) {
             self.keeping.relied_on.push(line);
         } else if has_room(&core.node, &record, &self.news) {
             self.news.add_report(&record);
@@ -101,10 +101,10 @@ impl Turn {
 
     /// Learns the reports, now that they are kept.
     fn learn_kept(&mut self, node: &Node, now_ns: u64) {
-        let (oldest_s, News { lines, items }) = (node.oldest_s(now_ns), &mut self.news);
+        let (horizon, News { lines, items }) = (node.horizon(now_ns), &mut self.news);
         items.retain(|item| {
             // There was room for it when it was weighed.
-            let learn = || node.store.learn_report(&item.record(lines), oldest_s, usize::MAX);
+            let learn = || node.store.learn_report(&item.record(lines), &horizon, usize::MAX);
             !item.is_report || learn() == Learned::News
         });
     }

@@ -88,7 +88,7 @@ impl Kept {
     }
 
     fn knows(&self, client: &str) -> bool {
-        self.core.node.find(client.as_bytes(), NOW.posix_ns).is_some()
+        self.core.node.find(client.as_bytes()).is_some()
     }
 
     fn tell(&self, turn: &mut Turn, client: &str, time: u32) -> Result<(), Rule> {

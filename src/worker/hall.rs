@@ -128,11 +128,11 @@ impl Outside<TcpStream> for Seat {
                 });
                 true
             }
-            Question::Digest => {
-                self.find_out(key, |core, now| Answer::Digest(Box::new(core.node.digest(now.posix_ns))))
-            }
-            Question::Status => {
-                self.find_out(key, |core, now| Answer::Status(Box::new(Status::of(core, now))))
+            Question::Digest(span) => self.find_out(key, move |core, now| {
+                Answer::Digest(Box::new(core.node.digest(span, now.posix_ns)))
+            }),
+            Question::Status(span) => {
+                self.find_out(key, move |core, now| Answer::Status(Box::new(Status::of(core, span, now))))
             }
         }
     }

@@ -97,13 +97,13 @@ fn what_a_server_says_reaches_the_terminal_as_text_and_only_about_servers_of_her
     let lags = format!("LAG \u{1b}[2J down 5 6\nLAG {} down 5 6\nLAG Hands down 5 6\n", "x".repeat(9_000));
     let notes = "NOTE a\u{1b}[31mb\u{7}\r\u{9b}2J\n";
     for end in [
-        format!("DIGEST 0 {}\n", herd::store::digest::Digest::default().to_hex()),
+        format!("DIGEST - - 0 {}\n", herd::store::digest::Digest::default().to_hex()),
         "DIGEST \u{1b}[2J x\n".to_owned(),
     ] {
         let (_, printed) = agree_with(&format!("{lags}{notes}{end}"));
         assert_eq!(
             printed.contains("Hands: down, behind with 5 clients"),
-            end.contains("DIGEST 0"),
+            end.contains("DIGEST - - 0"),
             "{printed}"
         );
         let strays = printed.chars().filter(|c| c.is_control() && *c != '\n').count();

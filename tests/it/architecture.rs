@@ -60,7 +60,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
         "turn",
         &["clock", "flood", "journal", "limits", "link", "logging", "node", "protocol", "store", "tally"],
     ),
-    ("status", &["clock", "link", "logging", "store", "tally", "turn"]),
+    ("status", &["clock", "link", "logging", "protocol", "store", "tally", "turn"]),
     (
         "door",
         &["clock", "limits", "link", "logging", "node", "places", "protocol", "status", "store", "turn"],

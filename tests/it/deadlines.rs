@@ -123,7 +123,7 @@ fn one_that_asks_and_does_not_read_ends_by_itself_on_a_server_that_does_nothing_
     asker.send(format!("HERD 1 - {:016x} {:032x}\nPROOF -\n", 7, 8));
     assert!(asker.text_line().starts_with("HERD 1 Goloman "));
     asker.stream.set_write_timeout(Some(Duration::from_millis(200))).expect("set");
-    while asker.stream.write_all(&b"ASK\n".repeat(1_000)).is_ok() {}
+    while asker.stream.write_all(&b"ASK - -\n".repeat(1_000)).is_ok() {}
     wait_for_close(&goloman, &asker, "it does not read its replies");
 }
 

@@ -71,9 +71,14 @@ fn a_stranger_without_a_slot_is_closed_at_its_first_word() {
     let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, settings, &[]);
     let goloman = herd.start("Goloman");
     let mut first = goloman.client();
-    for said in
-        ["IAMAT kiwi +1+1 1\n", "ASK\n", "PROOF -\n", "AT Hands +1 kiwi +1+1 1\n", "\n", "WHATSAT kiwi 1 1\n"]
-    {
+    for said in [
+        "IAMAT kiwi +1+1 1\n",
+        "ASK - -\n",
+        "PROOF -\n",
+        "AT Hands +1 kiwi +1+1 1\n",
+        "\n",
+        "WHATSAT kiwi 1 1\n",
+    ] {
         let mut second = goloman.client();
         second.send(said);
         assert_eq!(second.rest(), b"", "{said}");

@@ -61,11 +61,11 @@ fn mob<'scope>(
             b"HERD 1 ",
             b"PROOF -\n",
             b"MARK 9\n",
-            b"ASK\n",
+            b"ASK - -\n",
             b"SEEN 1\n",
             b"AT G +1 c +1+1 1\n",
             b"\n",
-            b"DIGEST 1 ",
+            b"DIGEST - - 1 ",
         ];
         while goes_on() {
             let Ok(mut stream) = TcpStream::connect(address) else { continue };
@@ -94,7 +94,7 @@ fn ask_without_end(herd: &Herd, server: &Server) -> Vec<Client> {
         .map(|asker| {
             let mut client = Client::connect_from(herd.ip("Goloman"), server.address);
             let hello = format!("HERD 1 - {:016x} {asker:032x}\nPROOF -\n", 7);
-            client.send(format!("{hello}{}", "ASK\n".repeat(4_000)));
+            client.send(format!("{hello}{}", "ASK - -\n".repeat(4_000)));
             client
         })
         .collect()
@@ -181,10 +181,10 @@ fn a_neighbour_that_talks_nonsense_costs_no_more_than_a_client() {
     for nonsense in [
         "PROOF -\nPROOF -\n",
         "MARK 5\n",
-        "ASK\n",
+        "ASK - -\n",
         "PROOF -\nHERD 1 Hands 0000000000000007 00000000000000000000000000000008\n",
         "PROOF -\nSEEN 5\n",
-        "PROOF -\nDIGEST 1 00\n",
+        "PROOF -\nDIGEST - - 1 00\n",
     ] {
         let mut link = Client::connect_from(herd.ip("Hands"), goloman.address);
         link.send(format!("{hello}{nonsense}"));

@@ -35,7 +35,7 @@ fn settings_and_paths_are_read() {
     .expect("valid");
     assert_eq!((config.settings.workers, config.settings.max_line), (3, 200));
     assert_eq!(config.settings.idle_timeout, None);
-    assert_eq!(config.settings.max_ahead_ns, Some(86_400_000_000_000));
+    assert_eq!((config.settings.max_ahead_ns, config.settings.refuses_ahead), (86_400_000_000_000, true));
     assert!(config.settings.one_shot);
     assert_eq!(config.log_path(&config.servers[0]), Path::new("/var/log/herd/A.log"));
     assert_eq!(config.places.key_file.as_deref(), Some(Path::new("etc/key")));

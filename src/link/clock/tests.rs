@@ -126,12 +126,43 @@ fn what_a_neighbour_says_is_of_its_own_clock() {
 
 #[test]
 fn our_own_clocks_jumps_are_found_and_the_passing_of_time_is_none() {
-    let mut steps = Steps::default();
+    let mut steps = Steps { settle: at(60), ..Steps::default() };
     let ns = |seconds: u64| seconds * SECOND_NS as u64;
     assert_eq!(steps.look(ns(1_000), at(1)), None);
     assert!(steps.is_settled(at(1)));
     assert_eq!(steps.look(ns(1_100), at(101)), None, "a long rest");
     assert_eq!(steps.look(ns(4_701), at(102)), Some(3_600 * SECOND_NS));
-    assert!(!steps.is_settled(at(103)) && steps.is_settled(at(102 + CLOCK_SETTLE_S)));
+    assert!(!steps.is_settled(at(103)) && steps.is_settled(at(102 + 60)));
     assert_eq!(steps.look(ns(1_101), at(102)), Some(-3_600 * SECOND_NS));
+}
+
+#[test]
+fn a_slow_answer_takes_nothing_from_what_a_fast_one_told() {
+    let clocks = Clocks::new(at(900));
+    let wide = |seconds: i64, by: i64| {
+        let (least, most) = (seconds - by, seconds + by);
+        Offset { least_ns: least * SECOND_NS, most_ns: most * SECOND_NS }
+    };
+    assert!(clocks.measured(NeighbourId(0), offset(-3_600), at(0)).is_some());
+    assert_eq!(clocks.measured(NeighbourId(0), wide(-3_000, 3_600), at(5)), None);
+    assert_eq!(clocks.lead_s(at(5)), 3_600);
+    // A minute later it is all there is.
+    assert_eq!(clocks.measured(NeighbourId(0), wide(-3_000, 3_600), at(61)), Some(Change::Together));
+    // It contradicts: the clock was set.
+    clocks.measured(NeighbourId(1), offset(-3_600), at(62));
+    assert_eq!(clocks.measured(NeighbourId(1), wide(0, 30), at(63)), Some(Change::Together));
+}
+
+#[test]
+fn our_own_clock_is_suspect_when_most_neighbours_are_far_ahead_of_it() {
+    let (clocks, day) = (Clocks::new(at(900)), 86_400);
+    assert!(!clocks.is_suspect());
+    clocks.measured(NeighbourId(0), offset(2 * day), at(0));
+    assert!(clocks.is_suspect(), "the only one there is");
+    clocks.measured(NeighbourId(1), offset(0), at(0));
+    assert!(!clocks.is_suspect(), "one may lie");
+    clocks.measured(NeighbourId(2), offset(3 * day), at(0));
+    assert!(clocks.is_suspect());
+    clocks.measured(NeighbourId(2), offset(-3 * day), at(1));
+    assert!(!clocks.is_suspect());
 }

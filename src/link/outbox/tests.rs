@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::link::Lag;
+use crate::protocol::Span;
 use crate::store::digest::Digest;
 
 fn mark(epoch: u32, total: u64) -> Mark {
@@ -144,7 +145,7 @@ fn what_was_dropped_while_the_differences_were_found_is_read_all_the_same() {
             let _ = outbox.offer(&vec![b'\n'; LINK_PENDING_BYTES + 1]);
         }
         let nowhere = Digest::default().differing(&Digest::default());
-        outbox.narrow(nowhere);
+        outbox.narrow(Differing { parts: nowhere, span: Span::ALL });
         assert_eq!(outbox.mark(mark(1, 1), &mut out), !drop);
         assert_eq!(walks_after(outbox.take_due()) == Some(0), drop);
     }

@@ -8,12 +8,13 @@ use memchr::memchr;
 use super::{Ended, Phase, Talk};
 use crate::clock::Moment;
 use crate::limits::{LINK_LINE_MAX, LINK_READ_BYTES, MAX_LINE_MIN};
-use crate::link::{Denied, Heard, Welcome};
+use crate::link::{Compared, Denied, Heard, Progress, Welcome};
 use crate::logging::Escaped;
 use crate::net::stream::is_retry;
+use crate::node::Scope;
 use crate::protocol::line::Fields;
 use crate::protocol::neighbour::{ClockReading, Word};
-use crate::store::digest::Digest;
+use crate::store::digest::Differing;
 
 impl Talk {
     /// Reads what is there and acts on it.
@@ -62,16 +63,17 @@ impl Talk {
                 _ => b"",
             })),
             Phase::Narrowing { .. } => {
-                if let Some(theirs) = self.hear(line, now)? {
-                    self.link.outlet.narrow(self.link.node.digest(now.posix_ns).differing(&theirs));
+                if let Some(Compared { theirs, .. }) = self.hear(line, now)? {
+                    let parts = self.link.node.store.digest(theirs.span).differing(&theirs);
+                    self.link.outlet.narrow(Differing { parts, span: theirs.span });
                     self.open(now);
                 }
                 Ok(())
             }
             Phase::Leaving { .. } => Ok(()),
             Phase::Open => {
-                if let Some(theirs) = self.hear(line, now)? {
-                    self.mend(&theirs, now);
+                if let Some(answer) = self.hear(line, now)? {
+                    self.mend(&answer, now);
                 }
                 Ok(())
             }
@@ -105,7 +107,9 @@ impl Talk {
         }
         let (is_new, ours) = (welcome.seen == 0 || !is_true, self.link.node.store.count());
         if is_new && !outlet.goes_on() && welcome.count > 0 && ours > 0 {
-            Word::Ask.write(&mut self.output);
+            let mut line = Vec::new();
+            self.ask(Scope::All, Progress::default(), now, &mut line);
+            self.output.extend(line);
             self.phase = Phase::Narrowing { until: now.up + self.link.timing.digest_wait };
         } else {
             self.open(now);
@@ -136,8 +140,8 @@ impl Talk {
         Ended::Refused(Denied::told(word, &self.link.neighbours.own.name, self.link.outlet.name()))
     }
 
-    /// Takes note of a line; returns the digest, if it is one.
-    pub(super) fn hear(&mut self, line: &[u8], now: Moment) -> Result<Option<Digest>, Ended> {
+    /// Takes note of a line; returns the answer to our question, if it is that.
+    pub(super) fn hear(&mut self, line: &[u8], now: Moment) -> Result<Option<Compared>, Ended> {
         let (outlet, neighbours) = (&self.link.outlet, &self.link.neighbours);
         let name = outlet.name();
         self.last_refused =
@@ -146,7 +150,7 @@ impl Talk {
             Heard::Nothing => {}
             Heard::Seen(epoch) if outlet.seen(epoch) => self.live(now.up),
             Heard::Seen(epoch) => self.tell_untrue(&format!("SEEN {epoch}"), now.up),
-            Heard::Digest(theirs) => return Ok(Some(theirs)),
+            Heard::Digest(answer) => return Ok(Some(answer)),
             Heard::Time(reading) => {
                 outlet.answered(reading.echo_ns, now.up);
                 // What there is to be said of ours is said with the next question.
@@ -183,17 +187,17 @@ impl Talk {
     }
 
     /// Has what differs sent; the neighbour does the same on its own link.
-    pub(super) fn mend(&mut self, theirs: &Digest, now: Moment) {
-        let (node, outlet) = (&self.link.node, &self.link.outlet);
-        let own = node.digest(now.posix_ns);
+    pub(super) fn mend(&mut self, answer: &Compared, now: Moment) {
+        let (store, outlet) = (&self.link.node.store, &self.link.outlet);
+        let own = store.digest(answer.theirs.span);
         let name = outlet.name();
-        if let Some(parts) = self.session.compare(&own, theirs, node.store.news(), now.up) {
+        if let Some(parts) = self.session.compare(&own, answer, store.news(), now.up) {
             log::info!(
                 "{name} knows {} clients and we {}, or others: sending what differs",
-                theirs.count,
+                answer.theirs.count,
                 own.count
             );
-            outlet.repair(parts);
+            outlet.repair(Differing { parts, span: own.span });
         }
         if self.session.takes_note_of_difference(now.up) {
             let seconds = self.link.timing.differ.as_secs_f64();

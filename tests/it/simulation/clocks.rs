@@ -3,6 +3,7 @@
 
 use fastrand::Rng;
 
+use super::network::Line;
 use super::world::World;
 use super::{SECOND, random_settings, seeds};
 
@@ -99,7 +100,93 @@ fn when_the_slowest_clock_says_so_all_are_forgotten() {
         // The fastest clock's records are heard of last.
         let spread = (0..servers).map(|server| world.posix_ns(server)).max().expect("one") - told;
         world.run_until(world.now + (FORGET_AFTER_S + 20) * SECOND + spread / 1_000);
-        let known: Vec<_> = (0..servers).map(|server| world.digest(server).count).collect();
+        let known: Vec<_> = (0..servers).map(|server| world.count(server)).collect();
         assert!(known.iter().all(|&count| count == 0), "HERD_SEED={seed}: {known:?}");
+    }
+}
+
+/// Three servers in a line whose clocks are off by so many seconds, on a good line.
+fn three(off_by_s: [i64; 3], forget_after_s: u64) -> World {
+    let mut random = Rng::with_seed(1);
+    let mut settings = random_settings(&mut random);
+    (settings.servers, settings.edges) = (3, vec![(0, 1), (1, 2)]);
+    (settings.journals, settings.turn, settings.compares) = (false, 0, true);
+    (settings.no_memory_one_in, settings.max_lines, settings.duplicates) = (0, vec![4_096], false);
+    (settings.forget_after_s, settings.errands) = (Some(forget_after_s), 4);
+    let line = Line { delay: (1_000, 10_000), bandwidth: None, is_relayed: false, ..settings.line };
+    settings.line = Line { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..line };
+    let mut world = World::new(settings, random);
+    for (server, off_by_s) in world.servers.iter_mut().zip(off_by_s) {
+        server.skew_ns = off_by_s * 1_000_000_000;
+    }
+    // Their clocks are trusted from then on.
+    world.run_until(70 * SECOND);
+    world
+}
+
+#[test]
+fn who_ages_out_by_clocks_that_differ_a_little_is_sent_to_nobody() {
+    for forget_after_s in [20, 200] {
+        let mut world = three([0, -9, 1], forget_after_s);
+        for client in 0..200 {
+            world.run_until(world.now + SECOND / 4);
+            let _ = world.report(client % 3, &format!("IAMAT c{client} +1-1 5"));
+        }
+        world.run_until(world.now + SECOND);
+        assert!(forget_after_s < 50 || world.agrees());
+        let (lines, mut sizes) = (world.at_lines(), vec![0; 200]);
+        while world.count(0) + world.count(1) + world.count(2) > 0 {
+            sizes[world.count(0).min(199)] += 1;
+            world.run_until(world.now + SECOND);
+            assert!(world.agrees(), "at {} s", world.now / SECOND);
+            assert!(world.now < 500 * SECOND, "somebody is not forgotten");
+        }
+        assert!(sizes.iter().filter(|seconds| **seconds > 0).count() > 10, "they age out one by one");
+        assert_eq!(world.at_lines(), lines);
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_for_a_while_makes_nobody_unknown() {
+    const TWO_DAYS_NS: i64 = 2 * 86_400 * 1_000_000_000;
+    for (jump_ns, all) in [(TWO_DAYS_NS, true), (TWO_DAYS_NS, false), (-TWO_DAYS_NS, true)] {
+        let mut world = three([0, 0, 0], 3_600);
+        for client in 0..20 {
+            let _ = world.report(client % 3, &format!("IAMAT c{client} +1-1 5"));
+        }
+        let knows =
+            |world: &World| (0..3).all(|server| (0..20).all(|it| world.knows(server, &format!("c{it}"))));
+        world.run_until(world.now + 10 * SECOND);
+        let jumping = if all { 3 } else { 1 };
+        for by_ns in [jump_ns, -jump_ns] {
+            world.servers[..jumping].iter_mut().for_each(|server| server.skew_ns += by_ns);
+            for _ in 0..20 {
+                world.run_until(world.now + SECOND);
+                assert!(knows(&world), "{jump_ns} {all} at {} s", world.now / SECOND);
+            }
+        }
+        world.run_until(world.now + 200 * SECOND);
+        assert!(knows(&world) && world.agrees());
+    }
+}
+
+#[test]
+fn where_a_clock_stays_ahead_clients_go_a_share_at_a_time() {
+    let mut world = three([0, 0, 0], 3_600);
+    for client in 0..5_000 {
+        let _ = world.report(0, &format!("IAMAT c{client} +1-1 5"));
+    }
+    world.run_until(world.now + 10 * SECOND);
+    world.servers.iter_mut().for_each(|server| server.skew_ns += 2 * 86_400 * 1_000_000_000);
+    world.run_until(world.now + 59 * SECOND);
+    let mut before = world.count(0);
+    assert_eq!(before, 5_000);
+    let bucketful = 5_000 / world.settings.buckets + 200;
+    while world.count(0) > 0 {
+        world.run_until(world.now + SECOND);
+        let gone = before - world.count(0);
+        assert!(gone <= 1_000 + bucketful, "{gone} at once");
+        before = world.count(0);
+        assert!(world.now < 300 * SECOND);
     }
 }

@@ -37,7 +37,7 @@ fn questions_without_end_are_answered_however_many_are_refused() {
     // On the stack of a worker.
     let run = || {
         let mut world = quiet();
-        let asks = "ASK\n".repeat(READ_BYTES / 4 - 64);
+        let asks = "ASK - -\n".repeat(READ_BYTES / 8 - 64);
         let guest = world.visitor(0, format!("{HELLO}PROOF -\n{asks}").as_bytes());
         world.run_until(world.now + 20 * SECOND);
         assert!(!world.net.lock().is_closed(guest) && !world.net.lock().is_readable(guest));

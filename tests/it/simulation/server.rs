@@ -149,7 +149,7 @@ impl Running {
         Running {
             room: Room::new(seat, Wire::mute(), now),
             flooder,
-            sweeps: Sweeps::new(core.clone(), now),
+            sweeps: Sweeps::new(core.clone(), plan.timing.settle, now),
             tended,
             links,
             tail: Turn::new(&core, Wire::mute()),

@@ -54,6 +54,15 @@ impl World {
         end
     }
 
+    /// A neighbour says something on the link that a server has to it, beside what it has to say.
+    pub fn say_on_link(&mut self, from: usize, to: usize, bytes: &[u8]) {
+        let link = self.servers[to].neighbours.iter().position(|&other| other == from).expect("neighbours");
+        let (_, end) = self.running(to).links[link].talk.as_ref().expect("the link is up");
+        let end = *end;
+        self.net.lock().put(end, bytes);
+        self.look(to, link, self.now);
+    }
+
     /// An AT line that a neighbour once sent comes again, by way of somebody who is no worker.
     pub(super) fn again(&mut self, server: usize, line: &[u8]) {
         let now = self.moment(server);

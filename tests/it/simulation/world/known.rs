@@ -1,6 +1,11 @@
 //! What the servers of a world know, as the tests ask it.
 
+use std::sync::Arc;
+
+use herd::node::Scope;
+use herd::protocol::Span;
 use herd::store::digest::Digest;
+use herd::turn::Core;
 
 use super::super::server::Running;
 use super::World;
@@ -8,9 +13,8 @@ use super::World;
 impl World {
     /// Whether a server knows where a client is.
     pub fn knows(&self, server: usize, client: &str) -> bool {
-        let now_ns = self.posix_ns(server);
         let running = self.servers[server].running.as_ref();
-        running.is_some_and(|running| running.node().find(client.as_bytes(), now_ns).is_some())
+        running.is_some_and(|running| running.node().find(client.as_bytes()).is_some())
     }
 
     /// Whether all servers know the same.
@@ -18,20 +22,33 @@ impl World {
         if !self.servers.iter().all(|server| server.running.is_some()) {
             return false;
         }
-        let first = self.digest(0);
-        (0..self.servers.len()).all(|server| self.digest(server) == first)
+        let span = self.span();
+        let first = self.digest(0, span);
+        (0..self.servers.len()).all(|server| self.digest(server, span) == first)
     }
 
-    /// What a server knows, by its own clock.
-    pub fn digest(&self, server: usize) -> Digest {
-        let running = self.servers[server].running.as_ref();
-        running.map(|running| running.node().digest(self.posix_ns(server))).unwrap_or_default()
-    }
-
-    /// The second before which all servers have forgotten what was heard, by whichever clock.
-    pub fn oldest_s(&self) -> Option<i64> {
+    /// The time in which all servers can be compared.
+    pub fn span(&self) -> Span {
         let all = self.servers.iter().enumerate();
-        all.filter_map(|(server, it)| it.running.as_ref()?.node().oldest_s(self.posix_ns(server))).max()
+        let spans = all.filter_map(|(server, it)| {
+            Some(it.running.as_ref()?.node().span(Scope::All, self.posix_ns(server)))
+        });
+        spans.fold(Span::ALL, Span::within)
+    }
+
+    fn digest(&self, server: usize, span: Span) -> Digest {
+        let running = self.servers[server].running.as_ref();
+        running.map(|running| running.node().store.digest(span)).unwrap_or_default()
+    }
+
+    /// What a server's turns work on.
+    pub fn core(&self, server: usize) -> Arc<Core> {
+        self.servers[server].running.as_ref().expect("it runs").core.clone()
+    }
+
+    /// How many clients a server has in its store.
+    pub fn count(&self, server: usize) -> usize {
+        self.servers[server].running.as_ref().map_or(0, |running| running.node().store.count())
     }
 
     /// Bytes of the AT lines that a server knows, with their newlines.

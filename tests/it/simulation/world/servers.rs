@@ -142,8 +142,8 @@ impl World {
         };
         let answer = match question {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
-            Question::Digest => Answer::Digest(running.node().digest(now.posix_ns).into()),
-            Question::Status => Answer::Status(Status::of(&running.core, now).into()),
+            Question::Digest(span) => Answer::Digest(running.node().digest(span, now.posix_ns).into()),
+            Question::Status(span) => Answer::Status(Status::of(&running.core, span, now).into()),
         };
         running.answers.push((key, answer));
         let at = self.soon();

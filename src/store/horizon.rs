@@ -1,0 +1,42 @@
+//! What a server believes of the times in records: which are past, and which are too far ahead to count.
+//! The node makes one by its clock; merging asks it.
+
+use std::cmp::Ordering;
+
+use crate::protocol::Record;
+
+/// At one moment. Where there is None nothing is past, or nothing too far ahead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// What was heard by its origin before this second, since 1970, is as good as forgotten.
+    pub oldest_s: Option<i64>,
+    /// A client's time after this, in ns since 1970, is wrong: it never hides one that may be right.
+    pub latest_ns: Option<u64>,
+}
+
+impl Horizon {
+    /// Whether a record is as good as forgotten, and in nobody's way.
+    pub fn is_past(&self, record: &Record<&[u8]>) -> bool {
+        self.oldest_s.is_some_and(|oldest_s| record.received_s() < oldest_s)
+    }
+
+    fn is_ahead(&self, record: &Record<&[u8]>) -> bool {
+        self.latest_ns.is_some_and(|latest_ns| record.is_later_than(latest_ns))
+    }
+
+    /// Whether a record takes the place of the one that is stored, when `order` is theirs by age. Those too far ahead
+    /// are in that order among themselves, and below all others.
+    pub(super) fn is_newer(
+        &self,
+        record: &Record<&[u8]>,
+        stored: &Record<&[u8]>,
+        order: impl FnOnce() -> Ordering,
+    ) -> bool {
+        self.is_past(stored)
+            || match order() {
+                Ordering::Equal => false,
+                Ordering::Greater => !self.is_ahead(record) || self.is_ahead(stored),
+                Ordering::Less => self.is_ahead(stored) && !self.is_ahead(record),
+            }
+    }
+}
