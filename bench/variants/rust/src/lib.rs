@@ -147,7 +147,7 @@ impl Herd {
     }
 
     fn find(&self, query: &Query<'_>) -> Option<Nearby> {
-        let found = self.node.find(query.client, now_ns())?;
+        let found = self.node.find(query.client)?;
         let lookup = Lookup {
             latitude_deg: found.latitude_deg,
             longitude_deg: found.longitude_deg,
