@@ -18,6 +18,7 @@ mod guests;
 mod harness;
 mod hostile;
 mod journal;
+mod liars;
 mod lines;
 mod links;
 mod listening;

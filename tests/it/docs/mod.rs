@@ -118,6 +118,24 @@ fn every_promise_names_tests_that_exist() {
     assert!(count > 50, "{count}");
 }
 
+/// What an end of a link may lie about, and what shows that it costs what the page says.
+#[test]
+fn every_word_of_a_link_that_may_be_a_lie_is_tried() {
+    let code = code("src") + &code("tests");
+    let table = rows(&Page::read("docs/links.md").section("if-the-other-end-lies"));
+    assert!(table.len() > 20, "{}", table.len());
+    for row in &table {
+        let names: Vec<_> = quoted(&row[2]).into_iter().filter(|name| is_test_name(name)).collect();
+        assert!(!names.is_empty(), "nothing shows: {}", row[0]);
+        names.iter().for_each(|name| assert!(code.contains(&format!("fn {name}()")), "no test {name}"));
+    }
+    // Every word there is has its row.
+    let words = fs::read_to_string(Path::new(ROOT).join("src/protocol/neighbour.rs")).expect("text");
+    let words = words.lines().filter_map(|line| line.trim().strip_prefix("b\"")?.split_once("\" =>"));
+    let said = table.iter().map(|row| row[0].as_str()).collect::<Vec<_>>().join(" ");
+    words.for_each(|(word, _)| assert!(said.contains(word), "{word} has no row"));
+}
+
 /// A name of a key, like `max_clients`, has fewer words.
 fn is_test_name(text: &str) -> bool {
     text.matches('_').count() > 1 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
