@@ -86,7 +86,9 @@ impl Health {
     pub fn caught_up(&mut self, now: Duration) {
         let held = self.connected_at.map(|since| now.saturating_sub(since));
         if self.said != Said::Up && held.is_some_and(|held| held >= self.proof) {
-            log::info!("link to {} is up", self.name);
+            // The end of a warning is heard where the warning was.
+            let level = if self.said == Said::Down { log::Level::Warn } else { log::Level::Info };
+            log::log!(level, "link to {} is up", self.name);
             self.said = Said::Up;
             self.proof = PROOF;
         }

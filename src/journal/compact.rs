@@ -51,8 +51,12 @@ impl Journal {
                 active.rest_until = None;
                 let healed = self.degraded.swap(false, Ordering::SeqCst);
                 drop(active);
-                let what = if healed { "can be written again, and was compacted" } else { "was compacted" };
-                log::info!("journal {} {what} to {bytes} bytes in {ms} ms", self.folder.display());
+                // The end of a warning is heard where the warning was.
+                let (level, what) = match healed {
+                    true => (log::Level::Warn, "can be written again, and was compacted"),
+                    false => (log::Level::Info, "was compacted"),
+                };
+                log::log!(level, "journal {} {what} to {bytes} bytes in {ms} ms", self.folder.display());
             }
             // While it is degraded this is tried every second, and was logged.
             Err(_) if self.is_degraded() => {}

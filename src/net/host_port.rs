@@ -32,8 +32,14 @@ impl HostPort {
 
     /// Every address the host has, in the resolver's order.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
-        if addresses.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(addresses) }
+        let host = &self.host;
+        let found = (host.as_str(), self.port).to_socket_addrs();
+        let found = found.map_err(|why| io::Error::new(why.kind(), format!("{host}: {why}")))?;
+        let addresses: Vec<_> = found.collect();
+        if addresses.is_empty() {
+            return Err(io::Error::other(format!("the name {host} has no address")));
+        }
+        Ok(addresses)
     }
 
     /// The address, where the host is one rather than a name; an IPv4 address in IPv6 is IPv4.

@@ -37,7 +37,8 @@ fn keys(config: &Config, file: Option<&SecretFile>) -> Result<Keys, ConfigError>
     read(&file.path).map_err(told)
 }
 
-const MAKE_ONE: &str = "make one with `(umask 077; head -c 32 /dev/urandom | base64 > herd.key)`";
+const MAKE_ONE: &str = "copy it from a server that has it, or make one with \
+                        `(umask 077; head -c 32 /dev/urandom | base64 > herd.key)`";
 
 fn read(path: &Path) -> Result<Keys, String> {
     let text = files::read_secret(path, SECRET_FILE_MAX).map_err(|why| match why.kind() {
@@ -52,7 +53,7 @@ fn read(path: &Path) -> Result<Keys, String> {
     if let Some(short) = secrets.iter().position(|secret| secret.len() < SECRET_MIN) {
         let (number, length) = (short + 1, secrets[short].len());
         return Err(format!(
-            "secret {number} has {length} characters, and fewer than {SECRET_MIN} can be guessed; {MAKE_ONE}"
+            "secret {number} has {length} bytes, and fewer than {SECRET_MIN} can be guessed; {MAKE_ONE}"
         ));
     }
     Ok(secrets.into_iter().map(Key::new).collect())
@@ -90,7 +91,7 @@ mod tests {
         let fifo = tempfile::tempdir().expect("a folder");
         assert!(read(fifo.path()).is_err_and(|why| why.contains("a folder")));
         check("", 0o600, Err("urandom"));
-        check(&format!("{long}\nshort\n"), 0o600, Err("secret 2 has 5 characters"));
+        check(&format!("{long}\nshort\n"), 0o600, Err("secret 2 has 5 bytes"));
         assert!(read(Path::new("/nonexistent/key")).is_err_and(|why| why.contains("urandom")));
     }
 }

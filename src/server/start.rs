@@ -153,8 +153,8 @@ pub fn open_journal(
         restore(node, line, &mut scratch)
     })?;
     if replayed.bytes > 0 {
-        let (entries, ms) = (replayed.entries, begun.elapsed().as_millis());
-        log::info!("read {} clients from {entries} entries of the journal in {ms} ms", node.store.count());
+        let (clients, ms) = (count(node.store.count() as u64, "client"), begun.elapsed().as_millis());
+        log::info!("read {clients} from {} entries of the journal in {ms} ms", replayed.entries);
     }
     if replayed.later.count() > 0 {
         let lines = count(replayed.later.count() as u64 + replayed.left, "line");

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::{Core, Turn};
 use crate::journal::{Entries, NotKept};
+use crate::logging::count;
 use crate::node::{News, Node};
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
@@ -113,10 +114,11 @@ impl Turn {
     fn refuse(&mut self) {
         self.news.items.retain(|item| !item.is_report);
         self.seen.clear();
-        let count = self.keeping.promises.len();
-        if count > 0 {
+        let promises = self.keeping.promises.len() as u64;
+        if promises > 0 {
+            let replies = count(promises, "reply");
             log::warn!(
-                "{count} reports that the log shows as accepted were refused, because the journal failed before the reply"
+                "the journal failed before {replies} to what the log shows as accepted, which was refused instead"
             );
             self.retract();
         }
