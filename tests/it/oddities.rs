@@ -131,8 +131,13 @@ fn a_client_far_ahead_of_its_time_hides_nothing_on_any_server() {
     }
     let welsh = herd.start("Welsh");
     right.iter().for_each(|(client, line)| welsh.wait_to_know(client, line));
-    assert_eq!((goloman.stop(), hands.stop()), (Some(0), Some(0)));
-    let servers = [herd.start("Goloman"), herd.start("Hands"), welsh];
+    assert_eq!((goloman.stop(), hands.stop(), welsh.stop()), (Some(0), Some(0), Some(0)));
+    // Its journal has both, and nobody tells it.
+    let goloman = herd.start("Goloman");
+    for (client, line) in &right {
+        assert_eq!(goloman.knows(client).as_deref(), Some(line.as_str()));
+    }
+    let servers = [goloman, herd.start("Hands"), herd.start("Welsh")];
     let (status, stdout) = agree(&herd);
     assert_eq!(status, Some(0), "{stdout}");
     for (client, line) in &right {
