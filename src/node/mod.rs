@@ -128,6 +128,15 @@ impl Node {
         }
     }
 
+    /// The clock reads less than it did, or a slower one is known: nothing is past any more that is not by now, however
+    /// lately it jumped. That takes nothing from anybody.
+    pub fn let_return(&self, now_ns: u64) {
+        if let Some(oldest_s) = self.oldest_at(now_ns) {
+            self.shown_s.fetch_min(oldest_s, Ordering::Relaxed);
+            self.oldest_s.fetch_min(oldest_s, Ordering::Relaxed);
+        }
+    }
+
     fn oldest_at(&self, now_ns: u64) -> Option<i64> {
         let after_s = self.bounds.forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
         Some(seconds(now_ns).saturating_sub(seconds_of(after_s)))

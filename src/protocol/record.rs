@@ -126,7 +126,13 @@ impl<L: AsRef<[u8]>> Record<L> {
     pub fn received_s(&self) -> i64 {
         let (_, difference) = self.origin_and_difference();
         let (sign, difference) = difference.split_at_checked(1).unwrap_or_default();
-        let (time, difference) = (decimal::nanos(self.time()), decimal::nanos(difference));
+        let (time, difference) = (self.time(), difference);
+        if let (Some(time), Some(difference)) = (decimal::short_nanos(time), decimal::short_nanos(difference))
+        {
+            let received = if sign == b"-" { time - difference } else { time + difference };
+            return received.div_euclid(1_000_000_000);
+        }
+        let (time, difference) = (decimal::nanos(time), decimal::nanos(difference));
         let received = if sign == b"-" { time - difference } else { time + difference };
         received.div_euclid(1_000_000_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }

@@ -195,3 +195,20 @@ fn where_a_clock_stays_ahead_clients_go_a_share_at_a_time() {
         assert!(world.now < 300 * SECOND);
     }
 }
+
+#[test]
+fn a_clock_that_was_wrong_for_minutes_is_right_as_soon_as_it_is_set() {
+    const TWO_DAYS_NS: i64 = 2 * 86_400 * 1_000_000_000;
+    let mut world = three([0, 0, 0], 3_600);
+    world.servers.iter_mut().for_each(|server| server.skew_ns += TWO_DAYS_NS);
+    world.run_until(world.now + 100 * SECOND);
+    world.servers.iter_mut().for_each(|server| server.skew_ns -= TWO_DAYS_NS);
+    world.run_until(world.now + 2 * SECOND);
+    for server in 0..3 {
+        let _ = world.report(server, &format!("IAMAT new{server} +1-1 5"));
+    }
+    world.run_until(world.now + 2 * SECOND);
+    for client in 0..3 {
+        assert!((0..3).all(|server| world.knows(server, &format!("new{client}"))), "new{client}");
+    }
+}
