@@ -23,7 +23,7 @@
 //! | `places-N` | one lookup at a time | the server stops |
 //! | `places-resolver` | one name that is looked up for a lookup | the system has answered |
 //! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
-//! | `keeper` | the errands of doors (digests, the status), the sweeps | told to |
+//! | `sweeps` | the errands of doors (digests, the status), the sweeps | told to |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `compaction` | the snapshot that a compaction writes | that is written |
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |

@@ -320,7 +320,7 @@ pub const REFUSALS_REST_S: u64 = 60;
 /// How often a long replay says how far it is: often enough that nobody takes it for stuck.
 pub const REPLAY_SAY_EVERY: Duration = Duration::from_secs(1);
 
-/// Seconds in which the keeper has gone through the whole store for clients to forget.
+/// Seconds in which the sweeps have gone through the whole store for clients to forget.
 pub const FORGET_SWEEP_S: usize = 16;
 
 /// Of all clients, at most one in so many is forgotten in a second, or so many: where a clock is wrong, the warning

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A way to serve herd's protocol, or a yardstick that does not.
+/// A way to serve herd's protocol, or a server to compare with that does not.
 #[derive(Clone, Debug)]
 pub struct Variant {
     pub name: String,

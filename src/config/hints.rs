@@ -40,7 +40,7 @@ pub fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
 fn invalid_type(said: &str, at: &Place<'_>) -> String {
     let wanted = [
         ("expected i64", "expected a whole number, without quotes"),
-        ("expected a string", "expected a text in quotes"),
+        ("expected a string", "expected a text in quotes, like \"text\""),
         ("expected a boolean", "expected true or false, without quotes"),
         ("expected a sequence", "expected a list, like [\"Hands\", \"Wilkes\"]"),
         ("expected a map", "expected tables, like [servers.Goloman] with listen = \"127.0.0.1:16675\""),

@@ -157,7 +157,7 @@ impl Door {
         }
     }
 
-    /// Since when it has said nothing; None for whom a silence means nothing.
+    /// Since when it has said nothing; None for a connection that may be silent.
     pub fn silent_since(&self) -> Option<Duration> {
         match self {
             Door::Line(line) => line.silent_since(),

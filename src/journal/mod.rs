@@ -1,6 +1,6 @@
 //! What outlasts a restart: the AT line of every record that was news, in files of a folder of the
 //! server's own. Workers append, the journal's thread syncs, compacts and looks after the files, the
-//! start replays them.
+//! start replays them. It may touch files, `limits` and `logging`, and knows no record: it keeps lines.
 
 mod compact;
 mod disk;

@@ -98,7 +98,7 @@ pub fn create(folder: &Path, mode: SyncMode, disk: &dyn Disk) -> io::Result<()> 
     if mode == SyncMode::Never {
         return Ok(());
     }
-    // All of them every time: who created them may not have come to that, be it an earlier start.
+    // All of them at every start: the one that created them may have ended before it synced them.
     for (level, parent) in whole.ancestors().skip(1).enumerate() {
         match disk.sync_folder(parent) {
             // One that may not be read is somebody else's, and was there before.

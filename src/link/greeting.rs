@@ -101,11 +101,9 @@ impl Denied {
             }
             Denied::Other => "another server listens there; see its address in herd.conf",
             Denied::Unproven => "its proof does not hold; compare the secret files of both sides",
-            Denied::Refused => {
-                "it refuses us, and its log says why; if it is not herd, it needs plain = true"
-            }
+            Denied::Refused => "it refuses us; its log says why. If it is not herd, set plain = true for it",
             Denied::OutOfTurn => {
-                "it does not open a link as herd does; if it is another implementation, it needs plain = true"
+                "it does not open a link as herd does; if it is another implementation, set plain = true for it"
             }
             Denied::NoRandomness => "this machine has no random bytes to greet it with; see its kernel log",
         }

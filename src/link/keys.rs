@@ -1,5 +1,5 @@
 //! The herd's secrets, and the proof that an end of a link knows one. A proof names both ends,
-//! their roles and both nonces, so that one seen elsewhere or before is good nowhere.
+//! their roles and both nonces, so that one that was seen elsewhere or before proves nothing.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,5 +1,5 @@
 //! Whether two servers live under one name, as they do when two machines have different herd.confs.
-//! `server` tells of every sign of life on the links of a neighbour.
+//! Doors and talks tell it, by `oddities`, of every sign of life on the links of a neighbour.
 
 use std::time::Duration;
 

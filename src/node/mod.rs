@@ -37,7 +37,7 @@ pub struct Bounds {
     pub max_ahead_ns: u64,
     /// Reports that are further ahead are refused, not only taken for what they are worth.
     pub refuses_ahead: bool,
-    /// A client not heard of for so long is unknown.
+    /// A client that has not reported for so long is unknown.
     pub forget_after_s: Option<u64>,
     /// So many clients may be known before a report of another one is refused. What neighbours say of any
     /// client is taken all the same, so that the herd agrees.
@@ -268,8 +268,8 @@ impl Node {
         }
     }
 
-    /// Learns a record that was kept. What is to be forgotten is so later: no neighbour has said yet what it
-    /// thinks of our clock.
+    /// Learns a record that was kept. None is too old yet: before old ones are forgotten, neighbours have to say what
+    /// they think of our clock.
     pub fn restore(&self, record: &Record<&[u8]>) {
         // What is superseded in the same journal is no news.
         let _ = self.store.restore(record, self.bounds.max_ahead_ns);

@@ -1,4 +1,4 @@
-//! One line to one command, valid in every part, or the reason why not. `node` answers it.
+//! One line to one command, valid in every part, or the reason why not. The door for lines answers it.
 
 use super::decimal::{self, Decimal};
 use super::line::Fields;

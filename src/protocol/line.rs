@@ -1,4 +1,4 @@
-//! A line and its fields: where they begin and end. `command` splits what `server` has read.
+//! A line and its fields: where they begin and end. `command` splits what a door has read.
 
 /// Whether a byte separates fields: space, tab, CR, LF, FF or VT.
 pub fn is_space(byte: u8) -> bool {

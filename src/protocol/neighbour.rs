@@ -29,7 +29,7 @@ const VERSION: &[u8] = b"1";
 pub const NONCE_BYTES: usize = 16;
 pub const PROOF_BYTES: usize = 32;
 pub type Nonce = [u8; NONCE_BYTES];
-/// Nothing where the herd has no secret.
+/// None where the herd has no secret.
 pub type Proof = Option<[u8; PROOF_BYTES]>;
 
 /// One end of a link, as it presents itself.

@@ -80,7 +80,7 @@ pub fn of_keyword(keyword: &[u8]) -> Rule {
     }
 }
 
-/// What is wrong with a location that is none.
+/// Why a text is no location.
 pub fn of_location(text: &[u8]) -> Rule {
     let is_sign = |byte: &u8| matches!(byte, b'+' | b'-');
     if !text.first().is_some_and(is_sign) {
@@ -104,7 +104,7 @@ fn is_angle(number: &[u8], digits_max: usize) -> bool {
     decimal::is_decimal(number) && whole.len() <= digits_max
 }
 
-/// What is wrong with a time that is none.
+/// Why a text is no time.
 pub fn of_time(text: &[u8]) -> Rule {
     if matches!(text.first(), Some(b'+' | b'-')) {
         return Rule::TimeSign;
@@ -119,18 +119,18 @@ pub fn of_time(text: &[u8]) -> Rule {
     }
 }
 
-/// What is wrong with a difference that is none.
+/// Why a text is no difference.
 pub fn of_difference(text: &[u8]) -> Rule {
     let has_sign = matches!(text.first(), Some(b'+' | b'-'));
     if has_sign { Rule::DifferenceNumber } else { Rule::DifferenceSign }
 }
 
-/// What is wrong with a radius that is none.
+/// Why a text is no radius.
 pub fn of_radius(text: &[u8]) -> Rule {
     if decimal::is_decimal(text) { Rule::RadiusRange } else { Rule::RadiusNumber }
 }
 
-/// What is wrong with a bound that is none.
+/// Why a text is no bound.
 pub fn of_bound(text: &[u8]) -> Rule {
     if decimal::is_digits(text) { Rule::BoundRange } else { Rule::BoundNumber }
 }

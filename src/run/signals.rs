@@ -44,7 +44,7 @@ pub fn hear_early() {
     }
 }
 
-/// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP reads the secrets anew, and what stops it. Passes over
+/// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP reads the secret files again, and what stops it. Passes over
 /// what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the process as it does
 /// others.
 ///

@@ -56,7 +56,7 @@ impl Server {
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let (errands, due) = Errands::new();
         let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
-        let sweeps = thread::spawn("keeper", move || sweeps::run(sweeps, &due, clock))?;
+        let sweeps = thread::spawn("sweeps", move || sweeps::run(sweeps, &due, clock))?;
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
         let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
         let hall = Arc::new(Hall {
@@ -154,7 +154,12 @@ pub fn open_journal(
     })?;
     if replayed.bytes > 0 {
         let (clients, ms) = (count(node.store.count() as u64, "client"), begun.elapsed().as_millis());
-        log::info!("read {clients} from {} entries of the journal in {ms} ms", replayed.entries);
+        let entries = if replayed.entries == 1 {
+            "1 entry".to_owned()
+        } else {
+            format!("{} entries", replayed.entries)
+        };
+        log::info!("read {clients} from {entries} of the journal in {ms} ms");
     }
     if replayed.later.count() > 0 {
         let lines = count(replayed.later.count() as u64 + replayed.left, "line");

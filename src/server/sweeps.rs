@@ -1,4 +1,4 @@
-//! The thread `keeper`, for what takes longer than a turn may: it does the errands of doors (digests, the status),
+//! The thread `sweeps`, for what takes longer than a turn may: it does the errands of doors (digests, the status),
 //! and once a second it looks at the clock, forgets clients that were not heard of for long, and has the log told of
 //! refused lines.
 
@@ -13,6 +13,7 @@ use crate::limits::{
     FORGET_LEAST, FORGET_NOTES, FORGET_SHARE, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_TICK_MS,
 };
 use crate::link::Steps;
+use crate::logging::count;
 use crate::turn::Core;
 use crate::worker::Errand;
 
@@ -31,7 +32,7 @@ pub struct Sweeps {
     tick_at: Duration,
 }
 
-/// How often it looks.
+/// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(SWEEPS_TICK_MS);
 
 /// The thread: ends after what came before `Errand::Stop`.
@@ -85,7 +86,8 @@ impl Sweeps {
         let refusals = &self.core.tallies.refusals;
         let total = refusals.total();
         if total != self.told.0 {
-            log::info!("{total} lines of clients were refused since the start, by rule: {refusals}");
+            let lines = count(total, "refused line");
+            log::info!("{lines} of clients since the start, by rule: {refusals}");
         }
         self.told = (total, now);
     }
@@ -117,7 +119,7 @@ impl Sweeps {
             }
         }
         if forgotten > 0 {
-            log::debug!("forgot {forgotten} clients");
+            log::debug!("forgot {}", count(forgotten as u64, "client"));
         }
     }
 

@@ -29,7 +29,7 @@ pub struct Tended {
     pub neighbours: Arc<Neighbours>,
 }
 
-/// How often it looks.
+/// Between two looks at the journal.
 const TICK: Duration = Duration::from_millis(TENDING_TICK_MS);
 
 impl Tending {

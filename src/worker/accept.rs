@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::LISTENER;
 use super::entrance::{Admission, Capacity, Entrance, Lack};
 use crate::limits::ACCEPT_PAUSE_MS;
+use crate::logging::count;
 use crate::net::Poller;
 use crate::tally::Tallies;
 
@@ -126,14 +127,20 @@ pub fn count_refused(address: SocketAddr, lack: Lack, entrance: &Entrance, talli
     let Capacity { guests, per_address, .. } = entrance.bounds;
     tallies.refused.count(now, |total| match lack {
         Lack::Slots => log::warn!(
-            "closed {address} at once: {guests} connections are open, as max_connections or the file limit \
-             allows; {total} so far"
+            "closed {address} at once: {} open, as max_connections or the file limit allows; {total} so far",
+            are(guests as u64, "connection")
         ),
         Lack::ShareOfAddress => log::warn!(
-            "closed {address} at once: its address has {per_address} connections, as max_per_address in herd.conf \
-             allows; {total} so far"
+            "closed {address} at once: its address has {}, as max_per_address in herd.conf allows; {total} so far",
+            count(per_address as u64, "connection")
         ),
     });
+}
+
+/// `1 connection is`, `5 connections are`.
+fn are(number: u64, what: &str) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    format!("{} {verb}", count(number, what))
 }
 
 /// Out of descriptors or memory: trying again at once would only spin.

@@ -160,8 +160,8 @@ impl Worker {
     }
 }
 
-/// Counts a connection in: as a guest, for whom a silent one may have to go, or on trial, for which the first of those
-/// on trial may have to.
+/// Counts a connection in: as a guest, and then a silent guest may have to leave for it; or on trial, and then the
+/// connection that has been on trial for longest may have to leave.
 fn admit(
     entrance: &Entrance,
     neighbours: &Neighbours,

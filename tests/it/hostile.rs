@@ -88,7 +88,7 @@ fn mob<'scope>(
     held.recv_timeout(3 * HANG).expect("all half commands are held");
 }
 
-/// Connections that ask for more digests in one go than the keeper takes, each of many at once.
+/// Connections that ask for more digests in one go than are taken, each of many at once.
 fn ask_without_end(herd: &Herd, server: &Server) -> Vec<Client> {
     (0..300)
         .map(|asker| {

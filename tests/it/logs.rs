@@ -87,10 +87,7 @@ fn a_refusal_has_its_rule_in_the_log_and_each_rule_its_count() {
     let log = server.log.clone();
     assert_eq!(server.stop(), Some(0));
     let log = fs::read_to_string(log).expect("a log");
-    assert!(
-        log.contains("7 lines of clients were refused since the start, by rule: 2: time is written"),
-        "{log}"
-    );
+    assert!(log.contains("7 refused lines of clients since the start, by rule: 2: time is written"), "{log}");
 }
 
 #[test]

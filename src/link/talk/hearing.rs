@@ -9,7 +9,7 @@ use super::{Ended, Phase, Talk};
 use crate::clock::Moment;
 use crate::limits::{LINK_LINE_MAX, LINK_READ_BYTES, MAX_LINE_MIN};
 use crate::link::{Compared, Denied, Heard, Progress, Welcome};
-use crate::logging::Escaped;
+use crate::logging::{Escaped, count};
 use crate::net::stream::is_retry;
 use crate::node::Scope;
 use crate::protocol::line::Fields;
@@ -193,8 +193,8 @@ impl Talk {
         let name = outlet.name();
         if let Some(parts) = self.session.compare(&own, answer, store.news(), now.up) {
             log::info!(
-                "{name} knows {} clients and we {}, or others: sending what differs",
-                answer.theirs.count,
+                "{name} knows {} and we {}, or others: sending what differs",
+                count(answer.theirs.count, "client"),
                 own.count
             );
             outlet.repair(Differing { parts, span: own.span });

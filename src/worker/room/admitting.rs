@@ -8,7 +8,7 @@ use crate::limits::QUIET_MAX;
 use crate::net::Stream;
 
 impl<S: Stream> Guest<S> {
-    /// Since when a guest has said nothing and has been owed nothing; None for whom a silence is no reason to go.
+    /// Since when a guest has said nothing and has been owed nothing; None for a connection that may be silent.
     fn silent_since(&self) -> Option<Duration> {
         let is_guest = self.admission == Admission::Guest;
         let is_owed = self.connection.unsent() > 0 || self.connection.lingers().is_some();

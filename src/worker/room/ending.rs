@@ -83,8 +83,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         before > 0 && guest.connection.send_rest(now).is_ok() && guest.connection.unsent() < before
     }
 
-    /// While too much is unsent in all: closes those of whom something is, the one first that has taken nothing for
-    /// longest.
+    /// While too much is unsent in all: closes connections that have something unsent, first the one that has taken
+    /// nothing for longest.
     pub(super) fn shed(&mut self) {
         if !self.outside.unsent().is_too_much() {
             return;
