@@ -108,7 +108,7 @@ fn check_store(node: &Node) {
 
 fn restore(node: &Node, line: &[u8]) -> bool {
     let Ok(Command::At(fields)) = Command::parse(line) else { return false };
-    node.restore(&Record::write(&fields, &mut Vec::new()));
+    node.restore(&Record::write(&fields, &mut Vec::new()), 0);
     true
 }
 

@@ -118,6 +118,20 @@ struct Asked<'a> {
     span: Span,
 }
 
+impl Asked<'_> {
+    /// Whether a server may answer for this time: it leaves out those whom it is about to forget, by a clock that is not
+    /// half of `forget_after` ahead of ours, and nobody else.
+    fn may_be(&self, span: Span) -> bool {
+        let latest_s = self.config.settings.forget_after_s.map(|after_s| {
+            let half_s = i64::try_from(after_s / 2).unwrap_or(i64::MAX);
+            ((posix_ns() / 1_000_000_000) as i64).saturating_sub(half_s)
+        });
+        let from_is_near = span.from_s == self.span.from_s
+            || span.from_s.zip(latest_s).is_some_and(|(from_s, latest_s)| from_s <= latest_s);
+        from_is_near && span.to_s == self.span.to_s
+    }
+}
+
 fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
     let mut last = io::Error::other("no address");
     let until = Instant::now() + asked.patience;
@@ -177,6 +191,11 @@ fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Res
             }
             Some(Word::Note(note)) => notes.push(Escaped(&note[..note.len().min(NOTE_MAX)]).to_string()),
             Some(Word::Digest { span, count, sums }) => {
+                if !asked.may_be(span) {
+                    return Err(io::Error::other(
+                        "it tells what it knows of another time: its clock is far off, or it lies",
+                    ));
+                }
                 let digest = Digest::from_hex(span, count, sums);
                 let digest =
                     digest.ok_or_else(|| io::Error::other("its digest is of another version of herd"))?;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limits::Timing;
+use crate::limits::{RECONNECT_MAX_S, Timing};
 use crate::link::{Ended, Kind, Link, Neighbours, Outbox, Outlet};
 use crate::logging::{Sink, Wire};
 use crate::net::{Events, HostPort, Poller, WAKE, socket};
@@ -42,6 +42,8 @@ pub struct Dialler {
     source: Option<HostPort>,
     health: Health,
     clock: Clock,
+    /// When the neighbour was last dialled at once, as it had dialled.
+    called_at: Option<Duration>,
     /// It waits here.
     poller: Arc<Poller>,
     wire: Wire,
@@ -66,7 +68,8 @@ impl Dialler {
         let outlet = Outlet::new(id, &name, kind, seen, Outbox::default(), Box::new(move || waker.wake()));
         let health = Health::new(&name, write_timeout, clock.up());
         let link = Link::new(node, neighbours, Arc::new(outlet), timing, write_timeout);
-        Ok(Dialler { link: Arc::new(link), target, source, health, clock, poller, wire: Wire::new(sink) })
+        let (link, wire) = (Arc::new(link), Wire::new(sink));
+        Ok(Dialler { link, target, source, health, clock, called_at: None, poller, wire })
     }
 
     /// What the flood sends by.
@@ -120,17 +123,28 @@ impl Dialler {
     }
 
     /// Waits before the next try, or until the neighbour dials; true when the link is to stop instead.
-    fn rest(&self, pause: Duration) -> bool {
-        let (outlet, until) = (&self.link.outlet, self.clock.up() + pause);
+    fn rest(&mut self, pause: Duration) -> bool {
+        let (outlet, until) = (self.link.outlet.clone(), self.clock.up() + pause);
         loop {
             let left = until.saturating_sub(self.clock.up());
-            if outlet.is_stopping() || left.is_zero() || outlet.was_called() {
+            let is_called = outlet.was_called() && self.may_hear_call();
+            if outlet.is_stopping() || left.is_zero() || is_called {
                 return outlet.is_stopping();
             }
             if self.wait(Some(left)).is_err() {
                 return true;
             }
         }
+    }
+
+    /// A neighbour that dials is there, and is dialled at once; but one that dials again and again has us wait.
+    fn may_hear_call(&mut self) -> bool {
+        let now = self.clock.up();
+        let may = self.called_at.is_none_or(|at| now.saturating_sub(at).as_secs_f64() >= RECONNECT_MAX_S);
+        if may {
+            self.called_at = Some(now);
+        }
+        may
     }
 
     /// Waits for news, the stop, the timeout, or the connection; says whether that may be read.

@@ -194,7 +194,7 @@ impl Conversation<'_, '_> {
             return true;
         }
         match command {
-            Ok(Command::Blank) => {}
+            Ok(Command::Blank) => return true,
             Ok(Command::Iamat(report)) => self.report(&report, line),
             Ok(Command::Whatsat(query)) => self.find(&query, line),
             Ok(Command::At(fields)) => self.hear(&fields, line),
@@ -203,6 +203,7 @@ impl Conversation<'_, '_> {
             Ok(Command::Link(_)) => self.refused(Rule::Unterminated, line),
             Err(invalid) => self.invalid(invalid, line),
         }
+        self.door.spoken = self.visit.now.up;
         true
     }
 

@@ -23,6 +23,8 @@ pub struct LineDoor {
     input: Vec<u8>,
     /// When bytes last came in.
     heard: Duration,
+    /// When it last said a whole line with something in it.
+    pub(super) spoken: Duration,
     /// The peer has shut its sending side; what it sent is still answered.
     pub(super) has_ended: bool,
     /// A line of it has been taken up.
@@ -69,6 +71,7 @@ impl LineDoor {
             neighbour: None,
             input: Vec::new(),
             heard: now,
+            spoken: now,
             has_ended: false,
             has_spoken: false,
             is_skipping: false,
@@ -129,7 +132,7 @@ impl LineDoor {
 
     pub fn silent_since(&self) -> Option<Duration> {
         let is_guest = self.lasting == Lasting::No && self.neighbour.is_none();
-        (is_guest && matches!(self.phase, Phase::Open)).then_some(self.heard)
+        (is_guest && matches!(self.phase, Phase::Open)).then_some(self.spoken)
     }
 
     pub fn is_of_the_herd(&self) -> bool {

@@ -310,7 +310,7 @@ impl Outbox {
     /// The neighbour differs in this.
     pub fn repair(&mut self, differing: Differing) {
         match &mut self.repair {
-            _ if differing.parts.is_empty() => {}
+            _ if differing.is_empty() => {}
             Some(due) => due.join(&differing),
             None => self.repair = Some(differing),
         }

@@ -237,6 +237,10 @@ impl Outlet {
         is_probed: bool,
     ) -> bool {
         let mut state = self.state();
+        if state.incarnation != incarnation {
+            // Who was there before may have had other bounds, or been somebody else.
+            state.refused = Refused::default();
+        }
         (state.stream, state.incarnation) = (stream, incarnation);
         state.outbox.open(incarnation, seen, is_probed)
     }

@@ -19,6 +19,8 @@ pub struct Session {
     quiet: (u64, Duration),
     /// What the store was when it was last compared, and when; None before the first time.
     compared: Option<(Progress, Duration)>,
+    /// That comparison was of a part of the time.
+    is_part: bool,
     /// When it began.
     began: Duration,
     /// A comparison while there is news: how many digests have come, when the last one did, and in which parts
@@ -64,6 +66,8 @@ pub struct Compared {
     pub scope: Scope,
     /// What our store was when it was asked for.
     of: Progress,
+    /// There are records of another time, which is compared when it is over.
+    is_part: bool,
 }
 
 /// What a line of the neighbour comes to.
@@ -92,6 +96,7 @@ impl Session {
             asked: None,
             quiet: (0, now),
             compared: None,
+            is_part: false,
             began: now,
             samples: None,
             next_part: 0,
@@ -134,11 +139,12 @@ impl Session {
 
     /// A digest counts once, and only where it was asked for.
     fn answer(&mut self, span: Span, count: u64, sums: &[u8]) -> Heard {
-        let Some(Asked { scope, of, .. }) = self.asked.take_if(|asked| asked.span.within(span) == span)
+        let Some(Asked { scope, of, span: asked, .. }) =
+            self.asked.take_if(|asked| asked.span.within(span) == span && asked.span.to_s == span.to_s)
         else {
             return Heard::Nothing;
         };
-        let compared = |theirs| Heard::Digest(Compared { theirs, scope, of });
+        let compared = |theirs| Heard::Digest(Compared { theirs, scope, of, is_part: asked.to_s.is_some() });
         Digest::from_hex(span, count, sums).map_or(Heard::Nothing, compared)
     }
 
@@ -174,7 +180,7 @@ impl Session {
         let rest = compare * 2u32.pow(differences.saturating_sub(1).min(DOUBLINGS_MAX));
         let passed = now.saturating_sub(at);
         let is_other = then.news != state.news || differences > 0;
-        (is_other && passed > rest) || (then != state && passed > compare_busy.max(rest))
+        (is_other && passed > rest) || ((then != state || self.is_part) && passed > compare_busy.max(rest))
     }
 
     /// A digest of these records is asked for.
@@ -192,7 +198,7 @@ impl Session {
         if news != self.quiet.0 {
             return None;
         }
-        self.compared = Some((answer.of, now));
+        (self.compared, self.is_part) = (Some((answer.of, now)), answer.is_part);
         if parts.is_empty() {
             (self.differences, self.differs_for_long) = ((0, now), false);
             return None;

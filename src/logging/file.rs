@@ -143,7 +143,8 @@ impl LogFile {
 
     fn is_in_place(&self, file: &File) -> bool {
         let of = |found: fs::Metadata| (found.dev(), found.ino());
-        let named = fs::symlink_metadata(&self.path).map(of);
+        // The log may be a link; then it is the link that gets another name.
+        let named = fs::metadata(&self.path).map(of);
         file.metadata().map(of).is_ok_and(|own| named.is_ok_and(|named| own == named))
     }
 

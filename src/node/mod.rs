@@ -154,7 +154,8 @@ impl Node {
 
     /// What is believed of times now.
     pub fn horizon(&self, now_ns: u64) -> Horizon {
-        Horizon { oldest_s: self.oldest_s(), latest_ns: self.latest_ns(now_ns) }
+        let shown_s = Some(self.shown_s.load(Ordering::Relaxed)).filter(|shown_s| *shown_s != NEVER_PAST_S);
+        Horizon { oldest_s: self.oldest_s(), shown_s, latest_ns: self.latest_ns(now_ns) }
     }
 
     // --- comparing
@@ -176,11 +177,11 @@ impl Node {
 
     /// The time as asked, as long as this server is not about to forget what is in it.
     fn span_within(&self, asked: Span, now_ns: u64) -> Span {
-        let own = self.span(Scope::All, now_ns);
         let least_s = self.oldest_s().map(|oldest_s| oldest_s.saturating_add(self.margin_s() / 2));
-        let narrowed = asked.within(own);
-        let from_s = if asked.from_s >= least_s { asked.from_s } else { narrowed.from_s };
-        Span { from_s, ..narrowed }
+        if asked.from_s >= least_s {
+            return asked;
+        }
+        Span { from_s: asked.from_s.max(self.span(Scope::All, now_ns).from_s), ..asked }
     }
 
     /// A part of `forget_after`, where that is short.
@@ -270,9 +271,11 @@ impl Node {
 
     /// Learns a record that was kept. None is too old yet: before old ones are forgotten, neighbours have to say what
     /// they think of our clock.
-    pub fn restore(&self, record: &Record<&[u8]>) {
+    pub fn restore(&self, record: &Record<&[u8]>, now_ns: u64) {
+        // As if it were heard now, in whatever order: a turn's entries do not stand in the order of its news.
+        let horizon = Horizon { latest_ns: self.latest_ns(now_ns), ..Horizon::default() };
         // What is superseded in the same journal is no news.
-        let _ = self.store.restore(record, self.bounds.max_ahead_ns);
+        let _ = self.store.learn(record, &horizon);
     }
 
     /// Forgets who is to be forgotten of one bucket of the store; returns how many. Of those who were heard later

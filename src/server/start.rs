@@ -103,7 +103,7 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
     let journal = match config.data_path(own) {
         Some(folder) => {
             let (mode, disk) = (settings.sync, Box::new(RealDisk));
-            let journal = open_journal(&folder, mode, disk, &node, &neighbours)?;
+            let journal = open_journal(&folder, mode, disk, &node, &neighbours, clock.now().posix_ns)?;
             Some(Arc::new(journal.resting(settings.timing.compact_rest)))
         }
         None => None,
@@ -133,7 +133,7 @@ fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
     Pool::start(places, bounds)
 }
 
-/// Opens a server's journal and learns what is in it.
+/// Opens a server's journal and learns what is in it, by our clock now.
 ///
 /// # Errors
 /// Another process has it, or its folder cannot be read or written.
@@ -143,6 +143,7 @@ pub fn open_journal(
     disk: Box<dyn Disk>,
     node: &Node,
     neighbours: &Neighbours,
+    now_ns: u64,
 ) -> io::Result<Journal> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
     let (journal, replayed) = Journal::open(folder, mode, disk, |line| {
@@ -150,7 +151,7 @@ pub fn open_journal(
             seen.push(line.to_vec());
             return true;
         }
-        restore(node, line, &mut scratch)
+        restore(node, line, &mut scratch, now_ns)
     })?;
     if replayed.bytes > 0 {
         let (clients, ms) = (count(node.store.count() as u64, "client"), begun.elapsed().as_millis());
@@ -175,9 +176,9 @@ pub fn open_journal(
 }
 
 /// Learns an AT line that was kept; false if it is none.
-fn restore(node: &Node, line: &[u8], scratch: &mut Vec<u8>) -> bool {
+fn restore(node: &Node, line: &[u8], scratch: &mut Vec<u8>, now_ns: u64) -> bool {
     let Ok(Command::At(fields)) = Command::parse(line) else { return false };
-    node.restore(&Record::write(&fields, scratch));
+    node.restore(&Record::write(&fields, scratch), now_ns);
     true
 }
 

@@ -31,12 +31,22 @@ pub struct Differing {
     pub parts: Parts,
     /// The digests were of records heard within this time.
     pub span: Span,
+    /// Nothing is known of what the neighbour has of another time, so that it is sent, too.
+    pub has_rest: bool,
 }
 
 impl Differing {
     /// Whether a record is one of them.
     pub fn has(&self, record: &Record<&[u8]>) -> bool {
-        self.parts.has(record.client()) && (self.span == Span::ALL || self.span.has(record.received_s()))
+        if self.span == Span::ALL || self.span.has(record.received_s()) {
+            return self.parts.has(record.client());
+        }
+        self.has_rest
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty() && (self.span == Span::ALL || !self.has_rest)
     }
 
     /// These and others, and those of one within the time of the other.
@@ -45,6 +55,7 @@ impl Differing {
         let Span { from_s, to_s } = self.span;
         let to_s = to_s.zip(other.span.to_s).map(|(one, other)| one.max(other));
         self.span = Span { from_s: from_s.min(other.span.from_s), to_s };
+        self.has_rest |= other.has_rest;
     }
 }
 
@@ -177,10 +188,12 @@ mod tests {
     fn what_differs_joins_to_all_that_either_has() {
         let span = |from_s, to_s| Span { from_s, to_s };
         let parts = |part| Parts(std::array::from_fn(|index| index == part));
-        let mut differing = Differing { parts: parts(1), span: span(Some(5), Some(9)) };
-        differing.join(&Differing { parts: parts(2), span: span(Some(3), Some(7)) });
+        let of =
+            |part, from_s, to_s| Differing { parts: parts(part), span: span(from_s, to_s), has_rest: false };
+        let mut differing = of(1, Some(5), Some(9));
+        differing.join(&of(2, Some(3), Some(7)));
         assert_eq!((differing.parts.count(), differing.span), (2, span(Some(3), Some(9))));
-        differing.join(&Differing { parts: parts(2), span: span(None, None) });
+        differing.join(&of(2, None, None));
         assert_eq!(differing.span, Span::ALL);
     }
 

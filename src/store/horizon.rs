@@ -10,6 +10,8 @@ use crate::protocol::Record;
 pub struct Horizon {
     /// What was heard by its origin before this second, since 1970, is as good as forgotten.
     pub oldest_s: Option<i64>,
+    /// What was heard before this second is not shown, and so hides nothing either. No earlier than the other.
+    pub shown_s: Option<i64>,
     /// A client's time after this, in ns since 1970, is wrong: it never hides one that may be right.
     pub latest_ns: Option<u64>,
 }
@@ -32,7 +34,7 @@ impl Horizon {
         stored: &Record<&[u8]>,
         order: impl FnOnce() -> Ordering,
     ) -> bool {
-        self.is_past(stored)
+        self.shown_s.max(self.oldest_s).is_some_and(|shown_s| stored.received_s() < shown_s)
             || match order() {
                 Ordering::Equal => false,
                 Ordering::Greater => !self.is_ahead(record) || self.is_ahead(stored),

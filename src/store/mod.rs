@@ -144,16 +144,6 @@ impl Store {
         self.learn_if(record, usize::MAX, newer)
     }
 
-    /// Learns what a journal kept, in its order. A record that stands behind one by over `max_ahead_ns` later was
-    /// taken in its place, as that was too far ahead then; by now it may not be.
-    pub fn restore(&self, record: &Record<&[u8]>, max_ahead_ns: u64) -> Learned {
-        let newer = |stored: &Record<&[u8]>| {
-            record.cmp_age(stored).is_gt()
-                || stored.is_later_than(record.time_ns().saturating_add(max_ahead_ns))
-        };
-        self.learn_if(record, usize::MAX, newer)
-    }
-
     /// The same for a report made to this very server, which is no news when it is a repetition. With
     /// `max` clients known it is not for a client that is not.
     pub fn learn_report(&self, record: &Record<&[u8]>, horizon: &Horizon, max: usize) -> Learned {

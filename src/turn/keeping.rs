@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use super::{Core, Turn};
 use crate::journal::{Entries, NotKept};
-use crate::logging::count;
 use crate::node::{News, Node};
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
@@ -116,7 +115,7 @@ impl Turn {
         self.seen.clear();
         let promises = self.keeping.promises.len() as u64;
         if promises > 0 {
-            let replies = count(promises, "reply");
+            let replies = if promises == 1 { "1 reply".to_owned() } else { format!("{promises} replies") };
             log::warn!(
                 "the journal failed before {replies} to what the log shows as accepted, which was refused instead"
             );

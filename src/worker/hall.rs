@@ -97,6 +97,10 @@ impl Seat {
     fn find_out(&self, key: u64, find: impl FnOnce(&Core, Moment) -> Answer + Send + 'static) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
         self.hall.errands.send(move |now| {
+            if hall.is_stopping() {
+                // The journal's turn comes after all of them.
+                return;
+            }
             let answer = find(&hall.core, now);
             // A worker that has ended has nobody left to answer.
             let _ = hall.desks[index].post(Letter::Answer { key, answer });

@@ -127,7 +127,11 @@ impl Worker {
         for letter in desk.take_letters() {
             match letter {
                 Letter::Guest(guest) => self.room.adopt(*guest),
-                Letter::Answer { key, answer } => self.room.answered(key, &answer),
+                // One answer may be for thousands, who are not to wait in memory for each other.
+                Letter::Answer { key, answer } => {
+                    self.room.answered(key, &answer);
+                    self.room.flush_much();
+                }
             }
         }
         if desk.load.is_at_work() {
@@ -179,6 +183,6 @@ fn admit(
         Ok(admission) => return Ok(admission),
     };
     let on_trial = entrance.enter_on_trial(lack);
-    let again = || room.end_trial().then(|| entrance.enter_on_trial(lack)).flatten();
+    let again = || room.end_trial(ip).then(|| entrance.enter_on_trial(lack)).flatten();
     on_trial.or_else(again).ok_or(lack)
 }

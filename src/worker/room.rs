@@ -360,6 +360,14 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.read_bytes = 0;
     }
 
+    /// The same when much has been said, and then has those make way who do not take what they are sent.
+    pub fn flush_much(&mut self) {
+        if self.turn.out.len() >= TURN_BYTES_MAX {
+            self.flush();
+            self.shed();
+        }
+    }
+
     fn send(&mut self, key: u64, replies: &[u8]) {
         let Some(guest) = self.guests.get(key) else { return };
         let sent = if replies.is_empty() { Ok(()) } else { guest.connection.send(replies, self.now.up) };

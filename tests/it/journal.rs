@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Disk, HANG, Herd, Server, folder_with, run, solo, wait_for};
+use crate::harness::{Client, Disk, HANG, Herd, Server, folder_with, run, solo, wait_for};
 
 const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -269,4 +269,22 @@ fn clients_not_heard_of_for_long_are_forgotten_everywhere_and_do_not_come_back()
     assert_eq!((goloman.stop(), hands.stop()), (Some(0), Some(0)));
     let servers = herd.start_all();
     assert!(servers.iter().all(|server| server.knows("kiwi").is_none()));
+}
+
+#[test]
+fn an_old_report_behind_a_new_one_in_the_same_turn_takes_nothing_from_it() {
+    for sync in ["always", "second"] {
+        let settings = format!("sync = \"{sync}\"\nmax_ahead = \"1h\"\nworkers = 1");
+        let herd = Herd::new(&["Goloman"], &[], &settings, &[]);
+        let goloman = herd.start("Goloman");
+        let now_s = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+        let mut client = Client::connect(goloman.address);
+        client.send(format!("IAMAT v +2+2 {now_s}\nIAMAT v +1+1 {}\n", now_s - 90_000));
+        let new = client.text_line();
+        assert!(new.starts_with("AT Goloman ") && client.text_line().starts_with("AT Goloman "));
+        assert_eq!(goloman.knows("v").as_deref(), Some(new.trim_end()), "{sync}");
+        assert_eq!(goloman.stop(), Some(0));
+        let goloman = herd.start("Goloman");
+        assert_eq!(goloman.knows("v").as_deref(), Some(new.trim_end()), "{sync}");
+    }
 }

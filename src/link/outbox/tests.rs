@@ -145,7 +145,7 @@ fn what_was_dropped_while_the_differences_were_found_is_read_all_the_same() {
             let _ = outbox.offer(&vec![b'\n'; LINK_PENDING_BYTES + 1]);
         }
         let nowhere = Digest::default().differing(&Digest::default());
-        outbox.narrow(Differing { parts: nowhere, span: Span::ALL });
+        outbox.narrow(Differing { parts: nowhere, span: Span::ALL, has_rest: true });
         assert_eq!(outbox.mark(mark(1, 1), &mut out), !drop);
         assert_eq!(walks_after(outbox.take_due()) == Some(0), drop);
     }

@@ -76,8 +76,11 @@ fn a_digest_counts_once_and_only_where_it_was_asked_for() {
     assert_eq!(session.hear(&line, at(1)), Heard::Nothing);
     session.asks(Scope::All, Span { from_s: Some(5), to_s: None }, of(0), at(1));
     assert_eq!(session.hear(&line, at(1)), Heard::Nothing, "it is of more than was asked for");
-    let narrower = String::from_utf8(line).expect("text").replacen("- -", "6 9", 1);
-    let span = Span { from_s: Some(6), to_s: Some(9) };
+    let line = String::from_utf8(line).expect("text");
+    let cut = line.replacen("- -", "6 9", 1);
+    assert_eq!(session.hear(cut.as_bytes(), at(1)), Heard::Nothing, "its end is not for the other to choose");
+    let narrower = line.replacen("- -", "6 -", 1);
+    let span = Span { from_s: Some(6), to_s: None };
     let heard = session.hear(narrower.as_bytes(), at(1));
     assert!(matches!(&heard, Heard::Digest(answer) if answer.theirs.span == span), "{heard:?}");
     assert_eq!(session.hear(narrower.as_bytes(), at(1)), Heard::Nothing);

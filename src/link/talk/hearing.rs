@@ -65,7 +65,7 @@ impl Talk {
             Phase::Narrowing { .. } => {
                 if let Some(Compared { theirs, .. }) = self.hear(line, now)? {
                     let parts = self.link.node.store.digest(theirs.span).differing(&theirs);
-                    self.link.outlet.narrow(Differing { parts, span: theirs.span });
+                    self.link.outlet.narrow(Differing { parts, span: theirs.span, has_rest: true });
                     self.open(now);
                 }
                 Ok(())
@@ -197,7 +197,7 @@ impl Talk {
                 count(answer.theirs.count, "client"),
                 own.count
             );
-            outlet.repair(Differing { parts, span: own.span });
+            outlet.repair(Differing { parts, span: own.span, has_rest: false });
         }
         if self.session.takes_note_of_difference(now.up) {
             let seconds = self.link.timing.differ.as_secs_f64();

@@ -1,5 +1,6 @@
 //! Who makes way in a room when there is no slot for the next one, and who turns out to be of the herd.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::entrance::Admission;
@@ -57,15 +58,26 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         Some((since, guest.address))
     }
 
-    /// Ends the trial that has lasted longest, first of those who have not even greeted; says whether there was one.
-    /// So each who comes has the moment that it takes to greet, however many come.
-    pub fn end_trial(&mut self) -> bool {
-        let guests = &mut self.guests;
-        let mut admitted =
-            |key: u64| guests.get(key).map(|guest| (guest.admission, guest.door.is_greeting()));
-        self.trials.retain(|&key| matches!(admitted(key), Some((Admission::OnTrial(_), _))));
-        let silent = self.trials.iter().position(|&key| matches!(admitted(key), Some((_, false))));
-        let Some(key) = self.trials.remove(silent.unwrap_or(0)) else { return false };
+    /// Ends a trial for one who comes from `address`; says whether there was one to end. First goes whoever has not even
+    /// greeted. Of those who have, any one goes, as each waits for its way there and back, and the oldest is who has the
+    /// longest way; but none from a neighbour's address goes for somebody from elsewhere.
+    pub fn end_trial(&mut self, address: IpAddr) -> bool {
+        let (guests, neighbours) = (&mut self.guests, &self.outside.core().neighbours);
+        let mut trial = |key: u64| {
+            let guest = guests.get(key).filter(|guest| matches!(guest.admission, Admission::OnTrial(_)))?;
+            Some((guest.door.is_greeting(), neighbours.has_address(guest.address.ip())))
+        };
+        self.trials.retain(|&key| trial(key).is_some());
+        let is_known = neighbours.has_address(address);
+        let silent = self.trials.iter().position(|&key| matches!(trial(key), Some((false, _))));
+        let mut may_go = |is_kept: bool| {
+            let all = self.trials.iter().enumerate();
+            let found = all.filter(|(_, key)| trial(**key).is_some_and(|(_, known)| known == is_kept));
+            let found: Vec<usize> = found.map(|(index, _)| index).collect();
+            found.get(fastrand::usize(..found.len().max(1))).copied()
+        };
+        let chosen = silent.or_else(|| may_go(false)).or_else(|| if is_known { may_go(true) } else { None });
+        let Some(key) = chosen.and_then(|index| self.trials.remove(index)) else { return false };
         self.close(key, "there is no room for it");
         true
     }

@@ -7,7 +7,7 @@ use herd::protocol::{Command, Record};
 
 use super::network::Line;
 use super::world::World;
-use super::{SECOND, random_settings, seeds};
+use super::{SECOND, Settings, random_settings, seeds};
 
 const FORGET_AFTER_S: u64 = 60;
 
@@ -109,6 +109,10 @@ fn when_the_slowest_clock_says_so_all_are_forgotten() {
 
 /// Three servers in a line whose clocks are off by so many seconds, on a good line.
 fn three(off_by_s: [i64; 3], forget_after_s: u64) -> World {
+    three_with(off_by_s, forget_after_s, |_| ())
+}
+
+fn three_with(off_by_s: [i64; 3], forget_after_s: u64, change: impl Fn(&mut Settings)) -> World {
     let mut random = Rng::with_seed(1);
     let mut settings = random_settings(&mut random);
     (settings.servers, settings.edges) = (3, vec![(0, 1), (1, 2)]);
@@ -117,6 +121,7 @@ fn three(off_by_s: [i64; 3], forget_after_s: u64) -> World {
     (settings.forget_after_s, settings.errands, settings.buckets) = (Some(forget_after_s), 4, 1_024);
     let line = Line { delay: (1_000, 10_000), bandwidth: None, is_relayed: false, ..settings.line };
     settings.line = Line { send_buffer: 1 << 20, receive_buffer: 1 << 20, ..line };
+    change(&mut settings);
     let mut world = World::new(settings, random);
     for (server, off_by_s) in world.servers.iter_mut().zip(off_by_s) {
         server.skew_ns = off_by_s * 1_000_000_000;
@@ -210,5 +215,29 @@ fn a_clock_that_was_wrong_for_minutes_is_right_as_soon_as_it_is_set() {
     world.run_until(world.now + 2 * SECOND);
     for client in 0..3 {
         assert!((0..3).all(|server| world.knows(server, &format!("new{client}"))), "new{client}");
+    }
+}
+
+#[test]
+fn what_a_clock_far_ahead_stamped_is_sent_to_who_was_away() {
+    const FIVE_HOURS_S: i64 = 5 * 3_600;
+    // With a max_ahead of an hour each of the two thinks that the other's receipts are in the future, or its own.
+    for off_by_s in [[FIVE_HOURS_S, 0, 0], [0, -FIVE_HOURS_S, 0], [2 * 86_400, 0, 0]] {
+        let mut world = three_with(off_by_s, 7 * 86_400, |settings| {
+            (settings.journals, settings.max_ahead_s) = (true, 3_600);
+        });
+        let _ = world.report(0, "IAMAT before +1-1 5");
+        world.run_until(world.now + 5 * SECOND);
+        let _ = world.crash(1, 20 * SECOND, false, false);
+        for client in 0..48 {
+            assert!(world.report(0, &format!("IAMAT c{client} +1-1 5")).is_some());
+        }
+        // Another start of it, so that no mark tells what the other one has.
+        let _ = world.crash(0, SECOND, false, false);
+        world.run_until(world.now + 60 * SECOND);
+        for client in 0..48 {
+            let known = (0..3).all(|server| world.knows(server, &format!("c{client}")));
+            assert!(known, "{off_by_s:?}: c{client}");
+        }
     }
 }

@@ -40,6 +40,8 @@ pub struct Settings {
     pub duplicates: bool,
     /// After how many seconds servers forget a client.
     pub forget_after_s: Option<u64>,
+    /// How far ahead a time may be to count.
+    pub max_ahead_s: u64,
     /// The longest bytes of a line that servers take from clients, in turn.
     pub max_lines: Vec<usize>,
     /// Bytes of the longest client's ID.
@@ -113,6 +115,7 @@ fn random_settings(random: &mut Rng) -> Settings {
         journals: random.bool(),
         duplicates: random.bool(),
         forget_after_s: (random.u8(0..4) == 0).then(|| random.u64(5..60)),
+        max_ahead_s: 86_400,
         id_bytes: if max_lines.len() > 1 { 1_500 } else { 8 },
         max_lines,
         no_memory_one_in: if random.u8(0..4) == 0 { 100 } else { 0 },
@@ -316,6 +319,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         journals: false,
         duplicates: false,
         forget_after_s: None,
+        max_ahead_s: 86_400,
         max_lines: vec![4_096],
         id_bytes: 0,
         no_memory_one_in: 0,

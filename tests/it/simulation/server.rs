@@ -37,6 +37,7 @@ pub struct Plan<'a> {
     pub keys: &'a [Key],
     pub timing: Timing,
     pub forget_after_s: Option<u64>,
+    pub max_ahead_s: u64,
     pub max_line: usize,
     /// Buckets of its store.
     pub buckets: usize,
@@ -93,7 +94,8 @@ impl Running {
         now_ns: &Arc<AtomicU64>,
         woken: impl Fn(usize) + Clone + Send + Sync + 'static,
     ) -> Running {
-        let bounds = Bounds { forget_after_s: plan.forget_after_s, ..Bounds::default() };
+        let max_ahead_ns = plan.max_ahead_s * 1_000_000_000;
+        let bounds = Bounds { forget_after_s: plan.forget_after_s, max_ahead_ns, ..Bounds::default() };
         let mut node = Node::new(&plan.name, bounds);
         node.store = Store::seeded(plan.buckets, plan.incarnation);
         let node = Arc::new(node);
@@ -102,10 +104,12 @@ impl Running {
             let mode = if disk.is_strict { SyncMode::Always } else { SyncMode::Second };
             // A process that another test is about to start has all that this one has open, for a moment, and with
             // it the lock of the journal's last owner.
-            let open = || match open_journal(&folder, mode, Box::new(disk.clone()), &node, &neighbours) {
-                Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
-                opened => Some(opened.expect("a journal")),
-            };
+            let now_ns = now.posix_ns;
+            let open =
+                || match open_journal(&folder, mode, Box::new(disk.clone()), &node, &neighbours, now_ns) {
+                    Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
+                    opened => Some(opened.expect("a journal")),
+                };
             Arc::new(wait_for("the lock of a journal", open))
         });
         let link = |(index, name): (usize, &String)| {

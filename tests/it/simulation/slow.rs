@@ -20,6 +20,7 @@ fn two(line: Line) -> World {
         journals: false,
         duplicates: false,
         forget_after_s: None,
+        max_ahead_s: 86_400,
         max_lines: vec![4_096],
         no_memory_one_in: 0,
         turn: 0,

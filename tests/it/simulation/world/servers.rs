@@ -27,6 +27,7 @@ impl World {
             keys: &self.keys,
             timing: settings.timing(),
             forget_after_s: settings.forget_after_s,
+            max_ahead_s: settings.max_ahead_s,
             max_line: it.max_line,
             buckets: settings.buckets,
             room: settings.room,
