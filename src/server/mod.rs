@@ -105,7 +105,9 @@ impl Server {
 
 fn kept(journal: Option<&Journal>, is_synced: bool) -> Kept {
     match journal {
-        Some(journal) if journal.is_degraded() => Kept::NotWritten { acknowledged: !journal.is_strict() },
+        Some(journal) if journal.is_degraded() => {
+            Kept::NotWritten { acknowledged: journal.has_broken_promises() }
+        }
         _ if is_synced => Kept::Whole,
         _ => Kept::NotSynced,
     }
