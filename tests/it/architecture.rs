@@ -124,6 +124,101 @@ fn dependencies_run_one_way() {
     }
 }
 
+/// The names that a text takes from the module `path`, such as `super::`: of `super::{Name, part::Other}` these are
+/// `Name` and `part`.
+fn names_in(path: &str, text: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices(path) {
+        // `super::super::` is another module than `super::`.
+        let is_part = text[..at].ends_with("::") || text[at + path.len()..].starts_with("super::");
+        match text[at + path.len()..].strip_prefix('{') {
+            _ if is_part => {}
+            Some(list) => {
+                let mut depth = 0;
+                let end = list.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth < 0
+                });
+                let mut depth = 0;
+                names.push(word(list.trim_start()));
+                for (at, c) in list[..end.unwrap_or(list.len())].char_indices() {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    if c == ',' && depth == 0 {
+                        names.push(word(list[at + 1..].trim_start()));
+                    }
+                }
+            }
+            None => names.push(word(&text[at + path.len()..])),
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// The parts of a folder, each with the files that are part of it: its own, and those of a folder of its name.
+fn parts_of(folder: &str) -> Vec<(String, Vec<PathBuf>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut parts = std::collections::BTreeMap::<String, Vec<PathBuf>>::new();
+    for path in files(folder).into_iter().filter(|path| !is_test(path) && *path != root.join("mod.rs")) {
+        let part = path.strip_prefix(&root).expect("below it").iter().next().expect("a part");
+        parts.entry(part.to_string_lossy().trim_end_matches(".rs").to_owned()).or_default().push(path);
+    }
+    parts.into_iter().collect()
+}
+
+/// The lines of a folder's head that give a part's names as the folder's own, by name.
+fn handed_on(head: &str, parts: &[(String, Vec<PathBuf>)]) -> Vec<(String, String)> {
+    let mut handed_on = Vec::new();
+    for (part, _) in parts {
+        let names =
+            ["use ", "use self::"].into_iter().flat_map(|it| names_in(&format!("{it}{part}::"), head));
+        handed_on.extend(names.map(|name| (name, part.clone())));
+    }
+    handed_on
+}
+
+/// The head of a folder is left out: it names its parts, and has the types that they share.
+#[test]
+fn the_files_of_a_folder_name_each_other_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<_> =
+        files("src").iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    folders.sort();
+    folders.dedup();
+    for folder in folders.iter().filter(|folder| **folder != src && !is_test(folder)) {
+        let inside = folder.strip_prefix(&src).expect("below it").to_string_lossy().into_owned();
+        let parts = parts_of(&format!("src/{inside}"));
+        let head = [folder.join("mod.rs"), folder.with_extension("rs")].into_iter().find(|it| it.is_file());
+        let head = code(&head.expect("a head"));
+        let handed_on = handed_on(&head, &parts);
+        let mut names: Vec<(&str, Vec<String>)> = Vec::new();
+        for (part, paths) in &parts {
+            let mut named = Vec::new();
+            for path in paths {
+                let depth =
+                    path.strip_prefix(folder).expect("below it").iter().filter(|it| *it != "mod.rs").count();
+                for from in ["super::".repeat(depth), format!("crate::{}::", inside.replace('/', "::"))] {
+                    named.extend(names_in(&from, &code(path)));
+                }
+            }
+            // What the head only hands on is of the part that has it.
+            let of =
+                |name: &String| handed_on.iter().find(|(handed, _)| handed == name).map(|(_, part)| part);
+            let named: Vec<_> = named.iter().map(|name| of(name).unwrap_or(name).clone()).collect();
+            names.push((part, named));
+        }
+        // Who names nobody who is left can go; who cannot go is in a circle, or names one.
+        while let Some(at) = names.iter().position(|(part, named)| {
+            !named.iter().any(|name| name != part && names.iter().any(|(other, _)| other == name))
+        }) {
+            names.swap_remove(at);
+        }
+        let left: Vec<_> = names.iter().map(|(part, _)| *part).collect();
+        assert!(left.is_empty(), "src/{inside} has a circle among {left:?}");
+    }
+}
+
 #[test]
 fn every_module_has_its_place_in_the_order() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("text");
