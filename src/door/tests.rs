@@ -274,6 +274,21 @@ fn a_greeting_has_its_time_however_slowly_it_is_spoken_and_a_link_may_be_silent(
     assert!(visitor.door.take_lasting() && !visitor.door.take_lasting());
 }
 
+#[test]
+fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_line() {
+    let mut visitor = Visitor::from(STRANGER);
+    let held = |visitor: &Visitor| match &visitor.door {
+        Door::Line(line) => line.input.capacity(),
+    };
+    let (begin, rest) = KIWI.split_at(20);
+    for (text, is_held) in
+        [(KIWI, false), (begin, true), (rest, false), ("hello\r", true), ("\nhello\n", false)]
+    {
+        let _ = visitor.say(text);
+        assert_eq!(held(&visitor) > 0, is_held, "{text:?}");
+    }
+}
+
 // --- a model: whatever happens in whatever order, what holds of a door holds
 
 /// What may happen to a door.

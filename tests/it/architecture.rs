@@ -335,6 +335,63 @@ fn threads_are_spawned_in_one_place_and_never_unnamed() {
 }
 
 #[test]
+fn a_worker_waits_only_for_its_poller() {
+    let waits = [".recv(", ".recv_", ".join(", "sleep", ".wait(", ".wait_", "fs::", "sync_all"];
+    for path in files_of("worker") {
+        // What the system says of a thread is no disk.
+        let may = |line: &&str| line.contains("poller.wait(") || line.contains("\"/proc/");
+        for line in code(&path).lines().filter(|line| !may(line)) {
+            waits.iter().for_each(|word| assert!(!line.contains(word), "{}: {line}", path.display()));
+        }
+    }
+}
+
+/// The files with locks, with the calls in each that wait. The journal's own may be held across what it does to its
+/// files.
+const LOCKS: [(&str, &[&str]); 17] = [
+    ("flood/flooder.rs", &["batches.recv_"]),
+    ("flood/mod.rs", &[]),
+    ("flood/turns.rs", &[]),
+    ("journal/mod.rs", &["use std::fs::File"]),
+    ("link/clock.rs", &[]),
+    ("link/neighbours.rs", &[]),
+    ("link/oddities.rs", &[]),
+    ("link/outlet.rs", &[]),
+    ("link/seen.rs", &[]),
+    // The threads that write let go of the lock to wait, and to write.
+    ("logging/console.rs", &[".wait(", ".wait_", "poll("]),
+    ("logging/sink.rs", &[".wait(", ".wait_"]),
+    // At the stop, without the lock.
+    ("places/pool.rs", &[".recv_", ".join("]),
+    ("places/pool/budget.rs", &[]),
+    // Which lets go of the lock.
+    ("places/pool/queue.rs", &["changed.wait("]),
+    ("store/mod.rs", &[]),
+    ("worker/desk.rs", &[]),
+    ("worker/entrance.rs", &[]),
+];
+
+#[test]
+fn locks_are_private_and_whoever_has_one_waits_for_nothing() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let waits = [".recv(", ".recv_", ".join(", "sleep", ".wait(", ".wait_", "poll(", "fs::", "sync_all"];
+    for path in files("src").iter().filter(|path| !is_test(path)) {
+        let (code, inside) = (code(path), path.strip_prefix(&src).expect("below it").to_string_lossy());
+        let is_lock = |line: &&str| ["Mutex<", "RwLock<"].iter().any(|lock| line.contains(lock));
+        let fields = code.lines().map(str::trim).filter(|line| line.contains(": ")).filter(is_lock);
+        fields.for_each(|field| {
+            assert!(!field.starts_with("pub ") || field.contains('('), "{inside}: {field}")
+        });
+        let listed = LOCKS.iter().find(|(file, _)| *file == inside);
+        assert_eq!(code.lines().any(|line| is_lock(&line)), listed.is_some(), "{inside}: see the lock rule");
+        let Some((_, may_wait)) = listed else { continue };
+        for line in code.lines().filter(|line| !may_wait.iter().any(|word| line.contains(word))) {
+            waits.iter().for_each(|word| assert!(!line.contains(word), "{inside}: {line}"));
+        }
+    }
+}
+
+#[test]
 fn times_are_bounded_in_limits() {
     for (module, _) in STANDS_ON.iter().chain(&[("run", &[][..])]).filter(|(module, _)| *module != "limits") {
         for path in files_of(module).iter().filter(|path| !is_test(path)) {
