@@ -1,5 +1,6 @@
 //! The invariants of docs/architecture.md, checked on the code.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -159,7 +160,7 @@ fn names_in(path: &str, text: &str) -> Vec<String> {
 /// The parts of a folder, each with the files that are part of it: its own, and those of a folder of its name.
 fn parts_of(folder: &str) -> Vec<(String, Vec<PathBuf>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut parts = std::collections::BTreeMap::<String, Vec<PathBuf>>::new();
+    let mut parts = BTreeMap::<String, Vec<PathBuf>>::new();
     for path in files(folder).into_iter().filter(|path| !is_test(path) && *path != root.join("mod.rs")) {
         let part = path.strip_prefix(&root).expect("below it").iter().next().expect("a part");
         parts.entry(part.to_string_lossy().trim_end_matches(".rs").to_owned()).or_default().push(path);
@@ -332,6 +333,51 @@ fn threads_are_spawned_in_one_place_and_never_unnamed() {
         }
     }
     check_free("src", &["std::thread::spawn", "unbounded("]);
+}
+
+/// The names in the first column of the table of threads of a text.
+fn listed_threads(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(|line| line.trim_start_matches("//! "));
+    let rows = lines.skip_while(|line| !line.starts_with("| thread |")).skip(2);
+    let names = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('`').nth(1));
+    names.map(str::to_owned).collect()
+}
+
+/// The names at the calls that start threads, as the tables have them: `worker-N`.
+fn started_threads() -> BTreeSet<String> {
+    let mut names = BTreeSet::from(["main".to_owned()]);
+    for path in files("src").iter().filter(|path| !path.ends_with("src/thread.rs") && !is_test(path)) {
+        let code = code(path);
+        // A dialler is asked for the name of its thread.
+        let heads = [
+            "thread::spawn(",
+            "thread::spawn_with_stack(",
+            "thread::spawn_scoped(scope, ",
+            "fn thread_name(",
+        ];
+        for call in heads.iter().flat_map(|head| code.split(head).skip(1)) {
+            let (before, rest) = call.split_once('"').expect("a name");
+            if before.contains(".thread_name()") {
+                continue;
+            }
+            let name = rest.split('"').next().unwrap_or_default();
+            names.insert(match name.split_once('{') {
+                Some((head, "index}" | "number}")) => format!("{head}N"),
+                Some((head, _)) => format!("{head}NAME"),
+                None => name.to_owned(),
+            });
+        }
+    }
+    names
+}
+
+#[test]
+fn both_tables_have_every_thread_that_is_started() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in ["src/lib.rs", "docs/architecture.md"] {
+        let text = fs::read_to_string(root.join(path)).expect("text");
+        assert_eq!(listed_threads(&text), started_threads(), "{path}");
+    }
 }
 
 #[test]
