@@ -47,7 +47,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
     ("limits", &[]),
     ("thread", &["limits"]),
     ("clock", &[]),
-    ("files", &[]),
+    ("files", &["limits"]),
     ("logging", &["files", "limits", "thread"]),
     ("net", &["limits"]),
     ("protocol", &["limits"]),
@@ -449,6 +449,64 @@ fn times_are_bounded_in_limits() {
             assert!(!strays, "{} has a bound of its own; it belongs in limits", path.display());
         }
     }
+}
+
+/// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
+const NO_BOUNDS: [&str; 28] = [
+    "AIRPORT_ID_MIN",
+    "CONFIG",
+    "CONNECTION",
+    "DAY_NS",
+    "DISAGREE",
+    "EARTH_RADIUS_M",
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "HALF",
+    "HEAD",
+    "HEADER_BYTES",
+    "INVALID",
+    "MAX", // Of the digits that fit into a number.
+    "NANOS",
+    "NONCE_BYTES",
+    "NOT_KEPT",
+    "OK",
+    "OS",
+    "PARTS",
+    "PROOF_BYTES",
+    "ROOT",
+    "SERVER_DIED",
+    // What fits into 64 bits.
+    "SHORT_DIGITS_MAX",
+    "SHORT_SECONDS_MAX",
+    "SLACK_DEG",
+    "UNITS_PER_DEGREE",
+    "USAGE",
+    "VERSION",
+];
+
+#[test]
+fn numbers_are_bounded_in_limits() {
+    let mut met = BTreeSet::new();
+    let limits = files_of("limits");
+    for path in files("src").iter().filter(|path| !limits.contains(path) && !is_test(path)) {
+        for line in code(path).lines() {
+            let Some((name, rest)) = line.split_once("const ").and_then(|(_, rest)| rest.split_once(": "))
+            else {
+                continue;
+            };
+            let Some((kind, value)) = rest.split_once(" = ") else { continue };
+            let kind = kind.trim_start_matches(['u', 'i', 'f']);
+            let is_number = kind == "size" || kind.bytes().all(|byte| byte.is_ascii_digit());
+            // What is reckoned from a bound has its reason there.
+            if is_number && value.starts_with(|c: char| c.is_ascii_digit()) {
+                let is_bound = !NO_BOUNDS.contains(&name);
+                assert!(!is_bound, "{}: {name} is a bound; it belongs in limits", path.display());
+                met.insert(name.to_owned());
+            }
+        }
+    }
+    let idle = NO_BOUNDS.iter().find(|name| !met.contains(**name));
+    assert_eq!(idle, None, "is not there any more");
 }
 
 #[test]
