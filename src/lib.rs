@@ -16,7 +16,7 @@
 //!
 //! | thread | owns | ends when |
 //! |---|---|---|
-//! | main | start and stop | a signal came and the others have ended |
+//! | `main` | start and stop | a signal came and the others have ended |
 //! | `signals` | the signals of one server, or of a whole herd; it ends a server that hangs | the process does |
 //! | `watch-NAME` | a server's stdout, in a whole herd | its server does |
 //! | `worker-N` | a poller, a room of connections, its turns | the server stops and its replies are flushed |
@@ -29,7 +29,8 @@
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
 //! | `asker` | `--agree`'s connection to one server | it has answered, or is too late |
 //! | `log` | the log file | the process does, after a flush |
-//! | `console` | stderr, and `announce` stdout: either may take nothing for ever | the process does |
+//! | `console` | stderr, which may take nothing for ever | the process does |
+//! | `announce` | stdout, which may take nothing for ever | that is printed, or the process does |
 //!
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never across anything that
 //! waits. The exceptions are the journal's, across what the journal does to its files: whoever appends holds its lock

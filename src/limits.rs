@@ -44,6 +44,10 @@ pub const CLIENT_BYTES: usize = 171;
 /// seconds.
 pub const MAX_AHEAD_NS: u64 = 86_400 * 1_000_000_000;
 
+/// Seconds within which a time that is far ahead has to be near the clock in another unit, to be taken for one in that
+/// unit: 20 years, as no two units are that close.
+pub const LIKELY_WITHIN_S: u64 = 20 * 365 * 86_400;
+
 /// A time so close to the most that may be ahead, in ns, is ahead now or was a moment ago.
 pub const AHEAD_UNSURE_NS: u64 = 60 * 1_000_000_000;
 
@@ -63,6 +67,14 @@ pub const MAX_LINE_MIN: usize = 128;
 
 /// Seconds from SIGTERM to the exit, whatever still hangs.
 pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
+
+/// Percent of that time after which a stopping server cancels lookups, waits no more for its workers, and waits no
+/// more for the flooder, the sweeps and the journal: what is late leaves some of the time to those who come after it.
+pub const STOP_LOOKUPS_PERCENT: u32 = 50;
+pub const STOP_WORKERS_PERCENT: u32 = 80;
+pub const STOP_OTHERS_PERCENT: u32 = 85;
+const _: () =
+    assert!(STOP_LOOKUPS_PERCENT < STOP_WORKERS_PERCENT && STOP_WORKERS_PERCENT < STOP_OTHERS_PERCENT);
 
 /// Bytes of a secret at least: 16 random ones cannot be guessed. And of a file with some.
 pub const SECRET_MIN: usize = 16;
@@ -124,6 +136,9 @@ pub const LINK_WALK_BYTES: usize = 4 * 1024;
 pub const RECONNECT_MIN_S: f64 = 0.1;
 pub const RECONNECT_MAX_S: f64 = 5.0;
 
+/// How often that doubles at most: far beyond the longest, and still a number.
+pub const RECONNECT_DOUBLINGS_MAX: u32 = 16;
+
 /// Seconds after its start in which a server warns of no neighbour that is not there yet: servers that start
 /// together find each other a moment later.
 pub const LINK_START_GRACE_S: u64 = 3;
@@ -173,6 +188,9 @@ pub const COMPARE_MARGIN_S: i64 = 26;
 /// Milliseconds for which two stores may differ before that is worth a warning: a repair takes a
 /// comparison or two.
 pub const DIFFER_MS: Limit = limit(60_000, 10, 3_600_000);
+
+/// How often the rest between comparisons that find a difference doubles: a difference that stays costs little then.
+pub const COMPARE_DOUBLINGS_MAX: u32 = 4;
 
 /// Milliseconds until a compaction that failed, of a journal that can be appended to, is tried again.
 pub const COMPACT_REST_MS: Limit = limit(60_000, 10, 3_600_000);
@@ -366,6 +384,12 @@ pub const TALLY_RECENT_S: u64 = 600;
 
 /// Seconds for which the log is spared a sentence about a neighbour that it has already.
 pub const ODDITY_SAY_AGAIN_S: u64 = 60;
+
+/// Starts of one neighbour that are remembered at once: two servers of its name, and a restart of each.
+pub const LIVES_MAX: usize = 4;
+
+/// Links of a path that are followed after each other, as many as the system follows.
+pub const LINKS_FOLLOWED_MAX: usize = 40;
 
 /// How long a dying process waits for its last words to reach the file and stderr: a disk that works needs far less.
 pub const PANIC_FLUSH: Duration = Duration::from_secs(1);

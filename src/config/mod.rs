@@ -1,12 +1,13 @@
 //! herd.conf, valid in every part, or an error with its file, line and remedy.
 //!
-//! Lives here: the file as bytes (`source`), as TOML (`raw`, `hints`), and as a valid `Config` (`validate`
+//! Lives here: the file as bytes (`source`), as TOML (`raw`, `parse`, `hints`), and as a valid `Config` (`validate`
 //! and its parts).
 //! Called by: `run`, which loads it once; every other part gets values of it.
 //! May touch: herd.conf and no other file. It resolves no name, and opens neither keys, places nor journals.
 
 mod graph;
 mod hints;
+mod parse;
 mod paths;
 mod raw;
 mod secrets;
@@ -146,7 +147,7 @@ impl Config {
     /// Validates the text of a file; `path` stands in the errors, and relative paths in the text
     /// begin at its folder, or at the working one where `path` is only a way to an open file.
     pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-        let raw = raw::parse(text).map_err(|problem| problem.in_file(path, text))?;
+        let raw = parse::parse(text).map_err(|problem| problem.in_file(path, text))?;
         validate::validate(path, raw, text).map_err(|problem| problem.in_file(path, text))
     }
 

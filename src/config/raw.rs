@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, hints};
+use super::ConfigError;
 
 /// What is wrong, and the bytes of the file it is about.
 pub struct Problem {
@@ -94,14 +94,6 @@ pub struct RawServer {
     pub secret_files: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
-pub fn parse(text: &str) -> Result<Raw, Problem> {
-    toml::from_str(text).map_err(|error| {
-        let said = one_line(error.message());
-        let why = error.span().map_or_else(|| said.clone(), |span| hints::explain(&said, &span, text));
-        Problem { span: error.span(), why }
-    })
-}
-
 impl Problem {
     pub fn at<T>(place: &Spanned<T>, why: impl Into<String>) -> Problem {
         Problem { span: Some(place.span()), why: why.into() }
@@ -118,8 +110,4 @@ impl Problem {
 pub fn line_of(span: &Range<usize>, text: &str) -> usize {
     let start = span.start.min(text.len());
     1 + text.as_bytes()[..start].iter().filter(|&&b| b == b'\n').count()
-}
-
-fn one_line(message: &str) -> String {
-    message.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use crate::limits::{LINK_PROOF_MS, LINK_REASONS_MAX, LINK_START_GRACE_S, RECONNECT_MAX_S, RECONNECT_MIN_S};
+use crate::limits::{
+    LINK_PROOF_MS, LINK_REASONS_MAX, LINK_START_GRACE_S, RECONNECT_DOUBLINGS_MAX, RECONNECT_MAX_S,
+    RECONNECT_MIN_S,
+};
 use crate::link::Ended;
 
 /// A link that never was up is given this long before its failure is worth a warning: servers that
@@ -52,7 +55,8 @@ impl Backoff {
     pub fn next(&mut self, held: Duration) -> Duration {
         self.failures =
             if held.as_secs_f64() > RECONNECT_MAX_S { 0 } else { self.failures.saturating_add(1) };
-        let longest = (RECONNECT_MIN_S * 2f64.powi(self.failures.clamp(1, 16) as i32)).min(RECONNECT_MAX_S);
+        let longest = (RECONNECT_MIN_S * 2f64.powi(self.failures.clamp(1, RECONNECT_DOUBLINGS_MAX) as i32))
+            .min(RECONNECT_MAX_S);
         let shortest = (longest / 2.0).max(RECONNECT_MIN_S);
         Duration::from_secs_f64(shortest + (longest - shortest) * fastrand::f64())
     }

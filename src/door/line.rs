@@ -1,15 +1,13 @@
-//! The door for lines: it cuts lines, has the turn do what they ask, and answers in order. What a neighbour says
-//! beside AT lines is in `neighbour`.
+//! The door for lines, and what the room may ask of it. It cuts lines, has the turn do what they ask, and answers in
+//! order: what happens to it is in `events`, a call with bytes in `conversation`, and what a neighbour says beside AT
+//! lines in `neighbour`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::conversation::Conversation;
-use super::neighbour::Neighbour;
-use super::{Answer, Manners, Question, Visit};
-use crate::link::Peer;
+use super::Manners;
+use crate::link::{Listener, Peer};
 use crate::logging::Wire;
-use crate::protocol::Reply;
 use crate::turn::Core;
 
 /// One connection's conversation. Times are since the start of the process's clock.
@@ -18,11 +16,11 @@ pub struct LineDoor {
     pub(super) peer: Peer,
     pub(super) phase: Phase,
     /// The other end as a dialler of the herd, once it has greeted.
-    pub(super) neighbour: Option<Box<Neighbour>>,
+    pub(super) neighbour: Option<Box<Listener>>,
     /// Bytes read and not answered: part of a line, or lines that must wait.
-    input: Vec<u8>,
+    pub(super) input: Vec<u8>,
     /// When bytes last came in.
-    heard: Duration,
+    pub(super) heard: Duration,
     /// When it last said a whole line with something in it.
     pub(super) spoken: Duration,
     /// The peer has shut its sending side; what it sent is still answered.
@@ -136,7 +134,7 @@ impl LineDoor {
     }
 
     pub fn is_of_the_herd(&self) -> bool {
-        self.lasting != Lasting::No || self.neighbour.as_deref().is_some_and(Neighbour::is_open)
+        self.lasting != Lasting::No || self.neighbour.as_deref().is_some_and(Listener::is_open)
     }
 
     /// Counts a connection whose time is up before it proved who it is.
@@ -154,7 +152,7 @@ impl LineDoor {
     }
 
     pub fn show(&self, core: &Core, wire: &mut Wire) {
-        let link = self.neighbour.as_deref().map(Neighbour::listener);
+        let link = self.neighbour.as_deref();
         core.neighbours.show(wire, link, &self.address);
     }
 
@@ -162,58 +160,6 @@ impl LineDoor {
     /// on, however slowly it speaks.
     pub fn is_greeting(&self) -> bool {
         self.neighbour.as_deref().is_some_and(|neighbour| !neighbour.is_open())
-    }
-
-    // --- what happens
-
-    /// Takes what came in, behind what it kept.
-    pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
-        if !self.is_greeting() {
-            self.heard = visit.now.up;
-        }
-        self.converse(visit, bytes)
-    }
-
-    pub fn end(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
-        self.has_ended = true;
-        self.converse(visit, b"")
-    }
-
-    pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
-        if !matches!(self.phase, Phase::Open) || (self.input.is_empty() && !self.has_ended) {
-            return None;
-        }
-        if visit.unsent > 0 {
-            self.is_stalled = true;
-            return None;
-        }
-        self.converse(visit, b"")
-    }
-
-    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
-        match (std::mem::replace(&mut self.phase, Phase::Open), answer) {
-            (Phase::Places { record }, Answer::Places(json)) => {
-                if visit.manners.one_shot {
-                    self.close("one-shot");
-                }
-                self.say_places(visit, &record, json);
-            }
-            (Phase::Asked, answer) => self.answer_ask(visit, answer),
-            // It is about to close, or that was never its question.
-            (phase, _) => self.phase = phase,
-        }
-    }
-
-    /// The log has the first line of the reply whole and the size of the rest, which would fill the disk of a small
-    /// machine.
-    fn say_places(&self, visit: &mut Visit<'_>, record: &[u8], json: &[u8]) {
-        Reply::Places { record, json }.write(&mut visit.turn.out);
-        let wire = &mut visit.turn.wire;
-        wire.at(visit.now.posix_ns);
-        wire.with(&self.address);
-        let mut logged = record.to_vec();
-        logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
-        wire.sent(&logged);
     }
 
     /// The line that came in last is a good one, and worth that the log has its connection.
@@ -227,30 +173,6 @@ impl LineDoor {
     pub(super) fn close(&mut self, why: &'static str) {
         self.input = Vec::new();
         self.phase = Phase::Closing(why);
-    }
-
-    /// Answers what it kept and then `bytes`, as far as it may. The rest is kept.
-    fn converse(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
-        self.show(visit.core, &mut visit.turn.wire);
-        visit.turn.wire.at(visit.now.posix_ns);
-        let begin = visit.turn.out.len();
-        let mut talk = Conversation { door: self, visit, begin, question: None };
-        if talk.door.input.is_empty() {
-            let answered = talk.answer(bytes);
-            // Once it is to close, what is left has no reader.
-            if talk.door.closes().is_none() {
-                talk.door.input.extend_from_slice(&bytes[answered..]);
-            }
-        } else {
-            let mut input = std::mem::take(&mut talk.door.input);
-            input.extend_from_slice(bytes);
-            let answered = talk.answer(&input);
-            if talk.door.closes().is_none() && answered < input.len() {
-                input.drain(..answered);
-                talk.door.input = input;
-            }
-        }
-        talk.question
     }
 
     /// The first AT line makes a connection a link: never idle, and watched for a dead other end.

@@ -4,6 +4,7 @@
 //! takes the time as a value. It may touch the turn, the neighbours, the status and `protocol`.
 
 mod conversation;
+mod events;
 mod line;
 mod neighbour;
 

@@ -11,27 +11,10 @@ use crate::protocol::{Reply, Rule, Span};
 use crate::status::Status;
 use crate::store::digest::Digest;
 
-/// The other end of a connection, once it has said that it dials as a server, or asks as one.
-pub struct Neighbour {
-    listener: Listener,
-}
-
-impl Neighbour {
-    /// Whether it has proven who it is.
-    pub fn is_open(&self) -> bool {
-        self.listener.is_open()
-    }
-
-    /// The exchange that opens the link.
-    pub fn listener(&self) -> &Listener {
-        &self.listener
-    }
-}
-
 impl LineDoor {
     /// Answers an ASK. With too much to do it says nothing, and the neighbour asks again later.
     pub(super) fn answer_ask(&self, visit: &mut Visit<'_>, answer: &Answer) {
-        let takes_notes = self.neighbour.as_deref().is_some_and(|it| it.listener.conf().is_some());
+        let takes_notes = self.neighbour.as_deref().is_some_and(|it| it.conf().is_some());
         let out = &mut visit.turn.out;
         match answer {
             Answer::Digest(digest) => write_digest(digest, out),
@@ -60,7 +43,7 @@ fn write_status(status: &Status, takes_notes: bool, out: &mut Vec<u8>) {
 impl Conversation<'_, '_> {
     /// The exchange that opens a link, and what is said on it beside AT lines.
     pub(super) fn link(&mut self, word: &Word<'_>, line: Line<'_>) {
-        let is_open = self.door.neighbour.as_deref().map(Neighbour::is_open);
+        let is_open = self.door.neighbour.as_deref().map(Listener::is_open);
         let done = match (word, is_open) {
             (Word::Hello(dialler), None) => self.greet(dialler),
             (Word::Proof(proof), Some(_)) => self.prove(proof),
@@ -80,8 +63,7 @@ impl Conversation<'_, '_> {
     }
 
     fn listener(&mut self) -> Result<&mut Listener, Denied> {
-        let neighbour = self.door.neighbour.as_deref_mut();
-        neighbour.map(|neighbour| &mut neighbour.listener).ok_or(Denied::OutOfTurn)
+        self.door.neighbour.as_deref_mut().ok_or(Denied::OutOfTurn)
     }
 
     fn greet(&mut self, dialler: &End<'_>) -> Result<(), Denied> {
@@ -90,7 +72,7 @@ impl Conversation<'_, '_> {
         let nonce = keys::random().map_err(|_| Denied::NoRandomness)?;
         let out = &mut self.visit.turn.out;
         let listener = core.neighbours.welcome(dialler, &peer, nonce, count, now_ns, out)?;
-        self.door.neighbour = Some(Box::new(Neighbour { listener }));
+        self.door.neighbour = Some(Box::new(listener));
         Ok(())
     }
 
@@ -149,7 +131,7 @@ impl Conversation<'_, '_> {
 
     /// The answer comes later. One who is no server is told of the neighbours, too.
     fn ask(&mut self, span: Span) {
-        let is_server = self.door.neighbour.as_deref().is_some_and(|it| it.listener.neighbour().is_some());
+        let is_server = self.door.neighbour.as_deref().is_some_and(|it| it.neighbour().is_some());
         self.door.phase = Phase::Asked;
         self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(span) });
     }
@@ -158,7 +140,7 @@ impl Conversation<'_, '_> {
     fn deny(&mut self, why: Denied, word: &Word<'_>, line: Line<'_>) {
         let (core, address) = (self.visit.core, self.door.address());
         let (name, is_told) = match (word, self.door.neighbour.as_deref()) {
-            (_, Some(Neighbour { listener })) => {
+            (_, Some(listener)) => {
                 (core.neighbours.name_of(listener).as_bytes().to_vec(), listener.conf().is_some())
             }
             (Word::Hello(dialler), None) => (dialler.name.to_vec(), dialler.conf.is_some()),

@@ -274,7 +274,22 @@ fn a_greeting_has_its_time_however_slowly_it_is_spoken_and_a_link_may_be_silent(
     assert!(visitor.door.take_lasting() && !visitor.door.take_lasting());
 }
 
-// --- a model: whatever happens in whatever order, what holds of a door holds
+#[test]
+fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_line() {
+    let mut visitor = Visitor::from(STRANGER);
+    let held = |visitor: &Visitor| match &visitor.door {
+        Door::Line(line) => line.input.capacity(),
+    };
+    let (begin, rest) = KIWI.split_at(20);
+    for (text, is_held) in
+        [(KIWI, false), (begin, true), (rest, false), ("hello\r", true), ("\nhello\n", false)]
+    {
+        let _ = visitor.say(text);
+        assert_eq!(held(&visitor) > 0, is_held, "{text:?}");
+    }
+}
+
+// --- a model: whatever happens in whatever order, a door says what it owes and nothing else
 
 /// What may happen to a door.
 #[derive(Clone, Copy, Debug)]
@@ -284,6 +299,9 @@ enum Happens {
     Greeting,
     Proof,
     Ask,
+    At,
+    Mark,
+    Time,
     Half,
     Answered,
     Refused,
@@ -291,57 +309,159 @@ enum Happens {
     Full,
     Sent,
     End,
+    /// More time passes than a greeting has.
+    Late,
+    /// Somebody else calls, whom the same server answers.
+    Stranger,
 }
 
-const ALL: [Happens; 11] = [
+const ALL: [Happens; 16] = [
     Happens::Report,
     Happens::Query,
     Happens::Greeting,
     Happens::Proof,
     Happens::Ask,
+    Happens::At,
+    Happens::Mark,
+    Happens::Time,
     Happens::Half,
     Happens::Answered,
     Happens::Refused,
     Happens::Full,
     Happens::Sent,
     Happens::End,
+    Happens::Late,
+    Happens::Stranger,
 ];
 
-/// What a door must come to, in the plainest words: how many lines it has taken and not answered.
-#[derive(Default)]
+/// How far the greeting is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    None,
+    Greeted,
+    Open,
+}
+
+/// What a door must come to, in the plainest words: the lines it was given, and the replies it owes, by first words.
 struct Model {
-    /// What it asked and was not told.
+    is_neighbour: bool,
+    given: String,
+    link: Link,
+    /// What it waits to be told.
     asked: Option<Question>,
+    /// It asked that, as far as the model can see.
+    waits: Option<&'static str>,
     ended: bool,
-    /// Replies to reports and queries that are owed.
-    owed: usize,
+    closed: bool,
+    /// Its time was up, and the room has dropped it.
+    gone: bool,
+    owed: Vec<&'static str>,
 }
 
 impl Model {
-    fn step(&mut self, visitor: &mut Visitor, happens: Happens) {
-        // A room reads only while the door does, and nothing is unsent.
-        let may_read = visitor.door.reads() && visitor.unsent == 0 && !self.ended;
-        let mut read = |visitor: &mut Visitor, text: &str| {
-            if may_read {
-                self.owed += text.matches("IAMAT").count() + text.matches("WHATSAT").count();
-                self.asked = visitor.read(text).or(self.asked.take());
+    fn new(is_neighbour: bool) -> Model {
+        Model {
+            is_neighbour,
+            given: String::new(),
+            link: Link::None,
+            asked: None,
+            waits: None,
+            ended: false,
+            closed: false,
+            gone: false,
+            owed: Vec::new(),
+        }
+    }
+
+    /// Takes up the lines that were given, for as long as the door may.
+    fn go_on(&mut self) {
+        while !self.closed && self.waits.is_none() {
+            let Some((line, rest)) = self.given.split_once('\n') else { break };
+            let (line, rest) = (line.to_owned(), rest.to_owned());
+            self.given = rest;
+            self.take(&line);
+        }
+        if self.ended && !self.closed && self.waits.is_none() {
+            let last = std::mem::take(&mut self.given);
+            if !last.is_empty() {
+                self.take(&last);
             }
-        };
+            self.closed = true;
+        }
+    }
+
+    fn take(&mut self, line: &str) {
+        let is_whole =
+            line.split(' ').filter(|word| word.starts_with("IAMAT")).count() < 2 && !line.contains("1IAMAT");
+        match (line.split(' ').next().unwrap_or_default(), self.link) {
+            _ if line.len() > MANNERS.max_line => {
+                self.owed.push("?");
+                self.closed = true;
+            }
+            ("IAMAT", _) if is_whole && line.split(' ').count() == 4 => self.owed.push("AT"),
+            ("WHATSAT", _) => self.waits = Some("AT"),
+            ("AT", _) if self.is_neighbour => {}
+            ("HERD", Link::None) if self.is_neighbour => {
+                self.owed.push("HERD");
+                self.link = Link::Greeted;
+            }
+            ("HERD", _) => self.deny(),
+            ("PROOF", Link::Greeted) => self.link = Link::Open,
+            ("ASK", Link::Open) => self.waits = Some("DIGEST"),
+            ("MARK", Link::Open) => self.owed.push("SEEN"),
+            ("TIME", Link::Open) => self.owed.push("TIME"),
+            ("PROOF" | "ASK" | "MARK" | "TIME", Link::Greeted | Link::Open) => self.deny(),
+            _ => self.owed.push("?"),
+        }
+    }
+
+    fn deny(&mut self) {
+        self.owed.extend(["?", "DENIED"]);
+        self.closed = true;
+    }
+
+    /// Its question is answered, or it is told that there is no answer.
+    fn told(&mut self, reply: Option<&'static str>, is_full: bool) {
+        self.owed.extend(reply);
+        self.waits = None;
+        if !is_full {
+            self.go_on();
+        }
+    }
+
+    fn read(&mut self, visitor: &mut Visitor, text: &str) {
+        // A room reads only while the door does, and nothing is unsent.
+        if visitor.door.reads() && visitor.unsent == 0 && !self.ended && !self.closed {
+            self.given += text;
+            self.go_on();
+            self.asked = visitor.read(text).or(self.asked.take());
+        }
+    }
+
+    fn step(&mut self, visitor: &mut Visitor, happens: Happens) {
+        let is_full = visitor.unsent > 0;
         match happens {
-            Happens::Report => read(visitor, "IAMAT a +1+1 1\nIAMAT a +1+1 2\n"),
-            Happens::Query => read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
-            Happens::Greeting => read(visitor, HELLO),
-            Happens::Proof => read(visitor, "PROOF -\n"),
-            Happens::Ask => read(visitor, "ASK - -\nASK - -\nIAMAT a +1+1 3\n"),
-            Happens::Half => read(visitor, "IAMAT b +1+1 1"),
+            _ if self.gone => {}
+            Happens::Report => self.read(visitor, "IAMAT a +1+1 1\nIAMAT a +1+1 2\n"),
+            Happens::Query => self.read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
+            Happens::Greeting => self.read(visitor, HELLO),
+            Happens::Proof => self.read(visitor, "PROOF -\n"),
+            Happens::Ask => self.read(visitor, "ASK - -\nASK - -\nIAMAT a +1+1 3\n"),
+            Happens::At => self.read(visitor, "AT Hands +0.1 c +1+1 12\n"),
+            Happens::Mark => self.read(visitor, "MARK 1\n"),
+            Happens::Time => self.read(visitor, "TIME 1 0 0 0 0\n"),
+            Happens::Half => self.read(visitor, "IAMAT b +1+1 1"),
             Happens::Answered => {
                 if let Some(asked) = self.asked.take() {
+                    let reply = self.waits;
+                    self.told(reply, is_full);
                     self.asked = visitor.answer(&asked);
                 }
             }
             Happens::Refused => {
                 // Places are never refused: their pool answers in their stead.
                 if let Some(Question::Digest(_) | Question::Status(_)) = self.asked {
+                    self.told(None, is_full);
                     self.asked = visitor.call(|door, visit| {
                         door.answer(visit, &Answer::None);
                         door.go_on(visit)
@@ -352,38 +472,76 @@ impl Model {
             Happens::Sent => {
                 visitor.unsent = 0;
                 if visitor.door.is_stalled() {
+                    self.go_on();
                     self.asked = visitor.call(|door, visit| door.go_on(visit)).or(self.asked.take());
                 }
             }
-            Happens::End if may_read => {
-                self.ended = true;
-                self.asked = visitor.end().or(self.asked.take());
+            Happens::End => {
+                if visitor.door.reads() && !is_full && !self.ended && !self.closed {
+                    self.ended = true;
+                    self.go_on();
+                    self.asked = visitor.end().or(self.asked.take());
+                }
             }
-            Happens::End => {}
+            Happens::Late => self.wait(visitor),
+            Happens::Stranger => visit_as_stranger(visitor),
+        }
+    }
+
+    /// The room closes a connection whose deadline has come.
+    fn wait(&mut self, visitor: &mut Visitor) {
+        visitor.now.up += MANNERS.greeting + Duration::from_secs(1);
+        let due = visitor.deadline().filter(|(at, _)| *at <= visitor.now.up);
+        let is_late = self.link == Link::Greeted && self.waits.is_none() && !self.closed;
+        assert_eq!(due.is_some(), is_late && visitor.door.reads(), "{due:?}");
+        if let Some((_, why)) = due {
+            let before = visitor.core.tallies.denied.total();
+            visitor.door.note_timeout(&visitor.core, why, visitor.now.up);
+            assert_eq!(visitor.core.tallies.denied.total(), before + 1);
+            (self.closed, self.gone) = (true, true);
         }
     }
 
     fn check(&self, visitor: &Visitor, history: &[Happens]) {
         let door = &visitor.door;
-        assert_eq!(door.waits(), self.asked.is_some(), "{history:?}");
+        assert_eq!(self.words(visitor), self.owed, "{history:?}: {}", visitor.said);
+        if self.gone {
+            return;
+        }
+        assert_eq!((door.waits(), door.waits()), (self.asked.is_some(), self.waits.is_some()), "{history:?}");
         assert!(!(door.waits() && door.reads()), "{history:?}");
         assert!(door.closes().is_none() || (!door.reads() && !door.waits()), "{history:?}");
-        let replies = visitor.said.lines().filter(|line| line.starts_with("AT ") || line.starts_with("? "));
-        assert!(replies.count() <= self.owed + 8, "{history:?}: {}", visitor.said);
+        assert!(self.closed || door.closes().is_none(), "{history:?}: closes by itself");
         let is_idle = door.reads() && !door.is_stalled();
         assert!(is_idle || door.waits() || door.closes().is_some() || visitor.unsent > 0, "{history:?}");
     }
+
+    /// The first words of what was said, but for the places.
+    fn words<'a>(&self, visitor: &'a Visitor) -> Vec<&'a str> {
+        let lines = visitor.said.lines().filter(|line| !line.is_empty() && *line != "{}");
+        lines.map(|line| line.split(' ').next().unwrap_or_default()).collect()
+    }
+}
+
+/// One who is no neighbour reports and tries a neighbour's word, on a connection of their own.
+fn visit_as_stranger(visitor: &mut Visitor) {
+    let (said, unsent) = (std::mem::take(&mut visitor.said), std::mem::take(&mut visitor.unsent));
+    let door = Door::open_line(STRANGER.parse().expect("an address"), None, &visitor.core, visitor.now);
+    let own = std::mem::replace(&mut visitor.door, door);
+    assert_eq!(visitor.say("IAMAT s +1+1 1\nMARK 1\nWHATSAT s 1 1\n").lines().count(), 5);
+    assert!(visitor.door.reads() && !visitor.door.waits());
+    (visitor.door, visitor.said, visitor.unsent) = (own, said, unsent);
 }
 
 /// Every history of up to so many events.
-fn explore(depth: usize, history: &mut Vec<Happens>) {
-    let (mut visitor, mut model) = (Visitor::from(HANDS), Model::default());
+fn explore(address: &str, depth: usize, history: &mut Vec<Happens>) {
+    let (mut visitor, mut model) = (Visitor::from(address), Model::new(address == HANDS));
     let _ = visitor.say("IAMAT a +1+1 0\n");
     for &happens in history.iter() {
         model.step(&mut visitor, happens);
         model.check(&visitor, history);
     }
-    // In the end, told everything, it has answered everything or is about to close.
+    // In the end, told everything, it has answered everything and is about to close.
     model.step(&mut visitor, Happens::Sent);
     while model.asked.is_some() {
         model.step(&mut visitor, Happens::Answered);
@@ -393,11 +551,12 @@ fn explore(depth: usize, history: &mut Vec<Happens>) {
     while model.asked.is_some() {
         model.step(&mut visitor, Happens::Answered);
     }
-    assert!(visitor.door.closes().is_some(), "{history:?}");
+    model.check(&visitor, history);
+    assert!(model.closed, "{history:?}");
     if history.len() < depth {
         for happens in ALL {
             history.push(happens);
-            explore(depth, history);
+            explore(address, depth, history);
             history.pop();
         }
     }
@@ -405,5 +564,6 @@ fn explore(depth: usize, history: &mut Vec<Happens>) {
 
 #[test]
 fn whatever_happens_in_whatever_order_no_door_stands_still() {
-    explore(4, &mut Vec::new());
+    explore(HANDS, 4, &mut Vec::new());
+    explore(STRANGER, 3, &mut Vec::new());
 }

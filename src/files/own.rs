@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::NO_WAIT;
+use crate::limits::LINKS_FOLLOWED_MAX;
 
 /// The modes of what herd makes. A file system that has no modes (a memory stick's) refuses to set them, which is no
 /// reason to keep nothing.
@@ -18,9 +19,6 @@ const FOLDER_MODE: u32 = 0o750;
 
 /// Who may be trusted with a file besides its user.
 const ROOT: u32 = 0;
-
-/// Links that are followed after each other, as many as the system follows.
-const LINKS_MAX: usize = 40;
 
 /// Makes a folder and those above it that are missing. Those that are there stay as they are.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
@@ -99,7 +97,7 @@ fn narrower(found: &Metadata, most: u32) -> Option<u32> {
 /// What it is, and what to do.
 pub fn refuse_links(path: &Path) -> io::Result<()> {
     let mut ways = vec![std::path::absolute(path)?];
-    for _ in 0..LINKS_MAX {
+    for _ in 0..LINKS_FOLLOWED_MAX {
         let Some(way) = ways.pop() else { return Ok(()) };
         for level in way.ancestors() {
             let Ok(found) = fs::symlink_metadata(level) else { continue };

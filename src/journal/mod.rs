@@ -91,6 +91,11 @@ impl Journal {
         self.degraded.load(Ordering::SeqCst)
     }
 
+    /// Whether what it could not write was acknowledged all the same.
+    pub fn has_broken_promises(&self) -> bool {
+        self.is_degraded() && !self.is_strict()
+    }
+
     /// Appends entries in one write, and calls `settle` when they are as safe as the mode says, or
     /// cannot be. What becomes known only in `settle` is known before a compaction looks.
     pub fn keep<T>(&self, entries: &Entries, settle: impl FnOnce(Result<(), NotKept>) -> T) -> T {

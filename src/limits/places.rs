@@ -8,6 +8,15 @@ use super::{Limit, limit};
 /// Places threads. The default 0 stands for what suits the provider.
 pub const PLACES_THREADS: Limit = limit(0, 1, 1_024);
 
+/// The largest radius a client may ask for, in km: that of Google Places.
+pub const RADIUS_MAX_KM: u32 = 50;
+
+/// The most places a client may ask for: what one Google Places answer holds.
+pub const BOUND_MAX: u8 = 20;
+
+/// Addresses of a provider's name that are tried: what ureq has room for.
+pub const PROVIDER_ADDRESSES_MAX: usize = 16;
+
 /// Lookups that may wait for a places thread; the next one is answered as overload.
 pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::clock::Change;
 use super::{Clocks, Lives, Offset};
-use crate::limits::{CLOCK_SANE_NS, NOTE_MAX, ODDITY_SAY_AGAIN_S};
+use crate::limits::{CLOCK_SANE_NS, NOTE_MAX, ODDITY_SAY_AGAIN_S, SILENT_HEARTBEATS};
 use crate::logging::Escaped;
 use crate::node::NeighbourId;
 use crate::tally::Tally;
@@ -128,7 +128,7 @@ impl Oddities {
         }
         for (name, odd) in self.names.iter().zip(self.state().iter()) {
             if let Some((one, other, at)) = odd.twins
-                && now.saturating_sub(at) <= 3 * self.heartbeat
+                && now.saturating_sub(at) <= SILENT_HEARTBEATS * self.heartbeat
             {
                 notes.push(twins(name, one, other));
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{COMPARE_PARTS_MAX, COMPARE_SAMPLE_MS, COMPARE_SAMPLES, Timing};
+use crate::limits::{COMPARE_DOUBLINGS_MAX, COMPARE_PARTS_MAX, COMPARE_SAMPLE_MS, COMPARE_SAMPLES, Timing};
 use crate::node::Scope;
 use crate::protocol::Span;
 use crate::protocol::neighbour::{ClockReading, Word};
@@ -35,9 +35,6 @@ pub struct Session {
     /// Its refusals have been reported.
     refused: bool,
 }
-
-/// How often the rest between comparisons that find a difference doubles.
-const DOUBLINGS_MAX: u32 = 4;
 
 /// How much has happened to a store: as long as it stands still, so does what the store knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,7 +174,7 @@ impl Session {
         let Some((then, at)) = self.compared else { return true };
         let (differences, _) = self.differences;
         // A difference that stays is looked at again, and less and less often.
-        let rest = compare * 2u32.pow(differences.saturating_sub(1).min(DOUBLINGS_MAX));
+        let rest = compare * 2u32.pow(differences.saturating_sub(1).min(COMPARE_DOUBLINGS_MAX));
         let passed = now.saturating_sub(at);
         let is_other = then.news != state.news || differences > 0;
         (is_other && passed > rest) || ((then != state || self.is_part) && passed > compare_busy.max(rest))

@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-/// Starts of one neighbour that are remembered at once.
-const LIVES_MAX: usize = 4;
+use crate::limits::{LIVES_MAX, SILENT_HEARTBEATS};
 
 /// The starts of one neighbour that were heard of lately, each with its address. Times are since any fixed moment.
 #[derive(Debug)]
@@ -31,9 +30,10 @@ impl<A: Copy> Lives<A> {
     /// another one speaks from that has gone on for longer than `grace` since the later of the two began:
     /// a restart ends the earlier one, two servers of one name do not.
     pub fn note(&mut self, incarnation: u64, address: A, now: Duration, grace: Duration) -> Option<A> {
-        // Three words missed, and it is gone.
-        self.lives
-            .retain(|life| now.saturating_sub(life.last) <= 3 * grace || life.incarnation == incarnation);
+        // A few words missed, and it is gone.
+        self.lives.retain(|life| {
+            now.saturating_sub(life.last) <= SILENT_HEARTBEATS * grace || life.incarnation == incarnation
+        });
         let own = match self.lives.iter_mut().find(|life| life.incarnation == incarnation) {
             Some(own) => {
                 (own.address, own.last) = (address, now);

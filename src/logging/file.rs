@@ -12,7 +12,7 @@ use memchr::{memchr, memrchr};
 use rustix::fs::{OFlags, fcntl_setfl, fstatvfs};
 
 use super::console::Console;
-use super::wire::stamp;
+use super::stamp::stamp;
 use crate::files::own;
 use crate::limits::{LOG_SPARES_BYTES, LOG_SPARES_PART, LogBounds};
 

@@ -7,6 +7,7 @@ mod escape;
 mod file;
 mod ration;
 mod sink;
+mod stamp;
 mod wire;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -22,8 +23,8 @@ use crate::limits::{LogBounds, PANIC_FLUSH};
 pub use console::{Console, announce};
 pub use escape::Escaped;
 pub use sink::Sink;
+use stamp::stamp;
 pub use wire::Wire;
-use wire::stamp;
 
 /// The target of records that `run` says on stderr itself, so that a terminal does not show twice.
 pub const SAID_ALREADY: &str = "herd::start";

@@ -6,10 +6,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use time::OffsetDateTime;
-
 use super::Sink;
 use super::escape::escape;
+use super::stamp::stamp;
 use crate::limits::REFUSED_SHOWN_BYTES;
 
 /// A thread's lines for the log until it commits them.
@@ -210,16 +209,6 @@ impl Wire {
 enum Way {
     In,
     Out,
-}
-
-/// `2026-01-31T23:59:59.123Z [LEVEL] ` for a time in ms since 1970.
-pub fn stamp(posix_ms: u64, level: &str) -> String {
-    let (seconds, millis) = ((posix_ms / 1_000) as i64, posix_ms % 1_000);
-    let now = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (year, month, day) = now.to_calendar_date();
-    let (hour, minute, second) = now.to_hms();
-    let month = u8::from(month);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z [{level}] ")
 }
 
 #[cfg(test)]

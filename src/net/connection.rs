@@ -123,3 +123,56 @@ impl<S: Stream> Connection<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A socket with room for so many bytes.
+    struct Room(AtomicUsize);
+
+    impl Stream for Room {
+        fn read_now(&self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.0.load(Ordering::Relaxed));
+            self.0.fetch_sub(taken, Ordering::Relaxed);
+            if taken == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(taken) }
+        }
+
+        fn write_apart(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_now(bytes)
+        }
+
+        fn finish(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn abandon(&self) {}
+
+        fn give_up_after(&self, _: Duration) {}
+
+        fn keep_alive(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_connection_owns_a_buffer_only_while_something_is_unsent() {
+        let room = Room(AtomicUsize::new(10));
+        let mut connection = Connection::new(room, Duration::from_secs(1), Duration::ZERO);
+        connection.send(b"AT Goloman", Duration::ZERO).expect("sent");
+        assert_eq!((connection.unsent(), connection.output.capacity()), (0, 0));
+        connection.stream.0.store(4, Ordering::Relaxed);
+        connection.send(b"AT Goloman", Duration::ZERO).expect("sent");
+        connection.send_rest(Duration::ZERO).expect("sent");
+        assert!(connection.unsent() == 6 && connection.output.capacity() > 0);
+        connection.stream.0.store(6, Ordering::Relaxed);
+        connection.send_rest(Duration::ZERO).expect("sent");
+        assert_eq!((connection.unsent(), connection.output.capacity()), (0, 0));
+    }
+}

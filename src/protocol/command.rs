@@ -6,11 +6,7 @@ use super::neighbour::Word;
 use super::record::AtFields;
 use super::rule::{self, Rule};
 use super::{Location, Timestamp};
-
-/// The largest radius a client may ask for, in km: that of Google Places.
-pub const RADIUS_MAX_KM: u32 = 50;
-/// The most places a client may ask for: what one Google Places answer holds.
-pub const BOUND_MAX: u8 = 20;
+use crate::limits::{BOUND_MAX, RADIUS_MAX_KM};
 
 /// What a line asks for.
 pub enum Command<'a> {

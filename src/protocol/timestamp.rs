@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 
 use super::decimal::{self, Decimal};
+use crate::limits::LIKELY_WITHIN_S;
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -48,10 +49,10 @@ impl<'a> Timestamp<'a> {
 
     /// Of a time that is far ahead of `now_ns`, in words: the unit it may be in, if that is plain to see.
     pub fn likely_cause(&self, now_ns: u64) -> &'static str {
-        const YEARS: u64 = 20 * 365 * 86_400;
         let (whole, _) = decimal::split(self.text);
         let number = std::str::from_utf8(whole).ok().and_then(|text| text.parse::<u64>().ok());
-        let is_near = |unit: u64| number.is_some_and(|n| (n / unit).abs_diff(now_ns / NANOS) < YEARS);
+        let is_near =
+            |unit: u64| number.is_some_and(|n| (n / unit).abs_diff(now_ns / NANOS) < LIKELY_WITHIN_S);
         if is_near(1_000) {
             "it looks like milliseconds (JavaScript's Date.now()), and seconds are expected"
         } else if is_near(1_000_000) {

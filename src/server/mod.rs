@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::journal::Journal;
+use crate::limits::{STOP_LOOKUPS_PERCENT, STOP_OTHERS_PERCENT, STOP_WORKERS_PERCENT};
 use crate::link::{KeyRing, Outlet};
 use crate::thread;
 use crate::worker::Hall;
@@ -75,22 +76,22 @@ impl Server {
     pub fn stop(self, deadline: Instant) -> Ending {
         let now = Instant::now();
         let timeout = deadline.saturating_duration_since(now);
-        // What is late leaves some of the time to those who come after it.
-        let (patience, early) = (now + timeout / 2, now + timeout * 4 / 5);
+        let after = |percent| now + timeout * percent / 100;
+        let (early, later) = (after(STOP_WORKERS_PERCENT), after(STOP_OTHERS_PERCENT));
         let Threads { workers, flooder, sweeps, tending, links } = self.threads;
         links.iter().for_each(|(outlet, _)| outlet.leave());
         self.hall.stop();
-        if !workers.iter().all(|worker| thread::ends_by(worker, patience)) {
+        if !workers.iter().all(|worker| thread::ends_by(worker, after(STOP_LOOKUPS_PERCENT))) {
             self.hall.places.cancel();
         }
         let mut is_flushed = workers.iter().all(|worker| thread::ends_by(worker, early));
         self.hall.core.flood.stop();
         self.hall.errands.stop();
-        is_flushed &= thread::ends_by(&flooder, early + timeout / 20);
-        is_flushed &= thread::ends_by(&sweeps, early + timeout / 20);
+        is_flushed &= thread::ends_by(&flooder, later);
+        is_flushed &= thread::ends_by(&sweeps, later);
         // After the workers, as the last of what they learned is to last.
         let kept = tending.map_or(Kept::Whole, |tending| {
-            let is_synced = tending.stop(early + timeout / 20);
+            let is_synced = tending.stop(later);
             kept(self.hall.core.journal.as_deref(), is_synced)
         });
         is_flushed &= kept != Kept::NotSynced;
@@ -105,7 +106,9 @@ impl Server {
 
 fn kept(journal: Option<&Journal>, is_synced: bool) -> Kept {
     match journal {
-        Some(journal) if journal.is_degraded() => Kept::NotWritten { acknowledged: !journal.is_strict() },
+        Some(journal) if journal.is_degraded() => {
+            Kept::NotWritten { acknowledged: journal.has_broken_promises() }
+        }
         _ if is_synced => Kept::Whole,
         _ => Kept::NotSynced,
     }

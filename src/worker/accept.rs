@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::LISTENER;
 use super::entrance::{Admission, Capacity, Entrance, Lack};
 use crate::limits::ACCEPT_PAUSE_MS;
 use crate::logging::count;
 use crate::net::Poller;
 use crate::tally::Tallies;
+
+/// The key of the listeners among a poller's events.
+pub const LISTENER: u64 = u64::MAX - 1;
 
 /// Whether and when a worker watches the listeners.
 #[derive(Default)]

@@ -29,13 +29,10 @@ use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, LOOK_EVERY, READS_PER_ACCEPT};
 use crate::link::Neighbours;
 use crate::logging::Wire;
 use crate::net::{Event, Events, WAKE};
-use accept::Acceptor;
+use accept::{Acceptor, LISTENER};
 use balance::Gauge;
 use desk::Letter;
 use hall::Seat;
-
-/// The key of the listeners among a poller's events.
-const LISTENER: u64 = u64::MAX - 1;
 
 /// The thread's own.
 pub struct Worker {

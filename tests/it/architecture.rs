@@ -1,5 +1,6 @@
 //! The invariants of docs/architecture.md, checked on the code.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// The code of a file without its unit tests.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("text");
-    text.split("#[cfg(test)]").next().unwrap_or_default().to_owned()
+    // Other items that only tests have are held to the same rules.
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
 }
 
 /// Whether a file holds unit tests only.
@@ -45,7 +47,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
     ("limits", &[]),
     ("thread", &["limits"]),
     ("clock", &[]),
-    ("files", &[]),
+    ("files", &["limits"]),
     ("logging", &["files", "limits", "thread"]),
     ("net", &["limits"]),
     ("protocol", &["limits"]),
@@ -123,6 +125,101 @@ fn dependencies_run_one_way() {
     }
 }
 
+/// The names that a text takes from the module `path`, such as `super::`: of `super::{Name, part::Other}` these are
+/// `Name` and `part`.
+fn names_in(path: &str, text: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices(path) {
+        // `super::super::` is another module than `super::`.
+        let is_part = text[..at].ends_with("::") || text[at + path.len()..].starts_with("super::");
+        match text[at + path.len()..].strip_prefix('{') {
+            _ if is_part => {}
+            Some(list) => {
+                let mut depth = 0;
+                let end = list.find(|c| {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    depth < 0
+                });
+                let mut depth = 0;
+                names.push(word(list.trim_start()));
+                for (at, c) in list[..end.unwrap_or(list.len())].char_indices() {
+                    depth += i32::from(c == '{') - i32::from(c == '}');
+                    if c == ',' && depth == 0 {
+                        names.push(word(list[at + 1..].trim_start()));
+                    }
+                }
+            }
+            None => names.push(word(&text[at + path.len()..])),
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// The parts of a folder, each with the files that are part of it: its own, and those of a folder of its name.
+fn parts_of(folder: &str) -> Vec<(String, Vec<PathBuf>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut parts = BTreeMap::<String, Vec<PathBuf>>::new();
+    for path in files(folder).into_iter().filter(|path| !is_test(path) && *path != root.join("mod.rs")) {
+        let part = path.strip_prefix(&root).expect("below it").iter().next().expect("a part");
+        parts.entry(part.to_string_lossy().trim_end_matches(".rs").to_owned()).or_default().push(path);
+    }
+    parts.into_iter().collect()
+}
+
+/// The lines of a folder's head that give a part's names as the folder's own, by name.
+fn handed_on(head: &str, parts: &[(String, Vec<PathBuf>)]) -> Vec<(String, String)> {
+    let mut handed_on = Vec::new();
+    for (part, _) in parts {
+        let names =
+            ["use ", "use self::"].into_iter().flat_map(|it| names_in(&format!("{it}{part}::"), head));
+        handed_on.extend(names.map(|name| (name, part.clone())));
+    }
+    handed_on
+}
+
+/// The head of a folder is left out: it names its parts, and has the types that they share.
+#[test]
+fn the_files_of_a_folder_name_each_other_one_way() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<_> =
+        files("src").iter().filter_map(|path| path.parent().map(Path::to_owned)).collect();
+    folders.sort();
+    folders.dedup();
+    for folder in folders.iter().filter(|folder| **folder != src && !is_test(folder)) {
+        let inside = folder.strip_prefix(&src).expect("below it").to_string_lossy().into_owned();
+        let parts = parts_of(&format!("src/{inside}"));
+        let head = [folder.join("mod.rs"), folder.with_extension("rs")].into_iter().find(|it| it.is_file());
+        let head = code(&head.expect("a head"));
+        let handed_on = handed_on(&head, &parts);
+        let mut names: Vec<(&str, Vec<String>)> = Vec::new();
+        for (part, paths) in &parts {
+            let mut named = Vec::new();
+            for path in paths {
+                let depth =
+                    path.strip_prefix(folder).expect("below it").iter().filter(|it| *it != "mod.rs").count();
+                for from in ["super::".repeat(depth), format!("crate::{}::", inside.replace('/', "::"))] {
+                    named.extend(names_in(&from, &code(path)));
+                }
+            }
+            // What the head only hands on is of the part that has it.
+            let of =
+                |name: &String| handed_on.iter().find(|(handed, _)| handed == name).map(|(_, part)| part);
+            let named: Vec<_> = named.iter().map(|name| of(name).unwrap_or(name).clone()).collect();
+            names.push((part, named));
+        }
+        // Who names nobody who is left can go; who cannot go is in a circle, or names one.
+        while let Some(at) = names.iter().position(|(part, named)| {
+            !named.iter().any(|name| name != part && names.iter().any(|(other, _)| other == name))
+        }) {
+            names.swap_remove(at);
+        }
+        let left: Vec<_> = names.iter().map(|(part, _)| *part).collect();
+        assert!(left.is_empty(), "src/{inside} has a circle among {left:?}");
+    }
+}
+
 #[test]
 fn every_module_has_its_place_in_the_order() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("text");
@@ -181,11 +278,18 @@ fn a_worker_names_no_protocol_and_only_doors_and_clients_write_words() {
 
 #[test]
 fn only_the_turn_and_the_journal_know_what_always_asks_for() {
-    for module in ["node", "store", "link", "flood", "door", "worker", "dialler", "status", "protocol"] {
+    let others = STANDS_ON.iter().map(|(module, _)| *module).chain(["args", "run"]);
+    for module in others.filter(|module| !["turn", "journal"].contains(module)) {
+        // `config` reads the word, and the server's start gives the journal what it says.
+        let passes_it_on = ["limits", "config", "server"].contains(&module);
+        let reads_it = module == "config";
         for path in files_of(module) {
-            for word in ["is_strict", "SyncMode", "NotKept)", "relied_on"] {
-                assert!(!code(&path).contains(word), "{} must not name {word}", path.display());
+            let code = code(&path);
+            for word in ["is_strict", "NotKept)", "relied_on"] {
+                assert!(!code.contains(word), "{} must not name {word}", path.display());
             }
+            assert!(passes_it_on || !code.contains("SyncMode"), "{} must not name SyncMode", path.display());
+            assert!(reads_it || !code.contains("SyncMode::"), "{} must not branch on it", path.display());
         }
     }
 }
@@ -231,6 +335,108 @@ fn threads_are_spawned_in_one_place_and_never_unnamed() {
     check_free("src", &["std::thread::spawn", "unbounded("]);
 }
 
+/// The names in the first column of the table of threads of a text.
+fn listed_threads(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().map(|line| line.trim_start_matches("//! "));
+    let rows = lines.skip_while(|line| !line.starts_with("| thread |")).skip(2);
+    let names = rows.take_while(|line| line.starts_with('|')).filter_map(|row| row.split('`').nth(1));
+    names.map(str::to_owned).collect()
+}
+
+/// The names at the calls that start threads, as the tables have them: `worker-N`.
+fn started_threads() -> BTreeSet<String> {
+    let mut names = BTreeSet::from(["main".to_owned()]);
+    for path in files("src").iter().filter(|path| !path.ends_with("src/thread.rs") && !is_test(path)) {
+        let code = code(path);
+        // A dialler is asked for the name of its thread.
+        let heads = [
+            "thread::spawn(",
+            "thread::spawn_with_stack(",
+            "thread::spawn_scoped(scope, ",
+            "fn thread_name(",
+        ];
+        for call in heads.iter().flat_map(|head| code.split(head).skip(1)) {
+            let (before, rest) = call.split_once('"').expect("a name");
+            if before.contains(".thread_name()") {
+                continue;
+            }
+            let name = rest.split('"').next().unwrap_or_default();
+            names.insert(match name.split_once('{') {
+                Some((head, "index}" | "number}")) => format!("{head}N"),
+                Some((head, _)) => format!("{head}NAME"),
+                None => name.to_owned(),
+            });
+        }
+    }
+    names
+}
+
+#[test]
+fn both_tables_have_every_thread_that_is_started() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for path in ["src/lib.rs", "docs/architecture.md"] {
+        let text = fs::read_to_string(root.join(path)).expect("text");
+        assert_eq!(listed_threads(&text), started_threads(), "{path}");
+    }
+}
+
+#[test]
+fn a_worker_waits_only_for_its_poller() {
+    let waits = [".recv(", ".recv_", ".join(", "sleep", ".wait(", ".wait_", "fs::", "sync_all"];
+    for path in files_of("worker") {
+        // What the system says of a thread is no disk.
+        let may = |line: &&str| line.contains("poller.wait(") || line.contains("\"/proc/");
+        for line in code(&path).lines().filter(|line| !may(line)) {
+            waits.iter().for_each(|word| assert!(!line.contains(word), "{}: {line}", path.display()));
+        }
+    }
+}
+
+/// The files with locks, with the calls in each that wait. The journal's own may be held across what it does to its
+/// files.
+const LOCKS: [(&str, &[&str]); 17] = [
+    ("flood/flooder.rs", &["batches.recv_"]),
+    ("flood/mod.rs", &[]),
+    ("flood/turns.rs", &[]),
+    ("journal/mod.rs", &["use std::fs::File"]),
+    ("link/clock.rs", &[]),
+    ("link/neighbours.rs", &[]),
+    ("link/oddities.rs", &[]),
+    ("link/outlet.rs", &[]),
+    ("link/seen.rs", &[]),
+    // The threads that write let go of the lock to wait, and to write.
+    ("logging/console.rs", &[".wait(", ".wait_", "poll("]),
+    ("logging/sink.rs", &[".wait(", ".wait_"]),
+    // At the stop, without the lock.
+    ("places/pool.rs", &[".recv_", ".join("]),
+    ("places/pool/budget.rs", &[]),
+    // Which lets go of the lock.
+    ("places/pool/queue.rs", &["changed.wait("]),
+    ("store/mod.rs", &[]),
+    ("worker/desk.rs", &[]),
+    ("worker/entrance.rs", &[]),
+];
+
+#[test]
+fn locks_are_private_and_whoever_has_one_waits_for_nothing() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let waits = [".recv(", ".recv_", ".join(", "sleep", ".wait(", ".wait_", "poll(", "fs::", "sync_all"];
+    for path in files("src").iter().filter(|path| !is_test(path)) {
+        let (code, inside) = (code(path), path.strip_prefix(&src).expect("below it").to_string_lossy());
+        let is_lock = |line: &&str| ["Mutex<", "RwLock<"].iter().any(|lock| line.contains(lock));
+        let fields = code.lines().map(str::trim).filter(|line| line.contains(": ")).filter(is_lock);
+        fields.for_each(|field| {
+            assert!(!field.starts_with("pub ") || field.contains('('), "{inside}: {field}")
+        });
+        let listed = LOCKS.iter().find(|(file, _)| *file == inside);
+        assert_eq!(code.lines().any(|line| is_lock(&line)), listed.is_some(), "{inside}: see the lock rule");
+        let Some((_, may_wait)) = listed else { continue };
+        for line in code.lines().filter(|line| !may_wait.iter().any(|word| line.contains(word))) {
+            waits.iter().for_each(|word| assert!(!line.contains(word), "{inside}: {line}"));
+        }
+    }
+}
+
 #[test]
 fn times_are_bounded_in_limits() {
     for (module, _) in STANDS_ON.iter().chain(&[("run", &[][..])]).filter(|(module, _)| *module != "limits") {
@@ -243,6 +449,64 @@ fn times_are_bounded_in_limits() {
             assert!(!strays, "{} has a bound of its own; it belongs in limits", path.display());
         }
     }
+}
+
+/// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
+const NO_BOUNDS: [&str; 28] = [
+    "AIRPORT_ID_MIN",
+    "CONFIG",
+    "CONNECTION",
+    "DAY_NS",
+    "DISAGREE",
+    "EARTH_RADIUS_M",
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "HALF",
+    "HEAD",
+    "HEADER_BYTES",
+    "INVALID",
+    "MAX", // Of the digits that fit into a number.
+    "NANOS",
+    "NONCE_BYTES",
+    "NOT_KEPT",
+    "OK",
+    "OS",
+    "PARTS",
+    "PROOF_BYTES",
+    "ROOT",
+    "SERVER_DIED",
+    // What fits into 64 bits.
+    "SHORT_DIGITS_MAX",
+    "SHORT_SECONDS_MAX",
+    "SLACK_DEG",
+    "UNITS_PER_DEGREE",
+    "USAGE",
+    "VERSION",
+];
+
+#[test]
+fn numbers_are_bounded_in_limits() {
+    let mut met = BTreeSet::new();
+    let limits = files_of("limits");
+    for path in files("src").iter().filter(|path| !limits.contains(path) && !is_test(path)) {
+        for line in code(path).lines() {
+            let Some((name, rest)) = line.split_once("const ").and_then(|(_, rest)| rest.split_once(": "))
+            else {
+                continue;
+            };
+            let Some((kind, value)) = rest.split_once(" = ") else { continue };
+            let kind = kind.trim_start_matches(['u', 'i', 'f']);
+            let is_number = kind == "size" || kind.bytes().all(|byte| byte.is_ascii_digit());
+            // What is reckoned from a bound has its reason there.
+            if is_number && value.starts_with(|c: char| c.is_ascii_digit()) {
+                let is_bound = !NO_BOUNDS.contains(&name);
+                assert!(!is_bound, "{}: {name} is a bound; it belongs in limits", path.display());
+                met.insert(name.to_owned());
+            }
+        }
+    }
+    let idle = NO_BOUNDS.iter().find(|name| !met.contains(**name));
+    assert_eq!(idle, None, "is not there any more");
 }
 
 #[test]

@@ -11,10 +11,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use crate::limits::PROVIDER_ADDRESSES_MAX;
 use crate::thread;
-
-/// What [`ResolvedSocketAddrs`] holds.
-const ADDRESSES_MAX: usize = 16;
 
 #[derive(Debug)]
 pub struct Names;
@@ -35,7 +33,7 @@ impl Resolver for Names {
             Err(_) => look_up(bare.to_string(), port, timeout)?,
         };
         let mut addresses = self.empty();
-        for address in config.ip_family().keep_wanted(found.into_iter()).take(ADDRESSES_MAX) {
+        for address in config.ip_family().keep_wanted(found.into_iter()).take(PROVIDER_ADDRESSES_MAX) {
             addresses.push(address);
         }
         if addresses.is_empty() { Err(Error::HostNotFound) } else { Ok(addresses) }

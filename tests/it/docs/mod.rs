@@ -102,20 +102,33 @@ fn every_snippet_of_herd_conf_is_accepted() {
 fn every_promise_names_tests_that_exist() {
     let code = code("src") + &code("tests");
     let page = Page::read("docs/promises.md");
+    let anchors = page.anchors();
+    let groups = anchors.iter().skip(1).take_while(|group| *group != "how-the-promises-are-tested");
+    let count: usize = groups.map(|group| count_tests(&page.section(group), &code)).sum();
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn every_sentence_of_what_always_holds_names_tests_that_exist() {
+    let section = Page::read("docs/architecture.md").section("what-always-holds");
+    let count = count_tests(&section, &(code("src") + &code("tests")));
+    assert!(count > 15, "{count}");
+}
+
+/// The tests that the points of a list name, of which each has to name one, and each test has to be there.
+fn count_tests(section: &str, code: &str) -> usize {
     let mut count = 0;
-    for group in page.anchors().iter().skip(1).take_while(|group| *group != "how-the-promises-are-tested") {
-        for promise in page.section(group).split("\n- ").skip(1) {
-            let names: Vec<_> = quoted(promise).into_iter().filter(|name| is_test_name(name)).collect();
-            assert!(!names.is_empty(), "no test shows: {promise}");
-            for name in names {
-                let is_there =
-                    ["#[test]\nfn", "#[test]\n    fn"].map(|head| code.contains(&format!("{head} {name}()")));
-                assert!(is_there.contains(&true), "no test {name}");
-                count += 1;
-            }
+    for point in section.split("\n- ").skip(1) {
+        let names: Vec<_> = quoted(point).into_iter().filter(|name| is_test_name(name)).collect();
+        assert!(!names.is_empty(), "no test shows: {point}");
+        for name in names {
+            let is_there =
+                ["#[test]\nfn", "#[test]\n    fn"].map(|head| code.contains(&format!("{head} {name}()")));
+            assert!(is_there.contains(&true), "no test {name}");
+            count += 1;
         }
     }
-    assert!(count > 50, "{count}");
+    count
 }
 
 /// What an end of a link may lie about, and what shows that it costs what the page says.

@@ -1,0 +1,83 @@
+//! What happens to a door for lines: bytes come in, the peer ends, replies are sent, a question is answered. `Door`
+//! passes it on.
+
+use super::conversation::Conversation;
+use super::line::{LineDoor, Phase};
+use super::{Answer, Question, Visit};
+use crate::protocol::Reply;
+
+impl LineDoor {
+    /// Takes what came in, behind what it kept.
+    pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
+        if !self.is_greeting() {
+            self.heard = visit.now.up;
+        }
+        self.converse(visit, bytes)
+    }
+
+    pub fn end(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        self.has_ended = true;
+        self.converse(visit, b"")
+    }
+
+    pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        if !matches!(self.phase, Phase::Open) || (self.input.is_empty() && !self.has_ended) {
+            return None;
+        }
+        if visit.unsent > 0 {
+            self.is_stalled = true;
+            return None;
+        }
+        self.converse(visit, b"")
+    }
+
+    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
+        match (std::mem::replace(&mut self.phase, Phase::Open), answer) {
+            (Phase::Places { record }, Answer::Places(json)) => {
+                if visit.manners.one_shot {
+                    self.close("one-shot");
+                }
+                self.say_places(visit, &record, json);
+            }
+            (Phase::Asked, answer) => self.answer_ask(visit, answer),
+            // It is about to close, or that was never its question.
+            (phase, _) => self.phase = phase,
+        }
+    }
+
+    /// The log has the first line of the reply whole and the size of the rest, which would fill the disk of a small
+    /// machine.
+    fn say_places(&self, visit: &mut Visit<'_>, record: &[u8], json: &[u8]) {
+        Reply::Places { record, json }.write(&mut visit.turn.out);
+        let wire = &mut visit.turn.wire;
+        wire.at(visit.now.posix_ns);
+        wire.with(&self.address);
+        let mut logged = record.to_vec();
+        logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
+        wire.sent(&logged);
+    }
+
+    /// Answers what it kept and then `bytes`, as far as it may. The rest is kept.
+    fn converse(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
+        self.show(visit.core, &mut visit.turn.wire);
+        visit.turn.wire.at(visit.now.posix_ns);
+        let begin = visit.turn.out.len();
+        let mut talk = Conversation { door: self, visit, begin, question: None };
+        if talk.door.input.is_empty() {
+            let answered = talk.answer(bytes);
+            // Once it is to close, what is left has no reader.
+            if talk.door.closes().is_none() {
+                talk.door.input.extend_from_slice(&bytes[answered..]);
+            }
+        } else {
+            let mut input = std::mem::take(&mut talk.door.input);
+            input.extend_from_slice(bytes);
+            let answered = talk.answer(&input);
+            if talk.door.closes().is_none() && answered < input.len() {
+                input.drain(..answered);
+                talk.door.input = input;
+            }
+        }
+        talk.question
+    }
+}
