@@ -135,7 +135,7 @@ fn a_server_that_comes_back_with_nothing_is_filled_again() {
 }
 
 /// Tells a server of clients, each once, and waits for the replies.
-fn tell_clients(server: &Server, clients: u32) {
+pub fn tell_clients(server: &Server, clients: u32) {
     let mut client = server.client();
     std::thread::scope(|scope| {
         let mut stream = client.stream.try_clone().expect("cloned");

@@ -3,6 +3,7 @@
 
 mod agree;
 mod architecture;
+mod bad_lines;
 mod browser;
 mod checks;
 mod clients;
