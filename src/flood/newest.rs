@@ -16,7 +16,7 @@ pub fn newest_by_source(drained: &[News]) -> Vec<(Option<Source>, Cow<'_, [u8]>)
     {
         return vec![(item.from, Cow::Borrowed(news.line(item)))];
     }
-    let mut newest = Newest::new();
+    let mut newest = Newest::with_capacity(drained.iter().map(|news| news.items.len()).sum());
     for (batch, news) in drained.iter().enumerate() {
         for (index, item) in news.items.iter().enumerate() {
             let record = news.record(item);

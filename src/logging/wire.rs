@@ -7,6 +7,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr_iter;
 use time::OffsetDateTime;
 
 use super::Sink;
@@ -147,9 +148,16 @@ impl Wire {
 
     /// Lines are passed on to a neighbour, each with its newline; only AT lines are worth a record.
     pub fn flooded(&mut self, lines: &[u8]) {
-        if self.enabled {
-            let lines = lines.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"AT "));
-            lines.for_each(|line| self.record(Way::Out, b"flood", line));
+        if !self.enabled {
+            return;
+        }
+        let mut begin = 0;
+        for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
+            let line = &lines[begin..end];
+            if line.starts_with(b"AT ") {
+                self.record(Way::Out, b"flood", line);
+            }
+            begin = end + 1;
         }
     }
 
