@@ -237,6 +237,28 @@ mod tests {
     }
 
     #[test]
+    fn lines_reach_the_file_by_themselves_whether_the_thread_rests_or_has_just_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let sink = start(&path);
+        let mut expected = String::new();
+        for round in 0..6 {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while round % 2 == 0 && !sink.lock().resting {
+                assert!(Instant::now() < deadline, "it never rests");
+                std::thread::yield_now();
+            }
+            let line = format!("{round}\n");
+            sink.append(line.as_bytes(), 1);
+            expected += &line;
+            while fs::read_to_string(&path).expect("a log") != expected {
+                assert!(Instant::now() < deadline, "{expected:?} is not written");
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
     fn a_failing_disk_loses_records_and_says_how_many() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("blocked/Goloman.log");
