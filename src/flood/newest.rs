@@ -17,7 +17,8 @@ pub fn newest_by_source(drained: &[News], sure_ns: u64) -> Vec<(Option<Source>, 
     {
         return vec![(item.from, Cow::Borrowed(news.line(item)))];
     }
-    let (mut newest, mut unsure) = (Newest::new(), Vec::new());
+    let (mut newest, mut unsure) =
+        (Newest::with_capacity(drained.iter().map(|news| news.items.len()).sum()), Vec::new());
     for (batch, news) in drained.iter().enumerate() {
         for (index, item) in news.items.iter().enumerate() {
             let record = news.record(item);

@@ -65,27 +65,24 @@ impl Entries {
 
 /// Appends a line, given without its newline, as an entry.
 pub fn write(line: &[u8], out: &mut Vec<u8>) {
-    let sum = crc32fast::hash(line).to_be_bytes();
-    for byte in sum {
-        out.extend([byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
-    }
-    out.push(b' ');
+    out.extend_from_slice(&head(line));
     out.extend_from_slice(line);
     out.push(b'\n');
 }
 
 /// The line of an entry, given without its newline; None if it is not as it was written.
 pub fn read(entry: &[u8]) -> Option<&[u8]> {
-    let (head, line) = entry.split_at_checked(HEAD)?;
-    let mut expected = Vec::with_capacity(HEAD);
-    let sum = crc32fast::hash(line).to_be_bytes();
-    expected.extend(
-        sum.iter()
-            .flat_map(|byte| [byte >> 4, byte & 15])
-            .map(|digit| b"0123456789abcdef"[usize::from(digit)]),
-    );
-    expected.push(b' ');
-    (head == expected).then_some(line)
+    let (found, line) = entry.split_at_checked(HEAD)?;
+    (found == head(line)).then_some(line)
+}
+
+/// What an entry has before its line.
+fn head(line: &[u8]) -> [u8; HEAD] {
+    let (sum, mut head) = (crc32fast::hash(line).to_be_bytes(), [b' '; HEAD]);
+    for (digits, byte) in head.chunks_exact_mut(2).zip(sum) {
+        digits.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));
+    }
+    head
 }
 
 #[cfg(test)]

@@ -28,11 +28,16 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Looks at every byte of a block, which the compiler turns into a few wide instructions; stopping
-/// within one would be slower.
+/// within one would be slower, and so would what is left behind the last one, byte by byte.
 fn is_all_plain(bytes: &[u8]) -> bool {
-    let are_plain = |block: &[u8]| block.iter().fold(true, |plain, &byte| plain & is_plain(byte));
-    let (blocks, rest) = bytes.as_chunks::<32>();
-    blocks.iter().all(|block| are_plain(block)) && are_plain(rest)
+    const BLOCK: usize = 32;
+    let are_plain = |block: &[u8; BLOCK]| block.iter().fold(true, |plain, &byte| plain & is_plain(byte));
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    blocks.iter().all(are_plain)
+        && match bytes.last_chunk::<BLOCK>() {
+            Some(last) => are_plain(last),
+            None => rest.iter().all(|&byte| is_plain(byte)),
+        }
 }
 
 /// Printable ASCII but for the escape sign itself.
@@ -51,6 +56,18 @@ mod tests {
         check(b"a\n2026 [WARN] forged", "a\\n2026 [WARN] forged");
         check(b"\\n\r\t\0\x1b[31m\x7f\xff", "\\\\n\\r\\t\\x00\\x1b[31m\\x7f\\xff");
         check("ü".as_bytes(), "\\xc3\\xbc");
+    }
+
+    #[test]
+    fn a_byte_is_escaped_wherever_it_stands() {
+        for length in 1..100 {
+            for at in 0..length {
+                let mut bytes = vec![b'a'; length];
+                bytes[at] = b'\n';
+                let expected = format!("{}\\n{}", "a".repeat(at), "a".repeat(length - at - 1));
+                assert_eq!(Escaped(&bytes).to_string(), expected);
+            }
+        }
     }
 
     #[test]

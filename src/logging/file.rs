@@ -148,10 +148,16 @@ impl LogFile {
         file.metadata().map(of).is_ok_and(|own| named.is_ok_and(|named| own == named))
     }
 
-    /// `log`, `log.1`, `log.2` become `log.1`, `log.2`, `log.3`.
+    /// `log`, `log.1`, `log.2` become `log.1`, `log.2`, `log.3`, and the old `log.3` goes.
     fn shift(&self) -> io::Result<()> {
         if self.bounds.keep == 0 {
             return fs::remove_file(&self.path);
+        }
+        // Each name is free before a file gets it: where a rename replaces a file, ext4 first writes the other one to
+        // the disk, and lines would be lost meanwhile.
+        match fs::remove_file(self.old(self.bounds.keep)) {
+            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(why),
+            Ok(()) | Err(_) => {}
         }
         for number in (1..self.bounds.keep).rev() {
             match fs::rename(self.old(number), self.old(number + 1)) {

@@ -38,6 +38,8 @@ struct State {
     reopen: bool,
     /// The thread has taken bytes from the buffer that are not in the file yet.
     writing: bool,
+    /// The thread waits for whatever comes, however long that takes. Otherwise it looks by itself in time.
+    resting: bool,
 }
 
 impl Sink {
@@ -81,8 +83,9 @@ impl Sink {
         }
         let (before, after) = (state.buffer.len(), state.buffer.len() + lines.len());
         state.buffer.extend_from_slice(lines);
+        let is_resting = std::mem::take(&mut state.resting);
         drop(state);
-        if before == 0 || (before < LOG_BUFFER_WAKE && after >= LOG_BUFFER_WAKE) {
+        if is_resting || (before < LOG_BUFFER_WAKE && after >= LOG_BUFFER_WAKE) {
             self.wake.notify_one();
         }
     }
@@ -136,19 +139,20 @@ impl Sink {
         }
     }
 
-    /// Waits for records and for the tick or an urgent one, then swaps the buffers.
+    /// Waits for records and for the tick or an urgent one, then swaps the buffers. It begins with the tick: under
+    /// load there is something by then, and whoever appends it need not wake the thread, which costs more than
+    /// to append.
     fn take(&self, batch: &mut Vec<u8>) -> Taken {
-        let mut state = self.lock();
+        let mut state = self.gather(self.lock());
         while !state.has_work() {
             state.urgent = false;
+            state.resting = true;
             state = match state.spared_at.filter(|_| state.spared > 0) {
                 Some(at) => self.wait_until(state, at),
                 None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
-        }
-        let tick = Instant::now() + Duration::from_millis(LOG_FLUSH_MS);
-        while !state.urgent && state.buffer.len() < LOG_BUFFER_WAKE && Instant::now() < tick {
-            state = self.wait_until(state, tick);
+            state.resting = false;
+            state = self.gather(state);
         }
         std::mem::swap(&mut state.buffer, batch);
         state.urgent = false;
@@ -156,6 +160,15 @@ impl Sink {
         let spared = state.take_spared();
         let (dropped, reopen) = (std::mem::take(&mut state.dropped), std::mem::take(&mut state.reopen));
         Taken { dropped, spared, reopen }
+    }
+
+    /// Waits for the tick, for an urgent record, or for many.
+    fn gather<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let tick = Instant::now() + Duration::from_millis(LOG_FLUSH_MS);
+        while !state.urgent && state.buffer.len() < LOG_BUFFER_WAKE && Instant::now() < tick {
+            state = self.wait_until(state, tick);
+        }
+        state
     }
 
     fn wait_until<'a>(&'a self, state: MutexGuard<'a, State>, at: Instant) -> MutexGuard<'a, State> {
@@ -221,6 +234,28 @@ mod tests {
         sink.append(b"three\n", 1);
         flush(&sink);
         assert_eq!(fs::read(&path).expect("a new log"), b"three\n");
+    }
+
+    #[test]
+    fn lines_reach_the_file_by_themselves_whether_the_thread_rests_or_has_just_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let sink = start(&path);
+        let mut expected = String::new();
+        for round in 0..6 {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while round % 2 == 0 && !sink.lock().resting {
+                assert!(Instant::now() < deadline, "it never rests");
+                std::thread::yield_now();
+            }
+            let line = format!("{round}\n");
+            sink.append(line.as_bytes(), 1);
+            expected += &line;
+            while fs::read_to_string(&path).expect("a log") != expected {
+                assert!(Instant::now() < deadline, "{expected:?} is not written");
+                std::thread::yield_now();
+            }
+        }
     }
 
     #[test]

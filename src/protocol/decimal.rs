@@ -87,6 +87,20 @@ pub fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
+/// How many digits `text` begins with, and their number where it fits: up to 19 of them.
+pub fn leading(text: &[u8]) -> (usize, u64) {
+    let (mut count, mut number) = (0, 0_u64);
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count += 1;
+    }
+    (count, number)
+}
+
 /// Whether `text` is one or more of `0` to `9`.
 pub fn is_digits(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
@@ -143,6 +157,15 @@ mod tests {
         check("89.99999999999999999999999999999", 90, true);
         check("91", 90, false);
         check("99999999999999999999999999999999999999999999", 90, false);
+    }
+
+    #[test]
+    fn leading_digits_are_counted_and_read() {
+        assert_eq!(leading(b""), (0, 0));
+        assert_eq!(leading(b"+1"), (0, 0));
+        assert_eq!(leading(b"007.5"), (3, 7));
+        assert_eq!(leading(b"9999999999999999999"), (19, 9_999_999_999_999_999_999));
+        assert_eq!(leading(&[b'9'; 100]).0, 100);
     }
 
     #[test]

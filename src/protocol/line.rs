@@ -37,10 +37,40 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<&'a [u8]> {
         let start = self.rest.iter().position(|&b| !is_space(b))?;
         let text = &self.rest[start..];
-        let end = text.iter().position(|&b| is_space(b)).unwrap_or(text.len());
+        let end = field_length(text);
         self.rest = &text[end..];
         Some(&text[..end])
     }
+}
+
+/// How many bytes there are before the first that separates fields.
+fn field_length(text: &[u8]) -> usize {
+    let mut end = 0;
+    while let Some(at) = first_up_to_space(&text[end..]) {
+        end += at;
+        if is_space(text[end]) {
+            return end;
+        }
+        end += 1;
+    }
+    text.len()
+}
+
+/// Where the first byte is that is no greater than a space. Every byte of every line is looked at here, eight of them
+/// in one step.
+fn first_up_to_space(text: &[u8]) -> Option<usize> {
+    const HIGHEST_BITS: u64 = u64::from_le_bytes([0x80; 8]);
+    const ABOVE_SPACE: u64 = u64::from_le_bytes([b' ' + 1; 8]);
+    let (eights, rest) = text.as_chunks::<8>();
+    for (index, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        // The highest bit of each such byte. What a byte borrows makes only later ones look like one.
+        let found = eight.wrapping_sub(ABOVE_SPACE) & !eight & HIGHEST_BITS;
+        if found != 0 {
+            return Some(8 * index + found.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|&byte| byte <= b' ').map(|at| 8 * eights.len() + at)
 }
 
 /// The line as it came, without the `\r` of a `\r\n`; the `\n` is gone already.
@@ -84,6 +114,20 @@ mod tests {
         check(b"\t a \x0b\x0cb\r", &[b"a", b"b"]);
         check(b"a\x00b \xff\xfe", &[b"a\x00b", b"\xff\xfe"]);
         check(b"a\xc2\xa0b", &[b"a\xc2\xa0b"]);
+    }
+
+    #[test]
+    fn a_field_ends_at_any_place_whatever_its_bytes() {
+        for byte in (0..=255).filter(|&byte| !is_space(byte)) {
+            for length in 1..=20 {
+                let field = vec![byte; length];
+                for end in 0..=255 {
+                    let line = [&field[..], &[end], &field[..]].concat();
+                    let expected = if is_space(end) { length } else { line.len() };
+                    assert_eq!(Fields::of(&line).next().map(<[u8]>::len), Some(expected), "{line:?}");
+                }
+            }
+        }
     }
 
     #[test]

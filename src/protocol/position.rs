@@ -15,9 +15,9 @@ impl<'a> Location<'a> {
     /// Sign, 1–2 digits, optional `.` and digits; sign, 1–3 digits, optional `.` and digits;
     /// |latitude| ≤ 90 and |longitude| ≤ 180 exactly. Nothing before, between or behind.
     pub fn parse(text: &'a [u8]) -> Option<Location<'a>> {
-        let longitude_at = 1 + text.iter().skip(1).position(|&b| is_sign(b))?;
-        let (latitude, longitude) = text.split_at(longitude_at);
-        let valid = is_angle(latitude, 2, 90) && is_angle(longitude, 3, 180);
+        let longitude_at = angle_length(text, 2, 90)?;
+        let longitude = &text[longitude_at..];
+        let valid = angle_length(longitude, 3, 180)? == longitude.len();
         valid.then_some(Location { text, longitude_at })
     }
 
@@ -61,16 +61,23 @@ fn is_sign(byte: u8) -> bool {
     byte == b'+' || byte == b'-'
 }
 
-fn is_angle(text: &[u8], digits_max: usize, limit: u32) -> bool {
-    let [sign, number @ ..] = text else { return false };
-    let (whole, fraction) = decimal::split(number);
-    let is_written = is_sign(*sign)
-        && whole.len() <= digits_max
-        && decimal::is_digits(whole)
-        && fraction.is_none_or(decimal::is_digits);
-    // Two or three digits, so that it does not overflow.
-    let degrees = || whole.iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
-    is_written && (degrees() < limit || Decimal::new(number).at_most(limit))
+/// The length of the angle that `text` begins with, if it does: as far as its sign, its digits and their point go.
+fn angle_length(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
+    let (sign, number) = text.split_first()?;
+    let (digits, degrees) = decimal::leading(number);
+    if !is_sign(*sign) || digits == 0 || digits > digits_max {
+        return None;
+    }
+    let mut length = digits;
+    if number.get(digits) == Some(&b'.') {
+        let (decimals, _) = decimal::leading(&number[digits + 1..]);
+        if decimals == 0 {
+            return None;
+        }
+        length += 1 + decimals;
+    }
+    let in_range = degrees < u64::from(limit) || Decimal::new(&number[..length]).at_most(limit);
+    in_range.then_some(1 + length)
 }
 
 /// `text` is a sign and a decimal number, which always parses as a float.

@@ -106,7 +106,8 @@ impl<L: AsRef<[u8]>> Record<L> {
 
     /// Whether the client's time is later than this one, in ns since 1970.
     pub fn is_later_than(&self, ns: u64) -> bool {
-        timestamp::is_later(self.time(), ns)
+        // A record holds no time but a valid one.
+        Timestamp::parse(self.time()).is_some_and(|time| time.is_later(ns))
     }
 
     /// The client's time in ns since 1970, or the latest that fits.

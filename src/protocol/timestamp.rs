@@ -16,25 +16,37 @@ const SHORT_SECONDS_MAX: u64 = 4_000_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp<'a> {
     text: &'a [u8],
+    /// The same in ns, when the seconds are few enough to fit: all times until 2096.
+    short_ns: Option<u64>,
 }
 
 impl<'a> Timestamp<'a> {
     /// Digits with an optional fraction of 1–9 digits; no sign, no exponent, any size.
     pub fn parse(text: &'a [u8]) -> Option<Timestamp<'a>> {
-        let (whole, fraction) = decimal::split(text);
-        let fraction_fits = fraction.is_none_or(|digits| digits.len() <= 9 && decimal::is_digits(digits));
-        (decimal::is_digits(whole) && fraction_fits).then_some(Timestamp { text })
+        let (digits, seconds) = decimal::leading(text);
+        let (decimals, fraction) = match text.get(digits) {
+            None => (0, 0),
+            Some(b'.') => decimal::leading(&text[digits + 1..]),
+            Some(_) => return None,
+        };
+        let has_point = digits < text.len();
+        let is_whole = text.len() == digits + usize::from(has_point) + decimals;
+        if digits == 0 || !is_whole || (has_point && decimals == 0) || decimals > 9 {
+            return None;
+        }
+        let nanos = fraction * 10_u64.pow(9 - decimals as u32);
+        let is_short = digits <= SHORT_DIGITS_MAX && seconds < SHORT_SECONDS_MAX;
+        Some(Timestamp { text, short_ns: is_short.then(|| seconds * NANOS + nanos) })
     }
 
     /// The time `ns` after 1970, with nine decimals, or none where they are zeros; `text` holds it then.
     pub fn of_ns(ns: u64, text: &'a mut Vec<u8>) -> Timestamp<'a> {
         text.clear();
-        write_number(ns / NANOS, 1, text);
+        write_number(ns / NANOS, text);
         if !ns.is_multiple_of(NANOS) {
-            text.push(b'.');
-            write_number(ns % NANOS, 9, text);
+            write_decimals(ns, text);
         }
-        Timestamp { text }
+        Timestamp { text, short_ns: Some(ns).filter(|ns| ns / NANOS < SHORT_SECONDS_MAX) }
     }
 
     /// The client's bytes.
@@ -44,7 +56,15 @@ impl<'a> Timestamp<'a> {
 
     /// Whether the time is more than `ahead_ns` later than `now_ns` (both in ns, POSIX time).
     pub fn is_ahead(&self, now_ns: u64, ahead_ns: u64) -> bool {
-        is_later(self.text, now_ns.saturating_add(ahead_ns))
+        self.is_later(now_ns.saturating_add(ahead_ns))
+    }
+
+    /// Whether the time is later than `ns` after 1970.
+    pub fn is_later(&self, ns: u64) -> bool {
+        match self.short_ns {
+            Some(time_ns) => time_ns > ns,
+            None => cmp_digits(&nanos_digits(self.text), &number_digits(ns)) == Ordering::Greater,
+        }
     }
 
     /// Of a time that is far ahead of `now_ns`, in words: the unit it may be in, if that is plain to see.
@@ -66,63 +86,54 @@ impl<'a> Timestamp<'a> {
 
     /// Appends `receipt_ns` minus this time in seconds: signed, nine decimals, exact.
     pub fn write_difference(&self, receipt_ns: u64, out: &mut Vec<u8>) {
-        let Some(time_ns) = self.short_ns() else {
+        let Some(time_ns) = self.short_ns else {
             return write_long_difference(receipt_ns, self.text, out);
         };
         out.push(if receipt_ns >= time_ns { b'+' } else { b'-' });
         let difference = receipt_ns.abs_diff(time_ns);
-        write_number(difference / NANOS, 1, out);
-        out.push(b'.');
-        write_number(difference % NANOS, 9, out);
-    }
-
-    /// Nanoseconds, when the seconds are few enough to fit: all times until 2096.
-    fn short_ns(&self) -> Option<u64> {
-        let (whole, fraction) = decimal::split(self.text);
-        if whole.len() > SHORT_DIGITS_MAX {
-            return None;
-        }
-        let seconds = whole.iter().fold(0, |n, digit| n * 10 + u64::from(digit - b'0'));
-        let mut nanos = 0;
-        for index in 0..9 {
-            let digit = fraction.and_then(|digits| digits.get(index)).copied().unwrap_or(b'0');
-            nanos = nanos * 10 + u64::from(digit - b'0');
-        }
-        (seconds < SHORT_SECONDS_MAX).then(|| seconds * NANOS + nanos)
-    }
-}
-
-/// Whether the text of a valid time is later than `ns` after 1970.
-pub fn is_later(text: &[u8], ns: u64) -> bool {
-    match (Timestamp { text }).short_ns() {
-        Some(time_ns) => time_ns > ns,
-        None => cmp_digits(&nanos_digits(text), &number_digits(ns)) == Ordering::Greater,
+        write_number(difference / NANOS, out);
+        write_decimals(difference, out);
     }
 }
 
 /// Compares the texts of two valid times as exact numbers: `1.5` equals `01.50`.
 pub fn cmp_exact(a: &[u8], b: &[u8]) -> Ordering {
-    if a.len() == b.len() && point_of(a) == point_of(b) {
+    if a.len() == b.len() && have_points_alike(a, b) {
         return a.cmp(b);
     }
     Decimal::new(a).cmp_value(&Decimal::new(b))
 }
 
-fn point_of(text: &[u8]) -> Option<usize> {
-    text.iter().position(|&b| b == b'.')
+/// Whether the points of two valid times are in the same place. Neither has more than one.
+fn have_points_alike(a: &[u8], b: &[u8]) -> bool {
+    match a.iter().position(|&byte| byte == b'.') {
+        Some(point) => b.get(point) == Some(&b'.'),
+        None => !b.contains(&b'.'),
+    }
 }
 
-/// Appends `number` with at least `width` digits.
-fn write_number(mut number: u64, width: usize, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    while number > 0 {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
+/// Appends `number`.
+fn write_number(number: u64, out: &mut Vec<u8>) {
+    let (mut digits, mut count, mut rest) = ([b'0'; 20], 0, number);
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        count += 1;
+        if rest == 0 {
+            break;
+        }
     }
-    start = start.min(digits.len() - width);
-    out.extend_from_slice(&digits[start..]);
+    out.extend_from_slice(&digits[digits.len() - count..]);
+}
+
+/// Appends a point and the nine decimals of a time in ns.
+fn write_decimals(ns: u64, out: &mut Vec<u8>) {
+    let (mut text, mut rest) = (*b".000000000", (ns % NANOS) as u32);
+    for digit in text[1..].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    out.extend_from_slice(&text);
 }
 
 /// The difference on digits, for times of any size: slow, exact and rare.
@@ -153,7 +164,7 @@ fn nanos_digits(time: &[u8]) -> Vec<u8> {
 
 fn number_digits(number: u64) -> Vec<u8> {
     let mut digits = Vec::new();
-    write_number(number, 1, &mut digits);
+    write_number(number, &mut digits);
     without_leading_zeros(digits)
 }
 
