@@ -391,14 +391,12 @@ impl Model {
     }
 
     fn take(&mut self, line: &str) {
-        let is_whole =
-            line.split(' ').filter(|word| word.starts_with("IAMAT")).count() < 2 && !line.contains("1IAMAT");
         match (line.split(' ').next().unwrap_or_default(), self.link) {
             _ if line.len() > MANNERS.max_line => {
                 self.owed.push("?");
                 self.closed = true;
             }
-            ("IAMAT", _) if is_whole && line.split(' ').count() == 4 => self.owed.push("AT"),
+            ("IAMAT", _) if line.split(' ').count() == 4 => self.owed.push("AT"),
             ("WHATSAT", _) => self.waits = Some("AT"),
             ("AT", _) if self.is_neighbour => {}
             ("HERD", Link::None) if self.is_neighbour => {
