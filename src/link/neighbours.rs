@@ -18,6 +18,7 @@ pub struct Neighbours {
     pub own: Identity,
     pub seen: Seen,
     pub oddities: Oddities,
+    /// A place in it is the number of a name. It only grows, so that a number means the same for as long as we live.
     list: Vec<Neighbour>,
     state: Mutex<State>,
 }
@@ -72,9 +73,21 @@ impl Neighbours {
         heartbeat: Duration,
     ) -> Neighbours {
         let state = Mutex::new(State { addresses: Vec::new(), keys });
-        let names = list.iter().map(|neighbour| neighbour.name.clone()).collect();
-        let oddities = Oddities::new(hold, heartbeat, own.conf, names);
-        Neighbours { own, seen: Seen::default(), oddities, list, state }
+        let oddities = Oddities::new(hold, heartbeat, own.conf);
+        let mut neighbours = Neighbours { own, seen: Seen::default(), oddities, list: Vec::new(), state };
+        list.into_iter().for_each(|neighbour| neighbours.add(neighbour));
+        neighbours
+    }
+
+    /// Takes up a neighbour: under its old number if it has had one, else under the next.
+    fn add(&mut self, neighbour: Neighbour) {
+        match self.list.iter_mut().find(|known| known.name == neighbour.name) {
+            Some(known) => known.kind = neighbour.kind,
+            None => {
+                self.oddities.add(&neighbour.name);
+                self.list.push(neighbour);
+            }
+        }
     }
 
     /// The number that stands for a neighbour's name.
@@ -306,6 +319,18 @@ mod tests {
         neighbours.update(NeighbourId(0), &["10.0.0.2:1".parse().expect("an address")]);
         assert_eq!(kind(&neighbours, "10.0.0.1"), PeerKind::Stranger);
         assert_eq!(kind(&neighbours, "10.0.0.2"), a);
+    }
+
+    #[test]
+    fn a_neighbour_keeps_its_number_whoever_comes_before_it_in_a_later_list() {
+        let mut neighbours = neighbours(KeyRing::default());
+        let before = ["A", "B", "C"].map(|name| neighbours.id(name));
+        for (name, kind) in [("0", Kind::Herd), ("C", Kind::Herd), ("A", Kind::Herd)] {
+            neighbours.add(Neighbour { name: name.into(), kind });
+        }
+        assert_eq!(["A", "B", "C"].map(|name| neighbours.id(name)), before);
+        assert_eq!(neighbours.id("0"), Some(NeighbourId(3)));
+        assert_eq!(neighbours.get(NeighbourId(2)).map(|it| it.kind), Some(Kind::Herd));
     }
 
     #[test]

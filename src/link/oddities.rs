@@ -43,12 +43,18 @@ const SAY_AGAIN: Duration = Duration::from_secs(ODDITY_SAY_AGAIN_S);
 
 impl Oddities {
     /// `hold` is how long a clock that was behind is reckoned with; `conf` is the digest of our own
-    /// herd.conf; `names` are those of all neighbours.
-    pub fn new(hold: Duration, heartbeat: Duration, conf: u64, names: Vec<String>) -> Oddities {
-        let state = Mutex::new(names.iter().map(|_| Odd::default()).collect());
+    /// herd.conf. It knows no neighbours until they are added.
+    pub fn new(hold: Duration, heartbeat: Duration, conf: u64) -> Oddities {
+        let (names, state) = (Vec::new(), Mutex::new(Vec::new()));
         let twins_told = Tally::with_rest(SAY_AGAIN);
         let forgets = !hold.is_zero();
         Oddities { clocks: Clocks::new(hold), forgets, heartbeat, conf, names, state, twins_told }
+    }
+
+    /// One more neighbour, with the next number.
+    pub fn add(&mut self, name: &str) {
+        self.names.push(name.to_owned());
+        self.state().push(Odd::default());
     }
 
     /// A neighbour's clock was measured.

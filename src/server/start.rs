@@ -21,7 +21,7 @@ use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire, count};
 use crate::net::HostPort;
-use crate::node::{Bounds, NeighbourId, Node};
+use crate::node::{Bounds, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
 use crate::protocol::{Command, Record};
@@ -193,9 +193,9 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
     let Settings { forget_after_s, timing, .. } = &config.settings;
     let hold = Duration::from_secs(forget_after_s.unwrap_or(0));
     let neighbours = Neighbours::new(identity, known.collect(), keys, hold, timing.heartbeat);
-    for (number, other) in (0..).zip(others) {
-        if let Some(ip) = other.address.ip() {
-            neighbours.update(NeighbourId(number), &[SocketAddr::new(ip, other.address.port)]);
+    for other in others {
+        if let (Some(id), Some(ip)) = (neighbours.id(&other.name), other.address.ip()) {
+            neighbours.update(id, &[SocketAddr::new(ip, other.address.port)]);
         }
     }
     Ok(neighbours)
@@ -228,10 +228,12 @@ fn diallers(
     sink: &Arc<Sink>,
 ) -> io::Result<Vec<Dialler>> {
     let own = &config.servers[index];
-    let others = (0..).zip(&own.neighbours).map(|(number, &other)| {
-        let other = &config.servers[other];
+    let others = own.neighbours.iter().map(|&other| &config.servers[other]);
+    // Its number is the one of its name; a herd.conf has no room for more names than there are numbers.
+    let numbered = others.filter_map(|other| Some((neighbours.id(&other.name)?, other)));
+    let diallers = numbered.map(|(id, other)| {
         let settings = DiallerSettings {
-            id: NeighbourId(number),
+            id,
             name: other.name.clone(),
             target: other.address.clone(),
             source: source(own).filter(|_| !other.plain),
@@ -241,7 +243,7 @@ fn diallers(
         };
         Dialler::new(settings, node.clone(), neighbours.clone(), clock, sink)
     });
-    others.collect()
+    diallers.collect()
 }
 
 /// The address that neighbours know a server by, as far as it can dial from it: where it listens,
