@@ -17,7 +17,7 @@ use herd::places::providers::{google, google_legacy, overpass};
 use herd::places::{Lookup, Places};
 use herd::protocol::neighbour::Word;
 use herd::protocol::{Command, Record, Span};
-use herd::status::Status;
+use herd::status::{HallStatus, Status};
 use herd::store::Walk;
 use herd::store::digest::Digest;
 use herd::turn::{Core, Turn};
@@ -81,7 +81,9 @@ fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
     match asked {
         Question::Places(_) => door::Answer::Places(b"{}"[..].into()),
         Question::Digest(span) => door::Answer::Digest(core.node.digest(*span, now.posix_ns).into()),
-        Question::Status(span) => door::Answer::Status(Status::of(core, *span, now).into()),
+        Question::Status(span) => {
+            door::Answer::Status(Status::of(core, HallStatus::default(), *span, now).into())
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::link::{Lag, Outlet};
 use crate::logging::count;
-use crate::protocol::Span;
+use crate::protocol::{Rule, Span};
 use crate::store::Store;
 use crate::store::digest::Digest;
-use crate::tally::Tally;
+use crate::tally::{Tallies, Tally};
 use crate::turn::Core;
 
 /// A snapshot.
@@ -25,19 +25,41 @@ pub struct Status {
     /// One a neighbour.
     pub links: Vec<LinkStatus>,
     pub journal: JournalStatus,
+    /// Bytes of its files; None without one, and while somebody writes to it.
+    pub journal_bytes: Option<u64>,
     /// Clocks, names and herd.confs that are not as they should be, in sentences.
     pub oddities: Vec<String>,
     pub counts: Counts,
-    /// Lines of clients that were refused since the start.
-    pub refused_lines: u64,
+    /// Lines of clients that were refused since the start, by rule.
+    pub refused_lines: Vec<(Rule, u64)>,
+    pub hall: HallStatus,
+}
+
+/// What the worker's hall knows: connections, lookups and the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HallStatus {
+    /// Connections of guests, of those who may still prove to be of the herd, and of those who have.
+    pub guests: usize,
+    pub on_trial: usize,
+    pub herd: usize,
+    /// Bytes of replies that clients have not read, the system's share included.
+    pub unsent_bytes: usize,
+    pub lookups_waiting: usize,
+    /// None when there is no bound.
+    pub lookups_left_today: Option<u64>,
+    /// Records of the log that were dropped since the start.
+    pub log_dropped: u64,
 }
 
 /// How far a neighbour is.
 pub struct LinkStatus {
     pub name: String,
     pub lag: Lag,
-    /// Clients whose latest record it refuses.
+    /// Clients whose latest record it refuses, and records that it closed a connection over.
     pub refused: usize,
+    pub spared: Count,
+    /// What it said of our marks that cannot be.
+    pub untrue: Count,
     /// It has long known other clients.
     pub differs: bool,
 }
@@ -62,8 +84,10 @@ pub struct Count {
 /// What goes wrong now and then, as `tally` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
-    /// Connections closed for want of room, and for want of a descriptor.
+    /// Connections closed for want of room, as they were silent, as too much was unsent, and for want of a descriptor.
     pub refused: Count,
+    pub evicted: Count,
+    pub shed: Count,
     pub starved: Count,
     /// AT lines of neighbours that are no records, and that were cut off.
     pub dropped: Count,
@@ -75,11 +99,15 @@ pub struct Counts {
     /// Reports refused as too many clients are known, and taken with a time far ahead.
     pub full: Count,
     pub far_ahead: Count,
+    /// The same, where our own clock seems to be wrong.
+    pub suspect: Count,
+    /// Words of neighbours about another server of our own name.
+    pub twins_told: Count,
 }
 
 impl Status {
     /// Takes a snapshot, with a digest of what was heard within a time. Walks the store.
-    pub fn of(core: &Core, span: Span, now: Moment) -> Status {
+    pub fn of(core: &Core, hall: HallStatus, span: Span, now: Moment) -> Status {
         let (node, store) = (&core.node, &core.node.store);
         Status {
             digest: node.digest(span, now.posix_ns),
@@ -92,9 +120,11 @@ impl Status {
                 Some(journal) if journal.is_degraded() => JournalStatus::Degraded,
                 Some(_) => JournalStatus::Written,
             },
+            journal_bytes: core.journal.as_ref().and_then(|journal| journal.bytes()),
             oddities: core.neighbours.oddities.notes(now.up),
             counts: Counts::of(core, now.up),
-            refused_lines: core.tallies.refusals.total(),
+            refused_lines: core.tallies.refusals.by_rule(),
+            hall,
         }
     }
 
@@ -133,7 +163,14 @@ impl Status {
 impl LinkStatus {
     fn of(link: &Outlet, store: &Store, now: Duration) -> LinkStatus {
         let name = link.name().to_owned();
-        LinkStatus { name, lag: link.lag(store, now), refused: link.refused(), differs: link.differs() }
+        LinkStatus {
+            name,
+            lag: link.lag(store, now),
+            refused: link.refused(),
+            spared: Count::of(&link.spared, now),
+            untrue: Count::of(&link.untrue, now),
+            differs: link.differs(),
+        }
     }
 
     fn notes(&self) -> Vec<String> {
@@ -151,19 +188,72 @@ impl LinkStatus {
     }
 }
 
+impl Count {
+    fn of(tally: &Tally, now: Duration) -> Count {
+        Count { total: tally.total(), is_recent: tally.is_recent(now) }
+    }
+}
+
 impl Counts {
     fn of(core: &Core, now: Duration) -> Counts {
-        let count = |tally: &Tally| Count { total: tally.total(), is_recent: tally.is_recent(now) };
-        let tallies = &core.tallies;
+        let count = |tally: &Tally| Count::of(tally, now);
+        // Without `..`, so that none is left out.
+        let Tallies {
+            refused,
+            evicted,
+            shed,
+            starved,
+            dropped,
+            cut,
+            denied,
+            past,
+            full,
+            far_ahead,
+            suspect,
+            refusals: _,
+        } = &core.tallies;
         Counts {
-            refused: count(&tallies.refused),
-            starved: count(&tallies.starved),
-            dropped: count(&tallies.dropped),
-            cut: count(&tallies.cut),
-            denied: count(&tallies.denied),
-            past: count(&tallies.past),
-            full: count(&tallies.full),
-            far_ahead: count(&tallies.far_ahead),
+            refused: count(refused),
+            evicted: count(evicted),
+            shed: count(shed),
+            starved: count(starved),
+            dropped: count(dropped),
+            cut: count(cut),
+            denied: count(denied),
+            past: count(past),
+            full: count(full),
+            far_ahead: count(far_ahead),
+            suspect: count(suspect),
+            twins_told: count(&core.neighbours.oddities.twins_told),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{Identity, KeyRing, Neighbours};
+    use crate::node::{Bounds, Node};
+
+    #[test]
+    fn every_tally_shows_under_its_own_name() {
+        let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
+        let beat = Duration::from_secs(5);
+        let neighbours = Neighbours::new(own, Vec::new(), KeyRing::default(), Duration::ZERO, beat);
+        let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
+        let (tallies, now) = (&core.tallies, Moment { up: beat, posix_ns: 1_520_023_934_918_963_997 });
+        let count = |tally: &Tally, times: u64| (0..times).for_each(|_| tally.count(beat, |_| {}));
+        count(&tallies.evicted, 1);
+        count(&tallies.shed, 2);
+        count(&tallies.suspect, 3);
+        count(&tallies.far_ahead, 4);
+        count(&core.neighbours.oddities.twins_told, 5);
+        (0..2).for_each(|_| tallies.refusals.count(Rule::Keyword));
+        let hall = HallStatus { guests: 7, ..HallStatus::default() };
+        let status = Status::of(&core, hall, Span::ALL, now);
+        let Counts { evicted, shed, suspect, far_ahead, twins_told, full, .. } = status.counts;
+        let totals = [evicted, shed, suspect, far_ahead, twins_told, full].map(|count| count.total);
+        assert_eq!(totals, [1, 2, 3, 4, 5, 0]);
+        assert_eq!((status.refused_lines, status.hall), (vec![(Rule::Keyword, 2)], hall));
     }
 }

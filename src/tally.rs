@@ -119,6 +119,12 @@ impl Refusals {
         self.0[rule.index()].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Those of each rule that refused any.
+    pub fn by_rule(&self) -> Vec<(Rule, u64)> {
+        let counts = Rule::ALL.iter().map(|rule| (*rule, self.0[rule.index()].load(Ordering::Relaxed)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    }
+
     pub fn total(&self) -> u64 {
         self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
@@ -127,10 +133,9 @@ impl Refusals {
 /// How many lines each rule refused, the rule of most lines first: `3: no such command`.
 impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = Rule::ALL.iter().map(|rule| (self.0[rule.index()].load(Ordering::Relaxed), rule));
-        let mut counts: Vec<_> = counts.filter(|(count, _)| *count > 0).collect();
-        counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let texts: Vec<_> = counts.iter().map(|(count, rule)| format!("{count}: {}", rule.words())).collect();
+        let mut counts = self.by_rule();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let texts: Vec<_> = counts.iter().map(|(rule, count)| format!("{count}: {}", rule.words())).collect();
         f.write_str(&texts.join("; "))
     }
 }

@@ -5,6 +5,7 @@ use crate::limits::AT_LINE_MAX;
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
 use crate::node::{Bounds, NeighbourId, Node};
 use crate::protocol::Rule;
+use crate::status::HallStatus;
 
 const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
 const MANNERS: Manners = Manners {
@@ -83,7 +84,9 @@ impl Visitor {
         let answer = match asked {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
             Question::Digest(span) => Answer::Digest(self.core.node.digest(*span, 0).into()),
-            Question::Status(span) => Answer::Status(Status::of(&self.core, *span, self.now).into()),
+            Question::Status(span) => {
+                Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
+            }
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);

@@ -96,6 +96,11 @@ impl Journal {
         self.is_degraded() && !self.is_strict()
     }
 
+    /// How large its files are. None while somebody writes to them, for which nobody has to wait.
+    pub fn bytes(&self) -> Option<u64> {
+        self.active.try_lock().ok().map(|active| active.bytes())
+    }
+
     /// Appends entries in one write, and calls `settle` when they are as safe as the mode says, or
     /// cannot be. What becomes known only in `settle` is known before a compaction looks.
     pub fn keep<T>(&self, entries: &Entries, settle: impl FnOnce(Result<(), NotKept>) -> T) -> T {

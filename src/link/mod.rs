@@ -38,9 +38,8 @@ pub use session::{Compared, Heard, Progress, Session};
 pub use talk::{Ended, Talk};
 pub use twins::Lives;
 
-use crate::limits::{ODDITY_SAY_AGAIN_S, Timing};
+use crate::limits::Timing;
 use crate::node::Node;
-use crate::tally::Tally;
 
 /// A link to one neighbour, whether it has a connection or not.
 pub struct Link {
@@ -51,10 +50,6 @@ pub struct Link {
     pub timing: Timing,
     /// How long the neighbour may take nothing of what waits for it.
     pub write_timeout: Duration,
-    /// Records that the neighbour closed a connection over.
-    pub spared: Tally,
-    /// What it said of our marks that cannot be.
-    pub untrue: Tally,
 }
 
 impl Link {
@@ -65,9 +60,7 @@ impl Link {
         timing: Timing,
         write_timeout: Duration,
     ) -> Link {
-        let spared = Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S));
-        let untrue = Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S));
-        Link { node, neighbours, outlet, timing, write_timeout, spared, untrue }
+        Link { node, neighbours, outlet, timing, write_timeout }
     }
 }
 

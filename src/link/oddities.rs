@@ -23,7 +23,7 @@ pub struct Oddities {
     names: Vec<String>,
     state: Mutex<Vec<Odd>>,
     /// Words of neighbours about another server of our own name.
-    twins_told: Tally,
+    pub twins_told: Tally,
 }
 
 /// What is odd about one of them.

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Due, Kind, Lag, Mark, Offered, Outbox, Refused};
+use crate::limits::ODDITY_SAY_AGAIN_S;
 use crate::logging::Wire;
 use crate::net::Stream;
 use crate::net::stream::is_retry;
 use crate::node::{NeighbourId, Source};
 use crate::store::Store;
 use crate::store::digest::Differing;
+use crate::tally::Tally;
 
 /// Wakes the dialler of a link.
 pub type Wake = Box<dyn Fn() + Send + Sync>;
@@ -32,6 +34,10 @@ pub struct Outlet {
     /// The neighbour dialled while the link was down.
     called: AtomicBool,
     wake: Wake,
+    /// Records that the neighbour closed a connection over.
+    pub spared: Tally,
+    /// What it said of our marks that cannot be.
+    pub untrue: Tally,
 }
 
 #[derive(Default)]
@@ -62,6 +68,8 @@ impl Outlet {
             leaving: AtomicBool::new(false),
             called: AtomicBool::new(false),
             wake,
+            spared: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
+            untrue: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
         }
     }
 

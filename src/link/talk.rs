@@ -388,7 +388,7 @@ impl Talk {
             return false;
         }
         let (name, record) = (self.link.outlet.name(), Escaped(&beginning));
-        self.link.spared.count(now.up, |total| {
+        self.link.outlet.spared.count(now.up, |total| {
             log::warn!(
                 "{name} closed the link because it rejects a record, which is not sent to it any more: {record}; \
                  {total} so far"

@@ -29,6 +29,8 @@ pub struct Sink {
 struct State {
     buffer: Vec<u8>,
     dropped: u64,
+    /// The same since the start, told or not.
+    dropped_in_all: u64,
     /// Lines about refused traffic that were left out, and when that may be told; None for at once.
     spared: u64,
     spared_at: Option<Instant>,
@@ -79,6 +81,7 @@ impl Sink {
         let mut state = self.lock();
         if state.buffer.len() + lines.len() > LOG_BUFFER_MAX {
             state.dropped += records;
+            state.dropped_in_all += records;
             return;
         }
         let (before, after) = (state.buffer.len(), state.buffer.len() + lines.len());
@@ -169,6 +172,11 @@ impl Sink {
             state = self.wait_until(state, tick);
         }
         state
+    }
+
+    /// Records that were dropped since the start.
+    pub fn lost(&self) -> u64 {
+        self.lock().dropped_in_all
     }
 
     fn wait_until<'a>(&'a self, state: MutexGuard<'a, State>, at: Instant) -> MutexGuard<'a, State> {

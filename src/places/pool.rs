@@ -165,6 +165,16 @@ impl Pool {
         all
     }
 
+    /// Lookups that wait for a thread.
+    pub fn waiting(&self) -> usize {
+        self.shared.jobs.count()
+    }
+
+    /// How many lookups may still be sent on this day; None when there is no bound.
+    pub fn left_today(&self, now_ns: u64) -> Option<u64> {
+        self.shared.budget.left(now_ns)
+    }
+
     /// Ends the lookups in hand early and answers all others as failed.
     pub fn cancel(&self) {
         self.shared.stopping.store(true, Ordering::Release);

@@ -108,6 +108,12 @@ impl Entrance {
         }
     }
 
+    /// How many are in: guests, those on trial, and those of the herd.
+    pub fn count(&self) -> [usize; 3] {
+        let counts = self.counts();
+        [counts.guests, counts.on_trial, counts.herd]
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,7 +19,7 @@ use crate::limits::ERRANDS_MAX;
 use crate::logging::Sink;
 use crate::net::{Interest, Watch};
 use crate::places::pool::{Asker, Pool};
-use crate::status::Status;
+use crate::status::{HallStatus, Status};
 use crate::turn::Core;
 
 /// What all workers share.
@@ -58,6 +58,20 @@ impl Hall {
         self.desks.iter().for_each(|desk| desk.poller.wake());
     }
 
+    /// What can be said of connections, of lookups and of the log.
+    fn status(&self, now: Moment) -> HallStatus {
+        let [guests, on_trial, herd] = self.entrance.count();
+        HallStatus {
+            guests,
+            on_trial,
+            herd,
+            unsent_bytes: self.unsent.bytes(),
+            lookups_waiting: self.places.waiting(),
+            lookups_left_today: self.places.left_today(now.posix_ns),
+            log_dropped: self.sink.lost(),
+        }
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -94,14 +108,14 @@ impl Seat {
     }
 
     /// Has what takes long found out by the errands' thread, and the answer posted.
-    fn find_out(&self, key: u64, find: impl FnOnce(&Core, Moment) -> Answer + Send + 'static) -> bool {
+    fn find_out(&self, key: u64, find: impl FnOnce(&Hall, Moment) -> Answer + Send + 'static) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
         self.hall.errands.send(move |now| {
             if hall.is_stopping() {
                 // The journal's turn comes after all of them.
                 return;
             }
-            let answer = find(&hall.core, now);
+            let answer = find(&hall, now);
             // A worker that has ended has nobody left to answer.
             let _ = hall.desks[index].post(Letter::Answer { key, answer });
         })
@@ -132,12 +146,12 @@ impl Outside<TcpStream> for Seat {
                 });
                 true
             }
-            Question::Digest(span) => self.find_out(key, move |core, now| {
-                Answer::Digest(Box::new(core.node.digest(span, now.posix_ns)))
+            Question::Digest(span) => self.find_out(key, move |hall, now| {
+                Answer::Digest(Box::new(hall.core.node.digest(span, now.posix_ns)))
             }),
-            Question::Status(span) => {
-                self.find_out(key, move |core, now| Answer::Status(Box::new(Status::of(core, span, now))))
-            }
+            Question::Status(span) => self.find_out(key, move |hall, now| {
+                Answer::Status(Box::new(Status::of(&hall.core, hall.status(now), span, now)))
+            }),
         }
     }
 

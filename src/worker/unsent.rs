@@ -30,7 +30,11 @@ impl Unsent {
         }
     }
 
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     pub fn is_too_much(&self) -> bool {
-        self.bytes.load(Ordering::Relaxed) > self.max
+        self.bytes() > self.max
     }
 }

@@ -178,7 +178,7 @@ impl Talk {
     /// It says that it has what it was never told of. It is not believed, so it costs nobody anything.
     fn tell_untrue(&self, said: &str, now: Duration) {
         let name = self.link.outlet.name();
-        self.link.untrue.count(now, |total| {
+        self.link.outlet.untrue.count(now, |total| {
             log::warn!(
                 "{name} confirms what this server never marked ({said}): it is not believed, and is sent what it \
                  lacks; {total} so far"

@@ -26,6 +26,13 @@ impl Budget {
         Budget { most, used: Mutex::default() }
     }
 
+    /// How many may still be sent on this day; None when there is no bound.
+    pub fn left(&self, now_ns: u64) -> Option<u64> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let lookups = if now_ns / DAY_NS > used.day { 0 } else { used.lookups };
+        self.most.map(|most| most.saturating_sub(lookups))
+    }
+
     /// Counts a lookup that is about to be sent.
     ///
     /// # Errors

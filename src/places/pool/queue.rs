@@ -81,6 +81,10 @@ impl<T> Queue<T> {
         self.line().retain(is_wanted);
     }
 
+    pub fn count(&self) -> usize {
+        self.line().count
+    }
+
     pub fn is_full(&self) -> bool {
         self.line().count >= self.max
     }

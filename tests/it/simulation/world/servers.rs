@@ -2,7 +2,7 @@
 
 use herd::door::{Answer, Question};
 use herd::flood::Bounds as FloodBounds;
-use herd::status::Status;
+use herd::status::{HallStatus, Status};
 
 use super::super::disk::SimDisk;
 use super::super::server::{Plan, Running, folder_of};
@@ -144,7 +144,9 @@ impl World {
         let answer = match question {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
             Question::Digest(span) => Answer::Digest(running.node().digest(span, now.posix_ns).into()),
-            Question::Status(span) => Answer::Status(Status::of(&running.core, span, now).into()),
+            Question::Status(span) => {
+                Answer::Status(Status::of(&running.core, HallStatus::default(), span, now).into())
+            }
         };
         running.answers.push((key, answer));
         let at = self.soon();
