@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::entry;
 use crate::limits::LATER_KEPT_BYTES;
+use crate::protocol::vouch::is_vouch;
 
 /// The version of the format that this version of herd writes. One that adds words keeps the number, as those before
 /// keep what they do not know; one that gives a word another meaning has a higher one. Segments without the line,
@@ -13,9 +14,6 @@ pub const VERSION: u64 = 1;
 
 /// What the line begins with.
 const WORD: &[u8] = b"HERD-JOURNAL ";
-
-/// The words that this version knows, beside the line of the version.
-const KNOWN: [&[u8]; 2] = [b"AT ", b"SEEN "];
 
 /// The first entry of a segment.
 pub fn first() -> Vec<u8> {
@@ -35,7 +33,7 @@ pub fn version_of(line: &[u8]) -> Option<u64> {
 
 /// Whether a line, which is as it was written, has a word that this version does not know.
 pub fn is_later(line: &[u8]) -> bool {
-    !KNOWN.iter().any(|word| line.starts_with(word))
+    !line.starts_with(b"AT ") && !is_vouch(line)
 }
 
 /// Entries of later versions, each once, as their order does not matter.

@@ -5,6 +5,7 @@ use super::clock::Meter;
 use super::keys::{self, Key, Role};
 use crate::node::NeighbourId;
 use crate::protocol::neighbour::{End, Nonce, Proof, Word};
+use crate::protocol::reply::refused_line;
 
 /// A server as it presents itself on every link of this start.
 #[derive(Clone, Debug)]
@@ -122,23 +123,41 @@ impl Denied {
         }
     }
 
+    /// The reason that a word stands for; None of one of a later version.
+    fn of_word(word: &[u8]) -> Option<Denied> {
+        let all = [
+            Denied::Unknown,
+            Denied::Elsewhere,
+            Denied::Other,
+            Denied::Unproven,
+            Denied::Refused,
+            Denied::OutOfTurn,
+            Denied::NoRandomness,
+        ];
+        all.into_iter().find(|why| why.word().as_bytes() == word)
+    }
+
     /// What the word of a DENIED line means to the dialler `own` of `listener`, and what to do there.
     pub fn told(word: &[u8], own: &str, listener: &str) -> String {
-        match word {
-            b"unknown" => format!(
+        match Denied::of_word(word) {
+            Some(Denied::Unknown) => format!(
                 "it refuses us: the herd.conf that {listener} read when it started does not name {own} as its \
                  neighbour; if the file does now, restart {listener}"
             ),
-            b"elsewhere" => format!(
+            Some(Denied::Elsewhere) => format!(
                 "it refuses us: the herd.conf that {listener} read when it started gives {own} another address \
                  than the one we dial from; if the file has the right one now, restart {listener}"
             ),
-            b"unproven" => format!(
+            Some(Denied::Unproven) => format!(
                 "it refuses our proof: compare the secret files of {own} and {listener}, and send SIGHUP to the \
                  one whose file was changed"
             ),
-            b"random" => "its machine has no random bytes to greet us with; see its kernel log".to_owned(),
-            _ => Denied::Refused.reason().to_owned(),
+            Some(Denied::NoRandomness) => {
+                "its machine has no random bytes to greet us with; see its kernel log".to_owned()
+            }
+            Some(Denied::Other | Denied::Refused | Denied::OutOfTurn) | None => {
+                Denied::Refused.reason().to_owned()
+            }
         }
     }
 }
@@ -169,8 +188,9 @@ impl Opening {
         out: &mut Vec<u8>,
     ) -> Result<Welcome, Denied> {
         let Some(Word::Welcome { end, seen, count, proof, now_ns }) = Word::parse(line) else {
+            let is_refused = refused_line(line).is_some_and(|refused| refused.starts_with(b"HERD "));
             // Another implementation refuses what it does not know in the same words.
-            return Err(if line.starts_with(b"? HERD ") { Denied::Refused } else { Denied::OutOfTurn });
+            return Err(if is_refused { Denied::Refused } else { Denied::OutOfTurn });
         };
         if end.name != listener.as_bytes() {
             return Err(Denied::Other);

@@ -11,6 +11,7 @@ use super::{KeyRing, Keys, Kind, Meter, Seen};
 use crate::clock::Moment;
 use crate::logging::Wire;
 use crate::node::{NeighbourId, Node};
+use crate::protocol::Vouch;
 use crate::protocol::neighbour::{ClockReading, End, Nonce, Proof};
 
 /// What neighbours are to know of us, and we of them.
@@ -160,7 +161,7 @@ impl Neighbours {
     /// The journal's line for what is stored of a neighbour.
     pub fn seen_line(&self, neighbour: NeighbourId, incarnation: u64, epoch: u32) -> String {
         let name = self.get(neighbour).map_or("", |it| it.name.as_str());
-        format!("SEEN {name} {incarnation:016x} {epoch}")
+        Vouch { name, incarnation, epoch }.line()
     }
 
     /// The same for every neighbour that was heard of.
@@ -171,12 +172,8 @@ impl Neighbours {
 
     /// Takes up a line of the journal; one of a server that is no neighbour any more is of no use.
     pub fn recall(&self, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        let fields: Vec<_> = text.split(' ').collect();
-        let ["SEEN", name, incarnation, epoch] = fields[..] else { return };
-        let known = self.id(name);
-        let parsed = (u64::from_str_radix(incarnation, 16), epoch.parse());
-        if let (Some(id), (Ok(incarnation), Ok(epoch))) = (known, parsed) {
+        let Some(Vouch { name, incarnation, epoch }) = Vouch::parse(line) else { return };
+        if let Some(id) = self.id(name) {
             self.seen.note(id, incarnation, epoch);
         }
     }

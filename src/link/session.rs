@@ -7,6 +7,7 @@ use crate::limits::{COMPARE_DOUBLINGS_MAX, COMPARE_PARTS_MAX, COMPARE_SAMPLE_MS,
 use crate::node::Scope;
 use crate::protocol::Span;
 use crate::protocol::neighbour::{ClockReading, Word};
+use crate::protocol::reply::refused_line;
 use crate::store::digest::{Digest, Parts};
 
 pub struct Session {
@@ -128,7 +129,9 @@ impl Session {
             Some(Word::Twin(address)) => Heard::Twin(address.to_vec()),
             Some(Word::Denied(why)) => Heard::Denied(why.to_vec()),
             // The word that follows tells why.
-            None if line.starts_with(b"? PROOF ") => Heard::Nothing,
+            None if refused_line(line).is_some_and(|refused| refused.starts_with(b"PROOF ")) => {
+                Heard::Nothing
+            }
             _ if std::mem::replace(&mut self.refused, true) => Heard::Nothing,
             _ => Heard::Refusal,
         }

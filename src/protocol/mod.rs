@@ -12,6 +12,7 @@ pub mod reply;
 pub mod rule;
 pub mod span;
 pub mod timestamp;
+pub mod vouch;
 
 pub use command::{Command, Invalid, Query, Report};
 pub use position::Location;
@@ -20,3 +21,4 @@ pub use reply::Reply;
 pub use rule::Rule;
 pub use span::Span;
 pub use timestamp::Timestamp;
+pub use vouch::Vouch;

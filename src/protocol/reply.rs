@@ -3,6 +3,9 @@
 use memchr::memchr;
 use memchr::memmem;
 
+/// What a refusal begins with.
+const REFUSED: &[u8] = b"? ";
+
 /// A reply to one command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply<'a> {
@@ -26,7 +29,7 @@ impl<'a> Reply<'a> {
                 out.push(b'\n');
             }
             Reply::Refused(line) => {
-                out.extend_from_slice(b"? ");
+                out.extend_from_slice(REFUSED);
                 out.extend_from_slice(line);
             }
         }
@@ -38,7 +41,7 @@ impl<'a> Reply<'a> {
     pub fn of_report(bytes: &'a [u8]) -> Option<(Reply<'a>, usize)> {
         let end = memchr(b'\n', bytes)?;
         let line = &bytes[..end];
-        let reply = match line.strip_prefix(b"? ") {
+        let reply = match refused_line(line) {
             Some(refused) => Reply::Refused(refused),
             None if line.starts_with(b"AT ") => Reply::At(line),
             None => return None,
@@ -53,6 +56,11 @@ impl<'a> Reply<'a> {
         let end = begin + memmem::find(&bytes[begin..], b"\n\n")?;
         Some((Reply::Places { record, json: &bytes[begin..end] }, end + 2))
     }
+}
+
+/// The line that a reply, without its newline, refuses; None of any other.
+pub fn refused_line(reply: &[u8]) -> Option<&[u8]> {
+    reply.strip_prefix(REFUSED)
 }
 
 #[cfg(test)]

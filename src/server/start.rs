@@ -24,6 +24,7 @@ use crate::net::HostPort;
 use crate::node::{Bounds, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
+use crate::protocol::vouch::is_vouch;
 use crate::protocol::{Command, Record};
 use crate::tally::Tallies;
 use crate::thread;
@@ -147,7 +148,7 @@ pub fn open_journal(
 ) -> io::Result<Journal> {
     let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
     let (journal, replayed) = Journal::open(folder, mode, disk, |line| {
-        if line.starts_with(b"SEEN ") {
+        if is_vouch(line) {
             seen.push(line.to_vec());
             return true;
         }

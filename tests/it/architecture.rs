@@ -53,7 +53,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
     ("protocol", &["limits"]),
     ("tally", &["limits", "protocol"]),
     ("store", &["limits", "protocol"]),
-    ("journal", &["files", "limits", "thread"]),
+    ("journal", &["files", "limits", "protocol", "thread"]),
     ("places", &["clock", "files", "limits", "thread"]),
     ("node", &["limits", "protocol", "store"]),
     ("link", &["clock", "limits", "logging", "net", "node", "protocol", "store", "tally"]),

@@ -14,6 +14,7 @@ use crate::net::stream::is_retry;
 use crate::node::Scope;
 use crate::protocol::line::Fields;
 use crate::protocol::neighbour::{ClockReading, Word};
+use crate::protocol::reply::refused_line;
 use crate::store::digest::Differing;
 
 impl Talk {
@@ -144,8 +145,7 @@ impl Talk {
     pub(super) fn hear(&mut self, line: &[u8], now: Moment) -> Result<Option<Compared>, Ended> {
         let (outlet, neighbours) = (&self.link.outlet, &self.link.neighbours);
         let name = outlet.name();
-        self.last_refused =
-            line.strip_prefix(b"? ").filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
+        self.last_refused = refused_line(line).filter(|record| is_of_one_record(record)).map(<[u8]>::to_vec);
         match self.session.hear(line, now.up) {
             Heard::Nothing => {}
             Heard::Seen(epoch) if outlet.seen(epoch) => self.live(now.up),
