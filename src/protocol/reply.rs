@@ -1,7 +1,7 @@
-//! What a server answers to a client, written and read. The line door writes it; clients and tests read it.
+//! What a server answers to a client, written and read. The line door writes it; dialling ends read what was refused,
+//! and tests the rest.
 
 use memchr::memchr;
-use memchr::memmem;
 
 /// What a refusal begins with.
 const REFUSED: &[u8] = b"? ";
@@ -48,14 +48,6 @@ impl<'a> Reply<'a> {
         };
         Some((reply, end + 1))
     }
-
-    /// The same for the reply to a query.
-    pub fn of_query(bytes: &'a [u8]) -> Option<(Reply<'a>, usize)> {
-        let (first, begin) = Reply::of_report(bytes)?;
-        let Reply::At(record) = first else { return Some((first, begin)) };
-        let end = begin + memmem::find(&bytes[begin..], b"\n\n")?;
-        Some((Reply::Places { record, json: &bytes[begin..end] }, end + 2))
-    }
 }
 
 /// The line that a reply, without its newline, refuses; None of any other.
@@ -76,7 +68,6 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again_and_never_before_it_is_whole() {
         let at = b"AT Goloman +0.263873386 kiwi +34-118 1520023934.9";
-        let json = b"{\n   \"results\" : []\n}";
         for reply in
             [Reply::At(at), Reply::Refused(b"hello"), Reply::Refused(b"\xff ? "), Reply::Refused(b"")]
         {
@@ -85,11 +76,6 @@ mod tests {
             (0..bytes.len()).for_each(|end| assert_eq!(Reply::of_report(&bytes[..end]), None));
             let two = [&bytes[..], b"AT more\n"].concat();
             assert_eq!(Reply::of_report(&two), Some((reply, bytes.len())));
-        }
-        for reply in [Reply::Places { record: at, json }, Reply::Refused(b"WHATSAT nobody 1 1")] {
-            let bytes = written(&reply);
-            assert_eq!(Reply::of_query(&bytes), Some((reply, bytes.len())));
-            (0..bytes.len()).for_each(|end| assert_eq!(Reply::of_query(&bytes[..end]), None));
         }
         assert_eq!(Reply::of_report(b"hello\n"), None);
     }
