@@ -26,8 +26,16 @@ use herd::turn::{Core, Turn};
 type Check = fn(&[u8]);
 
 /// Every kind by its name, which is that of its target and of its folder of inputs.
-pub const KINDS: [(&str, Check); 5] =
-    [("line", lines), ("link", links), ("journal", segments), ("places", answers), ("conf", confs)];
+pub const KINDS: [(&str, Check); 8] = [
+    ("line", lines),
+    ("link", links),
+    ("journal", segments),
+    ("places", answers),
+    ("conf", confs),
+    ("table", tables),
+    ("geojson", geojson),
+    ("osm", extracts),
+];
 
 /// The check of a kind.
 pub fn check(kind: &str, bytes: &[u8]) {
@@ -170,6 +178,50 @@ fn answers(bytes: &[u8]) {
         Ok(json) => assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok()),
         Err(why) => assert!(!why.is_empty()),
     }
+}
+
+/// A table of places, with a header that names its columns or one of its own.
+fn tables(bytes: &[u8]) {
+    let Some((&kind, rows)) = bytes.split_first() else { return };
+    let headers =
+        ["", "name,lat,lon,id\n", "name;lat;lon;types\n", "name\tlat\tlon\tvicinity\n", "sep=|\nname|y|x\r"];
+    let header = headers[usize::from(kind) % headers.len()];
+    files(&[header.as_bytes(), rows].concat());
+}
+
+/// GeoJSON: bytes as they are, or as the properties and the geometry of a feature.
+fn geojson(bytes: &[u8]) {
+    files(bytes);
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    files(
+        format!(
+            r#"{{"type":"Feature","geometry":{{"type":"Point","coordinates":[8,50]}},"properties":{text}}}"#
+        )
+        .as_bytes(),
+    );
+    files(format!(r#"{{"type":"Feature","geometry":{text},"properties":{{"name":"A"}}}}"#).as_bytes());
+}
+
+/// A file of places: places that are found where they are, or an error in words.
+fn files(bytes: &[u8]) {
+    match File::parse(bytes, Path::new("places")) {
+        Ok(file) => {
+            let lookup = Lookup { latitude_deg: 50.0, longitude_deg: 8.0, radius_m: 50_000.0, bound: 20 };
+            let json = file.nearby(&lookup, Instant::now()).expect("it asks nobody");
+            assert!(serde_json::from_slice::<serde_json::Value>(&json).is_ok());
+        }
+        Err(why) => assert!(!why.is_empty()),
+    }
+}
+
+/// An extract of OpenStreetMap: bytes as they are, or as what is in one block of it, as the fuzzer packs nothing.
+fn extracts(bytes: &[u8]) {
+    const HEAD: &[u8] = b"\0\0\0\x0d\x0a\x09OSMHeader\x18\x02\x0a\0";
+    files(bytes);
+    let varint = |number: usize| [number as u8 & 0x7f | 0x80, (number >> 7) as u8 & 0x7f];
+    let block = &bytes[..bytes.len().min(0x3000)];
+    let (length, size) = (varint(block.len()), varint(block.len() + 3));
+    files(&[HEAD, b"\0\0\0\x0c\x0a\x07OSMData\x18", &size, &[0x0a], &length, block].concat());
 }
 
 /// A herd.conf: a herd, or an error in words.

@@ -21,6 +21,7 @@
 //! | `watch-NAME` | a server's stdout, in a whole herd | its server does |
 //! | `worker-N` | a poller, a room of connections, its turns | the server stops and its replies are flushed |
 //! | `places-N` | one lookup at a time | the server stops |
+//! | `places-reader` | the user's places, read again at SIGHUP | they are read |
 //! | `places-resolver` | one name that is looked up for a lookup | the system has answered |
 //! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
 //! | `sweeps` | the errands of doors (digests, the status), the sweeps | told to |

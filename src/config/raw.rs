@@ -56,7 +56,10 @@ pub struct RawPlaces {
     pub url: Option<Spanned<String>>,
     pub key_file: Option<Spanned<String>>,
     pub field_mask: Option<String>,
-    pub path: Option<Spanned<String>>,
+    /// One or several.
+    pub path: Option<Spanned<toml::Value>>,
+    pub also_gazetteer: Option<bool>,
+    pub language: Option<Spanned<String>>,
     pub connect_timeout_s: Option<Spanned<i64>>,
     pub total_timeout_s: Option<Spanned<i64>>,
     pub threads: Option<Spanned<i64>>,

@@ -1,5 +1,6 @@
 //! The settings of a herd.conf, in their ranges and with their defaults. `validate` calls it.
 
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -154,8 +155,38 @@ pub fn log_bounds(raw: &Raw) -> Result<LogBounds, Problem> {
     }
 }
 
-/// The table `[places]`.
-pub fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Problem> {
+/// The files of `places.path`: one, or a list of them.
+fn place_files(raw: Option<&Spanned<toml::Value>>, paths: &Paths<'_>) -> Result<Vec<PathBuf>, Problem> {
+    let Some(place) = raw else { return Ok(Vec::new()) };
+    let expected = "places.path must be a path, or a list of paths: [\"city.osm.pbf\", \"our-shops.csv\"]";
+    let path = |value: &toml::Value| match value {
+        toml::Value::String(text) => paths.at("places.path", &Spanned::new(place.span(), text.clone())),
+        _ => Err(Problem::at(place, expected)),
+    };
+    match place.get_ref() {
+        toml::Value::Array(list) if list.is_empty() => Err(Problem::at(place, expected)),
+        toml::Value::Array(list) => list.iter().map(path).collect(),
+        one => Ok(vec![path(one)?]),
+    }
+}
+
+/// A language as it stands behind `name:` in OpenStreetMap: `en`, `pt-BR`, `sr-Latn`.
+fn language(place: &Spanned<String>) -> Result<String, Problem> {
+    let text = place.get_ref();
+    let is_one = (2..=20).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if is_one {
+        return Ok(text.clone());
+    }
+    Err(Problem::at(place, format!("places.language is {text:?}, but must be like \"en\" or \"pt-BR\"")))
+}
+
+/// The table `[places]`; `cache` is where what is read of files is kept.
+pub fn places(
+    raw: RawPlaces,
+    paths: &Paths<'_>,
+    cache: Option<PathBuf>,
+) -> Result<places::Settings, Problem> {
     let threads = number(&raw.threads, &limits::PLACES_THREADS, "places.threads")? as usize;
     let (connect, total) = (&limits::PLACES_CONNECT_TIMEOUT_S, &limits::PLACES_TOTAL_TIMEOUT_S);
     let connect_timeout_s = number(&raw.connect_timeout_s, connect, "places.connect_timeout_s")?;
@@ -184,14 +215,18 @@ pub fn places(raw: RawPlaces, paths: &Paths<'_>) -> Result<places::Settings, Pro
         return Err(needs("url", "the Overpass server to ask, as public ones forbid being a backend"));
     }
     if provider == Provider::File && raw.path.is_none() {
-        return Err(needs("path", "the CSV, TSV or GeoJSON file with your places"));
+        return Err(needs("path", "the CSV, TSV, GeoJSON or .osm.pbf file with your places"));
     }
     Ok(places::Settings {
         provider,
         url: raw.url.map(Spanned::into_inner),
         key_file: paths.find("places.key_file", raw.key_file.as_ref())?,
         field_mask: raw.field_mask,
-        path: paths.find("places.path", raw.path.as_ref())?,
+        paths: place_files(raw.path.as_ref(), paths)?,
+        also_gazetteer: raw.also_gazetteer.unwrap_or(false),
+        language: raw.language.as_ref().map(language).transpose()?,
+        cache,
+        is_cache_kept: true,
         threads: Some(threads).filter(|&threads| threads > 0),
         queue: number(&raw.queue, &limits::PLACES_QUEUE, "places.queue")? as usize,
         daily_budget: match raw.daily_budget {

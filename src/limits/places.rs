@@ -41,7 +41,7 @@ pub const PLACES_STACK_BYTES: usize = 512 * 1024;
 pub const PLACES_FILE_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Bad rows of such a file in a hundred that are put up with: a typing slip, not the wrong file.
-pub const BAD_ROWS_PERCENT_MAX: usize = 1;
+pub const BAD_ROWS_PERCENT_MAX: u64 = 1;
 
 /// Bad rows that are named one by one in the log, and in an error; beyond them their number says enough.
 pub const BAD_ROWS_LOGGED_MAX: usize = 20;
@@ -73,3 +73,59 @@ pub const PLACES_RETRY_PAUSE_MS: RangeInclusive<u64> = 50..=250;
 /// the circle begins small, and the third is the widest there is.
 pub const OVERPASS_FIRST_RADIUS_M: f64 = 1000.0;
 pub const OVERPASS_WIDENING: f64 = 8.0;
+
+/// Characters of a text of a place, and lines of a field of a table: what is longer is a quote that is never closed.
+pub const PLACE_TEXT_MAX: usize = 1_000;
+pub const PLACE_FIELD_LINES_MAX: usize = 20;
+
+/// How deep collections of geometries may lie in one another: GeoJSON advises against any.
+pub const GEOMETRY_DEPTH_MAX: usize = 8;
+
+/// The folder in `data_dir` with what was read of files of places; no server can have its name.
+pub const PLACES_CACHE: &str = ".places";
+
+/// Ids that were used twice and are named in the log; beyond them their number says enough.
+pub const REPEATED_IDS_LOGGED_MAX: usize = 5;
+
+/// Bytes of an extract of OpenStreetMap: a continent, which takes ten minutes to read.
+pub const OSM_FILE_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Bytes of the header of a blob of an extract, and of what is in a blob, packed or not: the format's own bounds.
+pub const OSM_HEADER_MAX: u64 = 64 * 1024;
+pub const OSM_BLOB_MAX: u64 = 32 * 1024 * 1024;
+
+/// Points of ways, and ways of areas, that are needed to say where the places of an extract are. Each is 20 bytes
+/// while the extract is read: a gigabyte at most.
+pub const OSM_POINTS_MAX: usize = 50_000_000;
+
+/// Points of one way, of which OpenStreetMap allows 2,000; of one area; and of all areas that are joined, where several
+/// may have the same ways.
+pub const OSM_WAY_POINTS_MAX: usize = 100_000;
+pub const OSM_AREA_POINTS_MAX: usize = 4_000_000;
+pub const OSM_JOINED_POINTS_MAX: usize = 4 * OSM_POINTS_MAX;
+
+/// Places of an extract, some hundred bytes each, and bytes of their texts in all. A tag's value has 255 characters;
+/// a longer one counts as none.
+pub const OSM_PLACES_MAX: usize = 10_000_000;
+pub const OSM_TEXT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+pub const OSM_VALUE_BYTES_MAX: usize = 4 * 255;
+
+/// Stretches of an extract that are remembered for having one kind of elements: a sorted file has three.
+pub const OSM_STRETCHES_MAX: usize = 65_536;
+
+/// Types of one place, and bytes of one: a tag may have any value, of which some are no words.
+pub const OSM_TYPES_MAX: usize = 8;
+pub const OSM_TYPE_BYTES_MAX: usize = 40;
+
+/// Metres to a settlement that stands for the city of an address that names none: beyond them it is not there.
+pub const OSM_SETTLEMENT_RADIUS_M: f64 = 30_000.0;
+
+/// Seconds between two lines of the log about how far reading has come.
+pub const PLACES_PROGRESS_S: u64 = 1;
+
+/// Bytes that are read and written at once of what is kept of an extract, and bytes of the line about it in there.
+pub const PLACES_CACHE_BUFFER_BYTES: usize = 256 * 1024;
+pub const PLACES_CACHE_TEXT_MAX: u64 = 64 * 1024;
+
+/// Bytes of the beginning of a file of places that tell what kind it is.
+pub const PLACES_BEGIN_BYTES: u64 = 64;

@@ -88,6 +88,17 @@ pub trait Places: Send + Sync {
     /// newlines made one, trailing newlines gone. Blocks until `deadline` at the latest.
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError>;
 
+    /// What it answers from, in lines, where that is something of the user's: `--check` and the log say it.
+    fn about(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Reads what is the user's anew, all of it or nothing; lookups go on with the old meanwhile. None where there is
+    /// nothing to read. May take long.
+    fn reload(&self) -> Option<Result<Vec<String>, String>> {
+        None
+    }
+
     /// Ends the lookups in hand early, because the server stops. Nothing is asked after it.
     fn cancel(&self) {}
 }

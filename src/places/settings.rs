@@ -46,8 +46,16 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
     /// What `google` is asked for, instead of all the legacy shape can show.
     pub field_mask: Option<String>,
-    /// The points of the `file` provider.
-    pub path: Option<PathBuf>,
+    /// The files of the `file` provider.
+    pub paths: Vec<PathBuf>,
+    /// Whether the gazetteer answers where they have nothing.
+    pub also_gazetteer: bool,
+    /// The language of names, where a file has several.
+    pub language: Option<String>,
+    /// Where what is read is kept for the next start; None for nowhere.
+    pub cache: Option<PathBuf>,
+    /// Whether anything may be written there, which a check does not.
+    pub is_cache_kept: bool,
     pub connect_timeout: Duration,
     pub total_timeout: Duration,
     /// None for what suits the provider.
@@ -65,7 +73,11 @@ impl Default for Settings {
             url: None,
             key_file: None,
             field_mask: None,
-            path: None,
+            paths: Vec::new(),
+            also_gazetteer: false,
+            language: None,
+            cache: None,
+            is_cache_kept: true,
             connect_timeout: Duration::from_secs(PLACES_CONNECT_TIMEOUT_S.default),
             total_timeout: Duration::from_secs(PLACES_TOTAL_TIMEOUT_S.default),
             threads: None,

@@ -23,9 +23,10 @@ pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
     // Of a herd on several machines each has the secrets of its own servers only.
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
     let opened = here.into_iter().try_for_each(|index| secrets::of_server(config, index).map(|_| ()));
-    if let Err(why) = opened.and_then(|()| one::open_places(config).map(|_| ())) {
-        return fail(exit::CONFIG, why);
-    }
+    let places = match opened.and_then(|()| one::open_places(config, false)) {
+        Ok(places) => places,
+        Err(why) => return fail(exit::CONFIG, why),
+    };
     let found = machine(config, index);
     if !found.problems.is_empty() {
         return fail(exit::OS, found.problems.join("\nherd: "));
@@ -40,7 +41,8 @@ pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
         }
     };
     let memory = busiest.map(|server| format!("\n{}", Memory::of(config, server))).unwrap_or_default();
-    say(format!("{}{notes}{parts}{}", config.to_string().trim_end(), memory.trim_end()))
+    let about: String = places.about().iter().map(|line| format!("\nplaces: {line}")).collect();
+    say(format!("{}{notes}{parts}{about}{}", config.to_string().trim_end(), memory.trim_end()))
 }
 
 /// What is to be said of a herd that falls into parts: A position told to a server is known in its part only.

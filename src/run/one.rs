@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::orders::{Order, Orders};
@@ -16,6 +16,7 @@ use crate::logging::{self, Console, SAID_ALREADY, Sink};
 use crate::net::socket;
 use crate::places::{self, Places};
 use crate::server::{Kept, Server};
+use crate::thread;
 
 /// Runs one server until a signal ends it.
 pub fn run(config: &Config, index: usize) -> ExitCode {
@@ -44,7 +45,7 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Ok(sink) => sink,
         Err(why) => return fail(exit::OS, why),
     };
-    let places = match open_places(config) {
+    let places = match open_places(config, true) {
         Ok(places) => places,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
@@ -52,10 +53,11 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
+    places.about().iter().for_each(|line| log::info!("places: {line}"));
     let started = socket::listen(&own.listen)
-        .and_then(|listeners| Server::start(config, index, listeners, places, keys, sink.clone()));
+        .and_then(|listeners| Server::start(config, index, listeners, places.clone(), keys, sink.clone()));
     match started {
-        Ok(server) => serve(index, server, &orders, &sink, config),
+        Ok(server) => serve(index, server, &Rereader::of(places), &orders, &sink, config),
         Err(why) => {
             // The folder of its journal is another version's.
             let is_later = why.kind() == io::ErrorKind::InvalidData;
@@ -65,7 +67,14 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
     }
 }
 
-fn serve(index: usize, server: Server, orders: &Orders, sink: &Sink, config: &Config) -> ExitCode {
+fn serve(
+    index: usize,
+    server: Server,
+    places: &Rereader,
+    orders: &Orders,
+    sink: &Sink,
+    config: &Config,
+) -> ExitCode {
     orders.take_on();
     let name = &config.servers[index].name;
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
@@ -77,7 +86,10 @@ fn serve(index: usize, server: Server, orders: &Orders, sink: &Sink, config: &Co
     let ordered = loop {
         match orders.next() {
             Order::Reopen => sink.reopen(),
-            Order::Reread => reload(index, &server, config),
+            Order::Reread => {
+                reload(index, &server, config);
+                places.reread();
+            }
             Order::Stop(at) => break at,
         }
     };
@@ -127,12 +139,55 @@ fn reload(index: usize, server: &Server, config: &Config) {
     }
 }
 
+/// Reads the user's places anew, on a thread, as that may take minutes.
+struct Rereader {
+    places: Arc<dyn Places>,
+    /// It is to be done, and it is being done.
+    state: Arc<Mutex<(bool, bool)>>,
+}
+
+impl Rereader {
+    fn of(places: Arc<dyn Places>) -> Rereader {
+        Rereader { places, state: Arc::default() }
+    }
+
+    /// Has them read once more, now or after the reading that is under way.
+    fn reread(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        if state.1 {
+            return;
+        }
+        let (places, shared) = (self.places.clone(), self.state.clone());
+        let started = thread::spawn("places-reader", move || {
+            loop {
+                let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                if !std::mem::take(&mut state.0) {
+                    state.1 = false;
+                    return;
+                }
+                drop(state);
+                match places.reload() {
+                    None => {}
+                    Some(Ok(about)) => about.iter().for_each(|line| log::info!("places, read again: {line}")),
+                    Some(Err(why)) => log::error!("keeping the old places: {why}"),
+                }
+            }
+        });
+        match started {
+            Ok(_) => state.1 = true,
+            Err(why) => log::error!("keeping the old places: {why}"),
+        }
+    }
+}
+
 /// Opens the provider of places that herd.conf names.
 ///
 /// # Errors
 /// Its key or its file is missing or of no use.
-pub fn open_places(config: &Config) -> Result<Arc<dyn Places>, ConfigError> {
-    places::open(&config.places).map_err(|why| config.error(config.places_line, why))
+pub fn open_places(config: &Config, is_cache_kept: bool) -> Result<Arc<dyn Places>, ConfigError> {
+    let settings = places::Settings { is_cache_kept, ..config.places.clone() };
+    places::open(&settings).map_err(|why| config.error(config.places_line, why))
 }
 
 /// Says on stderr and in the log why a server does not start.

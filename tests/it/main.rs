@@ -29,6 +29,8 @@ mod model;
 mod modes;
 mod oddities;
 mod order;
+mod osm;
+mod own_places;
 mod plain;
 mod promises;
 mod protocol;

@@ -204,11 +204,48 @@ fn a_file_of_ones_own() {
     let feature = |name: &str, lat: f64| json!({"type": "Feature", "geometry": {"type": "Point", "coordinates": [-118.445, lat]}, "properties": {"name": name}});
     let features = json!([feature("north", 34.0700), feature("here", 34.0690), feature("away", 35.0)]);
     fs::write(&path, json!({"type": "FeatureCollection", "features": features}).to_string()).unwrap();
-    let settings = Settings { provider: Provider::File, path: Some(path), ..Settings::default() };
+    let settings = Settings { provider: Provider::File, paths: vec![path], ..Settings::default() };
     let json = places::open(&settings).unwrap().nearby(&UCLA, Instant::now() + HANG).unwrap();
     let json: Value = serde_json::from_slice(&json).unwrap();
     let names: Vec<&Value> = json["results"].as_array().unwrap().iter().map(|r| &r["name"]).collect();
     assert_eq!(names, ["here", "north"]);
+}
+
+/// A figure of docs/places.md: `cargo test --release --test it -- --ignored --nocapture a_million_places`.
+#[test]
+#[ignore = "prints a figure; nothing to fail"]
+fn a_million_places() {
+    let dir = TempDir::new().unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    for (what, spread) in [("in one city", 0.5), ("over a country", 10.0)] {
+        let towns: Vec<_> =
+            (0..2_000).map(|_| (60.0 + spread * random.f64(), 20.0 + spread * random.f64())).collect();
+        let mut rows = "name,lat,lon,types,vicinity\n".to_owned();
+        for number in 0..1_000_000 {
+            let (lat, lon) = towns[random.usize(..towns.len())];
+            let near =
+                |degrees: f64, random: &mut fastrand::Rng| degrees + 0.05 * random.f64() * random.f64();
+            let (lat, lon) = (near(lat, &mut random), near(lon, &mut random));
+            rows += &format!("Place {number},{lat:.6},{lon:.6},cafe,Street {}\n", number % 5_000);
+        }
+        let path = dir.path().join("many.csv");
+        fs::write(&path, rows).unwrap();
+        let settings = Settings { provider: Provider::File, paths: vec![path], ..Settings::default() };
+        let begun = Instant::now();
+        let places = places::open(&settings).unwrap();
+        let read = begun.elapsed();
+        let begun = Instant::now();
+        for _ in 0..10_000 {
+            let (latitude_deg, longitude_deg) = towns[random.usize(..towns.len())];
+            let lookup = Lookup { latitude_deg, longitude_deg, radius_m: 50_000.0, bound: 20 };
+            assert!(!places.nearby(&lookup, begun + HANG).unwrap().is_empty());
+        }
+        let took = begun.elapsed() / 10_000;
+        println!(
+            "1,000,000 places {what}: read in {read:?}, {took:?} a lookup with its JSON; {:?}",
+            places.about()
+        );
+    }
 }
 
 #[test]

@@ -1,159 +1,242 @@
-//! GeoJSON as rows, for `points::rows`: a FeatureCollection of Points (RFC 7946), each bad feature
-//! told by the line it begins on.
+//! GeoJSON as places, for `points::read`: a FeatureCollection, a Feature, or a sequence of either (RFC 7946, RFC 8142,
+//! one a line). Each bad feature is told by its number and the line it begins on.
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::row::{Row, Spot, types};
+use super::row::{self, NAMELESS, Place, Reading, find, shown, types};
+use super::shape;
+use super::spot::Spot;
 
+/// What begins each text of a sequence.
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// A document, as far as it tells what it is.
 #[derive(Deserialize)]
-struct Collection<'a> {
+struct Document<'a> {
     #[serde(rename = "type")]
-    kind: String,
+    kind: Option<String>,
     #[serde(borrow)]
-    features: Vec<&'a RawValue>,
+    features: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    crs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    elements: Option<&'a RawValue>,
+    bbox: Option<Value>,
 }
 
 #[derive(Deserialize)]
 struct Feature {
-    id: Option<Value>,
-    geometry: Option<Geometry>,
-    properties: Option<Properties>,
-}
-
-#[derive(Deserialize)]
-struct Geometry {
     #[serde(rename = "type")]
-    kind: String,
-    coordinates: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct Properties {
+    kind: Option<Value>,
     id: Option<Value>,
-    name: Option<String>,
-    types: Option<Value>,
-    vicinity: Option<String>,
+    geometry: Option<Value>,
+    properties: Option<Value>,
 }
 
-/// A row for each feature; the error begins with a line number.
-pub fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
-    let text = str::from_utf8(bytes).map_err(|e| format!("1: not UTF-8: {e}"))?;
-    let collection: Collection<'_> =
-        serde_json::from_str(text).map_err(|e| format!("{}: not GeoJSON: {e}", e.line()))?;
-    if collection.kind != "FeatureCollection" {
-        return Err(format!("1: a {} is no FeatureCollection: wrap it in one", collection.kind));
-    }
-    let mut rows = Vec::with_capacity(collection.features.len());
-    let (mut line, mut counted) = (1, 0);
-    for feature in collection.features {
-        // A raw value is a part of the text it was read from; the lines up to it are counted on
-        // from the feature before.
-        let start = feature.get().as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        let between = bytes.get(counted..start).unwrap_or_default();
-        line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
-        counted = start;
-        rows.push(spot(feature.get(), line).map_err(|why| (line, why)));
-    }
-    Ok(rows)
+/// How far reading has come in the text.
+struct Progress<'a> {
+    text: &'a str,
+    line: u64,
+    counted: usize,
+    number: u64,
+    /// Where the document in hand says that its points are: west, south, east, north. How many of them are there, and
+    /// how many would be with latitude and longitude swapped.
+    bbox: Option<[f64; 4]>,
+    inside: [u64; 2],
 }
 
-fn spot(feature: &str, line: u64) -> Result<Spot, String> {
-    let feature: Feature = serde_json::from_str(feature).map_err(|e| e.to_string())?;
-    let geometry = feature.geometry.ok_or("no geometry")?;
-    if geometry.kind != "Point" {
-        return Err(format!("only Points can be used, and this is a {}", geometry.kind));
+/// Reads all features; an error is about the whole file, and begins with a line number.
+pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
+    let text = str::from_utf8(bytes).map_err(|why| not_utf8(bytes, why.valid_up_to()))?;
+    let mut progress = Progress { text, line: 1, counted: 0, number: 0, bbox: None, inside: [0; 2] };
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&RECORD_SEPARATOR) {
+        // One that is cut off costs itself only.
+        for record in text.split(char::from(RECORD_SEPARATOR)).filter(|record| !record.trim().is_empty()) {
+            match serde_json::from_str::<&RawValue>(record) {
+                Ok(value) => progress.document(value.get(), reading)?,
+                Err(why) => progress.broken(record, &format!("not GeoJSON: {why}"), reading),
+            }
+        }
+        return Ok(());
     }
-    let coordinates = geometry.coordinates.unwrap_or_default();
-    let degrees = |index: usize| coordinates.get(index).and_then(Value::as_f64);
-    let (Some(longitude_deg), Some(latitude_deg)) = (degrees(0), degrees(1)) else {
-        return Err("the coordinates are not two numbers".to_string());
+    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+        let value = value.map_err(|why| format!("{}: not GeoJSON: {why}", why.line()))?;
+        progress.document(value.get(), reading)?;
+    }
+    Ok(())
+}
+
+fn not_utf8(bytes: &[u8], at: usize) -> String {
+    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+    format!("{line}: not UTF-8, as GeoJSON has to be: it has the byte 0x{:02x}", bytes[at])
+}
+
+impl Progress<'_> {
+    /// The line on which a part of the text begins.
+    fn line_of(&mut self, part: &str) -> u64 {
+        let start = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
+        let between = self.text.as_bytes().get(self.counted..start).unwrap_or_default();
+        self.line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.counted = start.max(self.counted);
+        self.line
+    }
+
+    fn next(&mut self, part: &str) -> Place {
+        self.number += 1;
+        Place { number: self.number, line: Some(self.line_of(part)), what: "feature" }
+    }
+
+    fn broken(&mut self, part: &str, why: &str, reading: &mut Reading) {
+        let at = self.next(part);
+        reading.bad(at, 1, why);
+    }
+
+    fn document(&mut self, text: &str, reading: &mut Reading) -> Result<(), String> {
+        let line = self.line_of(text);
+        if text.starts_with('[') {
+            let features: Vec<&RawValue> =
+                serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
+            return features.iter().try_for_each(|feature| self.feature(feature.get(), reading));
+        }
+        let document: Document<'_> =
+            serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
+        if let Some(name) = document.crs.and_then(foreign_crs) {
+            return Err(format!(
+                "{line}: its coordinates are in {name}: convert them to longitude and latitude (WGS 84, EPSG:4326)"
+            ));
+        }
+        match (document.kind.as_deref(), document.features) {
+            (Some("Feature"), _) => self.feature(text, reading),
+            (_, Some(features)) => {
+                (self.bbox, self.inside) = (document.bbox.as_ref().and_then(bounds), [0; 2]);
+                features.iter().try_for_each(|feature| self.feature(feature.get(), reading))?;
+                match (self.bbox, self.inside) {
+                    (Some(bbox), [0, swapped]) if swapped > 0 => Err(format!(
+                        "{line}: latitude and longitude are swapped, it seems: its bbox is {bbox:?}, and only swapped its \
+                         points are in it; GeoJSON has the longitude first"
+                    )),
+                    _ => Ok(()),
+                }
+            }
+            (Some("Topology"), _) => Err(format!("{line}: this is TopoJSON: convert it to GeoJSON")),
+            (_, None) if document.elements.is_some() => {
+                Err(format!("{line}: this is the answer of an Overpass server: convert it to GeoJSON"))
+            }
+            (kind, None) => {
+                let kind = kind.map_or("an object without a type".to_owned(), |kind| format!("a {kind}"));
+                Err(format!("{line}: {kind} is no FeatureCollection and no Feature: wrap it in one"))
+            }
+        }
+    }
+
+    fn feature(&mut self, text: &str, reading: &mut Reading) -> Result<(), String> {
+        let at = self.next(text);
+        match spot(text) {
+            Ok(Some(spot)) => {
+                if let Some([west, south, east, north]) = self.bbox {
+                    let is_in = |x, y| west <= x && x <= east && south <= y && y <= north;
+                    let (latitude, longitude) = (spot.latitude_deg, spot.longitude_deg);
+                    self.inside[0] += u64::from(is_in(longitude, latitude));
+                    self.inside[1] += u64::from(is_in(latitude, longitude));
+                }
+                reading.take(at, Ok(Some(spot)))
+            }
+            Ok(None) => {
+                reading.skip("without a geometry");
+                Ok(())
+            }
+            Err(Flaw::Nameless(keys)) => {
+                let looked_for = row::NAME.join(" or ");
+                reading.hint.get_or_insert_with(|| match &*keys {
+                    "" => format!("no property {looked_for}; it has no properties"),
+                    _ => format!("no property {looked_for} with a text in it; it has {keys}"),
+                });
+                reading.skip(NAMELESS);
+                Ok(())
+            }
+            Err(Flaw::Bad(why)) => reading.take(at, Err(why)),
+        }
+    }
+}
+
+/// A bbox of two or three dimensions.
+fn bounds(bbox: &Value) -> Option<[f64; 4]> {
+    let all: Vec<_> = bbox.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+    match all[..] {
+        [west, south, east, north] | [west, south, _, east, north, _] => Some([west, south, east, north]),
+        _ => None,
+    }
+}
+
+/// A reference system that is none of degrees, by its name.
+fn foreign_crs(crs: &RawValue) -> Option<String> {
+    let crs: Value = serde_json::from_str(crs.get()).ok()?;
+    let name = crs.pointer("/properties/name")?.as_str()?.to_owned();
+    let is_degrees = ["CRS84", "4326", "4979", "4258"].iter().any(|known| name.ends_with(known));
+    (!is_degrees).then(|| name.chars().take(60).collect())
+}
+
+/// Why a feature is no place.
+enum Flaw {
+    /// It has no name among these properties.
+    Nameless(String),
+    Bad(String),
+}
+
+impl From<String> for Flaw {
+    fn from(why: String) -> Flaw {
+        Flaw::Bad(why)
+    }
+}
+
+/// The place that a feature is; None where it has no geometry.
+fn spot(text: &str) -> Result<Option<Spot>, Flaw> {
+    let feature: Feature = serde_json::from_str(text).map_err(|why| why.to_string())?;
+    if let Some(kind) = feature.kind.as_ref().and_then(Value::as_str)
+        && kind != "Feature"
+    {
+        return Err(Flaw::Bad(format!("a {kind:?} is no Feature")));
+    }
+    let geometry = feature.geometry.filter(|geometry| !geometry.is_null());
+    let Some((longitude_deg, latitude_deg)) = geometry.as_ref().map(shape::point_of).transpose()?.flatten()
+    else {
+        return Ok(None);
     };
-    let properties = feature.properties.unwrap_or_default();
-    let id = feature.id.or(properties.id).as_ref().and_then(word);
-    let kinds = match properties.types {
-        Some(Value::Array(kinds)) => kinds.iter().filter_map(word).collect::<Vec<_>>().join(";"),
-        Some(other) => word(&other).unwrap_or_default(),
-        None => String::new(),
+    let none = Map::new();
+    let properties = feature.properties.as_ref().and_then(Value::as_object).unwrap_or(&none);
+    let all = || properties.iter().map(|(key, value)| (key.as_str(), value));
+    let text = |keys: &[&str]| {
+        let with_text = all().filter(|(_, value)| word(value).is_some());
+        find(keys, with_text.collect::<Vec<_>>().into_iter()).and_then(word)
     };
-    Spot {
+    let Some(name) = text(row::NAME) else {
+        return Err(Flaw::Nameless(shown(all().map(|(key, _)| key))));
+    };
+    Ok(Some(Spot {
         latitude_deg,
         longitude_deg,
-        name: properties.name.unwrap_or_default().trim().to_string(),
-        id: id.unwrap_or_else(|| format!("file:{line}")),
-        types: types(&kinds),
-        vicinity: properties.vicinity.filter(|vicinity| !vicinity.is_empty()),
+        name: name.trim().to_owned(),
+        id: feature.id.as_ref().and_then(word).or_else(|| text(row::ID)),
+        types: types(&find(row::TYPES, all()).map(kinds).unwrap_or_default()),
+        vicinity: text(row::VICINITY),
+    }))
+}
+
+/// The types as one text.
+fn kinds(value: &Value) -> String {
+    match value {
+        Value::Array(kinds) => kinds.iter().filter_map(word).collect::<Vec<_>>().join(";"),
+        other => word(other).unwrap_or_default(),
     }
-    .checked()
 }
 
 /// A string as it is, a number as its digits, anything else not at all.
 fn word(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn collection(features: &str) -> String {
-        format!("{{\"type\":\"FeatureCollection\",\n\"features\":[\n{features}\n]}}")
-    }
-
-    #[test]
-    fn features() {
-        let good = r#"{"type":"Feature","id":7,"geometry":{"type":"Point","coordinates":[8.25,50,99]},
-"properties":{"name":"Dom","types":["church"],"vicinity":"Mainz","more":{"a":1}}},
-{"type":"Feature","geometry":{"type":"Point","coordinates":[0,0]},"properties":{"name":"Null","id":"n","types":"a|b"}}"#;
-        let rows = rows(collection(good).as_bytes()).unwrap();
-        let dom = rows[0].as_ref().unwrap();
-        assert_eq!((dom.latitude_deg, dom.longitude_deg), (50.0, 8.25));
-        assert_eq!((dom.name.as_str(), dom.id.as_str()), ("Dom", "7"));
-        assert_eq!((dom.types[0].as_str(), dom.vicinity.as_deref()), ("church", Some("Mainz")));
-        let null = rows[1].as_ref().unwrap();
-        assert_eq!((null.id.as_str(), null.types.len(), &null.vicinity), ("n", 2, &None));
-    }
-
-    #[test]
-    fn bad_features_by_line() {
-        for (feature, expected) in [
-            (r#"{"type":"Feature","geometry":null,"properties":{"name":"A"}}"#, "no geometry"),
-            (
-                r#"{"geometry":{"type":"LineString"},"properties":{"name":"A"}}"#,
-                "only Points can be used, and this is a LineString",
-            ),
-            (r#"{"geometry":{"type":"Point","coordinates":["8",50]}}"#, "not two numbers"),
-            (r#"{"geometry":{"type":"Point","coordinates":[8,50]}}"#, "no name"),
-            (
-                r#"{"geometry":{"type":"Point","coordinates":[50,95]},"properties":{"name":"A"}}"#,
-                "latitude 95",
-            ),
-            ("17", "invalid type"),
-        ] {
-            let text = collection(&format!("{feature},\n\n{feature}"));
-            let rows = rows(text.as_bytes()).unwrap();
-            for (row, expected_line) in rows.iter().zip([3, 5]) {
-                let (line, why) = row.as_ref().unwrap_err();
-                assert_eq!(*line, expected_line, "{feature}");
-                assert!(why.contains(expected), "{feature}: {why}");
-            }
-        }
-    }
-
-    #[test]
-    fn bad_files() {
-        for (text, expected) in [
-            ("{\n\"type\":\"Feature", "2: not GeoJSON"),
-            ("{\"type\":\"Feature\",\"features\":[]}", "1: a Feature is no FeatureCollection"),
-            ("{}", "1: not GeoJSON"),
-        ] {
-            let error = rows(text.as_bytes()).unwrap_err();
-            assert!(error.starts_with(expected), "{error}");
-        }
     }
 }

@@ -1,23 +1,59 @@
 //! Points, and which of them are near a position.
 //!
-//! Lives here: the search (`near`), and the user's own points as rows of a file (`row`), which is a table or GeoJSON.
+//! Lives here: the search (`near`), the user's own points in memory (`pack`), and how they are read (`row`) from a
+//! table, from GeoJSON with its geometries (`shape`), or from an extract of OpenStreetMap.
 //! Called by: the providers `gazetteer` and `file` for both, `overpass` for the distance.
 //! May touch: bytes and numbers only. It opens no file and knows no provider.
 
+mod columns;
 mod geojson;
 mod near;
-mod row;
+pub mod osm;
+pub mod pack;
+pub mod row;
+pub mod shape;
+mod spot;
 mod table;
 
-pub use near::{Points, distance_m, within};
-pub use row::{Row, Spot};
+pub use near::{BANDS, Points, distance_m, nearest, within};
+pub use row::Reading;
 
-/// The rows of either kind of file; the error begins with a line number.
-pub fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
+/// What a file begins with that is none of those that can be read, and what to do about it.
+const FOREIGN: [(&[u8], &str); 6] = [
+    (b"\xff\xfe", "it is UTF-16: save it as UTF-8"),
+    (b"\xfe\xff", "it is UTF-16: save it as UTF-8"),
+    (b"\x1f\x8b", "it is compressed (gzip): unpack it"),
+    (b"BZh", "it is compressed (bzip2): unpack it"),
+    (
+        b"PK\x03\x04",
+        "it is a ZIP archive, as spreadsheets (.xlsx, .ods) are, too: save it as CSV, or unpack it",
+    ),
+    (b"<", "it is XML (KML, GPX, OSM): convert it to GeoJSON, or take the .osm.pbf"),
+];
+
+/// Reads all places of a table or of GeoJSON, whichever it is.
+///
+/// # Errors
+/// It is neither, or it is not as it should be as a whole. The error begins with a line number.
+pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
     // Spreadsheets begin their exports with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'{') => geojson::rows(bytes),
-        _ => table::rows(bytes),
+    let first = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
+    if let Some((_, what)) = FOREIGN.iter().find(|(begin, _)| bytes[first..].starts_with(begin)) {
+        return Err(format!("1: {what}"));
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err("1: it is empty".to_owned());
+    }
+    let head = &bytes[..bytes.len().min(400)];
+    if head.iter().filter(|byte| **byte == 0).count() > head.len() / 4 {
+        return Err("1: it seems to be UTF-16: save it as UTF-8".to_owned());
+    }
+    match bytes.get(first) {
+        Some(b'{' | b'[' | 0x1e) => geojson::read(bytes, reading),
+        _ => table::read(bytes, reading),
     }
 }
+
+#[cfg(test)]
+mod tests;

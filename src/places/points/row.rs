@@ -1,41 +1,128 @@
-//! A row of a file of places: a checked point, or the line and why there is none. `table` and `geojson` make rows, the
-//! provider `file` takes them.
+//! What reading a file of places comes to: places, rows that were skipped and why, rows that are bad. `table`,
+//! `geojson` and `osm` fill it, the provider `file` takes it.
 
-/// One point of the user's.
-#[derive(Debug, PartialEq)]
-pub struct Spot {
-    pub latitude_deg: f64,
-    pub longitude_deg: f64,
-    pub name: String,
-    /// Shown as `place_id`, as it is.
-    pub id: String,
-    pub types: Vec<String>,
-    pub vicinity: Option<String>,
+use std::collections::BTreeMap;
+
+use super::pack::Builder;
+use super::spot::{SWAPPED, Spot};
+use crate::limits::BAD_ROWS_LOGGED_MAX;
+
+/// Where in a file something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Counts rows or features from 1.
+    pub number: u64,
+    /// The line it begins on, where the file has lines.
+    pub line: Option<u64>,
+    /// What it is called: `row` or `feature`.
+    pub what: &'static str,
 }
 
-/// What a file holds: a spot a row, or the line and why there is none.
-pub type Row = Result<Spot, (u64, String)>;
+/// What was read so far.
+#[derive(Default)]
+pub struct Reading {
+    pub places: Builder,
+    /// Rows or features that went in, in lines where one took several.
+    pub total: u64,
+    /// Those of them that are bad, and what is wrong with the first.
+    pub bad: u64,
+    pub worst: Vec<String>,
+    /// Those that are no place, by why.
+    pub skipped: BTreeMap<&'static str, u64>,
+    /// What was looked for and not found in one of those.
+    pub hint: Option<String>,
+    /// What is worth a word about the file.
+    pub notes: Vec<String>,
+    /// What ids that are made begin with.
+    pub prefix: String,
+    /// Latitudes that cannot be, though they could be longitudes.
+    pub swapped: u64,
+}
 
-impl Spot {
-    /// Checks what both kinds of file may get wrong.
-    pub fn checked(self) -> Result<Spot, String> {
-        if self.name.is_empty() {
-            return Err("no name".to_string());
-        }
-        for (what, degrees, limit_deg) in
-            [("latitude", self.latitude_deg, 90.0), ("longitude", self.longitude_deg, 180.0)]
-        {
-            if !(-limit_deg..=limit_deg).contains(&degrees) {
-                return Err(format!("{what} {degrees} is not from -{limit_deg} to {limit_deg}"));
+impl Reading {
+    /// Of one file; ids that are made begin with `prefix`.
+    pub fn of(prefix: &str) -> Reading {
+        Reading { prefix: prefix.to_owned(), ..Reading::default() }
+    }
+
+    /// Takes a place, if it is one.
+    ///
+    /// # Errors
+    /// There are more places than fit.
+    pub fn take(&mut self, at: Place, spot: Result<Option<Spot>, String>) -> Result<(), String> {
+        match spot.and_then(|spot| spot.map(Spot::checked).transpose()) {
+            Ok(Some(spot)) if spot.name.is_empty() => self.skip(NAMELESS),
+            Ok(Some(spot)) => {
+                self.total += 1;
+                let id = spot.id.clone().unwrap_or_else(|| format!("{}:{}", self.prefix, at.number));
+                return self.places.add(&spot, &id);
+            }
+            Ok(None) => {}
+            Err(why) => {
+                self.swapped += u64::from(why.contains(SWAPPED));
+                self.bad(at, 1, &why);
             }
         }
-        Ok(self)
+        Ok(())
+    }
+
+    /// So many lines are bad, from here on.
+    pub fn bad(&mut self, at: Place, lines: u64, why: &str) {
+        self.total += lines;
+        self.bad += lines;
+        if self.worst.len() < BAD_ROWS_LOGGED_MAX {
+            self.worst.push(format!("{at}{why}"));
+        }
+    }
+
+    /// One that is no place, for this reason.
+    pub fn skip(&mut self, why: &'static str) {
+        self.total += 1;
+        *self.skipped.entry(why).or_default() += 1;
     }
 }
+
+/// `:12: row 11: ` behind the name of a file.
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "{line}: ")?;
+        }
+        write!(f, "{} {}: ", self.what, self.number)
+    }
+}
+
+/// Why a place without a name is skipped: maps have many, and WHATSAT has nothing to say of one.
+pub const NAMELESS: &str = "without a name";
 
 /// `a; b`, `a|b` or `a,b`; a point without any is a point of interest.
 pub fn types(cell: &str) -> Vec<String> {
     let types = cell.split([';', '|', ',']).map(str::trim).filter(|kind| !kind.is_empty());
     let types: Vec<String> = types.map(str::to_string).collect();
     if types.is_empty() { vec!["point_of_interest".to_string()] } else { types }
+}
+
+/// The keys of a member or column, best first; upper and lower case are one.
+pub const NAME: &[&str] = &["name", "title", "label"];
+pub const LATITUDE: &[&str] = &["lat", "latitude", "y"];
+pub const LONGITUDE: &[&str] = &["lon", "lng", "long", "longitude", "x"];
+pub const ID: &[&str] = &["id"];
+pub const TYPES: &[&str] = &["types", "type"];
+pub const VICINITY: &[&str] = &["vicinity"];
+
+/// The first of these keys that is there.
+pub fn find<'a, T>(keys: &[&str], mut all: impl Iterator<Item = (&'a str, T)> + Clone) -> Option<T> {
+    let best =
+        keys.iter().find_map(|key| all.clone().position(|(name, _)| name.trim().eq_ignore_ascii_case(key)));
+    best.and_then(|index| all.nth(index)).map(|(_, value)| value)
+}
+
+/// What there is, for an error: `"naam", "lat", …`.
+pub fn shown<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let mut names: Vec<_> =
+        all.take(13).map(|name| format!("{:?}", name.chars().take(40).collect::<String>())).collect();
+    if names.len() > 12 {
+        names[12] = "…".to_owned();
+    }
+    names.join(", ")
 }

@@ -1,16 +1,19 @@
-//! CSV and TSV as rows, for `points::rows`: a header that names the columns in any order, a row a place.
+//! CSV, TSV and their like as places, for `points::read`: a header that names the columns in any order, a row a place.
+//! The delimiter is told by the header line alone.
 
-use csv::{ByteRecord, Position, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder};
 
-use super::row::{Row, Spot, types};
+use super::row::{self, Place, Reading, find, shown, types};
+use super::spot::Spot;
+use crate::limits::{PLACE_FIELD_LINES_MAX, PLACE_TEXT_MAX};
 
-/// The header names of each column, in lower case.
-const NAME: &[&str] = &["name"];
-const LATITUDE: &[&str] = &["lat", "latitude"];
-const LONGITUDE: &[&str] = &["lon", "lng", "longitude"];
-const ID: &[&str] = &["id"];
-const TYPES: &[&str] = &["types", "type"];
-const VICINITY: &[&str] = &["vicinity"];
+/// What may stand between columns, most telling first, and what such a file is called.
+const DELIMITERS: [(u8, &str); 4] = [
+    (b'\t', "tab-separated"),
+    (b';', "semicolon-separated"),
+    (b'|', "bar-separated"),
+    (b',', "comma-separated"),
+];
 
 /// Where in a row the fields are.
 struct Columns {
@@ -22,72 +25,278 @@ struct Columns {
     vicinity: Option<usize>,
 }
 
-/// A row for each record; the error begins with a line number.
-pub fn rows(bytes: &[u8]) -> Result<Vec<Row>, String> {
-    let header_line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let delimiter = if header_line.contains(&b'\t') { b'\t' } else { b',' };
-    let mut reader = ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(bytes);
-    let header = reader.byte_headers().map_err(|e| format!("1: {e}"))?.clone();
-    let columns = Columns::of(&header)?;
-    Ok(reader
-        .byte_records()
-        .map(|record| {
-            let record = record.map_err(|e| (line(bytes, e.position()), e.to_string()))?;
-            let line = line(bytes, record.position());
-            columns.spot(&record, line).map_err(|why| (line, why))
-        })
-        .collect())
+/// How the rows are to be read.
+struct Layout {
+    columns: Columns,
+    delimiter: u8,
+    /// Bytes and lines up to the first row.
+    begin: usize,
+    lines: u64,
 }
 
-/// The line a record begins on: its position may be before blank lines that the reader skips.
-fn line(bytes: &[u8], position: Option<&Position>) -> u64 {
-    let Some(position) = position else {
-        return 0;
+/// Reads all rows; an error is about the whole file, and begins with a line number.
+pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
+    let layout = Layout::of(bytes)?;
+    let rows = &bytes[layout.begin..];
+    if layout.delimiter == b'\t' { layout.plain(rows, reading) } else { layout.quoted(rows, reading) }
+}
+
+impl Layout {
+    fn of(bytes: &[u8]) -> Result<Layout, String> {
+        let (mut begin, mut lines) = (0, 1);
+        let mut told = None;
+        // Excel's first line may say what is between columns.
+        if let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', delimiter, rest @ ..] = bytes {
+            told = Some(*delimiter);
+            begin = 5 + end_of_line(rest);
+            lines += 1;
+        }
+        while begin < bytes.len()
+            && bytes[begin..begin + line_length(&bytes[begin..])].iter().all(u8::is_ascii_whitespace)
+        {
+            begin += end_of_line(&bytes[begin..]);
+            lines += 1;
+        }
+        let header = &bytes[begin..];
+        let candidates =
+            DELIMITERS.iter().filter(|(delimiter, _)| told.is_none_or(|told| told == *delimiter));
+        let mut guess: Option<(Vec<String>, &str)> = None;
+        for &(delimiter, called) in candidates {
+            let (titles, length) = titles(header, delimiter);
+            if let Ok(columns) = Columns::of(&titles) {
+                let passed = header[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
+                let passed = passed.max(u64::from(length > line_length(header)));
+                return Ok(Layout { columns, delimiter, begin: begin + length, lines: lines + passed });
+            }
+            if guess.as_ref().is_none_or(|(best, _)| best.len() < titles.len()) {
+                guess = Some((titles, called));
+            }
+        }
+        let Some((titles, called)) = guess else {
+            let told = char::from(told.unwrap_or(b'?'));
+            return Err(format!("1: sep={told:?}: columns are separated by a comma, semicolon, bar or tab"));
+        };
+        let missing = Columns::of(&titles).err().unwrap_or_default();
+        let count = crate::logging::count(titles.len() as u64, "column");
+        Err(format!(
+            "{lines}: read as {called}: found {count}, {}: {missing}",
+            shown(titles.iter().map(String::as_str))
+        ))
+    }
+
+    /// Rows in which nothing is quoted: TSV, whose cells hold neither tabs nor line breaks.
+    fn plain(&self, mut rest: &[u8], reading: &mut Reading) -> Result<(), String> {
+        let (mut line, mut number) = (self.lines, 0);
+        while !rest.is_empty() {
+            let length = line_length(rest);
+            let record: ByteRecord = rest[..length].split(|byte| *byte == self.delimiter).collect();
+            self.row(
+                &record,
+                Place { number: number + 1, line: Some(line), what: "row" },
+                &mut number,
+                reading,
+            )?;
+            rest = &rest[end_of_line(rest)..];
+            line += 1;
+        }
+        Ok(())
+    }
+
+    fn quoted(&self, rows: &[u8], reading: &mut Reading) -> Result<(), String> {
+        let mut reader = ReaderBuilder::new()
+            .delimiter(self.delimiter)
+            .flexible(true)
+            .has_headers(false)
+            .from_reader(rows);
+        let (mut record, mut number, mut line, mut counted) = (ByteRecord::new(), 0, self.lines, 0);
+        loop {
+            // The reader passes over blank lines before a row.
+            let start = position(&reader);
+            match reader.read_byte_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(why) => return Err(format!("{line}: {why}")),
+            }
+            let blank = rows[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+            line += lines_in(rows, counted..start + blank);
+            counted = start + blank;
+            let end = position(&reader);
+            let at = Place { number: number + 1, line: Some(line), what: "row" };
+            let text = &rows[counted..end.max(counted)];
+            if let Some(why) = swallowed(&record, text, self.delimiter, end == rows.len()) {
+                number += 1;
+                reading.bad(at, count_lines(text).max(1), &why);
+                continue;
+            }
+            self.row(&record, at, &mut number, reading)?;
+        }
+    }
+
+    fn row(
+        &self,
+        record: &ByteRecord,
+        at: Place,
+        number: &mut u64,
+        reading: &mut Reading,
+    ) -> Result<(), String> {
+        if record.iter().all(|cell| cell.trim_ascii().is_empty()) {
+            return Ok(());
+        }
+        *number += 1;
+        let spot = self.columns.spot(record, self.delimiter != b',');
+        if matches!(&spot, Ok(None)) {
+            reading.skip("without a position");
+        }
+        reading.take(at, spot)
+    }
+}
+
+/// What is wrong with a row that has taken more than is its own: a quote that is not closed where it should be.
+fn swallowed(record: &ByteRecord, text: &[u8], delimiter: u8, is_last: bool) -> Option<String> {
+    if is_last && is_open(text, delimiter) {
+        return Some("a quote that begins in this row is never closed".to_owned());
+    }
+    let lines = |cell: &[u8]| count_lines(cell) as usize;
+    let long = record.iter().find(|cell| cell.len() > PLACE_TEXT_MAX && lines(cell) > 0);
+    let tall = record.iter().find(|cell| lines(cell) > PLACE_FIELD_LINES_MAX);
+    let cell = tall.or(long)?;
+    let begin = String::from_utf8_lossy(&cell[..cell.len().min(20)]).into_owned();
+    let (lines, bytes) = (lines(cell) + 1, cell.len());
+    Some(format!(
+        "a quote that begins in this row, {begin:?}, goes on for {lines} lines and {bytes} bytes: close it, or double it where it is part of a name"
+    ))
+}
+
+/// Whether a row ends within quotes.
+fn is_open(text: &[u8], delimiter: u8) -> bool {
+    let (mut quoted, mut begins) = (false, true);
+    let mut bytes = text.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        match (quoted, byte) {
+            (true, b'"') if bytes.peek() == Some(&&b'"') => {
+                bytes.next();
+            }
+            (true, b'"') => quoted = false,
+            (false, b'"') if begins => quoted = true,
+            _ => {}
+        }
+        begins = !quoted && (byte == delimiter || byte == b'\n' || byte == b'\r');
+    }
+    quoted
+}
+
+fn position<R: std::io::Read>(reader: &csv::Reader<R>) -> usize {
+    usize::try_from(reader.position().byte()).unwrap_or(usize::MAX)
+}
+
+/// Bytes up to the end of a line, which `\n`, `\r\n` or `\r` is.
+fn line_length(bytes: &[u8]) -> usize {
+    memchr::memchr2(b'\n', b'\r', bytes).unwrap_or(bytes.len())
+}
+
+/// The same with what ends it.
+fn end_of_line(bytes: &[u8]) -> usize {
+    let length = line_length(bytes);
+    let end = match bytes.get(length..) {
+        Some([b'\r', b'\n', ..]) => 2,
+        Some([_, ..]) => 1,
+        Some([]) | None => 0,
     };
-    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
-    let skipped = bytes.get(start..).unwrap_or_default().iter().take_while(|b| b"\r\n".contains(b));
-    position.line() + skipped.filter(|byte| **byte == b'\n').count() as u64
+    length + end
+}
+
+fn count_lines(bytes: &[u8]) -> u64 {
+    lines_in(bytes, 0..bytes.len())
+}
+
+/// Line ends in a part of a text; a `\r\n` is one, where its `\n` is.
+fn lines_in(bytes: &[u8], part: std::ops::Range<usize>) -> u64 {
+    let is_end = |index: &usize| match bytes[*index] {
+        b'\n' => true,
+        b'\r' => bytes.get(index + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    part.filter(is_end).count() as u64
+}
+
+/// The titles of a header, and how long it is with the end of its line.
+fn titles(header: &[u8], delimiter: u8) -> (Vec<String>, usize) {
+    let text = |cell: &[u8]| String::from_utf8_lossy(cell).trim().to_owned();
+    if delimiter == b'\t' {
+        let cells = header[..line_length(header)].split(|byte| *byte == delimiter);
+        return (cells.map(text).collect(), end_of_line(header));
+    }
+    // A title may hold line breaks, but no more than a field may.
+    let most = &header[..header.len().min(64 * 1024)];
+    let mut reader =
+        ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(most);
+    let mut record = ByteRecord::new();
+    match reader.read_byte_record(&mut record) {
+        Ok(true) => {
+            // The reader leaves the second half of a line's end to the next row.
+            let end = position(&reader);
+            let is_cut = header[..end].ends_with(b"\r") && header[end..].starts_with(b"\n");
+            (record.iter().map(text).collect(), end + usize::from(is_cut))
+        }
+        Ok(false) | Err(_) => (Vec::new(), end_of_line(header)),
+    }
 }
 
 impl Columns {
-    fn of(header: &ByteRecord) -> Result<Columns, String> {
-        let titles: Vec<String> =
-            header.iter().map(|title| String::from_utf8_lossy(title).trim().to_ascii_lowercase()).collect();
-        let find = |names: &[&str]| titles.iter().position(|title| names.contains(&title.as_str()));
-        let need = |names: &[&str]| {
-            let missing = || format!("1: no column {}: add it to the header", names.join(" or "));
-            find(names).ok_or_else(missing)
+    fn of(titles: &[String]) -> Result<Columns, String> {
+        let column = |keys: &[&str]| find(keys, titles.iter().map(String::as_str).zip(0..));
+        let need = |what: &str, keys: &[&str]| {
+            let missing = || format!("no column for the {what}: add one named {}", keys.join(" or "));
+            column(keys).ok_or_else(missing)
         };
         Ok(Columns {
-            name: need(NAME)?,
-            latitude: need(LATITUDE)?,
-            longitude: need(LONGITUDE)?,
-            id: find(ID),
-            types: find(TYPES),
-            vicinity: find(VICINITY),
+            name: need("name", row::NAME)?,
+            latitude: need("latitude", row::LATITUDE)?,
+            longitude: need("longitude", row::LONGITUDE)?,
+            id: column(row::ID),
+            types: column(row::TYPES),
+            vicinity: column(row::VICINITY),
         })
     }
 
-    fn spot(&self, record: &ByteRecord, line: u64) -> Result<Spot, String> {
-        let cell = |index: usize| match str::from_utf8(record.get(index).unwrap_or_default()) {
-            Ok(cell) => Ok(cell.trim()),
-            Err(_) => Err("not UTF-8".to_string()),
-        };
+    /// The place in a row; None where it says no position.
+    fn spot(&self, record: &ByteRecord, has_decimal_commas: bool) -> Result<Option<Spot>, String> {
+        let cell = |index: usize| utf8(record.get(index).unwrap_or_default());
         let optional = |index: Option<usize>| {
-            Ok::<_, String>(index.map(cell).transpose()?.filter(|cell| !cell.is_empty()))
+            let cell = index.map(cell).transpose()?.filter(|cell| !cell.is_empty());
+            Ok::<_, String>(cell.map(str::to_owned))
         };
-        let degrees = |what: &str, index: usize| {
-            let cell = cell(index)?;
-            cell.parse::<f64>().map_err(|_| format!("{what} {cell:?} is not a number"))
-        };
-        Spot {
-            latitude_deg: degrees("latitude", self.latitude)?,
-            longitude_deg: degrees("longitude", self.longitude)?,
-            name: cell(self.name)?.to_string(),
-            id: optional(self.id)?.map_or_else(|| format!("file:{line}"), str::to_string),
-            types: types(optional(self.types)?.unwrap_or_default()),
-            vicinity: optional(self.vicinity)?.map(str::to_string),
+        let (latitude, longitude) = (cell(self.latitude)?, cell(self.longitude)?);
+        if latitude.is_empty() && longitude.is_empty() {
+            return Ok(None);
         }
-        .checked()
+        let degrees = |what: &str, cell: &str| {
+            let number = match has_decimal_commas && !cell.contains('.') {
+                true => cell.replacen(',', ".", 1),
+                false => cell.to_owned(),
+            };
+            number.parse::<f64>().map_err(|_| format!("{what} {cell:?} is not a number"))
+        };
+        Ok(Some(Spot {
+            latitude_deg: degrees("latitude", latitude)?,
+            longitude_deg: degrees("longitude", longitude)?,
+            name: cell(self.name)?.to_owned(),
+            id: optional(self.id)?,
+            types: types(&optional(self.types)?.unwrap_or_default()),
+            vicinity: optional(self.vicinity)?,
+        }))
     }
+}
+
+/// The text of a cell; an error that names what it seems to be.
+fn utf8(cell: &[u8]) -> Result<&str, String> {
+    str::from_utf8(cell).map(str::trim).map_err(|why| {
+        let byte = cell.get(why.valid_up_to()).copied().unwrap_or_default();
+        let letter = if byte >= 0xa0 {
+            format!(", which is {:?} in Latin-1", char::from(byte))
+        } else {
+            String::new()
+        };
+        format!("not UTF-8: it has the byte 0x{byte:02x}{letter}; save the file as UTF-8")
+    })
 }

@@ -1,105 +1,184 @@
-//! The provider `file`: the user's own points, from CSV, TSV or GeoJSON, read once at the start by `open`. Bad rows
-//! are reported with their line, and more than one in a hundred stops the start.
+//! The provider `file`: the user's own places, from tables, GeoJSON and extracts of OpenStreetMap, read at the start
+//! and at SIGHUP. Bad rows are reported with their line, and more than one in a hundred stops the start.
 
+use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use super::extract;
 use super::layout::{Place, Point, results_json};
+use super::settle::{Part, repeated, settle};
 use crate::files;
-use crate::limits::{BAD_ROWS_IN_ERROR_MAX, BAD_ROWS_LOGGED_MAX, BAD_ROWS_PERCENT_MAX, PLACES_FILE_MAX};
-use crate::places::points::{self, Points, Row, Spot, within};
+use crate::limits::{PLACES_BEGIN_BYTES, PLACES_FILE_MAX};
+use crate::logging::count;
+use crate::places::points::pack::{Builder, Known, Pack};
+use crate::places::points::{self, Points, Reading, nearest, osm};
 use crate::places::{Lookup, Places, PlacesError, Settings};
 
-/// Points in ascending order of latitude.
-#[derive(Debug)]
+/// The places of all files.
 pub struct File {
-    spots: Vec<Spot>,
+    settings: Settings,
+    /// Replaced as a whole; lookups go on with what they have.
+    loaded: RwLock<Arc<Loaded>>,
+    /// Who is asked where no file has anything.
+    beyond: Option<Arc<dyn Places>>,
+}
+
+/// What was read.
+struct Loaded {
+    pack: Pack,
+    /// What each file came to, in a line.
+    about: Vec<String>,
+    attributions: Vec<&'static str>,
 }
 
 impl File {
-    pub fn open(settings: &Settings) -> Result<File, String> {
-        let path = settings.path.as_deref().ok_or(
-            "places.path: not set, but the file provider needs one: name a CSV, TSV or GeoJSON file",
-        )?;
-        let shown = path.display();
-        let bytes =
-            files::read(path, PLACES_FILE_MAX).map_err(|why| format!("places.path: {shown}: {why}"))?;
-        File::parse(&bytes, path)
-    }
-
-    /// The points in the bytes of a file. The path is for the words of errors.
+    /// Reads all files of `places.path`; `beyond` answers where they have nothing.
     ///
     /// # Errors
-    /// It is neither a table nor GeoJSON, too many of its rows are bad, or it has no point.
-    pub fn parse(bytes: &[u8], path: &Path) -> Result<File, String> {
-        let rows = points::rows(bytes).map_err(|why| format!("{}:{why}", path.display()))?;
-        File::of_rows(rows, path)
+    /// One of them cannot be read, or is not as it should be.
+    pub fn open(settings: &Settings, beyond: Option<Arc<dyn Places>>) -> Result<File, String> {
+        if settings.paths.is_empty() {
+            return Err("places.path: not set, but the file provider needs one: name a CSV, TSV, GeoJSON or .osm.pbf file"
+                .to_owned());
+        }
+        let loaded = RwLock::new(Arc::new(load(settings)?));
+        Ok(File { settings: settings.clone(), loaded, beyond })
     }
 
-    fn of_rows(rows: Vec<Row>, path: &Path) -> Result<File, String> {
-        let shown = path.display();
-        let total = rows.len();
-        let mut spots = Vec::with_capacity(total);
-        let mut bad = Vec::new();
-        for row in rows {
-            match row {
-                Ok(spot) => spots.push(spot),
-                Err((line, why)) => bad.push(format!("{shown}:{line}: {why}")),
-            }
-        }
-        if bad.len() * 100 > total * BAD_ROWS_PERCENT_MAX {
-            let first = bad.iter().take(BAD_ROWS_IN_ERROR_MAX).cloned().collect::<Vec<_>>();
-            return Err(format!(
-                "places.path: {} of {total} rows are bad, more than {BAD_ROWS_PERCENT_MAX} %: correct them: {}",
-                bad.len(),
-                first.join("; ")
-            ));
-        }
-        if spots.is_empty() {
-            return Err(format!("places.path: {shown}: no places in it: add a row a place"));
-        }
-        for row in bad.iter().take(BAD_ROWS_LOGGED_MAX) {
-            log::warn!("{row}: row left out");
-        }
-        if bad.len() > BAD_ROWS_LOGGED_MAX {
-            log::warn!("{shown}: {} more bad rows left out", bad.len() - BAD_ROWS_LOGGED_MAX);
-        }
-        spots.sort_by(|a, b| a.latitude_deg.total_cmp(&b.latitude_deg));
-        Ok(File { spots })
+    /// The places in the bytes of one file. The path is for the words of errors.
+    ///
+    /// # Errors
+    /// It is no file of places, too many of its rows are bad, or it has no place.
+    pub fn parse(bytes: &[u8], path: &Path) -> Result<File, String> {
+        let settings = Settings::default();
+        let is_extract = osm::is_extract(bytes);
+        let (places, about) = match is_extract {
+            true => extract::read(Cursor::new(bytes), bytes.len() as u64, path, &settings)?,
+            false => read(bytes, path, "file")?,
+        };
+        let attributions = is_extract.then_some(osm::ATTRIBUTION).into_iter().collect();
+        let about = vec![format!("{}: {about}", path.display())];
+        let loaded = RwLock::new(Arc::new(Loaded { pack: places.finish(), about, attributions }));
+        Ok(File { settings, loaded, beyond: None })
     }
+
+    fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn load(settings: &Settings) -> Result<Loaded, String> {
+    let (mut all, mut only) = (Builder::default(), None);
+    let (mut about, mut attributions) = (Vec::new(), Vec::new());
+    for path in &settings.paths {
+        let shown = path.display();
+        let (part, line) = match Opened::at(path).map_err(|why| format!("places.path: {shown}: {why}"))? {
+            Opened::Extract(file) => {
+                attributions = vec![osm::ATTRIBUTION];
+                extract::open(file, path, settings)?
+            }
+            Opened::Bytes(bytes) => {
+                let (places, line) = read(&bytes, path, &prefix_of(path, settings.paths.len()))?;
+                (Part::Rows(places), line)
+            }
+        };
+        about.push(format!("{shown}: {line}"));
+        let added = match part {
+            Part::Rows(places) => all.append(places),
+            // One that is alone stays as it is.
+            Part::Packed(pack) if settings.paths.len() == 1 => {
+                only = Some(pack);
+                Ok(())
+            }
+            Part::Packed(pack) => all.append(pack.into_builder()),
+        };
+        added.map_err(|why| format!("places.path: {shown}: {why}"))?;
+    }
+    let pack = match only {
+        Some(pack) => pack,
+        None => {
+            about.extend(repeated(&mut all));
+            all.finish()
+        }
+    };
+    let (places, mb) = (count(pack.len() as u64, "place"), pack.bytes() as f64 / 1e6);
+    about.push(format!("{places} in all, in {mb:.1} MB of memory"));
+    Ok(Loaded { pack, about, attributions })
+}
+
+/// A file, by how it begins.
+enum Opened {
+    /// Too large to be read as a whole.
+    Extract(std::fs::File),
+    Bytes(Vec<u8>),
+}
+
+impl Opened {
+    fn at(path: &Path) -> io::Result<Opened> {
+        let mut file = files::open(path)?;
+        let mut begin = Vec::new();
+        file.by_ref().take(PLACES_BEGIN_BYTES).read_to_end(&mut begin)?;
+        file.rewind()?;
+        match osm::is_extract(&begin) {
+            true => Ok(Opened::Extract(file)),
+            false => files::read_up_to(file, PLACES_FILE_MAX).map(Opened::Bytes),
+        }
+    }
+}
+
+/// What ids begin with that are made. Of several files each has its own.
+fn prefix_of(path: &Path, files: usize) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if files == 1 { "file".to_owned() } else { name }
+}
+
+/// The places in the bytes of a file, and what is to be said of them. The path is for the words of errors.
+///
+/// # Errors
+/// It is no file of places, too many of its rows are bad, or it has no place.
+fn read(bytes: &[u8], path: &Path, prefix: &str) -> Result<(Builder, String), String> {
+    let shown = path.display();
+    let mut reading = Reading::of(prefix);
+    points::read(bytes, &mut reading).map_err(|why| format!("places.path: {shown}:{why}"))?;
+    settle(reading, path)
 }
 
 impl Places for File {
-    fn nearby(&self, lookup: &Lookup, _deadline: Instant) -> Result<Vec<u8>, PlacesError> {
+    fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
         let Lookup { latitude_deg, longitude_deg, radius_m, bound } = *lookup;
-        let hits = within(self, latitude_deg, longitude_deg, radius_m);
-        let nearest = hits.iter().take(bound.into());
-        let places: Vec<Place<'_>> = nearest.map(|hit| place(&self.spots[hit.index])).collect();
-        Ok(results_json(&[], &places))
+        let loaded = self.loaded();
+        let hits = nearest(&loaded.pack, latitude_deg, longitude_deg, radius_m, bound.into());
+        if hits.is_empty()
+            && let Some(beyond) = &self.beyond
+        {
+            return beyond.nearby(lookup, deadline);
+        }
+        let places: Vec<Place<'_>> = hits.iter().map(|hit| place(&loaded.pack.known(hit.index))).collect();
+        Ok(results_json(&loaded.attributions, &places))
+    }
+
+    fn about(&self) -> Vec<String> {
+        self.loaded().about.clone()
+    }
+
+    fn reload(&self) -> Option<Result<Vec<String>, String>> {
+        Some(load(&self.settings).map(|loaded| {
+            let about = loaded.about.clone();
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+            about
+        }))
     }
 }
 
-impl Points for File {
-    fn len(&self) -> usize {
-        self.spots.len()
-    }
-
-    fn latitude_deg(&self, index: usize) -> f64 {
-        self.spots[index].latitude_deg
-    }
-
-    fn longitude_deg(&self, index: usize) -> f64 {
-        self.spots[index].longitude_deg
-    }
-}
-
-fn place(spot: &Spot) -> Place<'_> {
+fn place<'a>(known: &Known<'a>) -> Place<'a> {
     Place {
-        location: Some(Point::of_degrees(spot.latitude_deg, spot.longitude_deg)),
-        name: Some(spot.name.as_str().into()),
-        place_id: Some(spot.id.as_str().into()),
-        types: spot.types.iter().map(|kind| kind.as_str().into()).collect(),
-        vicinity: spot.vicinity.as_deref().map(Into::into),
+        location: Some(Point::of_degrees(known.latitude_deg, known.longitude_deg)),
+        name: Some(known.name.into()),
+        place_id: Some(known.id.into()),
+        types: known.types.iter().map(|kind| kind.as_str().into()).collect(),
+        vicinity: known.vicinity.map(Into::into),
         ..Place::default()
     }
 }
@@ -108,68 +187,32 @@ fn place(spot: &Spot) -> Place<'_> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<File, String> {
-        File::parse(bytes, Path::new("my.csv"))
-    }
-
-    #[test]
-    fn tables() {
-        for text in [
-            "name,lat,lon,id,types,vicinity\n\"Kiosk, old\",1.5,-2.25,k1,kiosk; food,\"By \"\"X\"\"\"\n",
-            "\u{feff}NAME,Latitude,LNG,Id,Types,Vicinity\r\n\"Kiosk, old\",1.5,-2.25,k1,kiosk|food,\"By \"\"X\"\"\"\r\n",
-            "extra\tid\tlongitude\tlat\tname\ttypes\tvicinity\n\tk1\t-2.25\t+1.50\t Kiosk, old \tkiosk,food\tBy \"X\"\n",
-        ] {
-            let file = read(text.as_bytes()).unwrap();
-            let expected = Spot {
-                latitude_deg: 1.5,
-                longitude_deg: -2.25,
-                name: "Kiosk, old".into(),
-                id: "k1".into(),
-                types: vec!["kiosk".into(), "food".into()],
-                vicinity: Some("By \"X\"".into()),
-            };
-            assert_eq!(file.spots, [expected], "{text}");
-        }
-        let file = read(b"name,lat,lon\n\nA,1,2\n").unwrap();
-        assert_eq!(file.spots[0].id, "file:3");
-        assert_eq!(file.spots[0].types, ["point_of_interest"]);
-    }
-
-    #[test]
-    fn bad_files() {
-        for (text, expected) in [
-            ("", "1: no column name"),
-            ("name,lat\nA,1\n", "1: no column lon or lng or longitude"),
-            ("name,lat,lon\n", "no places in it"),
-            ("name,lat,lon\nA,north,2\n", "my.csv:2: latitude \"north\" is not a number"),
-            ("name,lat,lon\nA,91,2\n", "my.csv:2: latitude 91 is not from -90 to 90"),
-            ("name,lat,lon\nA,1,nan\n", "my.csv:2: longitude NaN"),
-            ("name,lat,lon\nA,1\n", "my.csv:2: longitude \"\" is not a number"),
-            ("name,lat,lon\n\n ,1,2\n", "my.csv:3: no name"),
-            ("name,lat,lon\r\nA,1,2\r\n\r\n,1,2\r\n", "my.csv:4: no name"),
-        ] {
-            let error = read(text.as_bytes()).unwrap_err();
-            assert!(error.contains(expected), "{text:?}: {error}");
-        }
-        assert!(read(b"name,lat,lon\n\xff,1,2\n").unwrap_err().contains(":2: not UTF-8"));
+    fn read(text: &str) -> Result<(Builder, String), String> {
+        super::read(text.as_bytes(), Path::new("my.csv"), "file")
     }
 
     #[test]
     fn one_bad_row_in_a_hundred_is_left_out() {
         let good = "A,1,2\n".repeat(99);
-        assert_eq!(read(format!("name,lat,lon\n{good}B,x,2\n").as_bytes()).unwrap().len(), 99);
-        let error = read(format!("name,lat,lon\n{good}B,x,2\nC,y,2\n").as_bytes()).unwrap_err();
-        assert!(error.contains("2 of 101 rows") && error.contains("my.csv:101:"), "{error}");
+        let (places, line) = read(&format!("name,lat,lon\n{good}B,x,2\n")).expect("read");
+        assert_eq!((places.len(), line.as_str()), (99, "99 places read, 1 bad"));
+        let why = read(&format!("name,lat,lon\n{good}B,x,2\nC,y,2\n")).err().expect("too many");
+        assert!(why.contains("2 of 101 rows") && why.contains("my.csv:101: row 100: "), "{why}");
     }
 
     #[test]
-    fn nearest_first() {
-        let file = read(b"name,lat,lon\nFar,0.02,0\nNear,-0.01,0\nOut,1,0\n").unwrap();
-        let lookup = Lookup { latitude_deg: 0.0, longitude_deg: 0.0, radius_m: 5e3, bound: 20 };
-        let json = file.nearby(&lookup, Instant::now()).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
-        assert_eq!(json["results"][0]["name"], "Near");
-        assert_eq!(json["results"][1]["name"], "Far");
-        assert_eq!(json["results"][2], serde_json::Value::Null);
+    fn what_a_quote_swallows_stops_the_start() {
+        let name = |row| if row == 10 || row == 290 { "\"Zum Anker" } else { "Kiosk" };
+        let rows: String = (1..=300).map(|row| format!("{},1,2\n", name(row))).collect();
+        let why = read(&format!("name,lat,lon\n{rows}")).err().expect("too many");
+        assert!(why.contains("of 300 rows are bad") && why.contains("my.csv:11: row 10: a quote"), "{why}");
+    }
+
+    #[test]
+    fn a_file_without_places_says_what_it_has() {
+        let why = read("name,lat,lon\nA,,\nB,,\n").err().expect("no place");
+        assert!(why.contains("no places in it (2 without a position skipped)"), "{why}");
+        let why = read("name,lat,lon\nA,100,2\nB,110,3\n").err().expect("no place");
+        assert!(why.ends_with("latitude and longitude seem to be swapped"), "{why}");
     }
 }

@@ -1,10 +1,12 @@
 //! The providers: who says what is near a position.
 //!
 //! Lives here: a file for each provider, each of which is a `Places`; the shape of their answers (`layout`), and the
-//! packed form of the gazetteer (`pack`), which build.rs shares.
+//! packed form of the gazetteer (`pack`), which build.rs shares; of `file`, its `extract`s and their `cache`.
 //! Called by: `run` through [`open`]; then the pool asks what that returned.
 //! May touch: `ask` for those behind HTTP, `points` for those with points of their own, and the file of places.
 
+mod cache;
+mod extract;
 pub mod file;
 #[cfg(feature = "gazetteer")]
 mod gazetteer;
@@ -14,6 +16,7 @@ pub mod layout;
 pub mod overpass;
 #[cfg(feature = "gazetteer")]
 mod pack;
+mod settle;
 
 use std::sync::Arc;
 
@@ -28,7 +31,10 @@ pub fn open(settings: &Settings) -> Result<Arc<dyn Places>, String> {
         Provider::Google => Arc::new(google::Google::open(settings)?),
         Provider::GoogleLegacy => Arc::new(google_legacy::GoogleLegacy::open(settings)?),
         Provider::Overpass => Arc::new(overpass::Overpass::open(settings)?),
-        Provider::File => Arc::new(file::File::open(settings)?),
+        Provider::File => {
+            let beyond = if settings.also_gazetteer { Some(open_gazetteer()?) } else { None };
+            Arc::new(file::File::open(settings, beyond)?)
+        }
     })
 }
 

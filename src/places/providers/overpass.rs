@@ -9,15 +9,13 @@ use serde::Deserialize;
 use super::layout::{Place, Point, decimal, results_json};
 use crate::limits::{OVERPASS_FIRST_RADIUS_M, OVERPASS_WIDENING};
 use crate::places::ask::{Answer, Failed, Http, Question, Wording, detail, percent_encoded};
-use crate::places::points::distance_m;
+use crate::places::points::{distance_m, osm};
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
 /// Keys that make something a place, and the order their values have in `types`.
 const KINDS: [&str; 5] = ["amenity", "shop", "tourism", "leisure", "aeroway"];
 
-const ATTRIBUTIONS: [&str; 1] =
-    ["Data from OpenStreetMap (https://www.openstreetmap.org/copyright), (c) OpenStreetMap \
-     contributors, available under the Open Database License (ODbL)."];
+const ATTRIBUTIONS: [&str; 1] = [osm::ATTRIBUTION];
 
 pub struct Overpass {
     http: Http,

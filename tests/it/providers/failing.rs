@@ -188,8 +188,8 @@ fn settings_that_cannot_work() {
         (Settings { url: None, ..good(Provider::Overpass) }, "places.url: overpass needs"),
         (Settings { url: Some("example".into()), ..good(Provider::Overpass) }, "write all of it"),
         (Settings { field_mask: Some("id name".into()), ..good(Provider::Google) }, "places.field_mask"),
-        (Settings { path: None, ..good(Provider::File) }, "places.path: not set"),
-        (Settings { path: Some(dir.path().join("none")), ..good(Provider::File) }, "No such file"),
+        (Settings { paths: Vec::new(), ..good(Provider::File) }, "places.path: not set"),
+        (Settings { paths: vec![dir.path().join("none")], ..good(Provider::File) }, "No such file"),
     ] {
         let error = places::open(&settings).err().unwrap();
         assert!(error.contains(words), "{error}");

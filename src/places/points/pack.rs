@@ -1,0 +1,254 @@
+//! Places in memory as they are on the disk: columns, sorted into bands of latitude and by longitude in each, and one
+//! text for all. 20 bytes a place beside its texts. The provider `file` searches it and keeps it in a cache.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use super::near::{BANDS, Banded, Points, band_of};
+use super::spot::Spot;
+
+/// Coordinates are whole multiples of this part of a degree: a centimetre.
+pub(super) const UNITS_PER_DEGREE: f64 = 1e7;
+
+/// The most bytes of text that fit, and lists of types.
+const TEXT_MAX: usize = u32::MAX as usize;
+const LISTS_MAX: usize = u16::MAX as usize;
+
+/// Places that are being added.
+#[derive(Default)]
+pub struct Builder {
+    rows: Vec<Row>,
+    texts: Vec<u8>,
+    lists: Vec<Vec<String>>,
+    list_ids: HashMap<Vec<String>, u16>,
+}
+
+#[derive(Clone, Copy)]
+struct Row {
+    latitude: i32,
+    longitude: i32,
+    text: u32,
+    list: u16,
+}
+
+/// Places that can be searched.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pack {
+    pub(super) latitudes: Vec<i32>,
+    pub(super) longitudes: Vec<i32>,
+    /// Where each place's texts begin: the lengths of name and id, two bytes each, and of the vicinity, then these.
+    pub(super) starts: Vec<u32>,
+    /// Which list of types each has.
+    pub(super) lists_of: Vec<u16>,
+    /// Where each band begins, and the end of the last.
+    pub(super) bands: Vec<u32>,
+    pub(super) texts: Vec<u8>,
+    pub(super) lists: Vec<Vec<String>>,
+}
+
+/// What is known of a place.
+#[derive(Debug, PartialEq)]
+pub struct Known<'a> {
+    pub latitude_deg: f64,
+    pub longitude_deg: f64,
+    pub name: &'a str,
+    pub id: &'a str,
+    pub vicinity: Option<&'a str>,
+    pub types: &'a [String],
+}
+
+impl Builder {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Bytes of all texts.
+    pub fn text_bytes(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// Adds a place that was checked.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn add(&mut self, spot: &Spot, id: &str) -> Result<(), String> {
+        let vicinity = spot.vicinity.as_deref().unwrap_or_default();
+        let text = self.texts.len();
+        if text + 6 + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
+            return Err(format!("more than {} places with 4 GB of text: divide the file", self.rows.len()));
+        }
+        for length in [spot.name.len(), id.len(), vicinity.len()] {
+            // A checked text is shorter.
+            self.texts.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        [spot.name.as_str(), id, vicinity].iter().for_each(|part| self.texts.extend(part.as_bytes()));
+        let units = |degrees: f64| (degrees * UNITS_PER_DEGREE).round() as i32;
+        let (latitude, longitude) = (units(spot.latitude_deg), units(spot.longitude_deg));
+        let list = self.list(&spot.types)?;
+        self.rows.push(Row { latitude, longitude, text: text as u32, list });
+        Ok(())
+    }
+
+    fn list(&mut self, types: &[String]) -> Result<u16, String> {
+        if let Some(&id) = self.list_ids.get(types) {
+            return Ok(id);
+        }
+        let id = self.lists.len();
+        if id > LISTS_MAX {
+            return Err(format!("over {LISTS_MAX} different lists of types: have fewer of them"));
+        }
+        self.lists.push(types.to_vec());
+        self.list_ids.insert(types.to_vec(), id as u16);
+        Ok(id as u16)
+    }
+
+    /// These types, where there is room for such a list of them, and else those that fit anything.
+    pub fn fitting(&self, types: Vec<String>, general: &[&str]) -> Vec<String> {
+        let has_room = self.lists.len() < LISTS_MAX - 1 || self.list_ids.contains_key(&types);
+        if has_room { types } else { general.iter().map(|one| (*one).to_owned()).collect() }
+    }
+
+    /// Adds all of another one.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub fn append(&mut self, other: Builder) -> Result<(), String> {
+        let Builder { rows, texts, lists, .. } = other;
+        let base = self.texts.len();
+        if base + texts.len() > TEXT_MAX {
+            return Err("more than 4 GB of text in all files of places: leave one out".to_owned());
+        }
+        if self.rows.is_empty() {
+            (self.rows, self.texts) = (rows, texts);
+            self.lists = lists.clone();
+            self.list_ids = lists.into_iter().zip(0..).collect();
+            return Ok(());
+        }
+        let lists: Vec<u16> = lists.iter().map(|list| self.list(list)).collect::<Result<_, _>>()?;
+        self.texts.extend(texts);
+        self.rows.extend(rows.into_iter().map(|row| {
+            let (text, list) = (row.text + base as u32, lists[usize::from(row.list)]);
+            Row { text, list, ..row }
+        }));
+        Ok(())
+    }
+
+    /// Each place's id that another one had before, and a new one for it.
+    pub fn repeated_ids(&mut self) -> Vec<String> {
+        let mut seen: HashMap<u64, u32> = HashMap::with_capacity(self.rows.len());
+        let mut repeated = Vec::new();
+        for index in 0..self.rows.len() {
+            let start = self.rows[index].text as usize;
+            let [name, id, vicinity] = parts(&self.texts, start);
+            let hash = xxhash_rust::xxh3::xxh3_64(&self.texts[id.clone()]);
+            let count = seen.entry(hash).or_insert(0);
+            *count += 1;
+            if *count == 1 {
+                continue;
+            }
+            let old = String::from_utf8_lossy(&self.texts[id]).into_owned();
+            let new = format!("{old}~{count}");
+            let (name, vicinity) = (self.texts[name].to_vec(), self.texts[vicinity].to_vec());
+            if self.texts.len() + 6 + name.len() + new.len() + vicinity.len() > TEXT_MAX {
+                break;
+            }
+            self.rows[index].text = self.texts.len() as u32;
+            for part in [&name[..], new.as_bytes(), &vicinity] {
+                self.texts.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+            }
+            [&name[..], new.as_bytes(), &vicinity].iter().for_each(|part| self.texts.extend(*part));
+            seen.insert(xxhash_rust::xxh3::xxh3_64(new.as_bytes()), 1);
+            repeated.push(old);
+        }
+        repeated
+    }
+
+    /// All of them, ready to be searched; in the same order whatever order they came in, but for those at one point.
+    pub fn finish(self) -> Pack {
+        let Builder { mut rows, texts, lists, .. } = self;
+        let key =
+            |row: &Row| (band_of(f64::from(row.latitude) / UNITS_PER_DEGREE), row.longitude, row.latitude);
+        rows.sort_by_key(key);
+        let mut bands = vec![0; BANDS + 1];
+        rows.iter().for_each(|row| bands[key(row).0 + 1] += 1);
+        (1..bands.len()).for_each(|band| bands[band] += bands[band - 1]);
+        Pack {
+            latitudes: rows.iter().map(|row| row.latitude).collect(),
+            longitudes: rows.iter().map(|row| row.longitude).collect(),
+            starts: rows.iter().map(|row| row.text).collect(),
+            lists_of: rows.iter().map(|row| row.list).collect(),
+            bands,
+            texts,
+            lists,
+        }
+    }
+}
+
+/// Where the name, the id and the vicinity are that begin here; nothing where they cannot be.
+fn parts(texts: &[u8], start: usize) -> [Range<usize>; 3] {
+    let length = |at: usize| match texts.get(start + at..start + at + 2) {
+        Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
+        _ => 0,
+    };
+    let name = start + 6..start + 6 + length(0);
+    let id = name.end..name.end + length(2);
+    let vicinity = id.end..id.end + length(4);
+    if vicinity.end > texts.len() { [0..0, 0..0, 0..0] } else { [name, id, vicinity] }
+}
+
+impl Pack {
+    /// The same, to add others to it.
+    pub fn into_builder(self) -> Builder {
+        let rows = (0..self.latitudes.len()).map(|index| Row {
+            latitude: self.latitudes[index],
+            longitude: self.longitudes[index],
+            text: self.starts[index],
+            list: self.lists_of[index],
+        });
+        let list_ids = self.lists.iter().cloned().zip(0..).collect();
+        Builder { rows: rows.collect(), texts: self.texts, lists: self.lists, list_ids }
+    }
+
+    /// What is known of a place.
+    pub fn known(&self, index: usize) -> Known<'_> {
+        let [name, id, vicinity] = parts(&self.texts, self.starts[index] as usize);
+        let text = |range: Range<usize>| str::from_utf8(&self.texts[range]).unwrap_or_default();
+        Known {
+            latitude_deg: self.latitude_deg(index),
+            longitude_deg: self.longitude_deg(index),
+            name: text(name),
+            id: text(id),
+            vicinity: Some(text(vicinity)).filter(|vicinity| !vicinity.is_empty()),
+            types: self.lists.get(usize::from(self.lists_of[index])).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// Bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        14 * self.len() + 4 * self.bands.len() + self.texts.len()
+    }
+}
+
+impl Points for Pack {
+    fn len(&self) -> usize {
+        self.latitudes.len()
+    }
+
+    fn latitude_deg(&self, index: usize) -> f64 {
+        f64::from(self.latitudes[index]) / UNITS_PER_DEGREE
+    }
+
+    fn longitude_deg(&self, index: usize) -> f64 {
+        f64::from(self.longitudes[index]) / UNITS_PER_DEGREE
+    }
+}
+
+impl Banded for Pack {
+    fn band(&self, band: usize) -> Range<usize> {
+        self.bands[band] as usize..self.bands[band + 1] as usize
+    }
+}
