@@ -15,7 +15,9 @@ pub mod shape;
 mod spot;
 mod table;
 
-pub use near::{BANDS, Points, distance_m, nearest, within};
+#[cfg(feature = "gazetteer")]
+pub use near::within;
+pub use near::{BANDS, Points, distance_m, nearest};
 pub use row::Reading;
 
 /// What a file begins with that is none of those that can be read, and what to do about it.

@@ -43,6 +43,7 @@ pub struct Hit {
 
 /// The points within `radius_m`, nearest first; equally far ones in the order of their index, so
 /// that every server gives the same answer.
+#[cfg(any(test, feature = "gazetteer"))]
 pub fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<Hit> {
     let reach_deg = (radius_m / EARTH_RADIUS_M).to_degrees() + SLACK_DEG;
     let window_deg = window_deg(latitude_deg, reach_deg);
@@ -216,6 +217,7 @@ fn window_deg(latitude_deg: f64, reach_deg: f64) -> f64 {
     ratio.min(1.0).asin().to_degrees() + SLACK_DEG
 }
 
+#[cfg(any(test, feature = "gazetteer"))]
 fn first_at_least(points: &impl Points, latitude_deg: f64) -> usize {
     partition(0..points.len(), |index| points.latitude_deg(index) < latitude_deg)
 }
