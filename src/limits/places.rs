@@ -129,3 +129,6 @@ pub const PLACES_CACHE_TEXT_MAX: u64 = 64 * 1024;
 
 /// Bytes of the beginning of a file of places that tell what kind it is.
 pub const PLACES_BEGIN_BYTES: u64 = 64;
+
+/// Lines of a column's title: more are rows that a quote has swallowed.
+pub const TITLE_LINES_MAX: usize = 3;

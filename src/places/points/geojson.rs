@@ -133,6 +133,10 @@ impl Progress<'_> {
 
     fn feature(&mut self, text: &str, reading: &mut Reading) -> Result<(), String> {
         let at = self.next(text);
+        if text == "null" {
+            reading.skip("without a geometry");
+            return Ok(());
+        }
         match spot(text) {
             Ok(Some(spot)) => {
                 if let Some([west, south, east, north]) = self.bbox {
@@ -174,7 +178,10 @@ fn bounds(bbox: &Value) -> Option<[f64; 4]> {
 fn foreign_crs(crs: &RawValue) -> Option<String> {
     let crs: Value = serde_json::from_str(crs.get()).ok()?;
     let name = crs.pointer("/properties/name")?.as_str()?.to_owned();
-    let is_degrees = ["CRS84", "4326", "4979", "4258"].iter().any(|known| name.ends_with(known));
+    let upper = name.to_ascii_uppercase();
+    let is_degrees = ["CRS84", "CRS83", "CRS84H", "WGS84", "4326", "4979", "4258", "4269"]
+        .iter()
+        .any(|known| upper.ends_with(known));
     (!is_degrees).then(|| name.chars().take(60).collect())
 }
 

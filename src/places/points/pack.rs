@@ -139,19 +139,28 @@ impl Builder {
 
     /// Each place's id that another one had before, and a new one for it.
     pub fn repeated_ids(&mut self) -> Vec<String> {
-        let mut seen: HashMap<u64, u32> = HashMap::with_capacity(self.rows.len());
+        let hash_of = |id: &[u8]| xxhash_rust::xxh3::xxh3_64(id);
+        let mut taken: HashMap<u64, u32> = HashMap::with_capacity(self.rows.len());
+        let id_at = |texts: &[u8], row: &Row| parts(texts, row.text as usize)[1].clone();
         let mut repeated = Vec::new();
-        for index in 0..self.rows.len() {
-            let start = self.rows[index].text as usize;
-            let [name, id, vicinity] = parts(&self.texts, start);
-            let hash = xxhash_rust::xxh3::xxh3_64(&self.texts[id.clone()]);
-            let count = seen.entry(hash).or_insert(0);
+        let mut again = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let count = taken.entry(hash_of(&self.texts[id_at(&self.texts, row)])).or_insert(0);
             *count += 1;
-            if *count == 1 {
-                continue;
+            if *count > 1 {
+                again.push(index);
             }
-            let old = String::from_utf8_lossy(&self.texts[id]).into_owned();
-            let new = format!("{old}~{count}");
+        }
+        for index in again {
+            let [name, id, vicinity] = parts(&self.texts, self.rows[index].text as usize);
+            let old = String::from_utf8_lossy(&self.texts[id.clone()]).into_owned();
+            // What the next one of this id is tried with, as there may be very many.
+            let first = hash_of(&self.texts[id]).rotate_left(1);
+            let mut number = taken.get(&first).copied().unwrap_or(2);
+            while taken.contains_key(&hash_of(format!("{old}~{number}").as_bytes())) {
+                number += 1;
+            }
+            let new = format!("{old}~{number}");
             let (name, vicinity) = (self.texts[name].to_vec(), self.texts[vicinity].to_vec());
             if self.texts.len() + 6 + name.len() + new.len() + vicinity.len() > TEXT_MAX {
                 break;
@@ -161,7 +170,8 @@ impl Builder {
                 self.texts.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
             }
             [&name[..], new.as_bytes(), &vicinity].iter().for_each(|part| self.texts.extend(*part));
-            seen.insert(xxhash_rust::xxh3::xxh3_64(new.as_bytes()), 1);
+            taken.insert(hash_of(new.as_bytes()), 1);
+            taken.insert(first, number + 1);
             repeated.push(old);
         }
         repeated

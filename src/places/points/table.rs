@@ -3,9 +3,9 @@
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::row::{self, Place, Reading, find, shown, types};
+use super::row::{self, Place, Reading, shown, types};
 use super::spot::Spot;
-use crate::limits::{PLACE_FIELD_LINES_MAX, PLACE_TEXT_MAX};
+use crate::limits::{PLACE_FIELD_LINES_MAX, PLACE_TEXT_MAX, TITLE_LINES_MAX};
 
 /// What may stand between columns, most telling first, and what such a file is called.
 const DELIMITERS: [(u8, &str); 4] = [
@@ -17,12 +17,15 @@ const DELIMITERS: [(u8, &str); 4] = [
 
 /// Where in a row the fields are.
 struct Columns {
-    name: usize,
-    latitude: usize,
-    longitude: usize,
-    id: Option<usize>,
-    types: Option<usize>,
-    vicinity: Option<usize>,
+    /// Of each kind, best first: what is blank in one may be in the next.
+    name: Vec<usize>,
+    latitude: Vec<usize>,
+    longitude: Vec<usize>,
+    id: Vec<usize>,
+    types: Vec<usize>,
+    vicinity: Vec<usize>,
+    /// How many the header has.
+    count: usize,
 }
 
 /// How the rows are to be read.
@@ -61,8 +64,17 @@ impl Layout {
         let candidates =
             DELIMITERS.iter().filter(|(delimiter, _)| told.is_none_or(|told| told == *delimiter));
         let mut guess: Option<(Vec<String>, &str)> = None;
+        let mut unclosed = None;
         for &(delimiter, called) in candidates {
             let (titles, length) = titles(header, delimiter);
+            let is_open = delimiter != b'\t' && is_open(&header[..length], delimiter);
+            if is_open || titles.iter().any(|title| title.lines().count() > TITLE_LINES_MAX) {
+                // Read by another delimiter it is another row.
+                unclosed = Some(format!(
+                    "{lines}: a quote that begins in the header goes on into the rows: close it"
+                ));
+                continue;
+            }
             if let Ok(columns) = Columns::of(&titles) {
                 let passed = header[..length].iter().filter(|byte| **byte == b'\n').count() as u64;
                 let passed = passed.max(u64::from(length > line_length(header)));
@@ -71,6 +83,9 @@ impl Layout {
             if guess.as_ref().is_none_or(|(best, _)| best.len() < titles.len()) {
                 guess = Some((titles, called));
             }
+        }
+        if let Some(why) = unclosed {
+            return Err(why);
         }
         let Some((titles, called)) = guess else {
             let told = char::from(told.unwrap_or(b'?'));
@@ -143,6 +158,16 @@ impl Layout {
             return Ok(());
         }
         *number += 1;
+        let surplus = record.iter().skip(self.columns.count).any(|cell| !cell.trim_ascii().is_empty());
+        if surplus {
+            let (cells, titles) = (record.len(), self.columns.count);
+            let cause = if self.delimiter == b',' { ", and decimals with a point" } else { "" };
+            let why = format!(
+                "it has {cells} cells, and the header {titles}: write what has a delimiter in it in quotes{cause}"
+            );
+            reading.bad(at, 1, &why);
+            return Ok(());
+        }
         let spot = self.columns.spot(record, self.delimiter != b',');
         if matches!(&spot, Ok(None)) {
             reading.skip("without a position");
@@ -157,14 +182,41 @@ fn swallowed(record: &ByteRecord, text: &[u8], delimiter: u8, is_last: bool) -> 
         return Some("a quote that begins in this row is never closed".to_owned());
     }
     let lines = |cell: &[u8]| count_lines(cell) as usize;
-    let long = record.iter().find(|cell| cell.len() > PLACE_TEXT_MAX && lines(cell) > 0);
+    let characters = |cell: &[u8]| String::from_utf8_lossy(cell).chars().count();
+    let long = record.iter().find(|cell| lines(cell) > 0 && characters(cell) > PLACE_TEXT_MAX);
     let tall = record.iter().find(|cell| lines(cell) > PLACE_FIELD_LINES_MAX);
-    let cell = tall.or(long)?;
-    let begin = String::from_utf8_lossy(&cell[..cell.len().min(20)]).into_owned();
-    let (lines, bytes) = (lines(cell) + 1, cell.len());
+    // A quote of another row has closed this one.
+    let broken =
+        || record.iter().find(|cell| lines(cell) > 0).filter(|_| goes_on_after_a_quote(text, delimiter));
+    let cell = tall.or(long).or_else(broken)?;
+    let begin: String = String::from_utf8_lossy(cell).chars().take(20).collect();
+    let (lines, characters) = (lines(cell) + 1, characters(cell));
     Some(format!(
-        "a quote that begins in this row, {begin:?}, goes on for {lines} lines and {bytes} bytes: close it, or double it where it is part of a name"
+        "a quote that begins in this row, {begin:?}, goes on for {lines} lines and {characters} characters: close it, or double it where it is part of a name"
     ))
+}
+
+/// Whether something stands between a closing quote and the next delimiter.
+fn goes_on_after_a_quote(text: &[u8], delimiter: u8) -> bool {
+    let (mut quoted, mut begins) = (false, true);
+    let mut bytes = text.iter().peekable();
+    while let Some(&byte) = bytes.next() {
+        match (quoted, byte) {
+            (true, b'"') if bytes.peek() == Some(&&b'"') => {
+                bytes.next();
+            }
+            (true, b'"') => {
+                quoted = false;
+                if bytes.peek().is_some_and(|next| ![delimiter, b'\n', b'\r', b' '].contains(next)) {
+                    return true;
+                }
+            }
+            (false, b'"') if begins => quoted = true,
+            _ => {}
+        }
+        begins = !quoted && (byte == delimiter || byte == b'\n' || byte == b'\r');
+    }
+    false
 }
 
 /// Whether a row ends within quotes.
@@ -244,30 +296,38 @@ fn titles(header: &[u8], delimiter: u8) -> (Vec<String>, usize) {
 
 impl Columns {
     fn of(titles: &[String]) -> Result<Columns, String> {
-        let column = |keys: &[&str]| find(keys, titles.iter().map(String::as_str).zip(0..));
+        let columns = |keys: &[&str]| -> Vec<usize> {
+            let named = |key: &&str| titles.iter().position(|title| title.trim().eq_ignore_ascii_case(key));
+            keys.iter().filter_map(named).collect()
+        };
         let need = |what: &str, keys: &[&str]| {
             let missing = || format!("no column for the {what}: add one named {}", keys.join(" or "));
-            column(keys).ok_or_else(missing)
+            Some(columns(keys)).filter(|found| !found.is_empty()).ok_or_else(missing)
         };
         Ok(Columns {
             name: need("name", row::NAME)?,
             latitude: need("latitude", row::LATITUDE)?,
             longitude: need("longitude", row::LONGITUDE)?,
-            id: column(row::ID),
-            types: column(row::TYPES),
-            vicinity: column(row::VICINITY),
+            id: columns(row::ID),
+            types: columns(row::TYPES),
+            vicinity: columns(row::VICINITY),
+            count: titles.len(),
         })
     }
 
     /// The place in a row; None where it says no position.
     fn spot(&self, record: &ByteRecord, has_decimal_commas: bool) -> Result<Option<Spot>, String> {
-        let cell = |index: usize| utf8(record.get(index).unwrap_or_default());
-        let optional = |index: Option<usize>| {
-            let cell = index.map(cell).transpose()?.filter(|cell| !cell.is_empty());
-            Ok::<_, String>(cell.map(str::to_owned))
+        let cell = |indices: &[usize]| {
+            let mut cells = indices.iter().map(|&index| utf8(record.get(index).unwrap_or_default()));
+            cells.find(|cell| !matches!(cell, Ok(""))).unwrap_or(Ok(""))
         };
-        let (latitude, longitude) = (cell(self.latitude)?, cell(self.longitude)?);
-        if latitude.is_empty() && longitude.is_empty() {
+        let optional = |indices: &[usize]| {
+            Ok::<_, String>(Some(cell(indices)?.to_owned()).filter(|cell| !cell.is_empty()))
+        };
+        let (latitude, longitude) = (cell(&self.latitude)?, cell(&self.longitude)?);
+        let is_none =
+            |cell: &str| ["", "null", "nan", "none", "n/a"].iter().any(|no| cell.eq_ignore_ascii_case(no));
+        if is_none(latitude) && is_none(longitude) {
             return Ok(None);
         }
         let degrees = |what: &str, cell: &str| {
@@ -280,10 +340,10 @@ impl Columns {
         Ok(Some(Spot {
             latitude_deg: degrees("latitude", latitude)?,
             longitude_deg: degrees("longitude", longitude)?,
-            name: cell(self.name)?.to_owned(),
-            id: optional(self.id)?,
-            types: types(&optional(self.types)?.unwrap_or_default()),
-            vicinity: optional(self.vicinity)?,
+            name: cell(&self.name)?.to_owned(),
+            id: optional(&self.id)?,
+            types: types(&optional(&self.types)?.unwrap_or_default()),
+            vicinity: optional(&self.vicinity)?,
         }))
     }
 }

@@ -283,3 +283,65 @@ fn features_without_a_place_are_skipped_and_bad_ones_told() {
         assert!(error(text).contains(expected), "{}", error(text));
     }
 }
+
+#[test]
+fn quotes_that_swallow_a_few_rows_or_the_header_are_told() {
+    let rows = |text: &dyn Fn(u32) -> String| (1..=300).map(text).collect::<String>();
+    let near =
+        |row| if row == 10 || row == 25 { "\"Zum Anker,1,2\n".to_owned() } else { "Kiosk,1,2\n".to_owned() };
+    let reading = read_all(format!("name,lat,lon\n{}", rows(&near)).as_bytes()).expect("read");
+    assert_eq!((reading.total, reading.bad), (300, 16), "{:?}", reading.worst);
+    let last = |row| format!("A,1,2,{}\n", if row % 2 == 0 { "\"12 inch" } else { "x" });
+    let reading = read_all(format!("name,lat,lon,d\n{}", rows(&last)).as_bytes()).expect("read");
+    assert!(reading.bad > 140, "{}", reading.bad);
+    let plain = |_| "Kiosk,1,2\n".to_owned();
+    for end in ["", "Z,1,2,\"x\"\nA,1,2,x\n"] {
+        let why = error(format!("name,lat,lon,\"note\n{}{end}", rows(&plain)));
+        assert!(why.starts_with("1: a quote that begins in the header"), "{why}");
+    }
+    check("name,lat,lon,\"a\nnote\"\nA,1,2,x\n", &["A|file:1|1|2|point_of_interest|-"]);
+    let text = "x".repeat(400);
+    let wide = format!("name,lat,lon,d\nA,1,2,\"{text}\n{text}\"\n");
+    check(&wide, &["A|file:1|1|2|point_of_interest|-"]);
+    check(&wide.replace('x', "語"), &["A|file:1|1|2|point_of_interest|-"]);
+}
+
+#[test]
+fn more_cells_than_the_header_has_are_no_place() {
+    assert!(
+        bad("name,lat,lon\nKiosk, 24,60.17,24.94\n").contains("2: row 1: it has 4 cells, and the header 3")
+    );
+    assert!(bad("name,lat,lon\nB,60,17,24,94\n").contains("decimals with a point"));
+    check("name,lat,lon\nB,60,24,,\n", &["B|file:1|60|24|point_of_interest|-"]);
+}
+
+#[test]
+fn an_id_that_is_made_is_nobody_elses() {
+    check(
+        "name,lat,lon,id\nA,1,2,x~2\nB,1,2,x\nC,1,2,x\nD,1,2,x\n",
+        &[
+            "A|x~2|1|2|point_of_interest|-",
+            "B|x|1|2|point_of_interest|-",
+            "C|x~3|1|2|point_of_interest|-",
+            "D|x~4|1|2|point_of_interest|-",
+        ],
+    );
+}
+
+#[test]
+fn what_is_blank_in_one_column_may_be_in_the_next() {
+    let one = ["Kiosk|file:1|1|2|point_of_interest|-"];
+    check("name,title,lat,lon\n,Kiosk,1,2\n", &one);
+    check("name,lat,lon,latitude,longitude\nKiosk,,,1,2\n", &one);
+    let reading = read_all(b"name,lat,lon\nA,NULL,NULL\nB,nan,NaN\nC,1,2\n").expect("read");
+    assert_eq!((reading.bad, reading.skipped["without a position"]), (0, 2));
+    let empty = r#"null,{"type":"Feature","geometry":{},"properties":{"name":"A"}},
+        {"type":"Feature","geometry":{"type":"Point","coordinates":[null,null]},"properties":{"name":"A"}}"#;
+    let reading = read_all(collection(empty).as_bytes()).expect("read");
+    assert_eq!((reading.bad, reading.skipped["without a geometry"]), (0, 3));
+    for name in ["urn:ogc:def:crs:EPSG::4269", "urn:ogc:def:crs:ogc:1.3:crs84", "WGS84"] {
+        let feature = feature(r#"{"name":"A"}"#);
+        let text = format!(r#"{{"crs":{{"properties":{{"name":"{name}"}}}},"features":[{feature}]}}"#);
+        check(&text, &["A|file:1|50|8.25|point_of_interest|-"]);
+    }
+}
