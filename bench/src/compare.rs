@@ -133,7 +133,9 @@ fn describe(info: &VariantInfo) -> String {
     match (&info.skipped, info.conformed) {
         (Some(why), _) => format!("{:14} skipped: {why}", info.name),
         (None, Some(count)) => format!("{:14} conforms in {count} cases", info.name),
-        (None, None) => format!("{:14} starts; it does not speak the protocol, and is there to compare with", info.name),
+        (None, None) => {
+            format!("{:14} starts; it does not speak the protocol, and is there to compare with", info.name)
+        }
     }
 }
 
