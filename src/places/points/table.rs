@@ -67,7 +67,7 @@ impl Layout {
         let mut unclosed = None;
         for &(delimiter, called) in candidates {
             let (titles, length) = titles(header, delimiter);
-            let is_open = delimiter != b'\t' && is_open(&header[..length], delimiter);
+            let is_open = delimiter != b'\t' && Quotes::of(&header[..length], delimiter).are_open;
             if is_open || titles.iter().any(|title| title.lines().count() > TITLE_LINES_MAX) {
                 // Read by another delimiter it is another row.
                 unclosed = Some(format!(
@@ -178,7 +178,8 @@ impl Layout {
 
 /// What is wrong with a row that has taken more than is its own: a quote that is not closed where it should be.
 fn swallowed(record: &ByteRecord, text: &[u8], delimiter: u8, is_last: bool) -> Option<String> {
-    if is_last && is_open(text, delimiter) {
+    let quotes = Quotes::of(text, delimiter);
+    if is_last && quotes.are_open {
         return Some("a quote that begins in this row is never closed".to_owned());
     }
     let lines = |cell: &[u8]| count_lines(cell) as usize;
@@ -186,8 +187,7 @@ fn swallowed(record: &ByteRecord, text: &[u8], delimiter: u8, is_last: bool) -> 
     let long = record.iter().find(|cell| lines(cell) > 0 && characters(cell) > PLACE_TEXT_MAX);
     let tall = record.iter().find(|cell| lines(cell) > PLACE_FIELD_LINES_MAX);
     // A quote of another row has closed this one.
-    let broken =
-        || record.iter().find(|cell| lines(cell) > 0).filter(|_| goes_on_after_a_quote(text, delimiter));
+    let broken = || record.iter().find(|cell| lines(cell) > 0).filter(|_| quotes.go_on);
     let cell = tall.or(long).or_else(broken)?;
     let begin: String = String::from_utf8_lossy(cell).chars().take(20).collect();
     let (lines, characters) = (lines(cell) + 1, characters(cell));
@@ -196,45 +196,35 @@ fn swallowed(record: &ByteRecord, text: &[u8], delimiter: u8, is_last: bool) -> 
     ))
 }
 
-/// Whether something stands between a closing quote and the next delimiter.
-fn goes_on_after_a_quote(text: &[u8], delimiter: u8) -> bool {
-    let (mut quoted, mut begins) = (false, true);
-    let mut bytes = text.iter().peekable();
-    while let Some(&byte) = bytes.next() {
-        match (quoted, byte) {
-            (true, b'"') if bytes.peek() == Some(&&b'"') => {
-                bytes.next();
-            }
-            (true, b'"') => {
-                quoted = false;
-                if bytes.peek().is_some_and(|next| ![delimiter, b'\n', b'\r', b' '].contains(next)) {
-                    return true;
-                }
-            }
-            (false, b'"') if begins => quoted = true,
-            _ => {}
-        }
-        begins = !quoted && (byte == delimiter || byte == b'\n' || byte == b'\r');
-    }
-    false
+/// What quotes do to a row.
+struct Quotes {
+    /// It ends within them.
+    are_open: bool,
+    /// Something stands between a closing one and the next delimiter.
+    go_on: bool,
 }
 
-/// Whether a row ends within quotes.
-fn is_open(text: &[u8], delimiter: u8) -> bool {
-    let (mut quoted, mut begins) = (false, true);
-    let mut bytes = text.iter().peekable();
-    while let Some(&byte) = bytes.next() {
-        match (quoted, byte) {
-            (true, b'"') if bytes.peek() == Some(&&b'"') => {
-                bytes.next();
+impl Quotes {
+    fn of(text: &[u8], delimiter: u8) -> Quotes {
+        let (mut quoted, mut begins, mut go_on) = (false, true, false);
+        let mut bytes = text.iter().peekable();
+        while let Some(&byte) = bytes.next() {
+            match (quoted, byte) {
+                (true, b'"') if bytes.peek() == Some(&&b'"') => {
+                    bytes.next();
+                }
+                (true, b'"') => {
+                    quoted = false;
+                    let ends = [delimiter, b'\n', b'\r', b' '];
+                    go_on |= bytes.peek().is_some_and(|next| !ends.contains(next));
+                }
+                (false, b'"') if begins => quoted = true,
+                _ => {}
             }
-            (true, b'"') => quoted = false,
-            (false, b'"') if begins => quoted = true,
-            _ => {}
+            begins = !quoted && (byte == delimiter || byte == b'\n' || byte == b'\r');
         }
-        begins = !quoted && (byte == delimiter || byte == b'\n' || byte == b'\r');
+        Quotes { are_open: quoted, go_on }
     }
-    quoted
 }
 
 fn position<R: std::io::Read>(reader: &csv::Reader<R>) -> usize {
