@@ -45,9 +45,9 @@ pub struct Health {
     failing: bool,
     /// How long the connection in hand must hold before it counts as up.
     proof: Duration,
-    /// The neighbour closed the link in good order and may be back at the next try; if it closes
-    /// that one too before it has held a while, it is down.
-    closed: bool,
+    /// When the neighbour closed the link in good order. It may be back a moment later; if it is not, or closes the
+    /// next too before that has held a while, it is down.
+    closed_at: Option<Duration>,
 }
 
 impl Backoff {
@@ -73,7 +73,7 @@ impl Health {
             connected_at: None,
             failing: false,
             proof: Duration::ZERO,
-            closed: false,
+            closed_at: None,
         }
     }
 
@@ -96,7 +96,7 @@ impl Health {
             self.said = Said::Up;
             self.proof = PROOF;
         }
-        self.closed &= held.is_none_or(|held| held < PROOF);
+        self.closed_at = self.closed_at.filter(|_| held.is_none_or(|held| held < PROOF));
         self.failing = false;
     }
 
@@ -114,11 +114,15 @@ impl Health {
         let may_be_late = !matches!(why, Ended::Refused(_));
         let is_new = now.saturating_sub(self.began) < START_GRACE;
         let starting = self.said == Said::Nothing && may_be_late && is_new;
-        let closing = matches!(why, Ended::Closed(_)) && !std::mem::replace(&mut self.closed, true);
-        if self.said == Said::Up && closing {
-            // A restart, or the whole herd stops: the next try tells.
+        let closes = self.closed_at.is_none() && self.said == Said::Up && matches!(why, Ended::Closed(_));
+        if closes {
+            // A restart, or the whole herd stops: what follows tells.
             log::info!("{} closed the link; dialling again", self.name);
-        } else if !starting {
+            self.closed_at = Some(now);
+        }
+        // One that is about to end closes what is dialled meanwhile, and is gone then.
+        let ending = self.closed_at.is_some_and(|at| now.saturating_sub(at) < PROOF);
+        if !(starting || self.said == Said::Up && may_be_late && ending) {
             self.say_down(why);
         }
         self.proof = if matches!(why, Ended::Stalled(_)) { self.stall } else { PROOF };
@@ -166,11 +170,17 @@ mod tests {
     #[test]
     fn a_neighbour_that_closes_every_link_at_once_is_down() {
         let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
-        for (ms, expected) in [(10, Said::Up), (20, Said::Down), (30, Said::Down)] {
+        for (ms, expected) in [
+            (10, Said::Up),
+            (20, Said::Up),
+            (LINK_PROOF_MS, Said::Up),
+            (LINK_PROOF_MS + 10, Said::Down),
+            (LINK_PROOF_MS + 20, Said::Down),
+        ] {
             health.connected(at(ms));
             health.caught_up(at(ms));
             health.failed(&closed(), at(ms + 1));
-            assert!(health.said == expected);
+            assert!(health.said == expected, "{ms}");
         }
     }
 
@@ -186,11 +196,13 @@ mod tests {
         health.failed(&closed(), at(3_000));
         assert!(health.said != Said::Down, "it may be back at once");
         health.failed(&failed, at(3_001));
+        assert!(health.said != Said::Down, "the herd may be stopping, this server a moment later");
+        health.failed(&failed, at(3_000 + LINK_PROOF_MS));
         assert!(health.said == Said::Down);
-        health.connected(at(3_002));
-        health.caught_up(at(3_002));
+        health.connected(at(5_002));
+        health.caught_up(at(5_002));
         assert!(health.said == Said::Down, "not believed before it held a while");
-        assert!(health.proven_in(at(3_003)).is_some_and(|left| left <= PROOF));
+        assert!(health.proven_in(at(5_003)).is_some_and(|left| left <= PROOF));
     }
 
     #[test]

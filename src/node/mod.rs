@@ -269,11 +269,12 @@ impl Node {
         }
     }
 
-    /// Learns a record that was kept. None is too old yet: before old ones are forgotten, neighbours have to say what
-    /// they think of our clock.
+    /// Learns a record that was kept, in whatever order: a turn's entries do not stand in the order of its news. None
+    /// is too old yet: before old ones are forgotten, neighbours have to say what they think of our clock. But by our
+    /// clock alone a client's own later record counts before one that is to be forgotten.
     pub fn restore(&self, record: &Record<&[u8]>, now_ns: u64) {
-        // As if it were heard now, in whatever order: a turn's entries do not stand in the order of its news.
-        let horizon = Horizon { latest_ns: self.latest_ns(now_ns), ..Horizon::default() };
+        let horizon =
+            Horizon { oldest_s: None, shown_s: self.oldest_at(now_ns), latest_ns: self.latest_ns(now_ns) };
         // What is superseded in the same journal is no news.
         let _ = self.store.learn(record, &horizon);
     }

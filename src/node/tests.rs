@@ -100,6 +100,44 @@ fn what_is_to_be_forgotten_is_unknown_and_does_not_come_back() {
 }
 
 #[test]
+fn what_is_not_shown_hides_nothing_that_is_in_whatever_order_they_come() {
+    // Hidden at NOW_NS by 30 s, though it has the later time; and one that is shown.
+    let (hidden, shown) = ("AT Hands -130 a +9+9 1520023935", "AT Hands +10 a +1+1 1520023900");
+    let older_hidden = "AT Hands -130 a +8+8 1520023934";
+    let bounds = Bounds { forget_after_s: Some(100), ..Bounds::default() };
+    let found = |lines: [&str; 3], learn: fn(&Node, &str)| {
+        let node = node(bounds);
+        node.let_hide(NOW_NS);
+        lines.iter().for_each(|line| learn(&node, line));
+        node.find(b"a").map(|found| found.latitude_deg)
+    };
+    for lines in [
+        [hidden, shown, older_hidden],
+        [hidden, older_hidden, shown],
+        [shown, hidden, older_hidden],
+        [older_hidden, shown, hidden],
+    ] {
+        let heard = |node: &Node, line: &str| {
+            hear(node, line);
+        };
+        let restored = |node: &Node, line: &str| {
+            let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+            node.restore(&Record::write(&fields, &mut Vec::new()), NOW_NS);
+        };
+        assert_eq!(found(lines, heard), Some(1.0), "{lines:?}");
+        assert_eq!(found(lines, restored), Some(1.0), "{lines:?}");
+    }
+    let node = node(bounds);
+    assert_eq!([hidden, older_hidden].map(|line| hear(&node, line)), [Heard::News, Heard::Stale]);
+    node.let_hide(NOW_NS);
+    assert_eq!(
+        hear(&node, older_hidden),
+        Heard::Stale,
+        "one that is not shown does not replace a newer one either"
+    );
+}
+
+#[test]
 fn max_ahead_refuses_only_what_is_further_ahead() {
     let bounds = Bounds { max_ahead_ns: 5_000_000_000, refuses_ahead: true, ..Bounds::default() };
     let near = node(bounds);

@@ -26,19 +26,27 @@ impl Horizon {
         self.latest_ns.is_some_and(|latest_ns| record.is_later_than(latest_ns))
     }
 
-    /// Whether a record takes the place of the one that is stored, when `order` is theirs by age. Those too far ahead
-    /// are in that order among themselves, and below all others.
+    /// Whether a record takes the place of the one that is stored, when `order` is theirs by age. What is not shown
+    /// hides nothing that is. Those too far ahead are below all others. Within each of these the order decides, so
+    /// that records may come in any order.
     pub(super) fn is_newer(
         &self,
         record: &Record<&[u8]>,
         stored: &Record<&[u8]>,
         order: impl FnOnce() -> Ordering,
     ) -> bool {
-        self.shown_s.max(self.oldest_s).is_some_and(|shown_s| stored.received_s() < shown_s)
-            || match order() {
-                Ordering::Equal => false,
-                Ordering::Greater => !self.is_ahead(record) || self.is_ahead(stored),
-                Ordering::Less => self.is_ahead(stored) && !self.is_ahead(record),
+        if let Some(shown_s) = self.shown_s.max(self.oldest_s) {
+            let is_shown = |record: &Record<&[u8]>| record.received_s() >= shown_s;
+            match (is_shown(record), is_shown(stored)) {
+                (true, false) => return true,
+                (false, true) => return false,
+                _ => {}
             }
+        }
+        match order() {
+            Ordering::Equal => false,
+            Ordering::Greater => !self.is_ahead(record) || self.is_ahead(stored),
+            Ordering::Less => self.is_ahead(stored) && !self.is_ahead(record),
+        }
     }
 }

@@ -193,8 +193,8 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
         return fail(&settings, "no agreement".into());
     }
     for (client, reports) in acknowledged.iter().filter(|_| !lost_memory) {
-        let remembered =
-            reports.iter().filter(|(_, heard_s)| world.span().from_s.is_none_or(|at| *heard_s >= at));
+        let from_s = world.span().from_s.max(world.shown_s);
+        let remembered = reports.iter().filter(|(_, heard_s)| from_s.is_none_or(|at| *heard_s >= at));
         // A report that a later one hid counts for nothing, though that one is forgotten by now.
         let counts = |(time, heard_s): &&(u64, i64)| {
             let earlier = reports.iter().take_while(|report| **report != (*time, *heard_s));

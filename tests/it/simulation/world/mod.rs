@@ -77,6 +77,8 @@ pub struct World {
     /// Until when a server does nothing.
     stuck_until: Vec<Time>,
     keys: Vec<Key>,
+    /// What was heard before this second was not shown by some server at some time, and so hid nothing there.
+    pub shown_s: Option<i64>,
     folder: tempfile::TempDir,
 }
 
@@ -128,6 +130,7 @@ impl World {
             cut_until: HashMap::new(),
             stuck_until: vec![0; settings.servers],
             keys,
+            shown_s: None,
             folder: folder.expect("a folder"),
             settings,
         };

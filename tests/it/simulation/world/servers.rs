@@ -76,6 +76,8 @@ impl World {
         let running = self.running(server);
         running.sweeps.go_on(now);
         running.tend();
+        let shown_s = running.node().horizon(now.posix_ns).shown_s;
+        self.shown_s = self.shown_s.max(shown_s);
         self.at(self.now + SECOND, server, Event::Tick);
     }
 
