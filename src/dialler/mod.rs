@@ -1,10 +1,10 @@
-//! One thread a neighbour, which dials it: it keeps a connection to it and moves the bytes of `link::Talk`, or,
-//! for a plain neighbour, opens a connection for each AT line. The server starts and joins them. They name
-//! sockets and the clock; what is said and when is the link's. Nothing that a neighbour does or fails to do
-//! reaches beyond its own thread.
+//! One thread a neighbour, which dials it: it goes along the link's course with a connection to it, or, for a plain
+//! neighbour, opens a connection for each AT line. The server starts and joins them. They name sockets and the
+//! clock; what is said and when is the link's, when it is dialled the course's. Nothing that a neighbour does or
+//! fails to do reaches beyond its own thread.
 
+mod course;
 mod health;
-mod herd;
 mod plain;
 
 use std::io;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::limits::{RECONNECT_MAX_S, Timing};
-use crate::link::{Ended, Kind, Link, Neighbours, Outbox, Outlet};
+use crate::limits::Timing;
+use crate::link::{Kind, Link, Neighbours, Outbox, Outlet};
 use crate::logging::{Sink, Wire};
-use crate::net::{Events, HostPort, Poller, WAKE, socket};
+use crate::net::{Events, HostPort, Interest, Poller, WAKE, socket};
 use crate::node::{NeighbourId, Node};
-use health::{Backoff, Health};
+pub use course::{Course, Next};
 
 /// What a dialler needs to know.
 pub struct DiallerSettings {
@@ -37,13 +37,10 @@ pub struct DiallerSettings {
 
 /// The thread's own.
 pub struct Dialler {
-    link: Arc<Link>,
+    course: Course,
     target: HostPort,
     source: Option<HostPort>,
-    health: Health,
     clock: Clock,
-    /// When the neighbour was last dialled at once, as it had dialled.
-    called_at: Option<Duration>,
     /// It waits here.
     poller: Arc<Poller>,
     wire: Wire,
@@ -66,53 +63,80 @@ impl Dialler {
         // What was there before the start a plain neighbour gets only by `refill`.
         let (seen, _) = node.store.close_epoch();
         let outlet = Outlet::new(id, &name, kind, seen, Outbox::default(), Box::new(move || waker.wake()));
-        let health = Health::new(&name, write_timeout, clock.up());
         let link = Link::new(node, neighbours, Arc::new(outlet), timing, write_timeout);
-        let (link, wire) = (Arc::new(link), Wire::new(sink));
-        Ok(Dialler { link, target, source, health, clock, called_at: None, poller, wire })
+        let (course, wire) = (Course::new(Arc::new(link), clock.up()), Wire::new(sink));
+        Ok(Dialler { course, target, source, clock, poller, wire })
     }
 
     /// What the flood sends by.
     pub fn outlet(&self) -> Arc<Outlet> {
-        self.link.outlet.clone()
+        self.link().outlet.clone()
     }
 
     /// For the operator's `top -H`.
     pub fn thread_name(&self) -> String {
-        format!("link-{}", self.link.outlet.name())
+        format!("link-{}", self.link().outlet.name())
+    }
+
+    fn link(&self) -> &Link {
+        self.course.link()
     }
 
     /// Runs until `Outlet::stop`.
     pub fn run(mut self) {
-        let mut backoff = Backoff::default();
+        let mut connection = None;
+        let mut is_readable = false;
         loop {
-            let began = self.clock.up();
-            let served =
-                if self.link.outlet.kind().is_plain() { self.serve_plain() } else { self.serve_herd() };
-            self.link.outlet.close();
-            let Err(Served { why, has_spared }) = served else { return };
-            if !self.link.outlet.is_leaving() {
-                self.health.failed(&why, self.clock.up());
-            }
-            if has_spared {
-                // There may be more such records, and the others are to arrive soon.
-                backoff = Backoff::default();
-            }
-            let pause = backoff.next(self.clock.up() - began);
-            log::debug!("next try of {} in {} ms: {why}", self.link.outlet.name(), pause.as_millis());
-            if self.rest(pause) {
-                return;
-            }
+            let next = self.course.go_on(is_readable, self.clock.now(), &mut self.wire);
+            connection = connection.filter(|_| matches!(next, Next::Serve { .. }));
+            let done = match next {
+                Next::Stop => return,
+                Next::Dial if self.link().outlet.kind().is_plain() => match self.serve_plain() {
+                    Ok(()) => return self.link().outlet.close(),
+                    Err(why) => Err(why),
+                },
+                Next::Dial => self.dial().map(|stream| {
+                    connection = Some((stream, Interest::Readable));
+                    false
+                }),
+                Next::Serve { interest, until } => {
+                    self.watch(&mut connection, interest).and_then(|()| self.wait_until(until))
+                }
+                Next::Rest { until } => self.wait_until(until),
+            };
+            is_readable = done.unwrap_or_else(|why| {
+                self.course.failed(&why.into(), self.clock.up());
+                false
+            });
         }
+    }
+
+    /// A connection to the neighbour, on which the link has begun.
+    fn dial(&mut self) -> io::Result<Arc<TcpStream>> {
+        let stream = Arc::new(self.connect()?);
+        self.poller.add(&*stream, CONNECTION, Interest::Readable)?;
+        let peer = stream.peer_addr().ok();
+        self.course.begin(stream.clone(), peer, self.clock.now());
+        Ok(stream)
+    }
+
+    /// Has the poller report what is of interest of the connection.
+    fn watch(&self, connection: &mut Option<(Arc<TcpStream>, Interest)>, wanted: Interest) -> io::Result<()> {
+        let Some((stream, watched)) = connection else { return Ok(()) };
+        if *watched != wanted {
+            self.poller.modify(&**stream, CONNECTION, wanted)?;
+            *watched = wanted;
+        }
+        Ok(())
     }
 
     /// Dials every address of the neighbour in turn.
     fn connect(&mut self) -> io::Result<TcpStream> {
         let addresses = self.target.resolve()?;
-        self.link.neighbours.update(self.link.outlet.id(), &addresses);
+        self.link().neighbours.update(self.link().outlet.id(), &addresses);
         let mut last = io::Error::other("no address");
         for address in addresses {
-            let timeout = self.link.write_timeout;
+            let timeout = self.link().write_timeout;
             let source = source_for(self.source.as_ref(), &address);
             match source.and_then(|source| socket::dial(address, source, timeout)) {
                 Ok(stream) => return Ok(stream),
@@ -122,29 +146,8 @@ impl Dialler {
         Err(last)
     }
 
-    /// Waits before the next try, or until the neighbour dials; true when the link is to stop instead.
-    fn rest(&mut self, pause: Duration) -> bool {
-        let (outlet, until) = (self.link.outlet.clone(), self.clock.up() + pause);
-        loop {
-            let left = until.saturating_sub(self.clock.up());
-            let is_called = outlet.was_called() && self.may_hear_call();
-            if outlet.is_stopping() || left.is_zero() || is_called {
-                return outlet.is_stopping();
-            }
-            if self.wait(Some(left)).is_err() {
-                return true;
-            }
-        }
-    }
-
-    /// A neighbour that dials is there, and is dialled at once; but one that dials again and again has us wait.
-    fn may_hear_call(&mut self) -> bool {
-        let now = self.clock.up();
-        let may = self.called_at.is_none_or(|at| now.saturating_sub(at).as_secs_f64() >= RECONNECT_MAX_S);
-        if may {
-            self.called_at = Some(now);
-        }
-        may
+    fn wait_until(&self, until: Duration) -> io::Result<bool> {
+        self.wait(Some(until.saturating_sub(self.clock.up())))
     }
 
     /// Waits for news, the stop, the timeout, or the connection; says whether that may be read.
@@ -160,19 +163,6 @@ impl Dialler {
             }
         }
         Ok(is_readable)
-    }
-}
-
-/// How a try ended that did not end with the stop of the server.
-struct Served {
-    why: Ended,
-    /// The neighbour closed the connection over a record that it is spared from now on.
-    has_spared: bool,
-}
-
-impl From<io::Error> for Served {
-    fn from(why: io::Error) -> Served {
-        Served { why: why.into(), has_spared: false }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 
-use super::{Dialler, Served};
+use super::Dialler;
 use crate::link::Kind;
 use crate::link::reader::{Next, Reader};
 
@@ -12,12 +12,12 @@ impl Dialler {
     ///
     /// # Errors
     /// A try failed.
-    pub(super) fn serve_plain(&mut self) -> Result<(), Served> {
-        let link = self.link.clone();
+    pub(super) fn serve_plain(&mut self) -> io::Result<()> {
+        let link = self.course.link().clone();
         let refills = link.outlet.kind() == Kind::Plain { refill: true };
         link.outlet.open(None, 0, if refills { 0 } else { link.outlet.seen_epoch() }, false);
         // After a failure its try tells whether the neighbour is back, before anything is sent.
-        if self.health.is_failing() {
+        if self.course.health().is_failing() {
             self.connect()?;
         }
         let mut reader = Reader::default();
@@ -28,8 +28,9 @@ impl Dialler {
             if link.outlet.is_stopping() {
                 return Ok(());
             }
-            self.wait(self.health.proven_in(self.clock.up()))?;
-            self.health.caught_up(self.clock.up());
+            let proven_in = self.course.health().proven_in(self.clock.up());
+            self.wait(proven_in)?;
+            self.course.health().caught_up(self.clock.up());
         }
     }
 
@@ -37,18 +38,18 @@ impl Dialler {
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             let stream = self.connect()?;
             self.wire.at(self.clock.now().posix_ns);
-            self.wire.with_neighbour(self.link.outlet.name());
+            self.wire.with_neighbour(self.course.link().outlet.name());
             self.wire.flooded(line);
             self.wire.commit();
             self.write(&stream, line)?;
             stream.shutdown(Shutdown::Write)?;
-            self.health.connected(self.clock.up());
+            self.course.health().connected(self.clock.up());
         }
         Ok(())
     }
 
     fn write(&self, mut stream: &TcpStream, line: &[u8]) -> io::Result<()> {
-        let timeout = self.link.write_timeout;
+        let timeout = self.link().write_timeout;
         stream.set_write_timeout(Some(timeout))?;
         stream.write_all(line).map_err(|why| match why.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

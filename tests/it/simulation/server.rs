@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use herd::clock::Moment;
+use herd::dialler::Course;
 use herd::door::{Answer, Door, Manners, Question};
 use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
 use herd::journal::SyncMode;
 use herd::limits::Timing;
-use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet, Talk};
+use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet};
 use herd::logging::Wire;
 use herd::net::{Event, Interest, Watch};
 use herd::node::{Bounds, NeighbourId, Node};
@@ -70,8 +71,9 @@ pub struct Running {
 
 /// The dialling end of a link.
 pub struct SimLink {
-    pub link: Arc<Link>,
-    pub talk: Option<(Talk, End)>,
+    pub course: Course,
+    /// Its connection, if it has one.
+    pub end: Option<End>,
 }
 
 /// The world around a room.
@@ -124,10 +126,10 @@ impl Running {
                 plan.timing,
                 Duration::from_secs(10),
             );
-            SimLink { link: Arc::new(link), talk: None }
+            SimLink { course: Course::new(Arc::new(link), now.up), end: None }
         };
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
-        let outlets = links.iter().map(|it| it.link.outlet.clone()).collect();
+        let outlets = links.iter().map(|it| it.course.link().outlet.clone()).collect();
         let (flood, flooder) =
             Flood::new(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };

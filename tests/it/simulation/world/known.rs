@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use herd::link::Talk;
 use herd::node::Scope;
 use herd::protocol::Span;
 use herd::store::digest::Digest;
@@ -58,9 +59,8 @@ impl World {
     }
 
     pub fn links_up(&self) -> bool {
-        let is_open = |running: &Running| {
-            running.links.iter().all(|it| it.talk.as_ref().is_some_and(|(talk, _)| talk.is_open()))
-        };
+        let is_open =
+            |running: &Running| running.links.iter().all(|it| it.course.talk().is_some_and(Talk::is_open));
         self.servers.iter().all(|it| it.running.as_ref().is_some_and(is_open))
     }
 

@@ -1,66 +1,59 @@
 //! Connections between servers: dialled, looked after, broken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use herd::link::{Ended, Talk};
-use herd::net::Stream;
+use herd::dialler::Next;
+use herd::link::Ended;
+use herd::net::{Interest, Stream};
 
+use super::super::Time;
 use super::super::network::{Due, End};
-use super::super::server::Running;
-use super::super::{SECOND, Time};
+use super::super::server::{Running, SimLink};
 use super::{Event, World};
 
 impl World {
-    pub(super) fn dial(&mut self, server: usize, link: usize) {
+    /// What a dialler does when it is woken, or its connection is ready, or it is time.
+    pub(super) fn talk(&mut self, server: usize, link: usize) {
+        let (now, net) = (self.moment(server), self.net.clone());
+        let Running { links, wire, .. } = self.running(server);
+        let SimLink { course, end } = &mut links[link];
+        let is_readable = end.is_some_and(|end| net.lock().is_readable(end));
+        let next = course.go_on(is_readable, now, wire);
+        // One whose greeting was cut off is refused, and comes again.
+        *end = end.filter(|_| matches!(next, Next::Serve { .. }));
+        let until = match next {
+            Next::Stop => panic!("nobody stops"),
+            Next::Dial => return self.dial(server, link),
+            Next::Rest { until } => until,
+            Next::Serve { interest, until } => {
+                let (end, net) = (end.expect("a connection"), net.lock());
+                let is_ready = net.is_readable(end) || interest == Interest::Both && net.is_writable(end);
+                if is_ready { now.up + Duration::from_micros(100) } else { until }
+            }
+        };
+        self.look(server, link, (until.as_micros() as Time).max(self.now + 1));
+    }
+
+    fn dial(&mut self, server: usize, link: usize) {
         let other = self.servers[server].neighbours[link];
+        let now = self.moment(server);
+        self.look(server, link, self.now);
         if self.servers[other].running.is_none() || self.is_cut(server, other) {
-            return self.dial_later(server, link);
+            let why = Ended::Failed("connection refused".into());
+            return self.running(server).links[link].course.failed(&why, now.up);
         }
         let conn = self.net.lock().connect(self.settings.line, (server, other));
         let (near, far) = (End { conn, side: 0 }, End { conn, side: 1 });
         self.owners.insert(near, (server, self.servers[server].start, Some(link)));
         self.owners.insert(far, (other, self.servers[other].start, None));
-        let (now, stream) = (self.moment(server), Arc::new(self.net.stream(near)) as Arc<dyn Stream>);
+        let stream = Arc::new(self.net.stream(near)) as Arc<dyn Stream>;
         let found = &mut self.running(server).links[link];
-        let talk = Talk::begin(found.link.clone(), stream, None, now).expect("random bytes");
-        found.talk = Some((talk, near));
+        found.end = Some(near);
+        found.course.begin(stream, None, now);
         self.running(other).backlog.push(far);
-        self.look(server, link, self.now);
         let at = self.soon();
         self.look_at_room(other, at);
-    }
-
-    pub(super) fn dial_later(&mut self, server: usize, link: usize) {
-        let at = self.now + self.random.u64(100_000..2 * SECOND);
-        self.at(at, server, Event::Dial { link });
-    }
-
-    /// What a dialler does when it is woken, or its connection is ready, or it is time.
-    pub(super) fn talk(&mut self, server: usize, link: usize) {
-        let (now, net) = (self.moment(server), self.net.clone());
-        let Running { links, wire, .. } = self.servers[server].running.as_mut().expect("it runs");
-        let found = &mut links[link];
-        let Some((talk, end)) = &mut found.talk else { return };
-        let is_readable = net.lock().is_readable(*end);
-        match talk.go_on(is_readable, now, wire) {
-            Ok(()) => {
-                let due = talk.due(now.up).as_micros() as Time;
-                let (end, has_unsent) = (*end, talk.has_unsent());
-                let net = net.lock();
-                let is_ready = net.is_readable(end) || (has_unsent && net.is_writable(end));
-                drop(net);
-                self.look(server, link, if is_ready { self.now + 100 } else { due.max(self.now + 1) });
-            }
-            Err(why) => {
-                let why = talk.last_words(why, now);
-                let _ = talk.spare_refused(now);
-                // One whose greeting was cut off is refused, and comes again.
-                assert_ne!(why, Ended::Stopped);
-                found.talk = None;
-                found.link.outlet.close();
-                self.dial_later(server, link);
-            }
-        }
     }
 
     /// A connection breaks, as networks will.
@@ -76,7 +69,7 @@ impl World {
     /// The connections of links.
     pub(super) fn links(&self) -> impl Iterator<Item = usize> {
         let links = self.servers.iter().flat_map(|it| &it.running).flat_map(|running| &running.links);
-        links.filter_map(|link| Some(link.talk.as_ref()?.1.conn))
+        links.filter_map(|link| Some(link.end?.conn))
     }
 
     pub(super) fn arrive(&mut self, end: End) {

@@ -22,10 +22,7 @@ mod servers;
 
 enum Event {
     Net(Due),
-    Dial {
-        link: usize,
-    },
-    /// A dialler looks after its connection.
+    /// A dialler looks after its link.
     Talk {
         link: usize,
     },
@@ -115,6 +112,8 @@ impl World {
         let servers = servers.collect();
         let mut net = Net::new(random.fork());
         net.no_memory_one_in = settings.no_memory_one_in;
+        // How long a link rests.
+        fastrand::seed(random.u64(..));
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
         let mut world = World {
@@ -237,7 +236,6 @@ impl World {
             };
         }
         match event {
-            Event::Dial { link } => self.dial(server, link),
             Event::Talk { link } => self.talk(server, link),
             Event::Flood => self.flood(server),
             Event::Turn => self.turn(server),

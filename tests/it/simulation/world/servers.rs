@@ -40,7 +40,7 @@ impl World {
         it.running = Some(Running::start(plan, now, &it.now_ns, wake));
         for link in 0..self.servers[server].neighbours.len() {
             let at = self.now + self.random.u64(0..50_000);
-            self.at(at, server, Event::Dial { link });
+            self.look(server, link, at);
         }
         let at = self.now + self.random.u64(0..SECOND);
         self.at(at, server, Event::Tick);
