@@ -15,8 +15,10 @@ use crate::turn::Core;
 
 /// A snapshot.
 pub struct Status {
-    /// What the server knows, for comparing, and how many clients that are.
-    pub digest: Digest,
+    /// What the server knows, for comparing; None where nobody asked for it, as it takes a walk through the store.
+    pub digest: Option<Digest>,
+    /// How many clients it knows.
+    pub clients: usize,
     /// Bytes of all records, without newlines.
     pub record_bytes: u64,
     /// Records that were news since the start, and records that were forgotten.
@@ -106,11 +108,12 @@ pub struct Counts {
 }
 
 impl Status {
-    /// Takes a snapshot, with a digest of what was heard within a time. Walks the store.
-    pub fn of(core: &Core, hall: HallStatus, span: Span, now: Moment) -> Status {
+    /// Takes a snapshot, with a digest of what was heard within a time, if one is named: that walks the store.
+    pub fn of(core: &Core, hall: HallStatus, span: Option<Span>, now: Moment) -> Status {
         let (node, store) = (&core.node, &core.node.store);
         Status {
-            digest: node.digest(span, now.posix_ns),
+            digest: span.map(|span| node.digest(span, now.posix_ns)),
+            clients: store.count(),
             record_bytes: store.bytes(),
             news: store.news(),
             forgotten: store.forgotten(),
@@ -250,7 +253,7 @@ mod tests {
         count(&core.neighbours.oddities.twins_told, 5);
         (0..2).for_each(|_| tallies.refusals.count(Rule::Keyword));
         let hall = HallStatus { guests: 7, ..HallStatus::default() };
-        let status = Status::of(&core, hall, Span::ALL, now);
+        let status = Status::of(&core, hall, Some(Span::ALL), now);
         let Counts { evicted, shed, suspect, far_ahead, twins_told, full, .. } = status.counts;
         let totals = [evicted, shed, suspect, far_ahead, twins_told, full].map(|count| count.total);
         assert_eq!(totals, [1, 2, 3, 4, 5, 0]);

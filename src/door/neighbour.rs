@@ -19,7 +19,7 @@ impl LineDoor {
         match answer {
             Answer::Digest(digest) => write_digest(digest, out),
             Answer::Status(status) => write_status(status, takes_notes, out),
-            Answer::Places(_) | Answer::None => {}
+            Answer::Places(_) | Answer::Clients(_) | Answer::None => {}
         }
     }
 }
@@ -37,7 +37,9 @@ fn write_status(status: &Status, takes_notes: bool, out: &mut Vec<u8>) {
     if takes_notes {
         status.notes().iter().for_each(|note| Word::Note(note.as_bytes()).write(out));
     }
-    write_digest(&status.digest, out);
+    if let Some(digest) = &status.digest {
+        write_digest(digest, out);
+    }
 }
 
 impl Conversation<'_, '_> {
@@ -133,7 +135,7 @@ impl Conversation<'_, '_> {
     fn ask(&mut self, span: Span) {
         let is_server = self.door.neighbour.as_deref().is_some_and(|it| it.neighbour().is_some());
         self.door.phase = Phase::Asked;
-        self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(span) });
+        self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(Some(span)) });
     }
 
     /// Refuses a dialler, says why in the log, and to the dialler if it knows the word.

@@ -95,3 +95,37 @@ pub const SWEEP_REST_MS: u64 = 250;
 /// How long a closed connection's last bytes are read and dropped, so that the peer can read the
 /// reply before a reset takes it away.
 pub const LINGER_S: u64 = 2;
+
+/// Bytes of a request's head, of its target, and how many fields it may have. A phone's head has some 500 bytes.
+pub const HTTP_HEAD_MAX: usize = 16 * 1024;
+pub const HTTP_TARGET_MAX: usize = 8 * 1024;
+pub const HTTP_FIELDS_MAX: usize = 64;
+
+/// Bytes of a request's body: a report has some hundred. And of a chunk's line, and of the fields behind a body.
+pub const HTTP_BODY_MAX: usize = 64 * 1024;
+pub const HTTP_CHUNK_LINE_MAX: usize = 256;
+pub const HTTP_TRAILER_MAX: usize = 8 * 1024;
+
+/// Seconds that a request's head may take to come in, and then its body.
+pub const HTTP_HEAD_S: u64 = 10;
+pub const HTTP_BODY_S: u64 = 30;
+
+/// Seconds without a request before a connection for HTTP is closed: more than the five minutes for which phones keep
+/// theirs, as a request on one that is closed meanwhile is lost.
+pub const HTTP_IDLE_S: u64 = 330;
+
+/// Clients of a page, and the most that may be asked for; bytes of a page, after which the next one begins.
+pub const HTTP_PAGE: u64 = 100;
+pub const HTTP_PAGE_MAX: u64 = 1_000;
+pub const HTTP_PAGE_BYTES: usize = 1024 * 1024;
+
+/// Seconds that a report's time may be ahead when it comes by HTTP: a phone's clock that is years ahead is told so at
+/// once.
+pub const HTTP_MAX_AHEAD_S: u64 = 86_400;
+
+/// Bytes of a token at least: 16 random ones cannot be guessed. And of a file with tokens.
+pub const TOKEN_BYTES_MIN: usize = 16;
+pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
+
+/// The mean radius of the earth.
+pub const EARTH_RADIUS_M: f64 = 6_371_008.8;

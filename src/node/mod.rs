@@ -246,15 +246,32 @@ impl Node {
 
     /// Where a client is; None while it is not known.
     pub fn find(&self, client: &[u8]) -> Option<Found> {
-        let shown_s = self.shown_s.load(Ordering::Relaxed);
-        let found = self.store.read(client, |record| {
-            if shown_s != NEVER_PAST_S && record.received_s() < shown_s {
-                return None;
-            }
+        self.see(client, |record| {
             let (latitude_deg, longitude_deg) = record.degrees();
-            Some(Found { record: record.line().to_vec(), latitude_deg, longitude_deg })
+            Found { record: record.line().to_vec(), latitude_deg, longitude_deg }
+        })
+    }
+
+    /// Hands a client's record to `see`, while the store is locked; None while it is not known.
+    pub fn see<T>(&self, client: &[u8], see: impl FnOnce(Record<&[u8]>) -> T) -> Option<T> {
+        let is_shown = self.shows();
+        self.store.read(client, |record| is_shown(&record).then(|| see(record))).flatten()
+    }
+
+    /// Hands the records of all clients that are shown in one bucket of the store to `see`, while it is locked.
+    pub fn see_bucket(&self, bucket: usize, mut see: impl FnMut(Record<&[u8]>)) {
+        let is_shown = self.shows();
+        self.store.read_bucket(bucket, |record| {
+            if is_shown(&record) {
+                see(record);
+            }
         });
-        found.flatten()
+    }
+
+    /// Tells whether a record is shown now.
+    fn shows(&self) -> impl Fn(&Record<&[u8]>) -> bool + use<> {
+        let shown_s = self.shown_s.load(Ordering::Relaxed);
+        move |record| shown_s == NEVER_PAST_S || record.received_s() >= shown_s
     }
 
     /// Merges a record that a neighbour passed on.

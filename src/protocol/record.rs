@@ -100,7 +100,8 @@ impl<L: AsRef<[u8]>> Record<L> {
         location.map_or((0.0, 0.0), |location| (location.latitude_deg(), location.longitude_deg()))
     }
 
-    fn time(&self) -> &[u8] {
+    /// The client's time, as it wrote it.
+    pub fn time(&self) -> &[u8] {
         &self.line()[self.offsets.time as usize..]
     }
 
@@ -113,6 +114,16 @@ impl<L: AsRef<[u8]>> Record<L> {
     /// The client's time in ns since 1970, or the latest that fits.
     pub fn time_ns(&self) -> u64 {
         u64::try_from(decimal::nanos(self.time())).unwrap_or(u64::MAX)
+    }
+
+    /// The name of the server that heard it.
+    pub fn origin(&self) -> &[u8] {
+        self.origin_and_difference().0
+    }
+
+    /// That server's clock when it heard it, less the client's time.
+    pub fn difference(&self) -> &[u8] {
+        self.origin_and_difference().1
     }
 
     /// The origin server's name and the difference it took.

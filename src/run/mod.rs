@@ -17,3 +17,4 @@ pub mod orders;
 pub mod say;
 pub mod secrets;
 pub mod signals;
+pub mod site;

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use super::orders::{Order, Orders};
 use super::say::fail;
-use super::{exit, family, secrets};
+use super::{exit, family, secrets, site};
 use crate::config::{Config, ConfigError};
+use crate::door::http::Site;
 use crate::limits::LAST_FLUSH;
 use crate::logging::{self, Console, SAID_ALREADY, Sink};
-use crate::net::socket;
 use crate::places::{self, Places};
-use crate::server::{Kept, Server};
+use crate::server::{Kept, Opened, Server};
 use crate::thread;
 
 /// Runs one server until a signal ends it.
@@ -53,11 +53,19 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
+    let web = match site::of_server(config, own) {
+        Ok(web) => web,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
+    };
     places.about().iter().for_each(|line| log::info!("places: {line}"));
-    let started = socket::listen(&own.listen)
-        .and_then(|listeners| Server::start(config, index, listeners, places.clone(), keys, sink.clone()));
+    let opened = Opened { places: places.clone(), keys, site: web.clone() };
+    let started =
+        site::listen(own).and_then(|listeners| Server::start(config, index, listeners, opened, sink.clone()));
     match started {
-        Ok(server) => serve(index, server, &Rereader::of(places), &orders, &sink, config),
+        Ok(server) => {
+            let rereader = Rereader::of(places);
+            serve(index, server, web.as_deref(), &rereader, &orders, &sink, config)
+        }
         Err(why) => {
             // The folder of its journal is another version's.
             let is_later = why.kind() == io::ErrorKind::InvalidData;
@@ -70,6 +78,7 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
 fn serve(
     index: usize,
     server: Server,
+    web: Option<&Site>,
     places: &Rereader,
     orders: &Orders,
     sink: &Sink,
@@ -78,9 +87,14 @@ fn serve(
     orders.take_on();
     let name = &config.servers[index].name;
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
+    let http = server.http_addresses();
+    if let Some(addresses) = &http {
+        log::info!("{name} serves HTTP on {addresses}");
+    }
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
-    if let Err(why) = logging::announce(format!("{name} listens on {}\n", server.addresses())) {
+    let http = http.map_or(String::new(), |addresses| format!("{name} serves HTTP on {addresses}\n"));
+    if let Err(why) = logging::announce(format!("{http}{name} listens on {}\n", server.addresses())) {
         log::warn!("cannot print where it listens: {why}");
     }
     let ordered = loop {
@@ -88,6 +102,9 @@ fn serve(
             Order::Reopen => sink.reopen(),
             Order::Reread => {
                 reload(index, &server, config);
+                if let Some(web) = web {
+                    site::reread(config, &config.servers[index], web);
+                }
                 places.reread();
             }
             Order::Stop(at) => break at,

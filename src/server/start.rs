@@ -15,7 +15,8 @@ use super::{Server, Threads};
 use crate::clock::Clock;
 use crate::config::{self, Config, Settings};
 use crate::dialler::{Dialler, DiallerSettings};
-use crate::door::Manners;
+use crate::door::http::Site;
+use crate::door::{DoorKind, Manners};
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
@@ -38,6 +39,14 @@ struct Parts {
     diallers: Vec<Dialler>,
 }
 
+/// What herd.conf names, opened by whoever starts the server.
+pub struct Opened {
+    pub places: Arc<dyn Places>,
+    pub keys: KeyRing,
+    /// What it serves by HTTP.
+    pub site: Option<Arc<Site>>,
+}
+
 impl Server {
     /// Starts the server at `index` of the config on listeners of its own, at least one.
     ///
@@ -46,13 +55,14 @@ impl Server {
     pub fn start(
         config: &Config,
         index: usize,
-        listeners: Vec<TcpListener>,
-        places: Arc<dyn Places>,
-        keys: KeyRing,
+        listeners: Vec<(DoorKind, TcpListener)>,
+        opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
+        let Opened { places, keys, site } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let address = |(kind, listener): &(DoorKind, TcpListener)| Ok((*kind, listener.local_addr()?));
+        let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
         let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let (errands, due) = Errands::new();
@@ -67,7 +77,7 @@ impl Server {
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: pool(config, places)?,
             errands,
-            manners: manners(settings),
+            manners: manners(settings, site),
             write_timeout: settings.write_timeout,
             clock,
             sink,
@@ -203,7 +213,7 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
 }
 
 /// What herd.conf says of how doors behave.
-fn manners(settings: &Settings) -> Manners {
+fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
     Manners {
         max_line: settings.max_line,
         max_unsent: settings.max_unsent,
@@ -212,6 +222,7 @@ fn manners(settings: &Settings) -> Manners {
         idle_timeout: settings.idle_timeout,
         greeting: settings.timing.greeting,
         silent: settings.timing.silent,
+        http,
     }
 }
 

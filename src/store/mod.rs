@@ -199,6 +199,16 @@ impl Store {
         Some(read(stored.borrow()))
     }
 
+    /// Hands the records of one of the buckets to `read` while the lock is held.
+    pub fn read_bucket(&self, bucket: usize, mut read: impl FnMut(Record<&[u8]>)) {
+        self.lock().buckets[bucket].table.iter().for_each(|record| read(record.borrow()));
+    }
+
+    /// The bucket in which a client is, if it is known.
+    pub fn bucket_with(&self, client: &[u8]) -> usize {
+        self.bucket_of(self.hashing.of(client))
+    }
+
     /// Appends the AT lines that are wanted of one of the buckets, each with its newline.
     pub fn copy_bucket(&self, bucket: usize, wanted: &Wanted, out: &mut Vec<u8>) {
         let clients = self.lock();

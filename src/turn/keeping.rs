@@ -45,20 +45,21 @@ impl Turn {
         }
     }
 
-    /// A report that is learned only when it is kept.
-    pub(super) fn weigh(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+    /// A report that is learned only when it is kept. Says whether it is news.
+    pub(super) fn weigh(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<bool, Rule> {
         if core.refuses_reports() {
             return Err(Rule::NotKept);
         }
         let record = core.node.stamp(report, now_ns, &mut self.record)?;
         if let Some(line) = core.node.store.superseding(&record, &core.node.horizon(now_ns)) {
             self.keeping.relied_on.push(line);
-        } else if has_room(&core.node, &record, &self.news) {
-            self.news.add_report(&record);
-        } else {
+            return Ok(false);
+        }
+        if !has_room(&core.node, &record, &self.news) {
             return Err(Rule::Full);
         }
-        Ok(())
+        self.news.add_report(&record);
+        Ok(true)
     }
 
     /// Has the journal keep what the turn learned. What could not be kept is not promised.

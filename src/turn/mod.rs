@@ -142,11 +142,11 @@ impl Turn {
 
     // --- learn
 
-    /// A client says where it is; its record is in `record` then.
+    /// A client says where it is; its record is in `record` then. Says whether that is news.
     ///
     /// # Errors
     /// The rule by which the report is refused.
-    pub fn report(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+    pub fn report(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<bool, Rule> {
         if core.strict_journal().is_some() {
             return self.weigh(core, report, now_ns);
         }
@@ -154,7 +154,7 @@ impl Turn {
         if learned == Learned::News {
             self.news.add_report(&record);
         }
-        Ok(())
+        Ok(learned == Learned::News)
     }
 
     /// A neighbour passes on a record.

@@ -6,10 +6,12 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::door::DoorKind;
+
 /// Where connections come in, and how many are in.
 pub struct Entrance {
-    /// One an address of `listen`, at least one.
-    pub listeners: Vec<TcpListener>,
+    /// One an address of `listen`, at least one, and what is spoken on it.
+    pub listeners: Vec<(DoorKind, TcpListener)>,
     pub bounds: Capacity,
     counts: Mutex<Counts>,
 }
@@ -53,7 +55,7 @@ struct Counts {
 }
 
 impl Entrance {
-    pub fn new(listeners: Vec<TcpListener>, bounds: Capacity) -> Entrance {
+    pub fn new(listeners: Vec<(DoorKind, TcpListener)>, bounds: Capacity) -> Entrance {
         Entrance { listeners, bounds, counts: Mutex::default() }
     }
 

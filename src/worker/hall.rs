@@ -152,6 +152,9 @@ impl Outside<TcpStream> for Seat {
             Question::Status(span) => self.find_out(key, move |hall, now| {
                 Answer::Status(Box::new(Status::of(&hall.core, hall.status(now), span, now)))
             }),
+            Question::Clients(listing) => {
+                self.find_out(key, move |hall, _| Answer::Clients(listing.page(&hall.core.node)))
+            }
         }
     }
 

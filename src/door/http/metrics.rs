@@ -1,0 +1,89 @@
+//! `/metrics`: the status in the text format of Prometheus, version 0.0.4.
+
+use crate::status::{JournalStatus, Status};
+
+/// All families, each with its help and its type.
+pub fn text(status: &Status) -> String {
+    let mut text = Text(String::with_capacity(4_096));
+    text.family("herd_build_info", "gauge", "Which version this is; always 1.");
+    text.sample("herd_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+    text.one("herd_clients", "gauge", "Clients that are known.", status.clients as f64);
+    text.one("herd_record_bytes", "gauge", "Bytes of all records.", status.record_bytes as f64);
+    text.one("herd_news_total", "counter", "Records that were news.", status.news as f64);
+    text.one("herd_forgotten_total", "counter", "Records that were forgotten.", status.forgotten as f64);
+    text.family("herd_connections", "gauge", "Connections that are open, by whose they are.");
+    let hall = &status.hall;
+    for (whose, count) in [("guest", hall.guests), ("on_trial", hall.on_trial), ("herd", hall.herd)] {
+        text.sample("herd_connections", &[("whose", whose)], count as f64);
+    }
+    text.one(
+        "herd_unsent_bytes",
+        "gauge",
+        "Bytes of replies that clients have not read.",
+        hall.unsent_bytes as f64,
+    );
+    text.one(
+        "herd_places_lookups_waiting",
+        "gauge",
+        "Lookups that wait for a thread.",
+        hall.lookups_waiting as f64,
+    );
+    text.one(
+        "herd_log_dropped_total",
+        "counter",
+        "Records of the log that were dropped.",
+        hall.log_dropped as f64,
+    );
+    text.family("herd_link_up", "gauge", "Whether the link to a neighbour is up.");
+    for link in &status.links {
+        text.sample("herd_link_up", &[("neighbour", &link.name)], f64::from(u8::from(link.lag.is_up)));
+    }
+    text.family(
+        "herd_link_lag_clients",
+        "gauge",
+        "Clients of which a neighbour is not known to have the latest record.",
+    );
+    for link in &status.links {
+        text.sample("herd_link_lag_clients", &[("neighbour", &link.name)], link.lag.clients as f64);
+    }
+    text.family("herd_link_lag_seconds", "gauge", "Since when a neighbour is not known to have everything.");
+    for link in &status.links {
+        text.sample("herd_link_lag_seconds", &[("neighbour", &link.name)], link.lag.time.as_secs_f64());
+    }
+    text.family("herd_refused_lines_total", "counter", "What was refused, by rule.");
+    for (rule, count) in &status.refused_lines {
+        text.sample("herd_refused_lines_total", &[("rule", &format!("{rule:?}"))], *count as f64);
+    }
+    let degraded = f64::from(u8::from(status.journal == JournalStatus::Degraded));
+    text.one("herd_journal_degraded", "gauge", "Whether the journal cannot be written.", degraded);
+    if let Some(bytes) = status.journal_bytes {
+        text.one("herd_journal_bytes", "gauge", "Bytes of the journal's files.", bytes as f64);
+    }
+    text.0
+}
+
+struct Text(String);
+
+impl Text {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.0.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let begin = if index == 0 { '{' } else { ',' };
+            self.0.push_str(&format!("{begin}{label}=\"{escaped}\""));
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        self.0.push_str(&format!(" {value}\n"));
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+}

@@ -1,0 +1,363 @@
+//! What is served at which path, by which method, to whom. A request that may not be served is told why here, so that
+//! the files of the routes do what they are for.
+
+use std::net::SocketAddr;
+
+use super::head::{Head, Method};
+use super::problem::{Kind, Problem};
+use super::query::BadParameter;
+use super::reply::{JSON, Reply, TEXT, Way};
+use super::site::{Caller, Site};
+use super::{Done, clients, herd, metrics, name};
+use crate::door::{Answer, Question, Visit};
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Route {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    Clients,
+    Client(Vec<u8>),
+    Places(Vec<u8>),
+    Herd,
+}
+
+/// What a caller needs for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Read,
+    Write,
+    Metrics,
+}
+
+/// A request that is being served.
+pub struct Call<'c, 'v> {
+    pub visit: &'c mut Visit<'v>,
+    pub site: &'c Site,
+    pub head: &'c Head<'c>,
+    pub way: Way,
+    pub caller: Caller,
+    /// Fields that every reply to it has.
+    fields: String,
+}
+
+/// A request that waits for the answer to a question.
+pub struct Pending {
+    pub way: Way,
+    pub fields: String,
+    pub what: Wanted,
+}
+
+/// What it wants.
+pub enum Wanted {
+    Places,
+    /// A page of clients, unless it is still the one with this tag.
+    Clients {
+        if_none_match: Option<Vec<u8>>,
+    },
+    Herd,
+    Metrics,
+    Ready,
+}
+
+/// Serves a request.
+pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: &[u8]) -> Done {
+    let way = Way {
+        is_kept: head.is_kept && !visit.is_on_trial,
+        is_http_1_0: head.is_http_1_0,
+        is_head: head.method == Method::Head,
+        now_s: visit.now.posix_ns / 1_000_000_000,
+    };
+    log_request(visit, head);
+    let _ = address;
+    let manners = visit.manners;
+    let Some(site) = manners.http.as_deref() else {
+        return refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here"));
+    };
+    let fields = site
+        .allowed_origin(head)
+        .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
+    let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
+    if visit_is_on_trial(way, head) {
+        return refuse(Problem {
+            fields: "Retry-After: 10\r\n",
+            ..Problem::new(Kind::Busy, "as many connections are open as may be")
+        });
+    }
+    let Some(route) = route(head.path) else {
+        return refuse(Problem::new(
+            Kind::NotFound,
+            "there is nothing at this path; /openapi.json lists what there is",
+        ));
+    };
+    let Some(need) = need(&route, head.method) else {
+        let allow = format!("Allow: {}\r\n", allowed(&route));
+        return refuse(Problem {
+            fields: &allow,
+            ..Problem::new(Kind::Method, "the field Allow lists the methods there are")
+        });
+    };
+    if route != Route::Health && !site.answers_to(head.host) {
+        let detail =
+            "the request names a host that is not this server; add its name to http.names in herd.conf";
+        return refuse(Problem::new(Kind::WebPage, detail));
+    }
+    if head.method == Method::Options {
+        let allow = format!("Allow: {}\r\n{}", allowed(&route), preflight(&route, &fields));
+        return say(visit, way, &allow, Reply { status: 204, ..Reply::default() });
+    }
+    if need == Need::Write && site.is_from_elsewhere(head) {
+        let detail =
+            "a web page of another origin sends this; add that origin to http.allow_origins in herd.conf";
+        return refuse(Problem::new(Kind::WebPage, detail));
+    }
+    let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
+    let caller = match (need, site.caller(head)) {
+        (Need::Nothing, caller) => caller.unwrap_or(nobody),
+        (_, Some(caller)) => caller,
+        (_, None) => {
+            let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
+            return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+        }
+    };
+    let missing = match need {
+        Need::Read if !caller.scopes.read => Some("the token lacks the scope read"),
+        Need::Write if !caller.scopes.write => Some("the token lacks the scope write"),
+        Need::Metrics if !(caller.scopes.metrics || caller.scopes.read) => {
+            Some("the token lacks the scope metrics")
+        }
+        _ => None,
+    };
+    if let Some(detail) = missing {
+        return refuse(Problem::new(Kind::Forbidden, detail));
+    }
+    let mut call = Call { visit, site, head, way, caller, fields };
+    match (route, head.method) {
+        (Route::Index, _) => {
+            call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
+        }
+        (Route::Health, _) => call.say(Reply {
+            status: 200,
+            kind: Some(JSON),
+            body: b"{\"status\":\"ok\"}\n",
+            ..Reply::default()
+        }),
+        (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
+        (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
+        (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
+        (Route::Clients, _) => clients::list(&mut call),
+        (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body),
+        (Route::Client(id), _) => clients::get(&mut call, &id),
+        (Route::Places(id), _) => clients::places(&mut call, &id),
+    }
+}
+
+const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
+
+const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
+    /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
+
+fn visit_is_on_trial(way: Way, head: &Head<'_>) -> bool {
+    head.is_kept && !way.is_kept
+}
+
+fn route(path: &[u8]) -> Option<Route> {
+    Some(match path {
+        b"/" | b"*" => Route::Index,
+        b"/healthz" => Route::Health,
+        b"/readyz" => Route::Ready,
+        b"/metrics" => Route::Metrics,
+        b"/v1/clients" => Route::Clients,
+        b"/v1/herd" => Route::Herd,
+        _ => {
+            let rest = path.strip_prefix(b"/v1/clients/")?;
+            let (id, is_places) = match rest.strip_suffix(b"/places") {
+                Some(id) => (id, true),
+                None => (rest, false),
+            };
+            let id = name::decode(id).filter(|name| !name.is_empty() && !id.contains(&b'/'))?;
+            if is_places { Route::Places(id) } else { Route::Client(id) }
+        }
+    })
+}
+
+/// What a caller needs for a method of a route; None where there is no such method.
+fn need(route: &Route, method: Method) -> Option<Need> {
+    match (route, method) {
+        (_, Method::Options) => Some(Need::Nothing),
+        (Route::Index | Route::Health | Route::Ready, Method::Get | Method::Head) => Some(Need::Nothing),
+        (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
+        (_, Method::Get | Method::Head) => Some(Need::Read),
+        (Route::Client(_), Method::Put) => Some(Need::Write),
+        _ => None,
+    }
+}
+
+fn allowed(route: &Route) -> &'static str {
+    match route {
+        Route::Client(_) => "GET, HEAD, PUT, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
+}
+
+/// What a browser is told before it has a page of an allowed origin ask.
+fn preflight(route: &Route, fields: &str) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    let methods = allowed(route);
+    format!(
+        "{fields}Access-Control-Allow-Methods: {methods}\r\n\
+         Access-Control-Allow-Headers: Authorization, Content-Type, If-Match, If-None-Match\r\n\
+         Access-Control-Max-Age: 600\r\n"
+    )
+}
+
+// --- what is said
+
+fn say(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> Done {
+    let both = if fields.is_empty() { String::new() } else { [reply.fields, fields].concat() };
+    let reply = if both.is_empty() { reply } else { Reply { fields: &both, ..reply } };
+    reply.write(way, &mut visit.turn.out);
+    log_reply(visit, reply.status, reply.body.len());
+    Done::Answered { is_kept: way.is_kept }
+}
+
+fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_>) -> Done {
+    let both = [problem.fields, fields].concat();
+    let problem = Problem { fields: &both, ..problem };
+    problem.write(way, &mut visit.turn.out);
+    let said = format!("{} {}", problem.status.unwrap_or(problem.kind.status()), problem.detail);
+    visit.turn.wire.sent(said.as_bytes());
+    Done::Answered { is_kept: way.is_kept }
+}
+
+fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
+    let said = format!("{status} and {length} bytes");
+    visit.turn.wire.sent(said.as_bytes());
+}
+
+/// The log has the method and the target, but no token of it.
+fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
+    let mut line = format!("{:?} ", head.method).to_ascii_uppercase().into_bytes();
+    line.extend_from_slice(head.path);
+    let mut joint = b'?';
+    for (name, value) in super::tokens::query_pairs(head.query) {
+        line.push(joint);
+        line.extend_from_slice(name);
+        line.push(b'=');
+        line.extend_from_slice(if name::decode_form(name).as_deref() == Some(b"token") {
+            b"..."
+        } else {
+            value
+        });
+        joint = b'&';
+    }
+    visit.turn.wire.received(&line);
+}
+
+impl Call<'_, '_> {
+    pub fn say(&mut self, reply: Reply<'_>) -> Done {
+        say(self.visit, self.way, &self.fields, reply)
+    }
+
+    pub fn refuse(&mut self, problem: Problem<'_>) -> Done {
+        refuse(self.visit, self.way, &self.fields, problem)
+    }
+
+    pub fn refuse_parameter(&mut self, bad: &BadParameter) -> Done {
+        self.refuse(Problem::of(Kind::Parameter, &bad.name, &bad.why))
+    }
+
+    pub fn ask(&mut self, question: Question, what: Wanted) -> Done {
+        let pending = Pending { way: self.way, fields: self.fields.clone(), what };
+        Done::Asks(question, pending)
+    }
+
+    /// The problem as it would be said, for what is promised and cannot be kept.
+    pub fn written(&self, problem: Problem<'_>) -> Vec<u8> {
+        let both = [problem.fields, &self.fields].concat();
+        let mut out = Vec::new();
+        Problem { fields: &both, ..problem }.write(self.way, &mut out);
+        out
+    }
+}
+
+impl Pending {
+    /// Says what was asked for; says whether the connection is kept.
+    pub fn answer(self, visit: &mut Visit<'_>, answer: &Answer) -> bool {
+        let Pending { way, fields, what } = self;
+        let done = match (what, answer) {
+            (Wanted::Places, Answer::Places(json)) => say(
+                visit,
+                way,
+                &fields,
+                Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() },
+            ),
+            (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
+                let reply = clients::page(page, if_none_match.as_deref());
+                let etag = clients::etag_of(page);
+                say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
+            }
+            (Wanted::Herd, Answer::Status(status)) => {
+                let body = herd::json(status, visit.core.node.name());
+                say(
+                    visit,
+                    way,
+                    &fields,
+                    Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() },
+                )
+            }
+            (Wanted::Metrics, Answer::Status(status)) => {
+                let body = metrics::text(status);
+                let kind = Some("text/plain; version=0.0.4; charset=utf-8");
+                say(
+                    visit,
+                    way,
+                    &fields,
+                    Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() },
+                )
+            }
+            (Wanted::Ready, Answer::Status(status)) => {
+                let (status, body) = herd::readiness(status);
+                say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
+            }
+            _ => {
+                let busy = Problem {
+                    fields: "Retry-After: 1\r\n",
+                    ..Problem::new(Kind::Busy, "this server has too much to do; ask again")
+                };
+                refuse(visit, way, &fields, busy)
+            }
+        };
+        matches!(done, Done::Answered { is_kept: true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let client = |id: &str| Some(Route::Client(id.into()));
+        assert_eq!(route(b"/v1/clients/kiwi"), client("kiwi"));
+        assert_eq!(route(b"/v1/clients/a%2Fb%20c"), client("a/b c"));
+        assert_eq!(route(b"/v1/clients/kiwi/places"), Some(Route::Places(b"kiwi".to_vec())));
+        assert_eq!(route(b"/v1/clients/places"), client("places"));
+        for path in [
+            "/v1/clients/",
+            "/v1/clients/a/b",
+            "/v1/clients//places",
+            "/v1/clients/%zz",
+            "/V1/clients",
+            "/v1",
+            "/x",
+        ] {
+            assert_eq!(route(path.as_bytes()), None, "{path}");
+        }
+    }
+}
