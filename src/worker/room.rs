@@ -354,6 +354,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.turn.commit(self.outside.core(), self.now);
             let said = self.turn.take_said();
             said.parts().for_each(|(key, replies)| self.send(key, replies));
+            // Only then, as a connection that is to be closed may have said something twice.
+            said.parts().for_each(|(key, _)| self.resume(key));
             self.turn.give_back(said);
         }
         self.turn.wire.commit();
@@ -371,9 +373,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     fn send(&mut self, key: u64, replies: &[u8]) {
         let Some(guest) = self.guests.get(key) else { return };
         let sent = if replies.is_empty() { Ok(()) } else { guest.connection.send(replies, self.now.up) };
-        match sent {
-            Ok(()) => self.resume(key),
-            Err(why) => self.broken(key, &why),
+        if let Err(why) = sent {
+            self.broken(key, &why);
         }
     }
 

@@ -148,6 +148,8 @@ pub struct Server {
     pub process: Process,
     pub name: String,
     pub address: SocketAddr,
+    /// Where it serves HTTP, if it does.
+    pub http: Option<SocketAddr>,
     pub log: PathBuf,
 }
 
@@ -159,11 +161,15 @@ impl Server {
 
     pub fn start_by(command: &mut Command, folder: &Path, name: &str) -> Server {
         let mut process = Process::start(command, folder);
-        let ready = process.line();
+        let mut ready = process.line();
+        let http = ready.strip_prefix(&format!("{name} serves HTTP on ")).and_then(|at| at.parse().ok());
+        if http.is_some() {
+            ready = process.line();
+        }
         let address = ready.strip_prefix(&format!("{name} listens on ")).and_then(|at| at.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} said {ready:?}; {}", process.stderr()));
         let log = folder.join(format!("log/{name}.log"));
-        Server { process, name: name.to_owned(), address, log }
+        Server { process, name: name.to_owned(), address, http, log }
     }
 
     pub fn client(&self) -> Client {
