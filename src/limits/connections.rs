@@ -129,3 +129,9 @@ pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
 
 /// The mean radius of the earth.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
+
+/// Half the way around the earth in metres: everybody is within.
+pub const EVERYWHERE_M: f64 = 20_037_509.0;
+
+/// The exponent of a number beyond which it is no position and no time.
+pub const EXPONENT_MAX: i32 = 40;

@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::call::{Call, Wanted};
 use super::listing::Listing;
 use super::name;
 use super::problem::{Kind, Problem};
 use super::query::{BadParameter, Query};
 use super::reply::{GEO_JSON, JSON, Reply};
-use super::route::{Call, Wanted};
 use super::{Done, feature};
 use crate::door::Question;
-use crate::limits::{HTTP_PAGE, HTTP_PAGE_MAX};
+use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX};
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp, decimal};
 
@@ -315,9 +315,6 @@ fn plain(value: &RawValue) -> Option<Vec<u8>> {
     }
     Some(plain)
 }
-
-/// Beyond it no number is a position or a time.
-const EXPONENT_MAX: i32 = 40;
 
 fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
     let now_ns = call.visit.now.posix_ns;

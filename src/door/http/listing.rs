@@ -5,7 +5,7 @@ use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
-use crate::limits::{EARTH_RADIUS_M, HTTP_PAGE_BYTES};
+use crate::limits::{EARTH_RADIUS_M, EVERYWHERE_M, HTTP_PAGE_BYTES};
 use crate::node::Node;
 use crate::protocol::Record;
 
@@ -36,9 +36,6 @@ struct Near {
     longitude_deg: f64,
     radius_m: f64,
 }
-
-/// Half the way around the earth: everybody is within.
-const EVERYWHERE_M: f64 = 20_037_509.0;
 
 impl Area {
     fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {

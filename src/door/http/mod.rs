@@ -5,6 +5,7 @@
 //! and `protocol`; it names no poller, socket, thread or clock.
 
 mod body;
+mod call;
 mod clients;
 mod date;
 mod feature;
@@ -32,10 +33,10 @@ use super::{Answer, Manners, Question, Visit};
 use crate::limits::{HTTP_BODY_MAX, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::logging::Wire;
 use body::Incoming;
+use call::Pending;
 use head::{Bad, Head};
 use problem::{Kind, Problem};
 use reply::{CONTINUE, Way};
-use route::Pending;
 
 /// One connection's conversation. Times are since the start of the process's clock.
 pub struct HttpDoor {
@@ -129,7 +130,7 @@ impl HttpDoor {
             Phase::Asked(pending) => {
                 self.show(&mut visit.turn.wire);
                 visit.turn.wire.at(visit.now.posix_ns);
-                let is_kept = pending.answer(visit, answer);
+                let is_kept = route::answer(*pending, visit, answer);
                 self.done(is_kept);
             }
             // That was never its question.

@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 
+use super::call::{Call, Pending, Wanted, refuse, say};
 use super::head::{Head, Method};
 use super::problem::{Kind, Problem};
-use super::query::BadParameter;
 use super::reply::{JSON, Reply, TEXT, Way};
-use super::site::{Caller, Site};
+use super::site::Caller;
 use super::{Done, clients, herd, metrics, name};
 use crate::door::{Answer, Question, Visit};
 
@@ -31,36 +31,6 @@ enum Need {
     Read,
     Write,
     Metrics,
-}
-
-/// A request that is being served.
-pub struct Call<'c, 'v> {
-    pub visit: &'c mut Visit<'v>,
-    pub site: &'c Site,
-    pub head: &'c Head<'c>,
-    pub way: Way,
-    pub caller: Caller,
-    /// Fields that every reply to it has.
-    fields: String,
-}
-
-/// A request that waits for the answer to a question.
-pub struct Pending {
-    pub way: Way,
-    pub fields: String,
-    pub what: Wanted,
-}
-
-/// What it wants.
-pub enum Wanted {
-    Places,
-    /// A page of clients, unless it is still the one with this tag.
-    Clients {
-        if_none_match: Option<Vec<u8>>,
-    },
-    Herd,
-    Metrics,
-    Ready,
 }
 
 /// Serves a request.
@@ -216,30 +186,6 @@ fn preflight(route: &Route, fields: &str) -> String {
     )
 }
 
-// --- what is said
-
-fn say(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> Done {
-    let both = if fields.is_empty() { String::new() } else { [reply.fields, fields].concat() };
-    let reply = if both.is_empty() { reply } else { Reply { fields: &both, ..reply } };
-    reply.write(way, &mut visit.turn.out);
-    log_reply(visit, reply.status, reply.body.len());
-    Done::Answered { is_kept: way.is_kept }
-}
-
-fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_>) -> Done {
-    let both = [problem.fields, fields].concat();
-    let problem = Problem { fields: &both, ..problem };
-    problem.write(way, &mut visit.turn.out);
-    let said = format!("{} {}", problem.status.unwrap_or(problem.kind.status()), problem.detail);
-    visit.turn.wire.sent(said.as_bytes());
-    Done::Answered { is_kept: way.is_kept }
-}
-
-fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
-    let said = format!("{status} and {length} bytes");
-    visit.turn.wire.sent(said.as_bytes());
-}
-
 /// The log has the method and the target, but no token of it.
 fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
     let mut line = format!("{:?} ", head.method).to_ascii_uppercase().into_bytes();
@@ -259,82 +205,40 @@ fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
     visit.turn.wire.received(&line);
 }
 
-impl Call<'_, '_> {
-    pub fn say(&mut self, reply: Reply<'_>) -> Done {
-        say(self.visit, self.way, &self.fields, reply)
-    }
-
-    pub fn refuse(&mut self, problem: Problem<'_>) -> Done {
-        refuse(self.visit, self.way, &self.fields, problem)
-    }
-
-    pub fn refuse_parameter(&mut self, bad: &BadParameter) -> Done {
-        self.refuse(Problem::of(Kind::Parameter, &bad.name, &bad.why))
-    }
-
-    pub fn ask(&mut self, question: Question, what: Wanted) -> Done {
-        let pending = Pending { way: self.way, fields: self.fields.clone(), what };
-        Done::Asks(question, pending)
-    }
-
-    /// The problem as it would be said, for what is promised and cannot be kept.
-    pub fn written(&self, problem: Problem<'_>) -> Vec<u8> {
-        let both = [problem.fields, &self.fields].concat();
-        let mut out = Vec::new();
-        Problem { fields: &both, ..problem }.write(self.way, &mut out);
-        out
-    }
-}
-
-impl Pending {
-    /// Says what was asked for; says whether the connection is kept.
-    pub fn answer(self, visit: &mut Visit<'_>, answer: &Answer) -> bool {
-        let Pending { way, fields, what } = self;
-        let done = match (what, answer) {
-            (Wanted::Places, Answer::Places(json)) => say(
-                visit,
-                way,
-                &fields,
-                Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() },
-            ),
-            (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
-                let reply = clients::page(page, if_none_match.as_deref());
-                let etag = clients::etag_of(page);
-                say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
-            }
-            (Wanted::Herd, Answer::Status(status)) => {
-                let body = herd::json(status, visit.core.node.name());
-                say(
-                    visit,
-                    way,
-                    &fields,
-                    Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() },
-                )
-            }
-            (Wanted::Metrics, Answer::Status(status)) => {
-                let body = metrics::text(status);
-                let kind = Some("text/plain; version=0.0.4; charset=utf-8");
-                say(
-                    visit,
-                    way,
-                    &fields,
-                    Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() },
-                )
-            }
-            (Wanted::Ready, Answer::Status(status)) => {
-                let (status, body) = herd::readiness(status);
-                say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
-            }
-            _ => {
-                let busy = Problem {
-                    fields: "Retry-After: 1\r\n",
-                    ..Problem::new(Kind::Busy, "this server has too much to do; ask again")
-                };
-                refuse(visit, way, &fields, busy)
-            }
-        };
-        matches!(done, Done::Answered { is_kept: true })
-    }
+/// Says what was asked for; returns whether the connection is kept.
+pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool {
+    let Pending { way, fields, what } = pending;
+    let done = match (what, answer) {
+        (Wanted::Places, Answer::Places(json)) => {
+            say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() })
+        }
+        (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
+            let reply = clients::page(page, if_none_match.as_deref());
+            let etag = clients::etag_of(page);
+            say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
+        }
+        (Wanted::Herd, Answer::Status(status)) => {
+            let body = herd::json(status, visit.core.node.name());
+            say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })
+        }
+        (Wanted::Metrics, Answer::Status(status)) => {
+            let body = metrics::text(status);
+            let kind = Some("text/plain; version=0.0.4; charset=utf-8");
+            say(visit, way, &fields, Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() })
+        }
+        (Wanted::Ready, Answer::Status(status)) => {
+            let (status, body) = herd::readiness(status);
+            say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
+        }
+        _ => {
+            let busy = Problem {
+                fields: "Retry-After: 1\r\n",
+                ..Problem::new(Kind::Busy, "this server has too much to do; ask again")
+            };
+            refuse(visit, way, &fields, busy)
+        }
+    };
+    matches!(done, Done::Answered { is_kept: true })
 }
 
 #[cfg(test)]
