@@ -105,6 +105,8 @@ pub struct Settings {
     pub sync: SyncMode,
     /// Since its last report, by the origin's clock.
     pub forget_after_s: Option<u64>,
+    /// How long it is remembered that a client was to be forgotten.
+    pub forgotten_for_s: u64,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     pub timing: Timing,

@@ -49,6 +49,10 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
         refuses_ahead: raw.max_ahead.is_some(),
         sync: sync_mode(raw.sync.as_ref())?,
         forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
+        forgotten_for_s: match &raw.forgotten_for {
+            Some(place) => duration_ns(place, "forgotten_for")? / 1_000_000_000,
+            None => limits::FORGOTTEN_FOR_S,
+        },
         one_shot: one_shot(raw.connections.as_ref())?,
         timing: timing(&raw.timing)?,
     })

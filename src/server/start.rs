@@ -107,6 +107,7 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
         max_ahead_ns: settings.max_ahead_ns,
         refuses_ahead: settings.refuses_ahead,
         forget_after_s: settings.forget_after_s,
+        forgotten_for_s: settings.forgotten_for_s,
         max_clients: settings.max_clients,
     };
     let node = Arc::new(Node::new(&own.name, bounds));
@@ -164,6 +165,10 @@ pub fn open_journal(
         }
         restore(node, line, &mut scratch, now_ns)
     })?;
+    if node.store.voided() > 0 {
+        // As when the server died before a compaction.
+        journal.hasten();
+    }
     if replayed.bytes > 0 {
         let (clients, ms) = (count(node.store.count() as u64, "client"), begun.elapsed().as_millis());
         let entries = if replayed.entries == 1 {

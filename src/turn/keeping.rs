@@ -75,6 +75,10 @@ impl Turn {
             });
             self.keeping.entries = entries;
             self.keeping.relied_on.clear();
+            if self.news.items.iter().any(|item| self.news.record(item).is_note()) {
+                // What is void is still in it.
+                journal.hasten();
+            }
         }
         if self.news.is_empty() {
             // What is not passed on leaves nothing behind.

@@ -157,6 +157,27 @@ impl Turn {
         Ok(learned == Learned::News)
     }
 
+    /// A client is to be forgotten, everywhere and for good.
+    ///
+    /// # Errors
+    /// The rule by which that is refused.
+    pub fn forget(&mut self, core: &Core, client: &[u8], now_ns: u64) -> Result<(), Rule> {
+        let is_strict = core.strict_journal().is_some();
+        if is_strict && core.refuses_reports() {
+            return Err(Rule::NotKept);
+        }
+        let note = core.node.note(client, now_ns, &mut self.record);
+        if !is_strict {
+            match core.node.learn_report(&note, now_ns) {
+                Learned::News => {}
+                Learned::Stale => return Ok(()),
+                Learned::Full => return Err(Rule::Full),
+            }
+        }
+        self.news.add_report(&note);
+        Ok(())
+    }
+
     /// A neighbour passes on a record.
     pub fn hear(&mut self, core: &Core, fields: &AtFields<'_>, from: Option<Source>, now_ns: u64) -> Heard {
         let record = Record::write(fields, &mut self.record);

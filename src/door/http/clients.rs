@@ -134,6 +134,31 @@ pub fn page<'p>(page: &'p [u8], if_none_match: Option<&[u8]>) -> Reply<'p> {
     Reply { status: 200, kind: Some(GEO_JSON), body: page, ..Reply::default() }
 }
 
+// --- DELETE
+
+/// Has a client forgotten: gone from every server and not brought back, whatever its clock said.
+pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
+    if let Err(bad) = Query::parse(call.head.query, &[]) {
+        return call.refuse_parameter(&bad);
+    }
+    let id = id_of(call, named);
+    if let Err(done) = may_have(call, &id) {
+        return done;
+    }
+    if let Err(done) = check_conditions(call, &id) {
+        return done;
+    }
+    let (core, now_ns) = (call.visit.core, call.visit.now.posix_ns);
+    if let Err(rule) = call.visit.turn.forget(core, &id, now_ns) {
+        return refuse_rule(call, rule);
+    }
+    let begin = call.visit.turn.out.len();
+    let done = call.say(Reply { status: 204, ..Reply::default() });
+    let refusal = call.written(not_kept());
+    call.visit.turn.promise(core, begin, || refusal);
+    done
+}
+
 // --- PUT
 
 /// `{"lat": 34.07, "lon": -118.45, "time": 1520023934.9}` or `{"location": "+34.07-118.45", "time": "1520023934.9"}`.

@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use crate::protocol::Span;
 use crate::status::{JournalStatus, LinkStatus, Status};
-use crate::store::digest::Digest;
 
 /// How the server is, as JSON.
 pub fn json(status: &Status, name: &str) -> Vec<u8> {
@@ -15,7 +12,7 @@ pub fn json(status: &Status, name: &str) -> Vec<u8> {
         "server": name,
         "version": env!("CARGO_PKG_VERSION"),
         "clients": digest.map(|digest| digest.count),
-        "digest": digest.filter(|digest| digest.span == Span::ALL).map(short),
+        "digest": digest.filter(|digest| digest.span == Span::ALL).map(|digest| format!("{:016x}", digest.total())),
         "news": status.news,
         "forgotten": status.forgotten,
         "journal": {
@@ -30,11 +27,6 @@ pub fn json(status: &Status, name: &str) -> Vec<u8> {
         "notes": status.notes(),
     });
     line(&whole)
-}
-
-/// Two servers that know the same have the same one.
-fn short(digest: &Digest) -> String {
-    format!("{:016x}", xxh3_64(digest.to_hex().as_bytes()))
 }
 
 fn link(link: &LinkStatus) -> Value {

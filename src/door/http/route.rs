@@ -120,6 +120,7 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
         (Route::Clients, _) => clients::list(&mut call),
         (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body),
+        (Route::Client(id), Method::Delete) => clients::delete(&mut call, &id),
         (Route::Client(id), _) => clients::get(&mut call, &id),
         (Route::Places(id), _) => clients::places(&mut call, &id),
     }
@@ -161,14 +162,14 @@ fn need(route: &Route, method: Method) -> Option<Need> {
         (Route::Index | Route::Health | Route::Ready, Method::Get | Method::Head) => Some(Need::Nothing),
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
         (_, Method::Get | Method::Head) => Some(Need::Read),
-        (Route::Client(_), Method::Put) => Some(Need::Write),
+        (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
         _ => None,
     }
 }
 
 fn allowed(route: &Route) -> &'static str {
     match route {
-        Route::Client(_) => "GET, HEAD, PUT, OPTIONS",
+        Route::Client(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }
