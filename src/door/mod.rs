@@ -29,7 +29,7 @@ pub enum Door {
 }
 
 /// As whom a connection is of the herd.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kin {
     Neighbour(NeighbourId),
     /// It may ask how the herd is; or it dials from an address that several neighbours share, and does not say which it

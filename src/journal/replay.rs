@@ -10,9 +10,9 @@ use memchr::memchr;
 use super::disk::{Disk, Found};
 use super::entry;
 use super::later::{self, Later, VERSION};
-use super::segment::{self, Part, TOO_HIGH};
+use super::segment::{self, Part};
 use crate::files::{self, own};
-use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY};
+use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY, SEGMENT_TOO_HIGH};
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -67,13 +67,13 @@ pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 /// The highest number of a segment that leaves some for those to come; 0 where there is none.
 pub fn last_number(folder: &Path) -> io::Result<u64> {
     let numbers = segments(folder)?.into_iter().map(|(number, _)| number);
-    Ok(numbers.filter(|&number| number < TOO_HIGH).max().unwrap_or(0))
+    Ok(numbers.filter(|&number| number < SEGMENT_TOO_HIGH).max().unwrap_or(0))
 }
 
 /// Gives segments whose number is too high the next ones above the others'.
 pub fn lower(folder: &Path, disk: &dyn Disk) -> io::Result<()> {
     let mut last = last_number(folder)?;
-    for (_, path) in segments(folder)?.into_iter().filter(|(number, _)| *number >= TOO_HIGH) {
+    for (_, path) in segments(folder)?.into_iter().filter(|(number, _)| *number >= SEGMENT_TOO_HIGH) {
         if path.is_dir() {
             continue;
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::disk::{Disk, Segment};
+use crate::limits::SEGMENT_DIGITS_MAX;
 
 /// The ending of a segment's name. It is not `.log`, by which programs find what they rotate.
 const ENDING: &str = "journal";
@@ -15,13 +16,6 @@ const OLD_ENDING: &str = "log";
 
 /// The ending of a snapshot that is not whole yet.
 pub const UNFINISHED: &str = "unfinished";
-
-/// Digits of a number that is read at most: it fits in 64 bits.
-const DIGITS_MAX: usize = 18;
-
-/// No server comes to this number, at a segment a second. One that somebody made up is lowered at the start, so that
-/// those that come after it have numbers of no more digits.
-pub const TOO_HIGH: u64 = 100_000_000_000_000_000;
 
 /// A segment that gets no more.
 #[derive(Clone, Debug)]
@@ -62,7 +56,7 @@ pub fn unfinished_path_of(folder: &Path, number: u64) -> PathBuf {
 /// The number of a segment by its name: `00000012.journal`.
 pub fn number_of(name: &str) -> Option<u64> {
     let (digits, ending) = name.split_once('.')?;
-    if ![ENDING, OLD_ENDING].contains(&ending) || !is_number(digits) || digits.len() > DIGITS_MAX {
+    if ![ENDING, OLD_ENDING].contains(&ending) || !is_number(digits) || digits.len() > SEGMENT_DIGITS_MAX {
         return None;
     }
     digits.parse().ok()

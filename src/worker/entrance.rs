@@ -8,7 +8,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::door::Kin;
 use crate::limits::{SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR};
-use crate::node::NeighbourId;
 
 /// Where connections come in, and how many are in.
 pub struct Entrance {
@@ -49,9 +48,8 @@ pub enum Lack {
 struct Counts {
     guests: usize,
     on_trial: usize,
-    /// Links by neighbour; bounded by the neighbours there are.
-    links: HashMap<NeighbourId, usize>,
-    askers: usize,
+    /// Those of the herd by kind; bounded by the neighbours there are.
+    herd: HashMap<Kin, usize>,
     /// Guests by address; bounded by the guests there are.
     by_address: HashMap<IpAddr, usize>,
 }
@@ -93,19 +91,17 @@ impl Entrance {
     /// If not, it stays what it is. No name takes the slots of another, however many connections have it.
     pub fn prove(&self, admission: Admission, kin: Kin, address: IpAddr) -> Admission {
         let mut counts = self.counts();
-        let has_room = match kin {
-            Kin::Neighbour(id) => counts.links.get(&id).is_none_or(|&links| links < SLOTS_PER_NEIGHBOUR),
-            Kin::Asker => counts.askers < SLOTS_FOR_ASKERS,
+        let slots = match kin {
+            Kin::Neighbour(_) => SLOTS_PER_NEIGHBOUR,
+            Kin::Asker => SLOTS_FOR_ASKERS,
         };
+        let has_room = counts.herd.get(&kin).is_none_or(|&others| others < slots);
         match admission {
             Admission::Guest if has_room => counts.take_guest(address),
             Admission::OnTrial(_) if has_room => counts.on_trial -= 1,
             Admission::Guest | Admission::OnTrial(_) | Admission::Herd(_) => return admission,
         }
-        match kin {
-            Kin::Neighbour(id) => *counts.links.entry(id).or_default() += 1,
-            Kin::Asker => counts.askers += 1,
-        }
+        *counts.herd.entry(kin).or_default() += 1;
         Admission::Herd(kin)
     }
 
@@ -115,17 +111,16 @@ impl Entrance {
         match admission {
             Admission::Guest => counts.take_guest(address),
             Admission::OnTrial(_) => counts.on_trial -= 1,
-            Admission::Herd(Kin::Neighbour(id)) => {
-                counts.links.entry(id).and_modify(|links| *links = links.saturating_sub(1));
+            Admission::Herd(kin) => {
+                counts.herd.entry(kin).and_modify(|its| *its -= 1);
             }
-            Admission::Herd(Kin::Asker) => counts.askers -= 1,
         }
     }
 
     /// How many are in: guests, those on trial, and those of the herd.
     pub fn count(&self) -> [usize; 3] {
         let counts = self.counts();
-        [counts.guests, counts.on_trial, counts.links.values().sum::<usize>() + counts.askers]
+        [counts.guests, counts.on_trial, counts.herd.values().sum()]
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -156,6 +151,7 @@ pub fn crowd(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NeighbourId;
 
     fn at(text: &str) -> IpAddr {
         text.parse().expect("an address")
