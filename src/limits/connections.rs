@@ -83,12 +83,12 @@ pub const PORT_TRIES: usize = 32;
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Descriptors kept free of clients: for the files of the log and the journal, the folders above them, streams, secrets
-/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, and a
-/// connection and the next one.
+/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, a
+/// connection and the next one, and what the system's resolver opens for a name.
 pub const RESERVED_DESCRIPTORS: usize = 48;
 pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
 pub const DESCRIPTORS_PER_WORKER: usize = 2;
-pub const DESCRIPTORS_PER_LOOKUP: usize = 2;
+pub const DESCRIPTORS_PER_LOOKUP: usize = 4;
 
 /// Milliseconds between two looks at the deadlines of all connections of a worker.
 pub const SWEEP_REST_MS: u64 = 250;
