@@ -156,7 +156,8 @@ impl Journal {
         self.sync_where_due();
         let active = self.active();
         let rests = active.rest_until.is_some_and(|until| Instant::now() < until);
-        let is_due = compact::is_due(active.bytes(), live_bytes + self.later.len() as u64) && !rests;
+        let live_bytes = live_bytes + self.later.len() as u64;
+        let is_due = compact::is_due(active.segments(), active.bytes(), live_bytes) && !rests;
         drop(active);
         if self.is_degraded() || is_due {
             self.compact(lines);
@@ -187,6 +188,11 @@ impl Active {
     /// The segments that are not yet whole on the disk, the oldest first.
     fn written(&self) -> impl Iterator<Item = &Arc<Open>> {
         self.closing.iter().chain(&self.open)
+    }
+
+    /// How many segments a compaction can take the place of.
+    fn segments(&self) -> usize {
+        self.parts.iter().filter(|part| !part.is_held).count() + self.written().count()
     }
 
     /// Bytes of all segments that a compaction can take the place of.

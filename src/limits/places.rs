@@ -24,6 +24,11 @@ pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 /// whoever pays. 0 sends none.
 pub const PLACES_DAILY_BUDGET: Limit = limit(0, 0, 1_000_000_000);
 
+/// A network may take one of so many shares of that at any time; and networks whose lookups are counted apart, of which
+/// each takes some 50 bytes.
+pub const SHARES_OF_BUDGET: u64 = 4;
+pub const BUDGET_NETWORKS_MAX: usize = 65_536;
+
 /// Places threads that suit a provider behind HTTP, which may hold each for the whole total time-out, and one whose
 /// points are here, which takes microseconds.
 pub const PLACES_ASKING_THREADS: usize = 32;
