@@ -19,7 +19,7 @@ use crate::places::points::pack::Pack;
 use crate::places::points::{BANDS, osm};
 
 /// First bytes; the digit changes when the form does, or what is read of an extract beside its types.
-const MAGIC: [u8; 8] = *b"hplaces1";
+const MAGIC: [u8; 8] = *b"hplaces2";
 
 /// By what it is seen that a file is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

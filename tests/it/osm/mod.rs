@@ -112,14 +112,21 @@ impl Sample {
 }
 
 fn nearby(places: &Arc<dyn Places>) -> Value {
-    let here = Lookup { latitude_deg: 60.1700, longitude_deg: 24.9400, radius_m: 10_000.0, bound: 20 };
+    nearby_at(places, 60.1700, 24.9400)
+}
+
+fn nearby_at(places: &Arc<dyn Places>, latitude_deg: f64, longitude_deg: f64) -> Value {
+    let here = Lookup { latitude_deg, longitude_deg, radius_m: 10_000.0, bound: 20 };
     let json = places.nearby(&here, Instant::now() + Duration::from_secs(5)).expect("an answer");
     serde_json::from_slice(&json).expect("JSON")
 }
 
 /// Each place as `id name latitude longitude types vicinity`, sorted.
 fn lines(places: &Arc<dyn Places>) -> Vec<String> {
-    let answer = nearby(places);
+    lines_of(&nearby(places))
+}
+
+fn lines_of(answer: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let line = |it: &Value| {
         let types: Vec<_> = it["types"].as_array().expect("types").iter().map(text).collect();
@@ -167,6 +174,35 @@ fn nodes_ways_and_areas_are_places() {
         assert!(opened.about()[0].ends_with("7 places read, skipped: 1 without a position in the file"));
         assert!(nearby(&opened)["html_attributions"][0].as_str().expect("one").contains("ODbL"));
     }
+}
+
+#[test]
+fn ways_and_areas_over_the_date_line_are_there() {
+    let at = |id, latitude, longitude| (id, latitude, longitude, &[] as Tags);
+    let nodes = [at(1, -17.0, 179.99), at(2, -17.0, -179.97), at(3, -16.98, -179.97), at(4, -16.98, 179.99)];
+    let bytes = Extract::new(true)
+        .nodes(&nodes)
+        .ways(&[
+            (1, &[1, 2, 3, 4, 1], &[("name", "Puisto"), ("leisure", "park")]),
+            (2, &[1, 2], &[("name", "Laituri"), ("tourism", "attraction")]),
+            (3, &[1, 2, 3], &[]),
+            (4, &[3, 4, 1], &[]),
+        ])
+        .relations(&[(
+            1,
+            &[3, 4],
+            &[("type", "multipolygon"), ("name", "Yliopisto"), ("amenity", "university")],
+        )]);
+    let opened = Sample::of(&bytes.bytes).open();
+    let found = lines_of(&nearby_at(&opened, -17.0, 180.0));
+    let places: Vec<_> =
+        found.iter().map(|line| line.split(' ').take(4).collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "osm:relation/1 Yliopisto -16.99 -179.99",
+        "osm:way/1 Puisto -16.99 -179.99",
+        "osm:way/2 Laituri -17 -179.99",
+    ];
+    assert_eq!(places, expected);
 }
 
 #[test]
