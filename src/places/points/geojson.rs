@@ -1,39 +1,16 @@
 //! GeoJSON as places, for `points::read`: a FeatureCollection, a Feature, or a sequence of either (RFC 7946, RFC 8142,
 //! one a line). Each bad feature is told by its number and the line it begins on.
 
-use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::json::{Members, text, word, words};
 use super::row::{self, NAMELESS, Place, Reading, find, shown, types};
 use super::shape;
 use super::spot::Spot;
 
 /// What begins each text of a sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
-
-/// A document, as far as it tells what it is.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(borrow)]
-    features: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    crs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    elements: Option<&'a RawValue>,
-    bbox: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Feature {
-    #[serde(rename = "type")]
-    kind: Option<Value>,
-    id: Option<Value>,
-    geometry: Option<Value>,
-    properties: Option<Value>,
-}
 
 /// How far reading has come in the text.
 struct Progress<'a> {
@@ -100,17 +77,19 @@ impl Progress<'_> {
                 serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
             return features.iter().try_for_each(|feature| self.feature(feature.get(), reading));
         }
-        let document: Document<'_> =
-            serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
-        if let Some(name) = document.crs.and_then(foreign_crs) {
+        let not_geojson = |why: serde_json::Error| format!("{line}: not GeoJSON: {why}");
+        let document: Members<'_> = serde_json::from_str(text).map_err(not_geojson)?;
+        if let Some(name) = document.get("crs").and_then(foreign_crs) {
             return Err(format!(
                 "{line}: its coordinates are in {name}: convert them to longitude and latitude (WGS 84, EPSG:4326)"
             ));
         }
-        match (document.kind.as_deref(), document.features) {
+        let kind = document.get("type").and_then(word);
+        match (kind.as_deref(), document.get("features")) {
             (Some("Feature"), _) => self.feature(text, reading),
             (_, Some(features)) => {
-                (self.bbox, self.inside) = (document.bbox.as_ref().and_then(bounds), [0; 2]);
+                let features: Vec<&RawValue> = serde_json::from_str(features.get()).map_err(not_geojson)?;
+                (self.bbox, self.inside) = (document.get("bbox").and_then(bounds), [0; 2]);
                 features.iter().try_for_each(|feature| self.feature(feature.get(), reading))?;
                 match (self.bbox, self.inside) {
                     (Some(bbox), [0, swapped]) if swapped > 0 => Err(format!(
@@ -121,7 +100,7 @@ impl Progress<'_> {
                 }
             }
             (Some("Topology"), _) => Err(format!("{line}: this is TopoJSON: convert it to GeoJSON")),
-            (_, None) if document.elements.is_some() => {
+            (_, None) if document.get("elements").is_some() => {
                 Err(format!("{line}: this is the answer of an Overpass server: convert it to GeoJSON"))
             }
             (kind, None) => {
@@ -166,8 +145,8 @@ impl Progress<'_> {
 }
 
 /// A bbox of two or three dimensions.
-fn bounds(bbox: &Value) -> Option<[f64; 4]> {
-    let all: Vec<_> = bbox.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
+fn bounds(bbox: &RawValue) -> Option<[f64; 4]> {
+    let all: Vec<f64> = serde_json::from_str(bbox.get()).ok()?;
     match all[..] {
         [west, south, east, north] | [west, south, _, east, north, _] => Some([west, south, east, north]),
         _ => None,
@@ -199,51 +178,34 @@ impl From<String> for Flaw {
 }
 
 /// The place that a feature is; None where it has no geometry.
-fn spot(text: &str) -> Result<Option<Spot>, Flaw> {
-    let feature: Feature = serde_json::from_str(text).map_err(|why| why.to_string())?;
-    if let Some(kind) = feature.kind.as_ref().and_then(Value::as_str)
+fn spot(feature: &str) -> Result<Option<Spot>, Flaw> {
+    let feature: Members<'_> = serde_json::from_str(feature).map_err(|why| why.to_string())?;
+    if let Some(kind) = feature.get("type").and_then(text)
         && kind != "Feature"
     {
         return Err(Flaw::Bad(format!("a {kind:?} is no Feature")));
     }
-    let geometry = feature.geometry.filter(|geometry| !geometry.is_null());
-    let Some((longitude_deg, latitude_deg)) = geometry.as_ref().map(shape::point_of).transpose()?.flatten()
-    else {
+    let point = feature.get("geometry").map(shape::point_of).transpose()?.flatten();
+    let Some((longitude_deg, latitude_deg)) = point else {
         return Ok(None);
     };
-    let none = Map::new();
-    let properties = feature.properties.as_ref().and_then(Value::as_object).unwrap_or(&none);
-    let all = || properties.iter().map(|(key, value)| (key.as_str(), value));
-    let text = |keys: &[&str]| {
-        let with_text = all().filter(|(_, value)| word(value).is_some());
-        find(keys, with_text.collect::<Vec<_>>().into_iter()).and_then(word)
+    let properties =
+        feature.get("properties").and_then(|all| serde_json::from_str::<Members<'_>>(all.get()).ok());
+    // The last of several with one key counts, and what says nothing counts for none.
+    let with = |keys: &[&str], say: fn(&RawValue) -> Option<String>| {
+        let all = properties.iter().flat_map(Members::iter).rev();
+        let said: Vec<_> = all.filter_map(|(key, value)| Some((key, say(value)?))).collect();
+        find(keys, said.into_iter())
     };
-    let Some(name) = text(row::NAME) else {
-        return Err(Flaw::Nameless(shown(all().map(|(key, _)| key))));
+    let Some(name) = with(row::NAME, word) else {
+        return Err(Flaw::Nameless(shown(properties.iter().flat_map(Members::iter).map(|(key, _)| key))));
     };
     Ok(Some(Spot {
         latitude_deg,
         longitude_deg,
-        name: name.trim().to_owned(),
-        id: feature.id.as_ref().and_then(word).or_else(|| text(row::ID)),
-        types: types(&find(row::TYPES, all()).map(kinds).unwrap_or_default()),
-        vicinity: text(row::VICINITY),
+        name,
+        id: feature.get("id").and_then(word).or_else(|| with(row::ID, word)),
+        types: types(&with(row::TYPES, words).unwrap_or_default()),
+        vicinity: with(row::VICINITY, word),
     }))
-}
-
-/// The types as one text.
-fn kinds(value: &Value) -> String {
-    match value {
-        Value::Array(kinds) => kinds.iter().filter_map(word).collect::<Vec<_>>().join(";"),
-        other => word(other).unwrap_or_default(),
-    }
-}
-
-/// A string as it is, a number as its digits, anything else not at all.
-fn word(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
 }

@@ -7,6 +7,7 @@
 
 mod columns;
 mod geojson;
+mod json;
 mod near;
 pub mod osm;
 pub mod pack;

@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::near::{BANDS, Banded, Points, band_of};
-use super::spot::Spot;
+use super::spot::{GENERAL, Spot};
 
 /// Coordinates are whole multiples of this part of a degree: a centimetre.
 pub(super) const UNITS_PER_DEGREE: f64 = 1e7;
 
-/// The most bytes of text that fit, and lists of types.
+/// The most bytes of text that fit, and lists of types beside the general one, which the others become.
 const TEXT_MAX: usize = u32::MAX as usize;
 const LISTS_MAX: usize = u16::MAX as usize;
 
@@ -73,9 +73,11 @@ impl Builder {
 
     /// Adds a place that was checked.
     ///
+    /// False when its types did not fit, and became the general one.
+    ///
     /// # Errors
     /// There is no room for it.
-    pub fn add(&mut self, spot: &Spot, id: &str) -> Result<(), String> {
+    pub fn add(&mut self, spot: &Spot, id: &str) -> Result<bool, String> {
         let vicinity = spot.vicinity.as_deref().unwrap_or_default();
         let text = self.texts.len();
         if text + 6 + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
@@ -88,35 +90,38 @@ impl Builder {
         [spot.name.as_str(), id, vicinity].iter().for_each(|part| self.texts.extend(part.as_bytes()));
         let units = |degrees: f64| (degrees * UNITS_PER_DEGREE).round() as i32;
         let (latitude, longitude) = (units(spot.latitude_deg), units(spot.longitude_deg));
-        let list = self.list(&spot.types)?;
-        self.rows.push(Row { latitude, longitude, text: text as u32, list });
-        Ok(())
+        let list = self.list(&spot.types);
+        self.rows.push(Row {
+            latitude,
+            longitude,
+            text: text as u32,
+            list: list.unwrap_or(LISTS_MAX as u16),
+        });
+        Ok(list.is_some())
     }
 
-    fn list(&mut self, types: &[String]) -> Result<u16, String> {
+    /// The number of a list of types; None for one that does not fit. The last number is that of the general one.
+    fn list(&mut self, types: &[String]) -> Option<u16> {
         if let Some(&id) = self.list_ids.get(types) {
-            return Ok(id);
+            return Some(id);
         }
-        let id = self.lists.len();
-        if id > LISTS_MAX {
-            return Err(format!("over {LISTS_MAX} different lists of types: have fewer of them"));
+        if self.lists.len() >= LISTS_MAX {
+            if self.lists.len() == LISTS_MAX {
+                self.lists.push(vec![GENERAL.to_owned()]);
+            }
+            return None;
         }
+        let id = self.lists.len() as u16;
         self.lists.push(types.to_vec());
-        self.list_ids.insert(types.to_vec(), id as u16);
-        Ok(id as u16)
+        self.list_ids.insert(types.to_vec(), id);
+        Some(id)
     }
 
-    /// These types, where there is room for such a list of them, and else those that fit anything.
-    pub fn fitting(&self, types: Vec<String>, general: &[&str]) -> Vec<String> {
-        let has_room = self.lists.len() < LISTS_MAX - 1 || self.list_ids.contains_key(&types);
-        if has_room { types } else { general.iter().map(|one| (*one).to_owned()).collect() }
-    }
-
-    /// Adds all of another one.
+    /// Adds all of another one. It is told how many of them have types that did not fit.
     ///
     /// # Errors
     /// There is no room for them.
-    pub fn append(&mut self, other: Builder) -> Result<(), String> {
+    pub fn append(&mut self, other: Builder) -> Result<usize, String> {
         let Builder { rows, texts, lists, .. } = other;
         let base = self.texts.len();
         if base + texts.len() > TEXT_MAX {
@@ -126,15 +131,16 @@ impl Builder {
             (self.rows, self.texts) = (rows, texts);
             self.lists = lists.clone();
             self.list_ids = lists.into_iter().zip(0..).collect();
-            return Ok(());
+            return Ok(0);
         }
-        let lists: Vec<u16> = lists.iter().map(|list| self.list(list)).collect::<Result<_, _>>()?;
+        let lists: Vec<Option<u16>> = lists.iter().map(|list| self.list(list)).collect();
+        let general = rows.iter().filter(|row| lists[usize::from(row.list)].is_none()).count();
         self.texts.extend(texts);
         self.rows.extend(rows.into_iter().map(|row| {
-            let (text, list) = (row.text + base as u32, lists[usize::from(row.list)]);
-            Row { text, list, ..row }
+            let list = lists[usize::from(row.list)].unwrap_or(LISTS_MAX as u16);
+            Row { text: row.text + base as u32, list, ..row }
         }));
-        Ok(())
+        Ok(general)
     }
 
     /// Each place's id that another one had before, and a new one for it.

@@ -5,7 +5,9 @@
 //! are made to go on before anything is computed, and the point that is found is from -180 to 180.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::json::{Members, text};
 use crate::limits::GEOMETRY_DEPTH_MAX;
 
 /// Longitude and latitude.
@@ -15,29 +17,32 @@ type Point = (f64, f64);
 ///
 /// # Errors
 /// It is no geometry.
-pub fn point_of(geometry: &Value) -> Result<Option<Point>, String> {
+pub fn point_of(geometry: &RawValue) -> Result<Option<Point>, String> {
     within(geometry, 0)
 }
 
-fn within(geometry: &Value, depth: usize) -> Result<Option<Point>, String> {
-    if geometry.is_null() || geometry.as_object().is_some_and(serde_json::Map::is_empty) {
+fn within(geometry: &RawValue, depth: usize) -> Result<Option<Point>, String> {
+    if geometry.get() == "null" {
         return Ok(None);
     }
-    let kind = geometry.get("type").and_then(Value::as_str).ok_or("its geometry has no type")?;
+    let wrong = |why: serde_json::Error| format!("its geometry: {why}");
+    let geometry: Members<'_> = serde_json::from_str(geometry.get()).map_err(wrong)?;
+    if geometry.is_empty() {
+        return Ok(None);
+    }
+    let kind = geometry.get("type").and_then(text).ok_or("its geometry has no type")?;
     if kind == "GeometryCollection" {
         if depth >= GEOMETRY_DEPTH_MAX {
             return Err("its geometry is a collection of collections without end".to_owned());
         }
-        let all = geometry
-            .get("geometries")
-            .and_then(Value::as_array)
-            .ok_or("a GeometryCollection without geometries")?;
+        let all = geometry.get("geometries").ok_or("a GeometryCollection without geometries")?;
+        let all: Vec<&RawValue> = serde_json::from_str(all.get()).map_err(wrong)?;
         let mut points = all.iter().map(|one| within(one, depth + 1));
         return points.find(|point| !matches!(point, Ok(None))).unwrap_or(Ok(None));
     }
-    let none = Value::Null;
-    let coordinates = geometry.get("coordinates").unwrap_or(&none);
-    match kind {
+    let coordinates = geometry.get("coordinates").map(|all| serde_json::from_str(all.get()));
+    let coordinates = &coordinates.transpose().map_err(wrong)?.unwrap_or(Value::Null);
+    match &*kind {
         "Point" => point(coordinates),
         "MultiPoint" => Ok(points(coordinates)?.first().copied()),
         "LineString" => Ok(longest_middle(vec![points(coordinates)?])),
@@ -261,7 +266,7 @@ mod tests {
     use super::*;
 
     fn check(geometry: &str, expected: Option<Point>) {
-        let found = point_of(&serde_json::from_str(geometry).expect("JSON")).expect("a geometry");
+        let found = point_of(serde_json::from_str(geometry).expect("JSON")).expect("a geometry");
         let is_near = |(a, b): (Point, Point)| apart((a, b)) < 1e-9;
         assert!(found.zip(expected).map_or(found == expected, is_near), "{geometry}: {found:?}");
     }
@@ -329,8 +334,8 @@ mod tests {
         );
         let ice = "[-180,-80],[-90,-70],[0,-75],[90,-70],[180,-80]";
         for pole in ["", ",[180,-90],[-180,-90]", ",[180,-90],[0,-90],[-180,-90]"] {
-            let ring: Vec<Value> = serde_json::from_str(&format!("[{ice}{pole},[-180,-80]]")).expect("JSON");
-            let found = point_of(&serde_json::json!({"type":"Polygon","coordinates":[ring]})).expect("one");
+            let ring = format!(r#"{{"type":"Polygon","coordinates":[[{ice}{pole},[-180,-80]]]}}"#);
+            let found = point_of(serde_json::from_str(&ring).expect("JSON")).expect("one");
             assert!(found.is_some_and(|at| at.1 < -72.0 && at.0.abs() <= 180.0), "{pole}: {found:?}");
         }
         // Metres stay metres.
@@ -349,13 +354,13 @@ mod tests {
             (r#"{"type":"Point","coordinates":8}"#, "no list"),
             (r#"{"type":"Polygon","coordinates":[[8,50]]}"#, "no list"),
         ] {
-            let why = point_of(&serde_json::from_str(geometry).expect("JSON")).expect_err(geometry);
+            let why = point_of(serde_json::from_str(geometry).expect("JSON")).expect_err(geometry);
             assert!(why.contains(expected), "{geometry}: {why}");
         }
         let nested = (0..20).fold(r#"{"type":"Point","coordinates":[1,1]}"#.to_owned(), |inner, _| {
             format!(r#"{{"type":"GeometryCollection","geometries":[{inner}]}}"#)
         });
-        let why = point_of(&serde_json::from_str(&nested[..]).expect("JSON"));
+        let why = point_of(serde_json::from_str(&nested).expect("JSON"));
         assert!(why.is_err());
     }
 

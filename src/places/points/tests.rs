@@ -345,3 +345,5 @@ fn what_is_blank_in_one_column_may_be_in_the_next() {
         check(&text, &["A|file:1|50|8.25|point_of_interest|-"]);
     }
 }
+
+mod members;
