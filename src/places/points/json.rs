@@ -6,6 +6,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+/// Bytes of what a script calls the data in it: a longer one is no name.
+const SCRIPT_NAME_MAX: usize = 200;
+
 /// The members of an object in their order. Of several with one key the last counts.
 pub struct Members<'a>(Vec<(String, &'a RawValue)>);
 
@@ -70,6 +73,59 @@ impl<'de> Deserialize<'de> for Text {
         }
         deserializer.deserialize_bytes(Bytes)
     }
+}
+
+/// What is in `callback({…});`, or behind `var places = {…};`, with the blanks before that.
+pub fn in_script(bytes: &[u8]) -> Option<&[u8]> {
+    let is_blank = |byte: &u8| byte.is_ascii_whitespace();
+    // An empty comment keeps browsers from taking it for something else.
+    let script = bytes.trim_ascii_start();
+    let script = script.strip_prefix(b"/**/").unwrap_or(script);
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_$. ".contains(byte);
+    let end = script.iter().take(SCRIPT_NAME_MAX).position(|byte| !is_name(byte))?;
+    let inside = script[end..].strip_prefix(b"(").or_else(|| script[end..].strip_prefix(b"="))?;
+    let is_json = inside.iter().find(|byte| !is_blank(byte)).is_some_and(|byte| b"{[".contains(byte));
+    let is_end = |byte: &u8| is_blank(byte) || b");".contains(byte);
+    let length = inside.iter().rposition(|byte| !is_end(byte))? + 1;
+    (end > 0 && is_json).then(|| &inside[..length])
+}
+
+/// The same text with null for each `NaN` and `Infinity`, which JSON does not have and Python writes, and how many
+/// there were; None where there is none.
+pub fn without_nan(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
+    let (mut out, mut count, mut is_text) = (Vec::new(), 0, false);
+    let (mut index, mut copied) = (0, 0);
+    while let Some(&byte) = bytes.get(index) {
+        let word: &[u8] = match byte {
+            b'\\' if is_text => {
+                index += 2;
+                continue;
+            }
+            b'"' => {
+                is_text = !is_text;
+                b""
+            }
+            // No text goes over the end of a line, but for one that is not closed.
+            b'\n' => {
+                is_text = false;
+                b""
+            }
+            b'N' => b"NaN",
+            b'I' => b"Infinity",
+            b'-' => b"-Infinity",
+            _ => b"",
+        };
+        if !is_text && !word.is_empty() && bytes[index..].starts_with(word) {
+            out.extend(&bytes[copied..index]);
+            out.extend(b"null");
+            index += word.len();
+            (copied, count) = (index, count + 1);
+        } else {
+            index += 1;
+        }
+    }
+    out.extend(&bytes[copied..]);
+    (count > 0).then_some((out, count))
 }
 
 /// A string as it is.

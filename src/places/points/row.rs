@@ -114,6 +114,13 @@ pub fn types(cell: &str) -> Vec<String> {
     if types.is_empty() { vec![GENERAL.to_string()] } else { types }
 }
 
+/// What is wrong with a text, by its first byte that is not UTF-8.
+pub fn not_utf8(byte: u8) -> String {
+    let letter =
+        if byte >= 0xa0 { format!(", which is {:?} in Latin-1", char::from(byte)) } else { String::new() };
+    format!("not UTF-8: it has the byte 0x{byte:02x}{letter}; save the file as UTF-8")
+}
+
 /// The keys of a member or column, best first; upper and lower case are one.
 pub const NAME: &[&str] = &["name", "title", "label"];
 pub const LATITUDE: &[&str] = &["lat", "latitude", "y"];
