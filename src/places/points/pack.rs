@@ -1,5 +1,5 @@
 //! Places in memory as they are on the disk: columns, sorted into bands of latitude and by longitude in each, and one
-//! text for all. 20 bytes a place beside its texts. The provider `file` searches it and keeps it in a cache.
+//! text for all. 20 bytes a place beside its texts: 14 in columns, and 6 before its texts. The provider `file` searches it and keeps it in a cache.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,6 +13,10 @@ pub(super) const UNITS_PER_DEGREE: f64 = 1e7;
 /// The most bytes of text that fit, and lists of types beside the general one, which the others become.
 const TEXT_MAX: usize = u32::MAX as usize;
 const LISTS_MAX: usize = u16::MAX as usize;
+
+/// Bytes of a place in its columns, and of the lengths of its texts.
+pub(super) const COLUMN_BYTES: usize = 4 + 4 + 4 + 2;
+const LENGTH_BYTES: usize = 3 * 2;
 
 /// Places that are being added.
 #[derive(Default)]
@@ -80,7 +84,7 @@ impl Builder {
     pub fn add(&mut self, spot: &Spot, id: &str) -> Result<bool, String> {
         let vicinity = spot.vicinity.as_deref().unwrap_or_default();
         let text = self.texts.len();
-        if text + 6 + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
+        if text + LENGTH_BYTES + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
             return Err(format!("more than {} places with 4 GB of text: divide the file", self.rows.len()));
         }
         for length in [spot.name.len(), id.len(), vicinity.len()] {
@@ -168,7 +172,7 @@ impl Builder {
             }
             let new = format!("{old}~{number}");
             let (name, vicinity) = (self.texts[name].to_vec(), self.texts[vicinity].to_vec());
-            if self.texts.len() + 6 + name.len() + new.len() + vicinity.len() > TEXT_MAX {
+            if self.texts.len() + LENGTH_BYTES + name.len() + new.len() + vicinity.len() > TEXT_MAX {
                 break;
             }
             self.rows[index].text = self.texts.len() as u32;
@@ -210,7 +214,7 @@ fn parts(texts: &[u8], start: usize) -> [Range<usize>; 3] {
         Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
         _ => 0,
     };
-    let name = start + 6..start + 6 + length(0);
+    let name = start + LENGTH_BYTES..start + LENGTH_BYTES + length(0);
     let id = name.end..name.end + length(2);
     let vicinity = id.end..id.end + length(4);
     if vicinity.end > texts.len() { [0..0, 0..0, 0..0] } else { [name, id, vicinity] }
@@ -245,7 +249,7 @@ impl Pack {
 
     /// Bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        14 * self.len() + 4 * self.bands.len() + self.texts.len()
+        COLUMN_BYTES * self.len() + 4 * self.bands.len() + self.texts.len()
     }
 }
 
@@ -266,5 +270,44 @@ impl Points for Pack {
 impl Banded for Pack {
     fn band(&self, band: usize) -> Range<usize> {
         self.bands[band] as usize..self.bands[band + 1] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_takes_20_bytes_and_its_texts() {
+        let bytes = |count: usize| {
+            let mut builder = Builder::default();
+            for index in 0..count {
+                let longitude_deg = index as f64 / 10.0;
+                let spot = Spot {
+                    longitude_deg,
+                    name: "Kiosk".into(),
+                    vicinity: Some("Pier".into()),
+                    ..Spot::default()
+                };
+                builder.add(&spot, "k").expect("room");
+            }
+            let pack = builder.finish();
+            let columns =
+                size_of_val(&*pack.latitudes) + size_of_val(&*pack.longitudes) + size_of_val(&*pack.starts);
+            let columns =
+                columns + size_of_val(&*pack.lists_of) + size_of_val(&*pack.bands) + pack.texts.len();
+            assert_eq!(columns, pack.bytes());
+            let mut written = Vec::new();
+            pack.write(&mut written).expect("written");
+            (pack.bytes(), written.len())
+        };
+        let ((one, one_written), (more, more_written)) = (bytes(1), bytes(101));
+        let texts = "KioskkPier".len();
+        assert_eq!((more - one, more_written - one_written), (100 * (20 + texts), 100 * (20 + texts)));
+        let docs = include_str!("../../../docs/places.md");
+        assert!(docs.contains("A place takes 20 bytes of memory and its texts."));
+        // While it is being added its columns have two bytes between them.
+        assert_eq!(size_of::<Row>() + LENGTH_BYTES, 22);
+        assert!(docs.contains("and a place 22 bytes and its texts"));
     }
 }
