@@ -3,7 +3,7 @@
 
 use serde_json::value::RawValue;
 
-use super::json::{Members, text, word};
+use super::json::{Object, text, word};
 
 /// EPSG's codes for degrees that differ by no more than two metres: WGS 84 (4326, 4979), ETRS89 (4258, 4937), NAD83 and
 /// its newer forms, SIRGAS 2000 (4674), GDA94, GDA2020, NZGD2000, JGD2000 and JGD2011, RGF93, SWEREF99, CGCS2000,
@@ -34,11 +34,11 @@ fn name_of(crs: &RawValue) -> Option<String> {
     if let Some(name) = word(crs) {
         return Some(name);
     }
-    let crs: Members<'_> = serde_json::from_str(crs.get()).ok()?;
+    let crs: Object<'_> = serde_json::from_str(crs.get()).ok()?;
     let Some(properties) = crs.get("properties") else {
         return crs.get("name").or(crs.get("code")).and_then(word);
     };
-    let properties: Members<'_> = serde_json::from_str(properties.get()).ok()?;
+    let properties: Object<'_> = serde_json::from_str(properties.get()).ok()?;
     let said = |key: &str| properties.get(key).and_then(word);
     let kind = crs.get("type").and_then(text).filter(|kind| kind != "name");
     let code = || Some(format!("{}:{}", kind.as_deref().unwrap_or("EPSG"), said("code")?));

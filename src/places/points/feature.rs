@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::extent::Extent;
-use super::json::{Members, text, word, words};
+use super::json::{Object, text, word, words};
 use super::row::{self, find, shown, types};
 use super::shape;
 use super::spot::Spot;
@@ -23,7 +23,7 @@ impl From<String> for Flaw {
 
 /// The place that a feature is, and where it says that it is itself; None where it has no geometry.
 pub fn spot(feature: &str) -> Result<Option<(Spot, Option<Extent>)>, Flaw> {
-    let feature: Members<'_> = serde_json::from_str(feature).map_err(|why| why.to_string())?;
+    let feature: Object<'_> = serde_json::from_str(feature).map_err(|why| why.to_string())?;
     if let Some(kind) = feature.get("type").and_then(text)
         && kind != "Feature"
     {
@@ -34,15 +34,15 @@ pub fn spot(feature: &str) -> Result<Option<(Spot, Option<Extent>)>, Flaw> {
         return Ok(None);
     };
     let properties =
-        feature.get("properties").and_then(|all| serde_json::from_str::<Members<'_>>(all.get()).ok());
+        feature.get("properties").and_then(|all| serde_json::from_str::<Object<'_>>(all.get()).ok());
     // The last of several with one key counts, and what says nothing counts for none.
     let with = |keys: &[&str], say: fn(&RawValue) -> Option<String>| {
-        let all = properties.iter().flat_map(Members::iter).rev();
+        let all = properties.iter().flat_map(Object::iter).rev();
         let said: Vec<_> = all.filter_map(|(key, value)| Some((key, say(value)?))).collect();
         find(keys, said.into_iter())
     };
     let Some(name) = with(row::NAME, word) else {
-        return Err(Flaw::Nameless(shown(properties.iter().flat_map(Members::iter).map(|(key, _)| key))));
+        return Err(Flaw::Nameless(shown(properties.iter().flat_map(Object::iter).map(|(key, _)| key))));
     };
     let spot = Spot {
         latitude_deg,

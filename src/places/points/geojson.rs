@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::crs;
 use super::extent::Extent;
 use super::feature::{Flaw, spot};
-use super::json::{Members, text, without_nan, word};
+use super::json::{Object, text, without_nan, word};
 use super::row::{self, NAMELESS, Place, Reading, not_utf8};
 use super::spot::Spot;
 
@@ -171,7 +171,7 @@ impl Progress<'_> {
             let features: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
             return features.iter().try_for_each(|feature| self.feature(feature.get(), reading));
         }
-        let document: Members<'_> = serde_json::from_str(text).map_err(wrong)?;
+        let document: Object<'_> = serde_json::from_str(text).map_err(wrong)?;
         if let Some(name) = document.get("crs").and_then(crs::foreign) {
             return Err(Stop::Document(format!(
                 "its coordinates are in {name}: convert them to longitude and latitude (WGS 84, EPSG:4326)"
@@ -240,16 +240,16 @@ fn not_geojson(why: serde_json::Error) -> String {
 }
 
 /// Whether a document is what servers of Esri answer by default.
-fn is_esri(document: &Members<'_>) -> bool {
+fn is_esri(document: &Object<'_>) -> bool {
     let is_named = document.get("geometryType").and_then(text).is_some_and(|kind| kind.starts_with("esri"));
     let features = document.get("features").map(|all| serde_json::from_str::<Vec<&RawValue>>(all.get()));
     let first = features.and_then(|all| all.ok()?.first().copied());
-    let first = first.and_then(|first| serde_json::from_str::<Members<'_>>(first.get()).ok());
+    let first = first.and_then(|first| serde_json::from_str::<Object<'_>>(first.get()).ok());
     is_named || first.is_some_and(|it| it.get("attributes").is_some() && it.get("properties").is_none())
 }
 
 /// What a document without features is.
-fn no_features(kind: Option<&str>, document: &Members<'_>) -> String {
+fn no_features(kind: Option<&str>, document: &Object<'_>) -> String {
     match kind {
         Some("Topology") => "this is TopoJSON: convert it to GeoJSON".to_owned(),
         _ if document.get("elements").is_some() => {

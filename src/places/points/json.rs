@@ -6,13 +6,12 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Bytes of what a script calls the data in it: a longer one is no name.
-const SCRIPT_NAME_MAX: usize = 200;
+use crate::limits::SCRIPT_NAME_MAX;
 
 /// The members of an object in their order. Of several with one key the last counts.
-pub struct Members<'a>(Vec<(String, &'a RawValue)>);
+pub struct Object<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'a> Members<'a> {
+impl<'a> Object<'a> {
     /// The value of a key; None where it is null, too.
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         let found = self.0.iter().rev().find(|(name, _)| name == key);
@@ -28,11 +27,11 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -43,10 +42,10 @@ impl<'de> Deserialize<'de> for Members<'de> {
                 while let Some((Text(key), value)) = map.next_entry::<Text, &RawValue>()? {
                     all.push((key, value));
                 }
-                Ok(Members(all))
+                Ok(Object(all))
             }
         }
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_map(Reader)
     }
 }
 

@@ -7,7 +7,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::{Members, text};
+use super::json::{Object, text};
 use crate::limits::GEOMETRY_DEPTH_MAX;
 
 /// Longitude and latitude.
@@ -26,7 +26,7 @@ fn within(geometry: &RawValue, depth: usize) -> Result<Option<Point>, String> {
         return Ok(None);
     }
     let wrong = |why: serde_json::Error| format!("its geometry: {why}");
-    let geometry: Members<'_> = serde_json::from_str(geometry.get()).map_err(wrong)?;
+    let geometry: Object<'_> = serde_json::from_str(geometry.get()).map_err(wrong)?;
     if geometry.is_empty() {
         return Ok(None);
     }
@@ -92,13 +92,13 @@ fn lines(coordinates: &Value) -> Result<Vec<Vec<Point>>, String> {
     list(coordinates)?.iter().map(points).collect()
 }
 
-/// Longitudes beyond this are no degrees, and are left as they are for whoever looks at the point.
-const LONGITUDE_MAX: f64 = 360.0;
+/// All the way round. Longitudes beyond it are no degrees, and are left as they are for whoever looks at the point.
+const TURN_DEG: f64 = 360.0;
 
 /// A line whose longitudes go on across the date line; None where they do as they are.
 fn unwound(line: &[Point]) -> Option<Vec<Point>> {
     let jumps = |(a, b): (&Point, &Point)| (a.0 - b.0).abs() > 180.0;
-    let is_degrees = |point: &Point| point.0.abs() <= LONGITUDE_MAX;
+    let is_degrees = |point: &Point| point.0.abs() <= TURN_DEG;
     if !line.iter().zip(line.iter().skip(1)).any(jumps) || !line.iter().all(is_degrees) {
         return None;
     }
@@ -113,7 +113,7 @@ fn unwound(line: &[Point]) -> Option<Vec<Point>> {
 /// The same longitude, no more than half way round the Earth from another one.
 fn beside(longitude: f64, other: f64) -> f64 {
     let apart = other - longitude;
-    if apart.abs() <= 180.0 { longitude } else { longitude + (apart / 360.0).round() * 360.0 }
+    if apart.abs() <= 180.0 { longitude } else { longitude + (apart / TURN_DEG).round() * TURN_DEG }
 }
 
 /// The same of a ring. One that goes round a pole is made to have that inside it.
@@ -123,7 +123,7 @@ fn unwound_ring(ring: Vec<Point>) -> Vec<Point> {
     let closes_far = first_and_last.is_some_and(|(first, last)| (first.0 - last.0).abs() > 180.0);
     let mut found = match unwound(&ring) {
         Some(found) => found,
-        None if closes_far && ring.iter().all(|point| point.0.abs() <= LONGITUDE_MAX) => ring.clone(),
+        None if closes_far && ring.iter().all(|point| point.0.abs() <= TURN_DEG) => ring.clone(),
         None => return ring,
     };
     let Some((first, last)) = found.first().copied().zip(found.last().copied()) else { return ring };
@@ -134,7 +134,7 @@ fn unwound_ring(ring: Vec<Point>) -> Vec<Point> {
     }
     if (first.0 - last.0).abs() > 180.0 {
         let pole = if found.iter().map(|point| point.1).sum::<f64>() < 0.0 { -90.0 } else { 90.0 };
-        let end = first.0 + if last.0 > first.0 { 360.0 } else { -360.0 };
+        let end = first.0 + if last.0 > first.0 { TURN_DEG } else { -TURN_DEG };
         found.extend([(end, first.1), (end, pole), (first.0, pole)]);
     }
     found
@@ -147,7 +147,7 @@ fn west_and_east(ring: &[Point]) -> (f64, f64) {
 
 /// The same point with a longitude from -180 to 180, if it can be one.
 fn wrapped((longitude, latitude): Point) -> Point {
-    let beyond = longitude.abs() > 180.0 && longitude.abs() <= 2.0 * LONGITUDE_MAX;
+    let beyond = longitude.abs() > 180.0 && longitude.abs() <= 2.0 * TURN_DEG;
     (if beyond { beside(longitude, 0.0) } else { longitude }, latitude)
 }
 
@@ -208,7 +208,7 @@ fn inside_unwound(mut rings: Vec<Vec<Point>>) -> Option<Point> {
     for ring in rings.iter_mut().skip(1) {
         // A hole is written on either side of the date line.
         let first = ring.first().map_or(0.0, |point| point.0);
-        if !(west..=east).contains(&first) && first.abs() <= LONGITUDE_MAX {
+        if !(west..=east).contains(&first) && first.abs() <= TURN_DEG {
             let shift = beside(first, (west + east) / 2.0) - first;
             ring.iter_mut().for_each(|point| point.0 += shift);
         }

@@ -55,7 +55,7 @@ impl File {
         let settings = Settings::default();
         let is_extract = osm::is_extract(bytes);
         let (places, about) = match is_extract {
-            true => extract::read(Cursor::new(bytes), bytes.len() as u64, path, &settings)?,
+            true => extract::read(Cursor::new(bytes), bytes.len() as u64, path, &settings, &|| {})?,
             false => read(bytes, path, "file")?,
         };
         let attributions = is_extract.then_some(osm::ATTRIBUTION).into_iter().collect();

@@ -6,7 +6,8 @@ mod large;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
 use encode::{Extract, blob, bytes_field, framed, head, number_field};
@@ -305,15 +306,44 @@ fn what_cannot_be_kept_is_read_all_the_same() {
 }
 
 #[test]
-fn many_may_start_at_once() {
+fn of_many_that_start_at_once_one_reads_and_all_have_the_same() {
+    for round in 0..10 {
+        let sample = Sample::of(&extract(round % 2 == 0));
+        let together = Barrier::new(8);
+        let read = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    let opened = sample.open();
+                    let is_read = !opened.about()[0].ends_with("from the cache");
+                    read.fetch_add(u32::from(is_read), Ordering::Relaxed);
+                    (0..20).for_each(|_| assert_eq!(lines(&sample.open()), expected()));
+                });
+            }
+        });
+        assert_eq!(read.into_inner(), 1);
+        assert!(sample.is_from_cache());
+        sample.kept();
+    }
+}
+
+#[test]
+fn one_that_was_killed_over_an_extract_or_could_not_read_it_keeps_nobody_waiting() {
     let sample = Sample::of(&extract(true));
+    sample.open();
+    let kept = sample.kept();
+    fs::rename(&kept, kept.with_extension("part")).expect("renamed");
+    assert!(!sample.is_from_cache() && sample.is_from_cache());
+    let cut = &extract(true)[..100];
+    let sample = Sample::of(cut);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..20).for_each(|_| assert_eq!(lines(&sample.open()), expected())));
+        for _ in 0..4 {
+            scope.spawn(|| assert!(places::open(&sample.settings).is_err()));
         }
     });
-    assert!(sample.is_from_cache());
-    sample.kept();
+    let folder = sample.settings.cache.as_ref().expect("a folder");
+    assert_eq!(fs::read_dir(folder).expect("there").count(), 0);
 }
 
 #[test]
