@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::extent::Extent;
-use super::json::{Object, text, word, words};
+use super::json::{Object, fault, text, word, words};
 use super::row::{self, find, shown, types};
 use super::shape;
 use super::spot::Spot;
@@ -23,7 +23,7 @@ impl From<String> for Flaw {
 
 /// The place that a feature is, and where it says that it is itself; None where it has no geometry.
 pub fn spot(feature: &str) -> Result<Option<(Spot, Option<Extent>)>, Flaw> {
-    let feature: Object<'_> = serde_json::from_str(feature).map_err(|why| why.to_string())?;
+    let feature: Object<'_> = serde_json::from_str(feature).map_err(|why| fault(&why))?;
     if let Some(kind) = feature.get("type").and_then(text)
         && kind != "Feature"
     {

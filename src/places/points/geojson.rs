@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 use super::crs;
 use super::extent::Extent;
 use super::feature::{Flaw, spot};
-use super::json::{Object, text, without_nan, word};
-use super::row::{self, NAMELESS, Place, Reading, not_utf8};
+use super::json::{Object, fault, text, without_nan, word};
+use super::row::{self, NAMELESS, Place, Reading, not_utf8, shown};
 use super::spot::Spot;
 
 /// What begins each text of a sequence.
@@ -206,7 +206,11 @@ impl Progress<'_> {
                 }
                 reading.take(at, Ok(Some(spot)))?;
             }
-            Ok(None) => reading.skip("without a geometry"),
+            Ok(None) => {
+                let why = || "no feature has a geometry, which is the position in GeoJSON".to_owned();
+                reading.hint.get_or_insert_with(why);
+                reading.skip("without a geometry");
+            }
             Err(Flaw::Nameless(keys)) => {
                 let looked_for = row::NAME.join(" or ");
                 reading.hint.get_or_insert_with(|| match &*keys {
@@ -234,9 +238,9 @@ impl Progress<'_> {
 
 /// What the reader of JSON says, without a line of its own in a text that has one.
 fn not_geojson(why: serde_json::Error) -> String {
-    let text = why.to_string();
-    let what = text.split(" at line ").next().unwrap_or_default();
-    format!("not GeoJSON: {what}, in character {} of its line {}", why.column(), why.line())
+    let (line, column) = (why.line(), why.column());
+    let of_line = if line > 1 { format!(" of its line {line}") } else { String::new() };
+    format!("not GeoJSON: {}, at character {column}{of_line}", fault(&why))
 }
 
 /// Whether a document is what servers of Esri answer by default.
@@ -256,6 +260,10 @@ fn no_features(kind: Option<&str>, document: &Object<'_>) -> String {
             "this is the answer of an Overpass server: convert it to GeoJSON".to_owned()
         }
         Some(kind) => format!("a {kind} is no FeatureCollection and no Feature: wrap it in one"),
-        None => "an object without a type is no FeatureCollection and no Feature: wrap it in one".to_owned(),
+        None => {
+            let keys = Some(shown(document.iter().map(|(key, _)| key))).filter(|keys| !keys.is_empty());
+            let keys = keys.map(|keys| format!(" ({keys})")).unwrap_or_default();
+            format!("an object without a type{keys} is no FeatureCollection and no Feature: wrap it in one")
+        }
     }
 }

@@ -127,6 +127,11 @@ pub fn without_nan(bytes: &[u8]) -> Option<(Vec<u8>, u64)> {
     (count > 0).then_some((out, count))
 }
 
+/// What is wrong with a text, without the line, which whoever asks knows better.
+pub fn fault(why: &serde_json::Error) -> String {
+    why.to_string().split(" at line ").next().unwrap_or_default().to_owned()
+}
+
 /// A string as it is.
 pub fn text(value: &RawValue) -> Option<String> {
     let is_text = value.get().starts_with('"');

@@ -114,10 +114,17 @@ pub fn types(cell: &str) -> Vec<String> {
     if types.is_empty() { vec![GENERAL.to_string()] } else { types }
 }
 
+/// The letters of Windows-1252 that Latin-1 lacks, from 0x80 on.
+const WINDOWS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+
 /// What is wrong with a text, by its first byte that is not UTF-8.
 pub fn not_utf8(byte: u8) -> String {
-    let letter =
-        if byte >= 0xa0 { format!(", which is {:?} in Latin-1", char::from(byte)) } else { String::new() };
+    let windows = WINDOWS.chars().nth(usize::from(byte.wrapping_sub(0x80)));
+    let letter = match windows.filter(|letter| !letter.is_control()) {
+        Some(letter) => format!(", which is {letter:?} in Windows-1252"),
+        None if byte >= 0xa0 => format!(", which is {:?} in Latin-1", char::from(byte)),
+        None => String::new(),
+    };
     format!("not UTF-8: it has the byte 0x{byte:02x}{letter}; save the file as UTF-8")
 }
 

@@ -7,7 +7,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json::{Object, text};
+use super::json::{Object, fault, text};
 use crate::limits::GEOMETRY_DEPTH_MAX;
 
 /// Longitude and latitude.
@@ -25,7 +25,7 @@ fn within(geometry: &RawValue, depth: usize) -> Result<Option<Point>, String> {
     if geometry.get() == "null" {
         return Ok(None);
     }
-    let wrong = |why: serde_json::Error| format!("its geometry: {why}");
+    let wrong = |why: serde_json::Error| format!("its geometry: {}", fault(&why));
     let geometry: Object<'_> = serde_json::from_str(geometry.get()).map_err(wrong)?;
     if geometry.is_empty() {
         return Ok(None);

@@ -100,6 +100,8 @@ fn an_encoding_that_is_none_is_told_by_name_and_line() {
         why.ends_with("; not UTF-8: it has the byte 0xdf, which is 'ß' in Latin-1; save the file as UTF-8"),
         "{why}"
     );
+    let windows = read_all(b"name,lat,lon\nPete\x92s,1,2\n").expect("read").worst.concat();
+    assert!(windows.contains("0x92, which is '’' in Windows-1252"), "{windows}");
     // A column of no use may be called anything.
     let read = read_all(&latin("name;lat;lon;Länge\nA;1;2;3\n".to_owned())).expect("read");
     assert_eq!((read.places.len(), read.bad), (1, 0));
@@ -150,4 +152,16 @@ fn degrees_are_known_in_every_form() {
         let text = format!(r#"{{"type":"FeatureCollection","crs":{crs},"features":[{a}]}}"#);
         assert!(error(text).starts_with("1: its coordinates are in EPSG:"));
     }
+}
+
+#[test]
+fn json_that_is_no_geojson_says_what_it_lacks() {
+    assert!(
+        error(r#"{"error":{"code":400}}"#)
+            .contains("an object without a type (\"error\") is no FeatureCollection")
+    );
+    let list = read_all(br#"[{"name":"A","lat":1,"lon":2}]"#).expect("read");
+    assert!(list.hint.is_some_and(|hint| hint.starts_with("no feature has a geometry")));
+    let bad = bad(r#"{"geometry":{"type":"Point","coordinates":[1e999,2]},"type":"Feature"}"#);
+    assert_eq!(bad, "1: feature 1: its geometry: number out of range");
 }
