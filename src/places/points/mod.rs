@@ -1,13 +1,14 @@
 //! Points, and which of them are near a position.
 //!
 //! Lives here: the search (`near`), the user's own points in memory (`pack`), and how they are read (`row`, `spot`) from
-//! a table (`table`, with `header`, `quotes`, `lines`), from GeoJSON (`geojson`, with `feature`, `shape`, `extent`, `crs`,
-//! `json`), or from an extract of OpenStreetMap (`osm`).
+//! a table (`table`, with `header`, `quotes`, `lines`), from GeoJSON (`geojson`, with `feature`, `shape`, `dateline`,
+//! `extent`, `crs`, `json`), or from an extract of OpenStreetMap (`osm`).
 //! Called by: the providers `gazetteer` and `file` for both, `overpass` for the distance.
 //! May touch: bytes and numbers only. It opens no file and knows no provider.
 
 mod columns;
 mod crs;
+mod dateline;
 mod extent;
 mod feature;
 mod geojson;
