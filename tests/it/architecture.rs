@@ -454,12 +454,13 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 42] = [
+const NO_BOUNDS: [&str; 44] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
     "BLOCK",
     "CHUNK",
+    "COLUMN_BYTES",
     "CONFIG",
     "CONNECTION",
     "COUNTS",
@@ -472,6 +473,7 @@ const NO_BOUNDS: [&str; 42] = [
     "HEAD",
     "HEADER_BYTES",
     "INVALID",
+    "LENGTH_BYTES",
     "MAX", // Of the digits that fit into a number.
     "MEMBER_WAY",
     "NANOS",
@@ -481,7 +483,6 @@ const NO_BOUNDS: [&str; 42] = [
     "OK",
     "OS",
     "PARTS",
-    "PLACE_BYTES",
     "PROOF_BYTES",
     "RECORD_SEPARATOR",
     "RELATIONS",
@@ -493,6 +494,7 @@ const NO_BOUNDS: [&str; 42] = [
     "SLACK_DEG",
     "STEPS",
     "TOWNS",
+    "TURN_DEG",
     "UNITS_PER_DEGREE",
     "USAGE",
     "USUAL_TENTHS",
