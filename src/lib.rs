@@ -29,6 +29,7 @@
 //! | `compaction` | the snapshot that a compaction writes | that is written |
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
 //! | `asker` | `--agree`'s connection to one server | it has answered, or is too late |
+//! | `probe` | `--check`'s connection to one port at a time | all ports are tried |
 //! | `log` | the log file | the process does, after a flush |
 //! | `console` | stderr, which may take nothing for ever | the process does |
 //! | `announce` | stdout, which may take nothing for ever | that is printed, or the process does |

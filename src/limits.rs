@@ -357,6 +357,14 @@ pub const FORGET_NOTES: u32 = 16;
 /// Bytes of journal below which compaction is not worth its while.
 pub const COMPACT_MIN_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Digits of a segment's number that is read at most: it fits in 64 bits. And a number that no server comes to, at a
+/// segment a second: one that somebody made up is lowered at the start, so that those to come have no more digits.
+pub const SEGMENT_DIGITS_MAX: usize = 18;
+pub const SEGMENT_TOO_HIGH: u64 = 100_000_000_000_000_000;
+
+/// Segments of a journal before it is compacted, as each start begins one.
+pub const SEGMENTS_MAX: usize = 16;
+
 /// Times by which a journal may be larger than what is live in it, before it is compacted: at two, at most half of the
 /// disk it takes is waste, and an entry is rewritten about once.
 pub const COMPACT_FACTOR: u64 = 2;

@@ -2,13 +2,16 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::Patient;
-use crate::limits::{LINK_LINE_MAX, PROBE_PATIENCE};
+use crate::limits::{LINK_LINE_MAX, PROBE_PATIENCE, PROBES_AT_ONCE};
 use crate::link::{ASKER, Identity, Opening, keys};
 use crate::net::{HostPort, socket};
 use crate::protocol::neighbour::Word;
+use crate::thread;
 
 /// What a server that starts would meet.
 #[derive(Debug)]
@@ -24,8 +27,32 @@ pub enum Port {
     Refused(io::Error),
 }
 
-/// Tries the address of a server of this name.
-pub fn probe(at: &HostPort, name: &str) -> Port {
+/// Tries the addresses of servers with these names, many at the same time: whoever is silent takes its time beside the
+/// others. The answers come in the order of the servers.
+pub fn probe(servers: &[(&HostPort, &str)]) -> Vec<Port> {
+    let next = AtomicUsize::new(0);
+    let ports: Vec<OnceLock<Port>> = servers.iter().map(|_| OnceLock::new()).collect();
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(port), Some((at, name))) = (ports.get(index), servers.get(index)) else { return };
+            // Each index comes once.
+            let _ = port.set(probe_one(at, name));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..servers.len().min(PROBES_AT_ONCE) {
+            if thread::spawn_scoped(scope, "probe", work).is_err() {
+                // With fewer it only takes longer.
+                break;
+            }
+        }
+        work();
+    });
+    ports.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+fn probe_one(at: &HostPort, name: &str) -> Port {
     match socket::bind(at) {
         Ok(()) => Port::Free,
         Err(why) if socket::is_missing(&why) => Port::Elsewhere(why),

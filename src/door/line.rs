@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Manners;
-use crate::link::{Listener, Peer};
+use super::{Kin, Manners};
+use crate::link::{Listener, Peer, PeerKind};
 use crate::logging::Wire;
 use crate::turn::Core;
 
@@ -133,8 +133,14 @@ impl LineDoor {
         (is_guest && matches!(self.phase, Phase::Open)).then_some(self.spoken)
     }
 
-    pub fn is_of_the_herd(&self) -> bool {
-        self.lasting != Lasting::No || self.neighbour.as_deref().is_some_and(Listener::is_open)
+    pub fn kin(&self) -> Option<Kin> {
+        let link = self.neighbour.as_deref().filter(|link| link.is_open());
+        match (link, self.peer.kind) {
+            (Some(link), _) => Some(link.neighbour().map_or(Kin::Asker, Kin::Neighbour)),
+            (None, _) if self.lasting == Lasting::No => None,
+            (None, PeerKind::Neighbour { id: Some(id), .. }) => Some(Kin::Neighbour(id)),
+            (None, PeerKind::Neighbour { id: None, .. } | PeerKind::Stranger) => Some(Kin::Asker),
+        }
     }
 
     /// Counts a connection whose time is up before it proved who it is.

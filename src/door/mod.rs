@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::logging::Wire;
+use crate::node::NeighbourId;
 use crate::places::Lookup;
 use crate::protocol::Span;
 use crate::status::Status;
@@ -36,6 +37,15 @@ pub enum Door {
 pub enum DoorKind {
     Line,
     Http,
+}
+
+/// As whom a connection is of the herd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kin {
+    Neighbour(NeighbourId),
+    /// It may ask how the herd is; or it dials from an address that several neighbours share, and does not say which it
+    /// is.
+    Asker,
 }
 
 /// What doors allow.
@@ -209,11 +219,11 @@ impl Door {
         }
     }
 
-    /// Whether it is a neighbour's link, or one who may ask how the herd is.
-    pub fn is_of_the_herd(&self) -> bool {
+    /// As whom it is of the herd, once it has proven that; None of a client.
+    pub fn kin(&self) -> Option<Kin> {
         match self {
-            Door::Line(line) => line.is_of_the_herd(),
-            Door::Http(_) => false,
+            Door::Line(line) => line.kin(),
+            Door::Http(_) => None,
         }
     }
 

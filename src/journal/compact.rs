@@ -16,19 +16,22 @@ use super::segment::{Open, Part, UNFINISHED, path_of, unfinished_path_of};
 use super::{Entries, Journal, Lines, NotKept, later, replay};
 use crate::limits::{
     COMPACT_BYTES_PER_S, COMPACT_CHUNK_BYTES, COMPACT_FACTOR, COMPACT_MIN_BYTES, COMPACT_SYNC_EVERY,
+    SEGMENTS_MAX,
 };
 use crate::thread;
 
-/// Whether segments of so many bytes hold too much that is past.
-pub fn is_due(bytes: u64, live_bytes: u64) -> bool {
-    bytes >= COMPACT_MIN_BYTES && bytes > COMPACT_FACTOR * live_bytes
+/// Whether so many segments are too many, or hold too much that is past in so many bytes.
+pub fn is_due(segments: usize, bytes: u64, live_bytes: u64) -> bool {
+    segments > SEGMENTS_MAX || (bytes >= COMPACT_MIN_BYTES && bytes > COMPACT_FACTOR * live_bytes)
 }
 
 /// Removes what a compaction left that did not end.
 pub fn remove_unfinished(folder: &Path) -> io::Result<()> {
     for file in fs::read_dir(folder)? {
-        let path = file?.path();
-        if path.extension() == Some(OsStr::new(UNFINISHED)) {
+        let file = file?;
+        let path = file.path();
+        // A folder is none that herd left, and is in nobody's way.
+        if path.extension() == Some(OsStr::new(UNFINISHED)) && !file.file_type()?.is_dir() {
             fs::remove_file(&path)
                 .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
         }
@@ -84,7 +87,12 @@ impl Journal {
         let snapshot = first_new - 1;
         let (unfinished, path) =
             (unfinished_path_of(&self.folder, snapshot), path_of(&self.folder, snapshot));
-        let replaced = self.write_beside(&unfinished, lines).and_then(|written| {
+        // A healing waits for nobody: the system may have no thread to give, and while it lasts nothing is synced.
+        let written = match is_healing {
+            true => self.write_snapshot(&unfinished, lines),
+            false => self.write_beside(&unfinished, lines),
+        };
+        let replaced = written.and_then(|written| {
             self.disk.rename(&unfinished, &path)?;
             self.disk.sync_folder(&self.folder)?;
             Ok(written)
@@ -124,7 +132,7 @@ impl Journal {
     /// when all before it is on the disk, as what is appended to it may vouch for that.
     fn begin_segment(&self) -> io::Result<u64> {
         // Somebody may have put back what he had taken away.
-        let found = replay::segments(&self.folder)?.last().map_or(0, |(number, _)| *number);
+        let found = replay::last_number(&self.folder)?;
         let number = self.active().number.max(found) + 2;
         let path = path_of(&self.folder, number);
         let file = self.disk.create(&path)?;
@@ -192,10 +200,13 @@ impl Journal {
         let first = [later::first(), self.later.clone()].concat();
         file.append(&first)?;
         let (begun, mut written, mut entries) = (Instant::now(), first.len() as u64, Entries::default());
-        let mut flush = |entries: &mut Entries| -> io::Result<()> {
+        let mut flush = |entries: &mut Entries, is_last: bool| -> io::Result<()> {
             file.append(entries.all())?;
             written += entries.all().len() as u64;
             entries.clear();
+            if is_last {
+                return Ok(());
+            }
             if self.stopping.load(Ordering::SeqCst) {
                 // What is kept all the same is not worth the wait, and nobody is in the way of the rest.
                 let is_healing = self.is_degraded();
@@ -208,9 +219,9 @@ impl Journal {
         };
         lines(&mut |line| {
             entries.hear(line);
-            if entries.all().len() >= COMPACT_CHUNK_BYTES { flush(&mut entries) } else { Ok(()) }
+            if entries.all().len() >= COMPACT_CHUNK_BYTES { flush(&mut entries, false) } else { Ok(()) }
         })?;
-        flush(&mut entries)?;
+        flush(&mut entries, true)?;
         file.sync()?;
         Ok(written)
     }

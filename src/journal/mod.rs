@@ -158,7 +158,8 @@ impl Journal {
         self.sync_where_due();
         let active = self.active();
         let rests = active.rest_until.is_some_and(|until| Instant::now() < until);
-        let is_large = compact::is_due(active.bytes(), live_bytes + self.later.len() as u64);
+        let live_bytes = live_bytes + self.later.len() as u64;
+        let is_large = compact::is_due(active.segments(), active.bytes(), live_bytes);
         drop(active);
         let is_due = !rests && (is_large | self.hastened.swap(false, Ordering::SeqCst));
         if self.is_degraded() || is_due {
@@ -195,6 +196,11 @@ impl Active {
     /// The segments that are not yet whole on the disk, the oldest first.
     fn written(&self) -> impl Iterator<Item = &Arc<Open>> {
         self.closing.iter().chain(&self.open)
+    }
+
+    /// How many segments a compaction can take the place of.
+    fn segments(&self) -> usize {
+        self.parts.iter().filter(|part| !part.is_held).count() + self.written().count()
     }
 
     /// Bytes of all segments that a compaction can take the place of.

@@ -54,12 +54,14 @@ impl Journal {
         create(folder, mode, &*disk)?;
         let lock = lock(folder)?;
         compact::remove_unfinished(folder)?;
+        replay::lower(folder, &*disk)?;
         let mut replayed = replay::replay(folder, take)?;
         let parts = std::mem::take(&mut replayed.parts);
         // What was read counts from now on, and what comes next may vouch for it; it may not have been on
         // the disk before a crash.
         parts.iter().try_for_each(|part| disk.sync_file(&part.path))?;
-        let number = parts.iter().map(|part| part.number).max().unwrap_or(0) + 1;
+        let highest = parts.iter().map(|part| part.number).max().unwrap_or(0);
+        let number = highest.max(replay::last_number(folder)?) + 1;
         let path = segment::path_of(folder, number);
         let file = disk.create(&path)?;
         disk.sync_folder(folder)?;

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use memchr::memchr;
 
-use super::disk::Found;
+use super::disk::{Disk, Found};
 use super::entry;
 use super::later::{self, Later, VERSION};
 use super::segment::{self, Part};
 use crate::files::{self, own};
-use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY};
+use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY, SEGMENT_TOO_HIGH};
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub struct Replayed {
     pub cut: u64,
     /// Those of them that are not the last: what a later one vouches for may be what is gone.
     pub gaps: u64,
-    /// Files that look like segments that were renamed, and are not read.
+    /// Files that look like segments that were renamed, and folders with the name of one: they are not read.
     pub strays: u64,
     pub bytes: u64,
     /// What only a later version knows.
@@ -42,7 +42,7 @@ impl Replayed {
         let Replayed { bad, gaps, strays, .. } = self;
         match (bad, gaps, strays) {
             (0, 0, 0) => None,
-            (0, 0, _) => Some(format!("{strays} of its files were renamed")),
+            (0, 0, _) => Some(format!("{strays} of its files were renamed or replaced")),
             (0, ..) => Some(format!("{gaps} of its segments lost their end")),
             _ => Some(format!("{bad} lines of it are bad")),
         }
@@ -62,6 +62,36 @@ pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The highest number of a segment that leaves some for those to come; 0 where there is none.
+pub fn last_number(folder: &Path) -> io::Result<u64> {
+    let numbers = segments(folder)?.into_iter().map(|(number, _)| number);
+    Ok(numbers.filter(|&number| number < SEGMENT_TOO_HIGH).max().unwrap_or(0))
+}
+
+/// Gives segments whose number is too high the next ones above the others'.
+pub fn lower(folder: &Path, disk: &dyn Disk) -> io::Result<()> {
+    let mut last = last_number(folder)?;
+    for (_, path) in segments(folder)?.into_iter().filter(|(number, _)| *number >= SEGMENT_TOO_HIGH) {
+        if path.is_dir() {
+            continue;
+        }
+        let free = loop {
+            last += 1;
+            let free = segment::path_of(folder, last);
+            if free == path || fs::symlink_metadata(&free).is_err() {
+                break free;
+            }
+        };
+        if free != path {
+            disk.rename(&path, &free)?;
+            disk.sync_folder(folder)?;
+            let (path, free) = (path.display(), free.display());
+            log::warn!("{path} was renamed to {free}: its number left too few for the segments to come");
+        }
+    }
+    Ok(())
 }
 
 /// Tells of the files that look like segments that were renamed; returns how many there are.
@@ -91,6 +121,15 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
     let mut replayed = Replayed { strays: tell_strays(folder)?, ..Replayed::default() };
     let mut say_at = Instant::now() + REPLAY_SAY_EVERY;
     for (number, path) in segments {
+        // Herd made no such thing, so nothing of it is in there.
+        if path.is_dir() {
+            replayed.strays += 1;
+            let path = path.display();
+            log::warn!(
+                "{path} is not read: it has the name of a segment and is a folder; move it out of this folder"
+            );
+            continue;
+        }
         // Of those before, now that there is another.
         replayed.gaps = replayed.cut;
         let (before, left_before) = (replayed.bytes, replayed.left);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::disk::{Disk, Segment};
+use crate::limits::SEGMENT_DIGITS_MAX;
 
 /// The ending of a segment's name. It is not `.log`, by which programs find what they rotate.
 const ENDING: &str = "journal";
@@ -55,7 +56,7 @@ pub fn unfinished_path_of(folder: &Path, number: u64) -> PathBuf {
 /// The number of a segment by its name: `00000012.journal`.
 pub fn number_of(name: &str) -> Option<u64> {
     let (digits, ending) = name.split_once('.')?;
-    if ![ENDING, OLD_ENDING].contains(&ending) || !is_number(digits) {
+    if ![ENDING, OLD_ENDING].contains(&ending) || !is_number(digits) || digits.len() > SEGMENT_DIGITS_MAX {
         return None;
     }
     digits.parse().ok()
@@ -68,9 +69,8 @@ pub fn is_stray(name: &str) -> bool {
     is_number(digits) && !is_ours
 }
 
-/// No server comes to more digits than these, at a segment a second; its successor has a number, too.
 fn is_number(digits: &str) -> bool {
-    (8..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Part {
@@ -191,6 +191,8 @@ mod tests {
             ("00000012.log.1.gz", None, true),
             ("00000012.journal~", None, true),
             ("00000012.old", None, true),
+            ("999999999999999999.journal", Some(999_999_999_999_999_999), false),
+            ("9999999999999999999.journal", None, true),
             ("notes.journal", None, false),
             ("00000012", None, false),
         ] {

@@ -11,10 +11,11 @@ pub const MAX_CONNECTIONS: Limit = limit(20_000, 1, 1_000_000);
 pub const MAX_PER_ADDRESS: Limit = limit(0, 1, 1_000_000);
 pub const SHARES_OF_ADDRESSES: usize = 4;
 
-/// Slots beside those for guests: a link a neighbour, and some for who asks how the herd is and for those who may be
-/// either of these, as far as is known.
-pub const SLOTS_PER_NEIGHBOUR: usize = 1;
-pub const SLOTS_TO_SPARE: usize = 16;
+/// Slots beside those for guests: for each neighbour a link, and its next one while nobody knows yet that the last one is
+/// dead; for those who ask how the herd is; and for those who may be either of these, as far as is known.
+pub const SLOTS_PER_NEIGHBOUR: usize = 2;
+pub const SLOTS_FOR_ASKERS: usize = 8;
+pub const SLOTS_FOR_TRIALS: usize = 8;
 
 /// Milliseconds of silence after which a connection may be closed to let in another, when there are as many as may be.
 pub const SILENT_MS: Limit = limit(10_000, 10, 3_600_000);
@@ -82,12 +83,12 @@ pub const PORT_TRIES: usize = 32;
 pub const ACCEPT_PAUSE_MS: u64 = 100;
 
 /// Descriptors kept free of clients: for the files of the log and the journal, the folders above them, streams, secrets
-/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, and a
-/// connection and the next one.
+/// that are read again. And for each neighbour, worker and thread that asks a provider: a poller with its waker, a
+/// connection and the next one, and what the system's resolver opens for a name.
 pub const RESERVED_DESCRIPTORS: usize = 48;
 pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
 pub const DESCRIPTORS_PER_WORKER: usize = 2;
-pub const DESCRIPTORS_PER_LOOKUP: usize = 2;
+pub const DESCRIPTORS_PER_LOOKUP: usize = 4;
 
 /// Milliseconds between two looks at the deadlines of all connections of a worker.
 pub const SWEEP_REST_MS: u64 = 250;

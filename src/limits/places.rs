@@ -24,6 +24,11 @@ pub const PLACES_QUEUE: Limit = limit(256, 1, 65_536);
 /// whoever pays. 0 sends none.
 pub const PLACES_DAILY_BUDGET: Limit = limit(0, 0, 1_000_000_000);
 
+/// A network may take one of so many shares of that at any time; and networks whose lookups are counted apart, of which
+/// each takes some 50 bytes.
+pub const SHARES_OF_BUDGET: u64 = 4;
+pub const BUDGET_NETWORKS_MAX: usize = 65_536;
+
 /// Places threads that suit a provider behind HTTP, which may hold each for the whole total time-out, and one whose
 /// points are here, which takes microseconds.
 pub const PLACES_ASKING_THREADS: usize = 32;
@@ -127,8 +132,19 @@ pub const PLACES_PROGRESS_S: u64 = 1;
 pub const PLACES_CACHE_BUFFER_BYTES: usize = 256 * 1024;
 pub const PLACES_CACHE_TEXT_MAX: u64 = 64 * 1024;
 
+/// Of servers that start at once one reads an extract. Seconds without a sign of life after which the others read it,
+/// too: it shows one each second, and none while it sorts, which takes ten seconds for ten million places. Milliseconds
+/// between two looks, and how often it is claimed again when it was done and kept nothing.
+pub const PLACES_CLAIM_PATIENCE_S: u64 = 30;
+pub const PLACES_CLAIM_LOOK_MS: u64 = 50;
+pub const PLACES_CLAIMS_MAX: usize = 16;
+const _: () = assert!(PLACES_CLAIM_PATIENCE_S > 10 * PLACES_PROGRESS_S);
+
 /// Bytes of the beginning of a file of places that tell what kind it is.
 pub const PLACES_BEGIN_BYTES: u64 = 64;
+
+/// Bytes of what a script around GeoJSON calls it: `var name = {…}`.
+pub const SCRIPT_NAME_MAX: usize = 200;
 
 /// Lines of a column's title: more are rows that a quote has swallowed.
 pub const TITLE_LINES_MAX: usize = 3;

@@ -48,3 +48,6 @@ pub const AGREE_REST: Duration = Duration::from_millis(200);
 
 /// How long whoever has the port may take to say who it is.
 pub const PROBE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Ports that are tried at once: each takes a small thread, which mostly waits.
+pub const PROBES_AT_ONCE: usize = 32;

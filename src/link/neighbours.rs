@@ -243,6 +243,11 @@ impl Neighbours {
         }
     }
 
+    /// The name that a number stands for.
+    pub fn name(&self, id: NeighbourId) -> &str {
+        self.get(id).map_or("", |it| it.name.as_str())
+    }
+
     /// The name that a dialler proves, or says it is.
     pub fn name_of(&self, link: &Listener) -> &str {
         let known = link.neighbour().and_then(|id| self.get(id));

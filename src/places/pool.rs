@@ -36,9 +36,12 @@ pub struct Pool {
     ended: Receiver<()>,
 }
 
-struct Job {
-    number: u64,
+/// A place in the queue. A lookup has one in the turns of each address that asks for it, and the first that comes up
+/// counts: nobody waits longer because somebody else asks the same.
+struct Place {
+    job: u64,
     lookup: Lookup,
+    address: IpAddr,
     deadline: Instant,
 }
 
@@ -54,6 +57,10 @@ pub struct Asker {
 struct Crowd {
     job: u64,
     all: Vec<Waiting>,
+    /// Whose turns it has a place in.
+    places: HashSet<IpAddr>,
+    /// One of the places came up.
+    is_asked: bool,
 }
 
 struct Waiting {
@@ -76,7 +83,7 @@ pub struct Bounds {
 struct Shared {
     places: Arc<dyn Places>,
     /// Closing it ends the threads.
-    jobs: Queue<Job>,
+    jobs: Queue<Place>,
     budget: Budget,
     stopping: AtomicBool,
     /// Who waits for each lookup that is queued or being asked. As long as the connections that
@@ -119,32 +126,26 @@ impl Pool {
     /// blocks. `done` runs on a places thread, or at once on this one when the queue is full or
     /// the answer is known to be empty; it should only pass the answer on.
     ///
-    /// A lookup that equals one in flight shares its answer, and its deadline.
+    /// A lookup that equals one in flight shares its answer, and the deadline of the one whose turn comes first.
     pub fn submit(&self, lookup: Lookup, asker: Asker, done: impl FnOnce(Arc<[u8]>) + Send + 'static) {
         if lookup.bound == 0 || lookup.radius_m <= 0.0 {
             return done(no_results_json().into());
         }
         let Asker { address, alive } = asker;
         let one = Waiting { alive, done: Box::new(done) };
-        let number = self.shared.next_job.fetch_add(1, Ordering::Relaxed);
-        {
-            let mut waiting = self.shared.waiting();
-            if let Some(others) = waiting.get_mut(&same(&lookup)) {
-                others.all.push(one);
-                return;
-            }
-            waiting.insert(same(&lookup), Crowd { job: number, all: vec![one] });
-        }
+        let Some(job) = self.shared.join(&lookup, address, one) else { return };
         if self.shared.jobs.is_full() {
             self.shared.forget_gone();
         }
-        let job = Job { number, lookup, deadline: Instant::now() + self.total };
-        let (goes, why) = match self.shared.jobs.push(address, job) {
+        let place = Place { job, lookup, address, deadline: Instant::now() + self.total };
+        let (goes, why) = match self.shared.jobs.push(address, place) {
             Ok(()) => return,
             Err(Refused::Full(goes)) => (goes, "too many lookups waiting: try again shortly"),
             Err(Refused::Closed(goes)) => (goes, "stopping: ask another server"),
         };
-        self.shared.answer(&goes.lookup, Err(unasked(why)), Duration::ZERO);
+        if self.shared.was_last(&goes) {
+            self.shared.answer(&goes.lookup, Err(unasked(why)), Duration::ZERO);
+        }
     }
 
     /// Takes no more lookups, ends those in hand early and waits for the threads until
@@ -195,30 +196,57 @@ impl Drop for Pool {
 
 impl Shared {
     fn serve(&self) {
-        while let Some(Job { lookup, deadline, .. }) = self.jobs.take() {
-            let begun = Instant::now();
+        while let Some(place) = self.jobs.take() {
+            let Some(askers) = self.begin(&place) else { continue };
+            let (lookup, deadline, begun) = (&place.lookup, place.deadline, Instant::now());
             let result = if self.stopping.load(Ordering::Acquire) {
                 Err(unasked("stopping: ask another server"))
             } else if begun >= deadline {
                 Err(unasked("the lookup waited too long for its turn: try again shortly"))
-            } else if !self.is_wanted(&lookup) {
-                continue;
             } else {
-                self.budget.spend(posix_ns()).and_then(|()| self.places.nearby(&lookup, deadline))
+                self.budget.spend(&askers, posix_ns()).and_then(|()| self.places.nearby(lookup, deadline))
             };
-            self.answer(&lookup, result, begun.elapsed());
+            self.answer(lookup, result, begun.elapsed());
         }
     }
 
-    /// Whether anybody still waits for a lookup whose turn has come; if not it is forgotten, so that whoever asks the
-    /// same from now on has it queued anew.
-    fn is_wanted(&self, lookup: &Lookup) -> bool {
+    /// Has one more wait for a lookup. Returns the job that needs a place in the turns of its address, if one does.
+    fn join(&self, lookup: &Lookup, address: IpAddr, one: Waiting) -> Option<u64> {
         let mut waiting = self.waiting();
-        let is_wanted = waiting.get_mut(&same(lookup)).is_some_and(Crowd::is_there);
-        if !is_wanted {
-            waiting.remove(&same(lookup));
+        let crowd = waiting.entry(same(lookup)).or_insert_with(|| Crowd {
+            job: self.next_job.fetch_add(1, Ordering::Relaxed),
+            all: Vec::new(),
+            places: HashSet::new(),
+            is_asked: false,
+        });
+        crowd.all.push(one);
+        let needs_place = !crowd.is_asked && crowd.places.insert(address);
+        needs_place.then_some(crowd.job)
+    }
+
+    /// A place has come up: who asks for its lookup, if anybody still waits for it. If not it is forgotten, so that
+    /// whoever asks the same from now on has it queued anew.
+    fn begin(&self, place: &Place) -> Option<Vec<IpAddr>> {
+        let mut waiting = self.waiting();
+        let crowd = waiting.get_mut(&same(&place.lookup)).filter(|crowd| crowd.waits_for(place))?;
+        if !crowd.is_there() {
+            waiting.remove(&same(&place.lookup));
+            return None;
         }
-        is_wanted
+        crowd.is_asked = true;
+        let askers: Vec<_> = crowd.places.drain().collect();
+        drop(waiting);
+        if askers.len() > 1 {
+            self.jobs.retain(|other| other.job != place.job);
+        }
+        Some(askers)
+    }
+
+    /// Notes that a place is not in the queue; true if its lookup has no other one, and is to be answered.
+    fn was_last(&self, place: &Place) -> bool {
+        let mut waiting = self.waiting();
+        let crowd = waiting.get_mut(&same(&place.lookup)).filter(|crowd| crowd.waits_for(place));
+        crowd.is_some_and(|crowd| crowd.places.remove(&place.address) && crowd.places.is_empty())
     }
 
     /// Takes out of the queue what nobody waits for any more.
@@ -231,7 +259,7 @@ impl Shared {
             }
             is_there
         });
-        self.jobs.retain(|job| !gone.contains(&job.number));
+        self.jobs.retain(|place| !gone.contains(&place.job));
     }
 
     /// Answers all who wait for the lookup, and is the one place that logs it.
@@ -263,6 +291,11 @@ impl Shared {
 }
 
 impl Crowd {
+    /// Whether a place is one of its own, and none has come up before.
+    fn waits_for(&self, place: &Place) -> bool {
+        self.job == place.job && !self.is_asked
+    }
+
     /// Whether anybody of them is still there.
     fn is_there(&mut self) -> bool {
         self.all.retain(|one| one.alive.strong_count() > 0);

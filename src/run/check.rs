@@ -76,8 +76,11 @@ struct Found {
 fn machine(config: &Config, index: Option<usize>) -> Found {
     let mut found = Found::default();
     let is_meant = |number: usize| index.is_none_or(|index| index == number);
-    for (number, server) in config.servers.iter().enumerate() {
-        if is_meant(number) && !server.plain && found.port(config, server, index.is_some()) {
+    let servers = config.servers.iter().enumerate();
+    let servers = servers.filter(|(number, server)| is_meant(*number) && !server.plain).map(|(_, it)| it);
+    let asked: Vec<_> = servers.clone().map(|server| (&server.listen, server.name.as_str())).collect();
+    for (server, port) in servers.zip(client::probe(&asked)) {
+        if found.port(config, server, port, index.is_some()) {
             let checked = folders(config, server).map_err(|why| format!("{}: {why}", server.name));
             found.problems.extend(checked.err().filter(|why| !found.problems.contains(why)));
             found.web_port(config, server);
@@ -96,9 +99,9 @@ impl Found {
     }
 
     /// Whether the server is on this machine.
-    fn port(&mut self, config: &Config, server: &Server, is_named: bool) -> bool {
+    fn port(&mut self, config: &Config, server: &Server, port: Port, is_named: bool) -> bool {
         let name = &server.name;
-        match client::probe(&server.listen, name) {
+        match port {
             Port::Free if runs(config, server) => {
                 let folder = config.data_path(server).unwrap_or_default();
                 let why = "another process has that journal, though not this port; is it another herd.conf?";

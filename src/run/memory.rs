@@ -5,13 +5,15 @@ use std::fmt;
 use crate::config::{Config, Server};
 use crate::limits::{
     CLIENT_BYTES, ENTRIES_KEPT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX,
-    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES,
+    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
 
 /// A row for each limit.
 pub struct Memory {
     rows: Vec<Row>,
+    /// What clients take in place of their row when each has a line as long as may be.
+    long_lines: Row,
 }
 
 struct Row {
@@ -34,7 +36,14 @@ impl Memory {
         let line = settings.max_line.max(READ_BYTES);
         let worker = TURN_KEPT_BYTES + ENTRIES_KEPT_BYTES + NEWS_KEPT_BYTES;
         let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
+        let long_line = CLIENT_BYTES + at_line_max(settings.max_line);
         Memory {
+            long_lines: row(
+                "long lines",
+                settings.max_clients,
+                long_line,
+                "in place of clients, if each has a line of max_line bytes".to_owned(),
+            ),
             rows: vec![
                 row(
                     "clients",
@@ -79,7 +88,7 @@ impl fmt::Display for Memory {
         let total = self.rows.iter().map(|row| row.bytes).sum::<Option<u64>>();
         let all = Row { what: "in all", bytes: total, how: "if everything comes together".to_owned() };
         writeln!(f, "memory at most")?;
-        self.rows.iter().chain([&all]).try_for_each(|Row { what, bytes, how }| {
+        self.rows.iter().chain([&all, &self.long_lines]).try_for_each(|Row { what, bytes, how }| {
             let size =
                 bytes.map_or("no bound".to_owned(), |bytes| format!("{} MB", bytes.div_ceil(1_000_000)));
             writeln!(f, "  {what:10}  {size:>10}  {how}")

@@ -5,17 +5,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::limits::{
     DESCRIPTORS_PER_LOOKUP, DESCRIPTORS_PER_NEIGHBOUR, DESCRIPTORS_PER_WORKER, LISTENERS_MAX,
-    RESERVED_DESCRIPTORS, SHARES_OF_ADDRESSES, SLOTS_PER_NEIGHBOUR, SLOTS_TO_SPARE,
+    RESERVED_DESCRIPTORS, SHARES_OF_ADDRESSES, SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR,
 };
 use crate::worker::Capacity;
 
-/// How many guests and how many of the herd the server at `index` may have in, as far as the file limit allows.
+/// How many guests the server at `index` may have in, as far as the file limit allows.
 pub fn capacity(config: &Config, index: usize) -> Capacity {
     let neighbours = config.servers[index].neighbours.len();
-    let herd = neighbours * SLOTS_PER_NEIGHBOUR + SLOTS_TO_SPARE;
+    let herd = neighbours * SLOTS_PER_NEIGHBOUR + SLOTS_FOR_ASKERS + SLOTS_FOR_TRIALS;
     let guests = room_for(config.settings.max_connections, reserve(config, neighbours) + herd);
     let share = (guests / SHARES_OF_ADDRESSES).max(1);
-    Capacity { guests, per_address: config.settings.max_per_address.unwrap_or(share), herd }
+    Capacity { guests, per_address: config.settings.max_per_address.unwrap_or(share) }
 }
 
 /// Descriptors for all that is no connection that was accepted.

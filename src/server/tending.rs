@@ -50,6 +50,8 @@ impl Tending {
 }
 
 fn run(journal: &Journal, tended: &Tended, ended: &Receiver<()>) {
+    // At once, too: a server that is restarted again and again may not live for a tick.
+    tended.tend(journal);
     while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
         tended.tend(journal);
     }

@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr, TcpListener};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::door::DoorKind;
+use crate::door::{DoorKind, Kin};
+use crate::limits::{SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR};
 
 /// Where connections come in, and how many are in.
 pub struct Entrance {
@@ -23,8 +24,6 @@ pub struct Capacity {
     pub guests: usize,
     /// Guests of one address; those of this machine and of neighbours count, and are not bounded.
     pub per_address: usize,
-    /// Links of neighbours, those who ask how the herd is, and those who may still turn out to be one of these.
-    pub herd: usize,
 }
 
 /// As what a connection is in.
@@ -34,8 +33,8 @@ pub enum Admission {
     Guest,
     /// There was no slot for a further guest. It has a moment to prove that it is of the herd.
     OnTrial(Lack),
-    /// It has proven that.
-    Herd,
+    /// It has proven that, and has one of the slots for its kind.
+    Herd(Kin),
 }
 
 /// What there was none of for a further guest.
@@ -49,7 +48,8 @@ pub enum Lack {
 struct Counts {
     guests: usize,
     on_trial: usize,
-    herd: usize,
+    /// Those of the herd by kind; bounded by the neighbours there are.
+    herd: HashMap<Kin, usize>,
     /// Guests by address; bounded by the guests there are.
     by_address: HashMap<IpAddr, usize>,
 }
@@ -80,24 +80,29 @@ impl Entrance {
     /// Counts in one for whom there is no room as a guest; None when there is none of this kind either.
     pub fn enter_on_trial(&self, lack: Lack) -> Option<Admission> {
         let mut counts = self.counts();
-        if counts.herd + counts.on_trial >= self.bounds.herd {
+        if counts.on_trial >= SLOTS_FOR_TRIALS {
             return None;
         }
         counts.on_trial += 1;
         Some(Admission::OnTrial(lack))
     }
 
-    /// A connection has proven that it is of the herd: it takes no guest's slot any more, if there is one for it.
-    pub fn prove(&self, admission: Admission, address: IpAddr) -> Admission {
+    /// A connection has proven that it is of the herd: it takes no guest's slot any more, if there is one for its kind.
+    /// If not, it stays what it is. No name takes the slots of another, however many connections have it.
+    pub fn prove(&self, admission: Admission, kin: Kin, address: IpAddr) -> Admission {
         let mut counts = self.counts();
+        let slots = match kin {
+            Kin::Neighbour(_) => SLOTS_PER_NEIGHBOUR,
+            Kin::Asker => SLOTS_FOR_ASKERS,
+        };
+        let has_room = counts.herd.get(&kin).is_none_or(|&others| others < slots);
         match admission {
-            Admission::Guest if counts.herd + counts.on_trial >= self.bounds.herd => return admission,
-            Admission::Guest => counts.take_guest(address),
-            Admission::OnTrial(_) => counts.on_trial -= 1,
-            Admission::Herd => return admission,
+            Admission::Guest if has_room => counts.take_guest(address),
+            Admission::OnTrial(_) if has_room => counts.on_trial -= 1,
+            Admission::Guest | Admission::OnTrial(_) | Admission::Herd(_) => return admission,
         }
-        counts.herd += 1;
-        Admission::Herd
+        *counts.herd.entry(kin).or_default() += 1;
+        Admission::Herd(kin)
     }
 
     /// Counts a connection out.
@@ -106,14 +111,16 @@ impl Entrance {
         match admission {
             Admission::Guest => counts.take_guest(address),
             Admission::OnTrial(_) => counts.on_trial -= 1,
-            Admission::Herd => counts.herd -= 1,
+            Admission::Herd(kin) => {
+                counts.herd.entry(kin).and_modify(|its| *its -= 1);
+            }
         }
     }
 
     /// How many are in: guests, those on trial, and those of the herd.
     pub fn count(&self) -> [usize; 3] {
         let counts = self.counts();
-        [counts.guests, counts.on_trial, counts.herd]
+        [counts.guests, counts.on_trial, counts.herd.values().sum()]
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
@@ -144,13 +151,14 @@ pub fn crowd(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::NeighbourId;
 
     fn at(text: &str) -> IpAddr {
         text.parse().expect("an address")
     }
 
     fn entrance() -> Entrance {
-        Entrance::new(Vec::new(), Capacity { guests: 4, per_address: 2, herd: 2 })
+        Entrance::new(Vec::new(), Capacity { guests: 4, per_address: 2 })
     }
 
     #[test]
@@ -175,16 +183,39 @@ mod tests {
 
     #[test]
     fn the_herd_has_its_own_slots_and_takes_no_guests() {
-        let (entrance, guest) = (entrance(), at("10.0.0.1"));
+        let (entrance, guest, link) = (entrance(), at("10.0.0.1"), Kin::Neighbour(NeighbourId(0)));
         (0..4).for_each(|_| assert!(entrance.enter(guest, true).is_ok()));
-        let trial = entrance.enter_on_trial(Lack::Slots);
-        assert_eq!(trial, Some(Admission::OnTrial(Lack::Slots)));
-        assert_eq!(entrance.prove(Admission::OnTrial(Lack::Slots), guest), Admission::Herd);
-        assert_eq!(entrance.prove(Admission::Guest, guest), Admission::Herd);
+        let trial = Admission::OnTrial(Lack::Slots);
+        assert_eq!(entrance.enter_on_trial(Lack::Slots), Some(trial));
+        assert_eq!(entrance.prove(trial, link, guest), Admission::Herd(link));
+        assert_eq!(entrance.prove(Admission::Guest, link, guest), Admission::Herd(link));
         assert_eq!(entrance.enter(guest, true), Ok(Admission::Guest), "the slot it had as a guest");
+        assert_eq!(entrance.prove(Admission::Guest, link, guest), Admission::Guest, "it stays what it is");
+        (0..SLOTS_FOR_TRIALS).for_each(|_| assert!(entrance.enter_on_trial(Lack::Slots).is_some()));
         assert_eq!(entrance.enter_on_trial(Lack::Slots), None);
-        assert_eq!(entrance.prove(Admission::Guest, guest), Admission::Guest, "it stays what it is");
-        (0..2).for_each(|_| entrance.leave(Admission::Herd, guest));
+        entrance.leave(Admission::Herd(link), guest);
+        assert_eq!(entrance.prove(trial, link, guest), Admission::Herd(link));
         assert!(entrance.enter_on_trial(Lack::Slots).is_some());
+        assert_eq!(entrance.count(), [4, SLOTS_FOR_TRIALS, 2]);
+    }
+
+    #[test]
+    fn no_kind_takes_the_slots_of_another() {
+        let (entrance, guest, trial) = (entrance(), at("10.0.0.1"), Admission::OnTrial(Lack::Slots));
+        let prove = |kin| {
+            assert!(entrance.enter_on_trial(Lack::Slots).is_some());
+            let proven = entrance.prove(trial, kin, guest);
+            if proven == trial {
+                entrance.leave(trial, guest);
+            }
+            proven != trial
+        };
+        let [a, b] = [0, 1].map(|id| Kin::Neighbour(NeighbourId(id)));
+        for (kin, slots) in
+            [(a, SLOTS_PER_NEIGHBOUR), (Kin::Asker, SLOTS_FOR_ASKERS), (b, SLOTS_PER_NEIGHBOUR)]
+        {
+            let proven = (0..100).filter(|_| prove(kin)).count();
+            assert_eq!(proven, slots, "{kin:?}");
+        }
     }
 }

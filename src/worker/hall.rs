@@ -14,7 +14,7 @@ use super::entrance::{Admission, Entrance, crowd};
 use super::room::Outside;
 use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
-use crate::door::{Answer, Manners, Question};
+use crate::door::{Answer, Kin, Manners, Question};
 use crate::limits::ERRANDS_MAX;
 use crate::logging::Sink;
 use crate::net::{Interest, Watch};
@@ -162,8 +162,8 @@ impl Outside<TcpStream> for Seat {
         &self.hall.unsent
     }
 
-    fn prove(&self, admission: Admission, address: IpAddr) -> Admission {
-        self.hall.entrance.prove(admission, address)
+    fn prove(&self, admission: Admission, kin: Kin, address: IpAddr) -> Admission {
+        self.hall.entrance.prove(admission, kin, address)
     }
 
     fn left(&self, admission: Admission, address: SocketAddr) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
-use crate::door::{Answer, Door, Manners, Question, Visit};
+use crate::door::{Answer, Door, Kin, Manners, Question, Visit};
 use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::net::stream::is_retry;
@@ -33,7 +33,7 @@ pub trait Outside<S>: Watch<S> {
     /// What is unsent of all connections, of other rooms, too.
     fn unsent(&self) -> &Unsent;
     /// A connection has proven that it is of the herd. As what it is in from now on.
-    fn prove(&self, admission: Admission, address: IpAddr) -> Admission;
+    fn prove(&self, admission: Admission, kin: Kin, address: IpAddr) -> Admission;
     /// A connection is gone, which was in as this.
     fn left(&self, admission: Admission, address: SocketAddr);
     /// The time since 1970 in ns.

@@ -455,12 +455,13 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 44] = [
+const NO_BOUNDS: [&str; 46] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
     "BLOCK",
     "CHUNK",
+    "COLUMN_BYTES",
     "CONFIG",
     "CONNECTION",
     "COUNTS",
@@ -475,7 +476,8 @@ const NO_BOUNDS: [&str; 44] = [
     "HEADER_BYTES",
     "INVALID",
     "LAST_S",
-    "MAX",
+    "LENGTH_BYTES",
+    "MAX", // Of the digits that fit into a number.
     "MEMBER_WAY",
     "NANOS",
     "NODES",
@@ -484,7 +486,6 @@ const NO_BOUNDS: [&str; 44] = [
     "OK",
     "OS",
     "PARTS",
-    "PLACE_BYTES",
     "PROOF_BYTES",
     "RECORD_SEPARATOR",
     "RELATIONS",
@@ -495,6 +496,7 @@ const NO_BOUNDS: [&str; 44] = [
     "SLACK_DEG",
     "STEPS",
     "TOWNS",
+    "TURN_DEG",
     "UNITS_PER_DEGREE",
     "USAGE",
     "USUAL_TENTHS",

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 
@@ -186,6 +187,23 @@ fn a_check_tells_what_belongs_to_another_user() {
 }
 
 #[test]
+fn a_check_asks_all_who_are_mute_at_the_same_time_and_tells_of_them_in_order() {
+    let mute: Vec<_> = (0..10).map(|_| TcpListener::bind("127.0.0.1:0").expect("bound")).collect();
+    let servers = mute.iter().enumerate().map(|(number, listener)| {
+        let at = listener.local_addr().expect("bound");
+        format!("[servers.S{number}]\nlisten = \"{at}\"\n")
+    });
+    let folder = folder_with(&servers.collect::<String>());
+    let begun = Instant::now();
+    let (status, _, stderr) = run(folder.path(), &["--check"]);
+    let took = begun.elapsed();
+    assert_eq!(status, Some(71), "{stderr}");
+    let told: Vec<_> = (0..10).map(|number| stderr.find(&format!("S{number}: cannot listen"))).collect();
+    assert!(told.iter().all(Option::is_some) && told.is_sorted(), "{stderr}");
+    assert!(took < Duration::from_secs(10), "one after another they take 20 s: {took:?}");
+}
+
+#[test]
 fn a_check_names_the_parts_of_a_herd_that_nobody_connects() {
     let conf = |edges: &[(&str, &str)]| Herd::new(&["A", "B", "C", "D"], edges, "", &[]);
     let apart = conf(&[("B", "C"), ("C", "D")]);
@@ -202,6 +220,7 @@ fn a_check_tells_what_memory_the_limits_allow() {
     let herd = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], settings, &[]);
     for (who, links) in [(&[][..], "2 neighbours that"), (&["B"][..], "1 neighbour that")] {
         check(herd.folder.path(), who, 0, &["memory at most", "171 MB", " 50 MB", " 17 MB", links, "in all"]);
+        check(herd.folder.path(), who, 0, &["long lines     8459 MB"]);
     }
     let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
     check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);

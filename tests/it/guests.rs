@@ -1,6 +1,6 @@
 //! Guests that take all there is: the herd's own go on, the silent make way, and an address has its share.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,59 @@ fn a_neighbour_is_let_in_and_the_herd_can_be_asked_though_strangers_take_every_s
             goloman.wait_for_log(" fig +1+1 1");
         });
     }
+}
+
+/// Proves this name, which no secret protects, on so many connections; those that are still open are kept.
+fn prove(herd: &Herd, name: &str, address: SocketAddr, count: usize) -> Vec<Client> {
+    let greet = |number: usize| {
+        let mut client = Client::connect_from(herd.ip("Hands"), address);
+        client.send(format!("HERD 1 {name} {:016x} {number:032x}\n", 7));
+        let is_welcome = client.rest_of_a_line().starts_with(b"HERD 1 Goloman ");
+        let sent = is_welcome && client.stream.write_all(b"PROOF -\n").is_ok();
+        sent.then_some(client)
+    };
+    (0..count).filter_map(greet).collect()
+}
+
+#[test]
+fn whoever_has_one_name_or_only_asks_takes_no_slots_of_another_name() {
+    for liar in ["Hands", "-"] {
+        let settings = "max_connections = 20\nlog_level = \"info\"";
+        let herd = Herd::new(
+            &["Goloman", "Hands", "Holiday"],
+            &[("Goloman", "Hands"), ("Goloman", "Holiday")],
+            settings,
+            &[],
+        );
+        let goloman = herd.start("Goloman");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _ends = Ends(&done);
+            scope.spawn(|| crowd(goloman.address, 30, &done));
+            goloman.wait_for_log("connections are open, as max_connections");
+            let _proven = prove(&herd, liar, goloman.address, 200);
+            let holiday = herd.start("Holiday");
+            holiday.tell("kiwi");
+            goloman.wait_for_log(" kiwi +1+1 1");
+            goloman.wait_for_log("and no guest's slot is free");
+        });
+    }
+}
+
+#[test]
+fn links_beyond_the_slots_of_their_name_make_way_for_clients() {
+    let settings = "max_connections = 20\ntiming.silent_ms = 500\nlog_level = \"info\"";
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, settings, &[]);
+    let goloman = herd.start("Goloman");
+    let mut proven = prove(&herd, "Hands", goloman.address, 60);
+    wait_for("a client to be served", || {
+        // They go on talking, as links do.
+        proven.retain_mut(|link| link.stream.write_all(b"MARK 1\n").is_ok());
+        let mut client = goloman.client();
+        client.send("hi\n");
+        (!client.rest_of_a_line().is_empty()).then_some(())
+    });
+    assert!(proven.len() >= 2, "those that have slots of their own stay");
 }
 
 #[test]
@@ -168,7 +221,7 @@ fn descriptors_of_links_are_not_the_guests_to_take() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let edges: Vec<_> = names[1..].iter().map(|name| ("Goloman", *name)).collect();
     let herd = Herd::new(&names, &edges, "workers = 2\nlog_level = \"info\"", &[]);
-    let script = "ulimit -n 600; exec \"$0\" Goloman";
+    let script = "ulimit -n 700; exec \"$0\" Goloman";
     let goloman =
         Server::start_by(Command::new("sh").args(["-c", script, HERD]), herd.folder.path(), "Goloman");
     let mut neighbour = herd.start("N0");
@@ -176,7 +229,7 @@ fn descriptors_of_links_are_not_the_guests_to_take() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let _ends = Ends(&done);
-        scope.spawn(|| crowd(goloman.address, 620, &done));
+        scope.spawn(|| crowd(goloman.address, 720, &done));
         goloman.wait_for_log("connections are open, as max_connections or the file limit");
         for client in ["kiwi", "fig"] {
             assert_eq!(neighbour.stop(), Some(0));

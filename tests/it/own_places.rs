@@ -112,6 +112,24 @@ fn what_was_left_out_is_told_at_the_start_and_by_check() {
 }
 
 #[test]
+fn what_was_changed_of_places_is_told_and_they_are_found() {
+    let island = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[179.999,-17],[-179.999,-17],[-179.999,-16.998],[179.999,-16.998],[179.999,-17]]]},"properties":{"name":"Taveuni","height":1e999}}"#;
+    let reef = r#"{"type":"Feature","geometry":{"type":"Point","coordinates":[180.001,-17]},"properties":{"name":"Reef","h":NaN}}"#;
+    let text = format!("callback({{\"type\":\"FeatureCollection\",\"features\":[{island},{reef}]}});\n");
+    let folder = folder("\"fiji.json\"", "", &[("fiji.json", &text)]);
+    let (status, said) = check(folder.path());
+    assert_eq!(status, Some(0), "{said}");
+    for line in [
+        "fiji.json: 2 places read, changed: 1 whose longitude went on beyond 180",
+        "fiji.json: 1 value NaN or Infinity, which JSON does not have, read as null",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let server = Server::start(folder.path(), "Goloman");
+    assert_eq!(near(&server, "-16.9990+180.0000", 1), ["Taveuni file:1", "Reef file:2"]);
+}
+
+#[test]
 fn a_name_with_a_quote_costs_a_tsv_nothing_and_a_csv_is_refused_with_its_line() {
     let table = |delimiter: &str| {
         let name = |row| if row == 10 || row == 290 { "\"Zum Anker" } else { "Kiosk" };

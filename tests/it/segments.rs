@@ -215,6 +215,60 @@ fn segments_of_the_old_ending_are_read_and_one_that_was_renamed_is_told() {
     goloman.wait_for_log("00000001.log.1 is not read");
 }
 
+#[test]
+fn fifty_restarts_leave_few_segments_and_every_report() {
+    let (folder, mut goloman) = solo("");
+    let journal = folder.path().join("data/Goloman");
+    for restart in 0..50 {
+        assert!(goloman.ask(&format!("IAMAT c{restart} +1+1 1\n")).starts_with("AT "));
+        assert_eq!(goloman.stop(), Some(0));
+        assert!(segments(&journal).len() < 20, "{:?}", segments(&journal));
+        goloman = Server::start(folder.path(), "Goloman");
+    }
+    (0..50).for_each(|restart| assert!(goloman.knows(&format!("c{restart}")).is_some(), "{restart}"));
+}
+
+#[test]
+fn a_folder_with_the_name_of_a_segment_is_told_and_keeps_no_server_from_its_start() {
+    let (folder, goloman) = solo("");
+    assert!(goloman.ask("IAMAT kiwi +1+1 1\n").starts_with("AT "));
+    assert_eq!(goloman.stop(), Some(0));
+    let journal = folder.path().join("data/Goloman");
+    for name in ["00000005.journal", "00000001.unfinished", "999999999999999998.journal"] {
+        fs::create_dir(journal.join(name)).expect("created");
+        fs::write(journal.join(name).join("file"), "somebody's").expect("written");
+    }
+    for start in 0..2 {
+        let goloman = Server::start(folder.path(), "Goloman");
+        goloman.wait_for_log("00000005.journal is not read: it has the name of a segment and is a folder");
+        assert!(goloman.knows("kiwi").is_some());
+        assert!(goloman.ask(&format!("IAMAT fig{start} +1+1 1\n")).starts_with("AT "));
+        assert_eq!(goloman.stop(), Some(0));
+    }
+    let goloman = Server::start(folder.path(), "Goloman");
+    assert!(goloman.knows("fig0").is_some() && goloman.knows("fig1").is_some());
+    assert!(journal.join("00000005.journal/file").exists());
+}
+
+#[test]
+fn after_the_highest_number_of_a_segment_what_is_told_is_found_again() {
+    let (folder, goloman) = solo("");
+    assert!(goloman.ask("IAMAT c0 +1+1 1\n").starts_with("AT "));
+    assert_eq!(goloman.stop(), Some(0));
+    let journal = folder.path().join("data/Goloman");
+    fs::rename(last(&journal), journal.join("999999999999999999.journal")).expect("renamed");
+    fs::copy(journal.join("999999999999999999.journal"), journal.join("999999999999999999.log"))
+        .expect("copied");
+    for start in 1..4 {
+        let goloman = Server::start(folder.path(), "Goloman");
+        for client in 0..start {
+            assert!(goloman.knows(&format!("c{client}")).is_some(), "{client} after {start} starts");
+        }
+        assert!(goloman.ask(&format!("IAMAT c{start} +1+1 1\n")).starts_with("AT "));
+        assert_eq!(goloman.stop(), Some(0));
+    }
+}
+
 /// Starts a server on a journal of two segments, and returns what it says to have of Hands.
 fn seen_with(first: &[u8], second: &[u8]) -> String {
     let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "", &[]);

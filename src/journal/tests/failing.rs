@@ -35,6 +35,26 @@ fn a_full_disk_is_said_and_healed_by_a_compaction() {
 }
 
 #[test]
+fn a_healing_needs_no_thread_that_the_system_may_not_have() {
+    let folder = folder();
+    let (full, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let (own_full, own_seen) = (full.clone(), seen.clone());
+    let disk = Watched::new(move |what, name| {
+        if what == "create" && name.ends_with(".unfinished") {
+            own_seen.lock().expect("no panic before").push(std::thread::current().id());
+        }
+        if own_full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    });
+    let (journal, ..) = open_on(folder.path(), SyncMode::Second, disk);
+    full.store(true, Ordering::SeqCst);
+    assert_eq!(journal.append(&entries(&["lost"])), Err(NotKept));
+    full.store(false, Ordering::SeqCst);
+    journal.tend(0, &|keep| keep(b"lost"));
+    assert!(!journal.is_degraded());
+    assert_eq!(*seen.lock().expect("no panic before"), [std::thread::current().id()]);
+}
+
+#[test]
 fn a_failure_at_any_operation_of_a_healing_is_healed_by_the_next() {
     for mode in [SyncMode::Always, SyncMode::Second] {
         for operations in 0..16 {

@@ -67,7 +67,7 @@ impl Http {
         Ok(Http {
             url: url.to_string(),
             wording: Wording::new(name, key, settings.total_timeout),
-            agent: Agent::with_parts(config, DefaultConnector::default(), Names),
+            agent: Agent::with_parts(config, DefaultConnector::default(), Names::new(threads)),
             connect_timeout: settings.connect_timeout,
         })
     }

@@ -4,16 +4,13 @@
 use std::io::{self, Read, Write};
 
 use super::near::{BANDS, band_of};
-use super::pack::{Pack, UNITS_PER_DEGREE};
+use super::pack::{COLUMN_BYTES, Pack, UNITS_PER_DEGREE};
 
 /// Bytes that are read or written at once.
 const CHUNK: usize = 64 * 1024;
 
 /// What stands before the columns: the numbers of places, of bytes of texts, of lists and of bytes of these.
 const COUNTS: usize = 4;
-
-/// Bytes of a place in its columns.
-const PLACE_BYTES: u64 = 14;
 
 impl Pack {
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
@@ -49,8 +46,9 @@ impl Pack {
             *count = u64::from_le_bytes(bytes);
         }
         let [places, texts, lists, list_bytes] = counts;
-        let bytes =
-            places.checked_mul(PLACE_BYTES).and_then(|sum| sum.checked_add(texts)?.checked_add(list_bytes));
+        let bytes = places
+            .checked_mul(COLUMN_BYTES as u64)
+            .and_then(|sum| sum.checked_add(texts)?.checked_add(list_bytes));
         if bytes.is_none_or(|bytes| bytes > bytes_max) {
             return Err(foreign("its counts do not fit its length"));
         }

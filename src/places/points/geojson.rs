@@ -1,155 +1,215 @@
 //! GeoJSON as places, for `points::read`: a FeatureCollection, a Feature, or a sequence of either (RFC 7946, RFC 8142,
-//! one a line). Each bad feature is told by its number and the line it begins on.
+//! one a line). Each bad feature is told by its number and the line it begins on, and so is each bad one of a sequence.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-use super::row::{self, NAMELESS, Place, Reading, find, shown, types};
-use super::shape;
+use super::crs;
+use super::extent::Extent;
+use super::feature::{Flaw, spot};
+use super::json::{Object, fault, text, without_nan, word};
+use super::row::{self, NAMELESS, Place, Reading, not_utf8, shown};
 use super::spot::Spot;
 
 /// What begins each text of a sequence.
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// A document, as far as it tells what it is.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(borrow)]
-    features: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    crs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    elements: Option<&'a RawValue>,
-    bbox: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Feature {
-    #[serde(rename = "type")]
-    kind: Option<Value>,
-    id: Option<Value>,
-    geometry: Option<Value>,
-    properties: Option<Value>,
-}
-
 /// How far reading has come in the text.
 struct Progress<'a> {
-    text: &'a str,
+    text: &'a [u8],
     line: u64,
     counted: usize,
     number: u64,
-    /// Where the document in hand says that its points are: west, south, east, north. How many of them are there, and
-    /// how many would be with latitude and longitude swapped.
-    bbox: Option<[f64; 4]>,
-    inside: [u64; 2],
+    /// Where the document in hand says that its points are.
+    extent: Option<Extent>,
+    /// Features of which that is said, how many of them seem to be swapped, and what is said of the first.
+    judged: u64,
+    swapped: u64,
+    first_swapped: String,
+}
+
+/// Why reading does not go on.
+enum Stop {
+    /// With this document.
+    Document(String),
+    /// At all.
+    File(String),
+}
+
+impl From<String> for Stop {
+    fn from(why: String) -> Stop {
+        Stop::File(why)
+    }
 }
 
 /// Reads all features; an error is about the whole file, and begins with a line number.
 pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
-    let text = str::from_utf8(bytes).map_err(|why| not_utf8(bytes, why.valid_up_to()))?;
-    let mut progress = Progress { text, line: 1, counted: 0, number: 0, bbox: None, inside: [0; 2] };
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&RECORD_SEPARATOR) {
+    if bytes.trim_ascii_start().starts_with(&[RECORD_SEPARATOR]) {
         // One that is cut off costs itself only.
-        for record in text.split(char::from(RECORD_SEPARATOR)).filter(|record| !record.trim().is_empty()) {
-            match serde_json::from_str::<&RawValue>(record) {
-                Ok(value) => progress.document(value.get(), reading)?,
-                Err(why) => progress.broken(record, &format!("not GeoJSON: {why}"), reading),
-            }
+        return Progress::over(bytes).each(bytes.split(|byte| *byte == RECORD_SEPARATOR), reading);
+    }
+    let why = match documents(bytes) {
+        Ok(documents) => return Progress::over(bytes).all(&documents, reading),
+        Err(why) => why,
+    };
+    if let Some((mended, count)) = without_nan(bytes) {
+        let values = crate::logging::count(count, "value");
+        reading.notes.push(format!("{values} NaN or Infinity, which JSON does not have, read as null"));
+        match documents(&mended) {
+            Ok(documents) => Progress::over(&mended).all(&documents, reading),
+            Err(why) => by_line(&mended, reading, why),
         }
-        return Ok(());
+    } else {
+        by_line(bytes, reading, why)
     }
-    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        let value = value.map_err(|why| format!("{}: not GeoJSON: {why}", why.line()))?;
-        progress.document(value.get(), reading)?;
-    }
-    Ok(())
 }
 
-fn not_utf8(bytes: &[u8], at: usize) -> String {
-    let line = 1 + bytes[..at].iter().filter(|byte| **byte == b'\n').count();
-    format!("{line}: not UTF-8, as GeoJSON has to be: it has the byte 0x{:02x}", bytes[at])
+/// The documents of a text, one behind the other.
+fn documents(bytes: &[u8]) -> Result<Vec<&RawValue>, String> {
+    let line = |bytes: &[u8]| 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
+    let text = str::from_utf8(bytes).map_err(|why| {
+        let at = why.valid_up_to();
+        format!("{}: {}", line(&bytes[..at]), not_utf8(bytes[at]))
+    })?;
+    let documents = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    documents.collect::<Result<_, _>>().map_err(|why| format!("{}: not GeoJSON: {why}", why.line()))
+}
+
+/// Reads what is no text of documents as lines that are one each, if most of them are; a bad one costs itself only.
+fn by_line(bytes: &[u8], reading: &mut Reading, why: String) -> Result<(), String> {
+    let lines = || bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let is_document = |line: &&[u8]| {
+        line.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<&RawValue>(line).is_ok()
+    };
+    if lines().filter(is_document).count() * 2 <= lines().count() {
+        return Err(why);
+    }
+    Progress::over(bytes).each(lines(), reading)
 }
 
 impl Progress<'_> {
+    fn over(text: &[u8]) -> Progress<'_> {
+        let first_swapped = String::new();
+        Progress { text, line: 1, counted: 0, number: 0, extent: None, judged: 0, swapped: 0, first_swapped }
+    }
+
     /// The line on which a part of the text begins.
-    fn line_of(&mut self, part: &str) -> u64 {
+    fn line_of(&mut self, part: &[u8]) -> u64 {
         let start = part.as_ptr().addr().saturating_sub(self.text.as_ptr().addr());
-        let between = self.text.as_bytes().get(self.counted..start).unwrap_or_default();
+        let between = self.text.get(self.counted..start).unwrap_or_default();
         self.line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.counted = start.max(self.counted);
         self.line
     }
 
-    fn next(&mut self, part: &str) -> Place {
+    fn next(&mut self, part: &[u8]) -> Place {
         self.number += 1;
         Place { number: self.number, line: Some(self.line_of(part)), what: "feature" }
     }
 
-    fn broken(&mut self, part: &str, why: &str, reading: &mut Reading) {
+    /// Reads documents. Of one that is alone everything has to be right, of several most.
+    fn all(mut self, documents: &[&RawValue], reading: &mut Reading) -> Result<(), String> {
+        for document in documents {
+            let text = document.get();
+            match self.document(text, reading) {
+                Ok(()) => {}
+                Err(Stop::Document(why)) if documents.len() > 1 => {
+                    self.broken(text.as_bytes(), &why, reading)
+                }
+                Err(Stop::Document(why) | Stop::File(why)) => {
+                    return Err(format!("{}: {why}", self.line_of(text.as_bytes())));
+                }
+            }
+        }
+        self.end(reading)
+    }
+
+    /// Reads texts that should be a document each.
+    fn each<'t>(
+        mut self,
+        texts: impl Iterator<Item = &'t [u8]>,
+        reading: &mut Reading,
+    ) -> Result<(), String> {
+        for part in texts.filter(|part| !part.trim_ascii().is_empty()) {
+            let document = str::from_utf8(part).map_err(|why| not_utf8(part[why.valid_up_to()]));
+            let document =
+                document.and_then(|text| serde_json::from_str::<&RawValue>(text).map_err(not_geojson));
+            match document.map_err(Stop::Document).and_then(|text| self.document(text.get(), reading)) {
+                Ok(()) => {}
+                Err(Stop::Document(why)) => self.broken(part.trim_ascii_start(), &why, reading),
+                Err(Stop::File(why)) => return Err(format!("{}: {why}", self.line_of(part))),
+            }
+        }
+        self.end(reading)
+    }
+
+    fn broken(&mut self, part: &[u8], why: &str, reading: &mut Reading) {
         let at = self.next(part);
         reading.bad(at, 1, why);
     }
 
-    fn document(&mut self, text: &str, reading: &mut Reading) -> Result<(), String> {
-        let line = self.line_of(text);
-        if text.starts_with('[') {
-            let features: Vec<&RawValue> =
-                serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
-            return features.iter().try_for_each(|feature| self.feature(feature.get(), reading));
-        }
-        let document: Document<'_> =
-            serde_json::from_str(text).map_err(|why| format!("{line}: not GeoJSON: {why}"))?;
-        if let Some(name) = document.crs.and_then(foreign_crs) {
+    /// Looks at what was said of where the points are. One that is wrong may be as it is; most of them are not.
+    fn end(self, reading: &mut Reading) -> Result<(), String> {
+        let Progress { judged, swapped, first_swapped, .. } = self;
+        if swapped * 2 > judged {
             return Err(format!(
-                "{line}: its coordinates are in {name}: convert them to longitude and latitude (WGS 84, EPSG:4326)"
+                "{first_swapped}: latitude and longitude are swapped, it seems, as in {swapped} of {judged} features: \
+                 GeoJSON has the longitude first; if it is the bbox that is wrong, take it out"
             ));
         }
-        match (document.kind.as_deref(), document.features) {
+        if swapped > 0 {
+            reading.notes.push(format!(
+                "{first_swapped}, as in {swapped} of {judged} features: read as it is; look whether latitude and longitude are swapped"
+            ));
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, text: &str, reading: &mut Reading) -> Result<(), Stop> {
+        self.extent = None;
+        let wrong = |why| Stop::Document(not_geojson(why));
+        if text.starts_with('[') {
+            let features: Vec<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
+            return features.iter().try_for_each(|feature| self.feature(feature.get(), reading));
+        }
+        let document: Object<'_> = serde_json::from_str(text).map_err(wrong)?;
+        if let Some(name) = document.get("crs").and_then(crs::foreign) {
+            return Err(Stop::Document(format!(
+                "its coordinates are in {name}: convert them to longitude and latitude (WGS 84, EPSG:4326)"
+            )));
+        }
+        let kind = document.get("type").and_then(word);
+        match (kind.as_deref(), document.get("features")) {
             (Some("Feature"), _) => self.feature(text, reading),
+            (_, Some(_)) if is_esri(&document) => Err(Stop::Document(
+                "this is Esri JSON: ask its server with f=geojson, or convert it to GeoJSON (ogr2ogr new.geojson this.json)"
+                    .to_owned(),
+            )),
             (_, Some(features)) => {
-                (self.bbox, self.inside) = (document.bbox.as_ref().and_then(bounds), [0; 2]);
-                features.iter().try_for_each(|feature| self.feature(feature.get(), reading))?;
-                match (self.bbox, self.inside) {
-                    (Some(bbox), [0, swapped]) if swapped > 0 => Err(format!(
-                        "{line}: latitude and longitude are swapped, it seems: its bbox is {bbox:?}, and only swapped its \
-                         points are in it; GeoJSON has the longitude first"
-                    )),
-                    _ => Ok(()),
-                }
+                let features: Vec<&RawValue> = serde_json::from_str(features.get()).map_err(wrong)?;
+                self.extent = document.get("bbox").and_then(Extent::of);
+                features.iter().try_for_each(|feature| self.feature(feature.get(), reading))
             }
-            (Some("Topology"), _) => Err(format!("{line}: this is TopoJSON: convert it to GeoJSON")),
-            (_, None) if document.elements.is_some() => {
-                Err(format!("{line}: this is the answer of an Overpass server: convert it to GeoJSON"))
-            }
-            (kind, None) => {
-                let kind = kind.map_or("an object without a type".to_owned(), |kind| format!("a {kind}"));
-                Err(format!("{line}: {kind} is no FeatureCollection and no Feature: wrap it in one"))
-            }
+            (kind, None) => Err(Stop::Document(no_features(kind, &document))),
         }
     }
 
-    fn feature(&mut self, text: &str, reading: &mut Reading) -> Result<(), String> {
-        let at = self.next(text);
+    fn feature(&mut self, text: &str, reading: &mut Reading) -> Result<(), Stop> {
+        let at = self.next(text.as_bytes());
         if text == "null" {
             reading.skip("without a geometry");
             return Ok(());
         }
         match spot(text) {
-            Ok(Some(spot)) => {
-                if let Some([west, south, east, north]) = self.bbox {
-                    let is_in = |x, y| west <= x && x <= east && south <= y && y <= north;
-                    let (latitude, longitude) = (spot.latitude_deg, spot.longitude_deg);
-                    self.inside[0] += u64::from(is_in(longitude, latitude));
-                    self.inside[1] += u64::from(is_in(latitude, longitude));
+            Ok(Some((spot, own))) => {
+                if let Some(extent) = own.or(self.extent) {
+                    self.judge(at, &spot, extent);
                 }
-                reading.take(at, Ok(Some(spot)))
+                reading.take(at, Ok(Some(spot)))?;
             }
             Ok(None) => {
+                let why = || "no feature has a geometry, which is the position in GeoJSON".to_owned();
+                reading.hint.get_or_insert_with(why);
                 reading.skip("without a geometry");
-                Ok(())
             }
             Err(Flaw::Nameless(keys)) => {
                 let looked_for = row::NAME.join(" or ");
@@ -158,92 +218,52 @@ impl Progress<'_> {
                     _ => format!("no property {looked_for} with a text in it; it has {keys}"),
                 });
                 reading.skip(NAMELESS);
-                Ok(())
             }
-            Err(Flaw::Bad(why)) => reading.take(at, Err(why)),
+            Err(Flaw::Bad(why)) => reading.take(at, Err(why))?,
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, at: Place, spot: &Spot, extent: Extent) {
+        self.judged += 1;
+        if extent.has_swapped(spot) {
+            if self.swapped == 0 {
+                self.first_swapped =
+                    format!("{at}its point is outside its bbox {extent}, and would be inside when swapped");
+            }
+            self.swapped += 1;
         }
     }
 }
 
-/// A bbox of two or three dimensions.
-fn bounds(bbox: &Value) -> Option<[f64; 4]> {
-    let all: Vec<_> = bbox.as_array()?.iter().map(Value::as_f64).collect::<Option<_>>()?;
-    match all[..] {
-        [west, south, east, north] | [west, south, _, east, north, _] => Some([west, south, east, north]),
-        _ => None,
-    }
+/// What the reader of JSON says, without a line of its own in a text that has one.
+fn not_geojson(why: serde_json::Error) -> String {
+    let (line, column) = (why.line(), why.column());
+    let of_line = if line > 1 { format!(" of its line {line}") } else { String::new() };
+    format!("not GeoJSON: {}, at character {column}{of_line}", fault(&why))
 }
 
-/// A reference system that is none of degrees, by its name.
-fn foreign_crs(crs: &RawValue) -> Option<String> {
-    let crs: Value = serde_json::from_str(crs.get()).ok()?;
-    let name = crs.pointer("/properties/name")?.as_str()?.to_owned();
-    let upper = name.to_ascii_uppercase();
-    let is_degrees = ["CRS84", "CRS83", "CRS84H", "WGS84", "4326", "4979", "4258", "4269"]
-        .iter()
-        .any(|known| upper.ends_with(known));
-    (!is_degrees).then(|| name.chars().take(60).collect())
+/// Whether a document is what servers of Esri answer by default.
+fn is_esri(document: &Object<'_>) -> bool {
+    let is_named = document.get("geometryType").and_then(text).is_some_and(|kind| kind.starts_with("esri"));
+    let features = document.get("features").map(|all| serde_json::from_str::<Vec<&RawValue>>(all.get()));
+    let first = features.and_then(|all| all.ok()?.first().copied());
+    let first = first.and_then(|first| serde_json::from_str::<Object<'_>>(first.get()).ok());
+    is_named || first.is_some_and(|it| it.get("attributes").is_some() && it.get("properties").is_none())
 }
 
-/// Why a feature is no place.
-enum Flaw {
-    /// It has no name among these properties.
-    Nameless(String),
-    Bad(String),
-}
-
-impl From<String> for Flaw {
-    fn from(why: String) -> Flaw {
-        Flaw::Bad(why)
-    }
-}
-
-/// The place that a feature is; None where it has no geometry.
-fn spot(text: &str) -> Result<Option<Spot>, Flaw> {
-    let feature: Feature = serde_json::from_str(text).map_err(|why| why.to_string())?;
-    if let Some(kind) = feature.kind.as_ref().and_then(Value::as_str)
-        && kind != "Feature"
-    {
-        return Err(Flaw::Bad(format!("a {kind:?} is no Feature")));
-    }
-    let geometry = feature.geometry.filter(|geometry| !geometry.is_null());
-    let Some((longitude_deg, latitude_deg)) = geometry.as_ref().map(shape::point_of).transpose()?.flatten()
-    else {
-        return Ok(None);
-    };
-    let none = Map::new();
-    let properties = feature.properties.as_ref().and_then(Value::as_object).unwrap_or(&none);
-    let all = || properties.iter().map(|(key, value)| (key.as_str(), value));
-    let text = |keys: &[&str]| {
-        let with_text = all().filter(|(_, value)| word(value).is_some());
-        find(keys, with_text.collect::<Vec<_>>().into_iter()).and_then(word)
-    };
-    let Some(name) = text(row::NAME) else {
-        return Err(Flaw::Nameless(shown(all().map(|(key, _)| key))));
-    };
-    Ok(Some(Spot {
-        latitude_deg,
-        longitude_deg,
-        name: name.trim().to_owned(),
-        id: feature.id.as_ref().and_then(word).or_else(|| text(row::ID)),
-        types: types(&find(row::TYPES, all()).map(kinds).unwrap_or_default()),
-        vicinity: text(row::VICINITY),
-    }))
-}
-
-/// The types as one text.
-fn kinds(value: &Value) -> String {
-    match value {
-        Value::Array(kinds) => kinds.iter().filter_map(word).collect::<Vec<_>>().join(";"),
-        other => word(other).unwrap_or_default(),
-    }
-}
-
-/// A string as it is, a number as its digits, anything else not at all.
-fn word(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+/// What a document without features is.
+fn no_features(kind: Option<&str>, document: &Object<'_>) -> String {
+    match kind {
+        Some("Topology") => "this is TopoJSON: convert it to GeoJSON".to_owned(),
+        _ if document.get("elements").is_some() => {
+            "this is the answer of an Overpass server: convert it to GeoJSON".to_owned()
+        }
+        Some(kind) => format!("a {kind} is no FeatureCollection and no Feature: wrap it in one"),
+        None => {
+            let keys = Some(shown(document.iter().map(|(key, _)| key))).filter(|keys| !keys.is_empty());
+            let keys = keys.map(|keys| format!(" ({keys})")).unwrap_or_default();
+            format!("an object without a type{keys} is no FeatureCollection and no Feature: wrap it in one")
+        }
     }
 }

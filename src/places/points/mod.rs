@@ -1,15 +1,24 @@
 //! Points, and which of them are near a position.
 //!
-//! Lives here: the search (`near`), the user's own points in memory (`pack`), and how they are read (`row`) from a
-//! table, from GeoJSON with its geometries (`shape`), or from an extract of OpenStreetMap.
+//! Lives here: the search (`near`), the user's own points in memory (`pack`), and how they are read (`row`, `spot`) from
+//! a table (`table`, with `header`, `quotes`, `lines`), from GeoJSON (`geojson`, with `feature`, `shape`, `dateline`,
+//! `extent`, `crs`, `json`), or from an extract of OpenStreetMap (`osm`).
 //! Called by: the providers `gazetteer` and `file` for both, `overpass` for the distance.
 //! May touch: bytes and numbers only. It opens no file and knows no provider.
 
 mod columns;
+mod crs;
+mod dateline;
+mod extent;
+mod feature;
 mod geojson;
+mod header;
+mod json;
+mod lines;
 mod near;
 pub mod osm;
 pub mod pack;
+mod quotes;
 pub mod row;
 pub mod shape;
 mod spot;
@@ -40,6 +49,8 @@ const FOREIGN: [(&[u8], &str); 6] = [
 pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
     // Spreadsheets begin their exports with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    // DOS ended texts with a Ctrl-Z, and some programs still do.
+    let bytes = bytes.strip_suffix(b"\x1a").unwrap_or(bytes);
     let first = bytes.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(0);
     if let Some((_, what)) = FOREIGN.iter().find(|(begin, _)| bytes[first..].starts_with(begin)) {
         return Err(format!("1: {what}"));
@@ -51,8 +62,9 @@ pub fn read(bytes: &[u8], reading: &mut Reading) -> Result<(), String> {
     if head.iter().filter(|byte| **byte == 0).count() > head.len() / 4 {
         return Err("1: it seems to be UTF-16: save it as UTF-8".to_owned());
     }
-    match bytes.get(first) {
-        Some(b'{' | b'[' | 0x1e) => geojson::read(bytes, reading),
+    match (bytes.get(first), json::in_script(bytes)) {
+        (Some(b'{' | b'[' | 0x1e), _) => geojson::read(bytes, reading),
+        (_, Some(inside)) => geojson::read(inside, reading),
         _ => table::read(bytes, reading),
     }
 }

@@ -1,18 +1,22 @@
 //! Places in memory as they are on the disk: columns, sorted into bands of latitude and by longitude in each, and one
-//! text for all. 20 bytes a place beside its texts. The provider `file` searches it and keeps it in a cache.
+//! text for all. 20 bytes a place beside its texts: 14 in columns, and 6 before its texts. The provider `file` searches it and keeps it in a cache.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use super::near::{BANDS, Banded, Points, band_of};
-use super::spot::Spot;
+use super::spot::{GENERAL, Spot};
 
 /// Coordinates are whole multiples of this part of a degree: a centimetre.
 pub(super) const UNITS_PER_DEGREE: f64 = 1e7;
 
-/// The most bytes of text that fit, and lists of types.
+/// The most bytes of text that fit, and lists of types beside the general one, which the others become.
 const TEXT_MAX: usize = u32::MAX as usize;
 const LISTS_MAX: usize = u16::MAX as usize;
+
+/// Bytes of a place in its columns, and of the lengths of its texts.
+pub(super) const COLUMN_BYTES: usize = 4 + 4 + 4 + 2;
+const LENGTH_BYTES: usize = 3 * 2;
 
 /// Places that are being added.
 #[derive(Default)]
@@ -73,12 +77,14 @@ impl Builder {
 
     /// Adds a place that was checked.
     ///
+    /// False when its types did not fit, and became the general one.
+    ///
     /// # Errors
     /// There is no room for it.
-    pub fn add(&mut self, spot: &Spot, id: &str) -> Result<(), String> {
+    pub fn add(&mut self, spot: &Spot, id: &str) -> Result<bool, String> {
         let vicinity = spot.vicinity.as_deref().unwrap_or_default();
         let text = self.texts.len();
-        if text + 6 + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
+        if text + LENGTH_BYTES + spot.name.len() + id.len() + vicinity.len() > TEXT_MAX {
             return Err(format!("more than {} places with 4 GB of text: divide the file", self.rows.len()));
         }
         for length in [spot.name.len(), id.len(), vicinity.len()] {
@@ -88,35 +94,38 @@ impl Builder {
         [spot.name.as_str(), id, vicinity].iter().for_each(|part| self.texts.extend(part.as_bytes()));
         let units = |degrees: f64| (degrees * UNITS_PER_DEGREE).round() as i32;
         let (latitude, longitude) = (units(spot.latitude_deg), units(spot.longitude_deg));
-        let list = self.list(&spot.types)?;
-        self.rows.push(Row { latitude, longitude, text: text as u32, list });
-        Ok(())
+        let list = self.list(&spot.types);
+        self.rows.push(Row {
+            latitude,
+            longitude,
+            text: text as u32,
+            list: list.unwrap_or(LISTS_MAX as u16),
+        });
+        Ok(list.is_some())
     }
 
-    fn list(&mut self, types: &[String]) -> Result<u16, String> {
+    /// The number of a list of types; None for one that does not fit. The last number is that of the general one.
+    fn list(&mut self, types: &[String]) -> Option<u16> {
         if let Some(&id) = self.list_ids.get(types) {
-            return Ok(id);
+            return Some(id);
         }
-        let id = self.lists.len();
-        if id > LISTS_MAX {
-            return Err(format!("over {LISTS_MAX} different lists of types: have fewer of them"));
+        if self.lists.len() >= LISTS_MAX {
+            if self.lists.len() == LISTS_MAX {
+                self.lists.push(vec![GENERAL.to_owned()]);
+            }
+            return None;
         }
+        let id = self.lists.len() as u16;
         self.lists.push(types.to_vec());
-        self.list_ids.insert(types.to_vec(), id as u16);
-        Ok(id as u16)
+        self.list_ids.insert(types.to_vec(), id);
+        Some(id)
     }
 
-    /// These types, where there is room for such a list of them, and else those that fit anything.
-    pub fn fitting(&self, types: Vec<String>, general: &[&str]) -> Vec<String> {
-        let has_room = self.lists.len() < LISTS_MAX - 1 || self.list_ids.contains_key(&types);
-        if has_room { types } else { general.iter().map(|one| (*one).to_owned()).collect() }
-    }
-
-    /// Adds all of another one.
+    /// Adds all of another one. It is told how many of them have types that did not fit.
     ///
     /// # Errors
     /// There is no room for them.
-    pub fn append(&mut self, other: Builder) -> Result<(), String> {
+    pub fn append(&mut self, other: Builder) -> Result<usize, String> {
         let Builder { rows, texts, lists, .. } = other;
         let base = self.texts.len();
         if base + texts.len() > TEXT_MAX {
@@ -126,15 +135,16 @@ impl Builder {
             (self.rows, self.texts) = (rows, texts);
             self.lists = lists.clone();
             self.list_ids = lists.into_iter().zip(0..).collect();
-            return Ok(());
+            return Ok(0);
         }
-        let lists: Vec<u16> = lists.iter().map(|list| self.list(list)).collect::<Result<_, _>>()?;
+        let lists: Vec<Option<u16>> = lists.iter().map(|list| self.list(list)).collect();
+        let general = rows.iter().filter(|row| lists[usize::from(row.list)].is_none()).count();
         self.texts.extend(texts);
         self.rows.extend(rows.into_iter().map(|row| {
-            let (text, list) = (row.text + base as u32, lists[usize::from(row.list)]);
-            Row { text, list, ..row }
+            let list = lists[usize::from(row.list)].unwrap_or(LISTS_MAX as u16);
+            Row { text: row.text + base as u32, list, ..row }
         }));
-        Ok(())
+        Ok(general)
     }
 
     /// Each place's id that another one had before, and a new one for it.
@@ -162,7 +172,7 @@ impl Builder {
             }
             let new = format!("{old}~{number}");
             let (name, vicinity) = (self.texts[name].to_vec(), self.texts[vicinity].to_vec());
-            if self.texts.len() + 6 + name.len() + new.len() + vicinity.len() > TEXT_MAX {
+            if self.texts.len() + LENGTH_BYTES + name.len() + new.len() + vicinity.len() > TEXT_MAX {
                 break;
             }
             self.rows[index].text = self.texts.len() as u32;
@@ -204,7 +214,7 @@ fn parts(texts: &[u8], start: usize) -> [Range<usize>; 3] {
         Some(&[low, high]) => usize::from(u16::from_le_bytes([low, high])),
         _ => 0,
     };
-    let name = start + 6..start + 6 + length(0);
+    let name = start + LENGTH_BYTES..start + LENGTH_BYTES + length(0);
     let id = name.end..name.end + length(2);
     let vicinity = id.end..id.end + length(4);
     if vicinity.end > texts.len() { [0..0, 0..0, 0..0] } else { [name, id, vicinity] }
@@ -239,7 +249,7 @@ impl Pack {
 
     /// Bytes it takes in memory.
     pub fn bytes(&self) -> usize {
-        14 * self.len() + 4 * self.bands.len() + self.texts.len()
+        COLUMN_BYTES * self.len() + 4 * self.bands.len() + self.texts.len()
     }
 }
 
@@ -260,5 +270,44 @@ impl Points for Pack {
 impl Banded for Pack {
     fn band(&self, band: usize) -> Range<usize> {
         self.bands[band] as usize..self.bands[band + 1] as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_takes_20_bytes_and_its_texts() {
+        let bytes = |count: usize| {
+            let mut builder = Builder::default();
+            for index in 0..count {
+                let longitude_deg = index as f64 / 10.0;
+                let spot = Spot {
+                    longitude_deg,
+                    name: "Kiosk".into(),
+                    vicinity: Some("Pier".into()),
+                    ..Spot::default()
+                };
+                builder.add(&spot, "k").expect("room");
+            }
+            let pack = builder.finish();
+            let columns =
+                size_of_val(&*pack.latitudes) + size_of_val(&*pack.longitudes) + size_of_val(&*pack.starts);
+            let columns =
+                columns + size_of_val(&*pack.lists_of) + size_of_val(&*pack.bands) + pack.texts.len();
+            assert_eq!(columns, pack.bytes());
+            let mut written = Vec::new();
+            pack.write(&mut written).expect("written");
+            (pack.bytes(), written.len())
+        };
+        let ((one, one_written), (more, more_written)) = (bytes(1), bytes(101));
+        let texts = "KioskkPier".len();
+        assert_eq!((more - one, more_written - one_written), (100 * (20 + texts), 100 * (20 + texts)));
+        let docs = include_str!("../../../docs/places.md");
+        assert!(docs.contains("A place takes 20 bytes of memory and its texts."));
+        // While it is being added its columns have two bytes between them.
+        assert_eq!(size_of::<Row>() + LENGTH_BYTES, 22);
+        assert!(docs.contains("and a place 22 bytes and its texts"));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::pack::Builder;
-use super::spot::{SWAPPED, Spot};
+use super::spot::{GENERAL, SWAPPED, Spot};
 use crate::limits::BAD_ROWS_LOGGED_MAX;
 
 /// Where in a file something is.
@@ -29,6 +29,8 @@ pub struct Reading {
     pub worst: Vec<String>,
     /// Those that are no place, by why.
     pub skipped: BTreeMap<&'static str, u64>,
+    /// What was changed of places rather than losing them, and of how many.
+    pub changed: BTreeMap<&'static str, u64>,
     /// What was looked for and not found in one of those.
     pub hint: Option<String>,
     /// What is worth a word about the file.
@@ -50,12 +52,18 @@ impl Reading {
     /// # Errors
     /// There are more places than fit.
     pub fn take(&mut self, at: Place, spot: Result<Option<Spot>, String>) -> Result<(), String> {
-        match spot.and_then(|spot| spot.map(Spot::checked).transpose()) {
+        let changed = &mut self.changed;
+        let mut change = |what| *changed.entry(what).or_default() += 1;
+        match spot.and_then(|spot| spot.map(|spot| spot.checked(&mut change)).transpose()) {
             Ok(Some(spot)) if spot.name.is_empty() => self.skip(NAMELESS),
             Ok(Some(spot)) => {
                 self.total += 1;
                 let id = spot.id.clone().unwrap_or_else(|| format!("{}:{}", self.prefix, at.number));
-                return self.places.add(&spot, &id);
+                let has_types = self.places.add(&spot, &id)?;
+                if !has_types {
+                    *self.changed.entry(GENERAL_TYPES).or_default() += 1;
+                }
+                return Ok(());
             }
             Ok(None) => {}
             Err(why) => {
@@ -95,11 +103,29 @@ impl std::fmt::Display for Place {
 /// Why a place without a name is skipped: maps have many, and WHATSAT has nothing to say of one.
 pub const NAMELESS: &str = "without a name";
 
+/// What becomes of types when there are more different lists of them than fit.
+const GENERAL_TYPES: &str =
+    "whose types are beyond the 65,535 lists of them that fit, and became point_of_interest";
+
 /// `a; b`, `a|b` or `a,b`; a point without any is a point of interest.
 pub fn types(cell: &str) -> Vec<String> {
     let types = cell.split([';', '|', ',']).map(str::trim).filter(|kind| !kind.is_empty());
     let types: Vec<String> = types.map(str::to_string).collect();
-    if types.is_empty() { vec!["point_of_interest".to_string()] } else { types }
+    if types.is_empty() { vec![GENERAL.to_string()] } else { types }
+}
+
+/// The letters of Windows-1252 that Latin-1 lacks, from 0x80 on.
+const WINDOWS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90}‘’“”•–—˜™š›œ\u{9d}žŸ";
+
+/// What is wrong with a text, by its first byte that is not UTF-8.
+pub fn not_utf8(byte: u8) -> String {
+    let windows = WINDOWS.chars().nth(usize::from(byte.wrapping_sub(0x80)));
+    let letter = match windows.filter(|letter| !letter.is_control()) {
+        Some(letter) => format!(", which is {letter:?} in Windows-1252"),
+        None if byte >= 0xa0 => format!(", which is {:?} in Latin-1", char::from(byte)),
+        None => String::new(),
+    };
+    format!("not UTF-8: it has the byte 0x{byte:02x}{letter}; save the file as UTF-8")
 }
 
 /// The keys of a member or column, best first; upper and lower case are one.

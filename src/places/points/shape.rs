@@ -2,50 +2,54 @@
 //! crate `geo` can do it, too, and brings some thirty others.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
+use super::dateline::{Point, TURN_DEG, beside, unwound, unwound_ring, west_and_east, wrapped};
+use super::json::{Object, fault, text};
 use crate::limits::GEOMETRY_DEPTH_MAX;
-
-/// Longitude and latitude.
-type Point = (f64, f64);
 
 /// A point on or inside a geometry; None for an empty one.
 ///
 /// # Errors
 /// It is no geometry.
-pub fn point_of(geometry: &Value) -> Result<Option<Point>, String> {
+pub fn point_of(geometry: &RawValue) -> Result<Option<Point>, String> {
     within(geometry, 0)
 }
 
-fn within(geometry: &Value, depth: usize) -> Result<Option<Point>, String> {
-    if geometry.is_null() || geometry.as_object().is_some_and(serde_json::Map::is_empty) {
+fn within(geometry: &RawValue, depth: usize) -> Result<Option<Point>, String> {
+    if geometry.get() == "null" {
         return Ok(None);
     }
-    let kind = geometry.get("type").and_then(Value::as_str).ok_or("its geometry has no type")?;
+    let wrong = |why: serde_json::Error| format!("its geometry: {}", fault(&why));
+    let geometry: Object<'_> = serde_json::from_str(geometry.get()).map_err(wrong)?;
+    if geometry.is_empty() {
+        return Ok(None);
+    }
+    let kind = geometry.get("type").and_then(text).ok_or("its geometry has no type")?;
     if kind == "GeometryCollection" {
         if depth >= GEOMETRY_DEPTH_MAX {
             return Err("its geometry is a collection of collections without end".to_owned());
         }
-        let all = geometry
-            .get("geometries")
-            .and_then(Value::as_array)
-            .ok_or("a GeometryCollection without geometries")?;
+        let all = geometry.get("geometries").ok_or("a GeometryCollection without geometries")?;
+        let all: Vec<&RawValue> = serde_json::from_str(all.get()).map_err(wrong)?;
         let mut points = all.iter().map(|one| within(one, depth + 1));
         return points.find(|point| !matches!(point, Ok(None))).unwrap_or(Ok(None));
     }
-    let none = Value::Null;
-    let coordinates = geometry.get("coordinates").unwrap_or(&none);
-    match kind {
+    let coordinates = geometry.get("coordinates").map(|all| serde_json::from_str(all.get()));
+    let coordinates = &coordinates.transpose().map_err(wrong)?.unwrap_or(Value::Null);
+    match &*kind {
         "Point" => point(coordinates),
         "MultiPoint" => Ok(points(coordinates)?.first().copied()),
-        "LineString" => Ok(middle(&points(coordinates)?)),
-        "MultiLineString" => longest(coordinates, points),
-        "Polygon" => area(coordinates),
+        "LineString" => Ok(longest_middle(vec![points(coordinates)?])),
+        "MultiLineString" => Ok(longest_middle(lines(coordinates)?)),
+        "Polygon" => Ok(inside(lines(coordinates)?)),
         "MultiPolygon" => {
             let mut largest: (f64, Option<Point>) = (-1.0, None);
             for polygon in list(coordinates)? {
-                let size = list(polygon)?.first().map(points).transpose()?.map_or(0.0, |ring| size_of(&ring));
+                let rings: Vec<_> = lines(polygon)?.into_iter().map(unwound_ring).collect();
+                let size = rings.first().map_or(0.0, |ring| size_of(ring));
                 if size > largest.0
-                    && let Some(inside) = area(polygon)?
+                    && let Some(inside) = inside_unwound(rings)
                 {
                     largest = (size, Some(inside));
                 }
@@ -79,18 +83,15 @@ fn points(coordinates: &Value) -> Result<Vec<Point>, String> {
     list(coordinates)?.iter().filter_map(|one| point(one).transpose()).collect()
 }
 
-/// The middle of the longest of several lines.
-fn longest(
-    lines: &Value,
-    points: impl Fn(&Value) -> Result<Vec<Point>, String>,
-) -> Result<Option<Point>, String> {
-    Ok(longest_middle(&list(lines)?.iter().map(points).collect::<Result<Vec<_>, _>>()?))
+fn lines(coordinates: &Value) -> Result<Vec<Vec<Point>>, String> {
+    list(coordinates)?.iter().map(points).collect()
 }
 
-/// The same of lines as points.
-pub fn longest_middle(lines: &[Vec<Point>]) -> Option<Point> {
-    let longest = lines.iter().max_by(|a, b| length_of(a).total_cmp(&length_of(b)));
-    longest.and_then(|line| middle(line))
+/// The middle of the longest of several lines.
+pub fn longest_middle(lines: Vec<Vec<Point>>) -> Option<Point> {
+    let lines = lines.into_iter().map(|line| unwound(&line).unwrap_or(line));
+    let longest = lines.max_by(|a, b| length_of(a).total_cmp(&length_of(b)));
+    longest.and_then(|line| middle(&line)).map(wrapped)
 }
 
 fn apart((a, b): (Point, Point)) -> f64 {
@@ -122,15 +123,36 @@ fn size_of(ring: &[Point]) -> f64 {
     before.zip(pairs).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum::<f64>().abs()
 }
 
-/// A point inside an area with holes: its centre where that is inside, and else the middle of the widest stretch
-/// inside it at the height of the centre, or a little off it.
-fn area(rings: &Value) -> Result<Option<Point>, String> {
-    let rings = list(rings)?.iter().map(points).collect::<Result<Vec<_>, _>>()?;
-    Ok(inside(&rings))
+/// A point inside an area of rings, of which the first is the outer one: its centre where that is inside, and else the
+/// middle of the widest stretch inside it at the height of the centre, or a little off it.
+pub fn inside(rings: Vec<Vec<Point>>) -> Option<Point> {
+    inside_unwound(rings.into_iter().map(unwound_ring).collect())
 }
 
-/// The same of rings, of which the first is the outer one.
-pub fn inside(rings: &[Vec<Point>]) -> Option<Point> {
+/// The same where the largest is the outer one.
+pub fn inside_largest(rings: Vec<Vec<Point>>) -> Option<Point> {
+    let mut rings: Vec<_> = rings.into_iter().map(unwound_ring).collect();
+    let largest = (0..rings.len()).max_by(|a, b| size_of(&rings[*a]).total_cmp(&size_of(&rings[*b])));
+    if let Some(largest) = largest {
+        rings.swap(0, largest);
+    }
+    inside_unwound(rings)
+}
+
+fn inside_unwound(mut rings: Vec<Vec<Point>>) -> Option<Point> {
+    let (west, east) = west_and_east(rings.first().filter(|ring| !ring.is_empty())?);
+    for ring in rings.iter_mut().skip(1) {
+        // A hole is written on either side of the date line.
+        let first = ring.first().map_or(0.0, |point| point.0);
+        if !(west..=east).contains(&first) && first.abs() <= TURN_DEG {
+            let shift = beside(first, (west + east) / 2.0) - first;
+            ring.iter_mut().for_each(|point| point.0 += shift);
+        }
+    }
+    point_inside(&rings).map(wrapped)
+}
+
+fn point_inside(rings: &[Vec<Point>]) -> Option<Point> {
     let outer = rings.first().filter(|ring| !ring.is_empty())?;
     let centre = centre_of(outer);
     if stretches(rings, centre.1).iter().any(|(from, to)| *from < centre.0 && centre.0 < *to) {
@@ -147,15 +169,6 @@ pub fn inside(rings: &[Vec<Point>]) -> Option<Point> {
     let widest = widest.filter(|(width, _)| *width > 0.0);
     // A flat one has no inside.
     Some(widest.map_or(outer[0], |(_, point)| point))
-}
-
-/// Rings with the largest one in front.
-pub fn largest_first(mut rings: Vec<Vec<Point>>) -> Vec<Vec<Point>> {
-    let largest = (0..rings.len()).max_by(|a, b| size_of(&rings[*a]).total_cmp(&size_of(&rings[*b])));
-    if let Some(largest) = largest {
-        rings.swap(0, largest);
-    }
-    rings
 }
 
 fn centre_of(ring: &[Point]) -> Point {
@@ -189,7 +202,7 @@ mod tests {
     use super::*;
 
     fn check(geometry: &str, expected: Option<Point>) {
-        let found = point_of(&serde_json::from_str(geometry).expect("JSON")).expect("a geometry");
+        let found = point_of(serde_json::from_str(geometry).expect("JSON")).expect("a geometry");
         let is_near = |(a, b): (Point, Point)| apart((a, b)) < 1e-9;
         assert!(found.zip(expected).map_or(found == expected, is_near), "{geometry}: {found:?}");
     }
@@ -222,6 +235,53 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_over_the_date_line_has_its_point_there() {
+        // As longitudes that jump, that go on to the east, and that go on to the west.
+        for shift in [[0.0, 0.0], [0.0, 360.0], [-360.0, 0.0]] {
+            let east = |longitude: f64| longitude + shift[0];
+            let west = |longitude: f64| longitude + shift[1];
+            let (a, b, c, d) = (east(179.0), west(-177.0), west(-179.9), east(179.5));
+            check(
+                &format!(r#"{{"type":"LineString","coordinates":[[{a},1],[{b},1]]}}"#),
+                Some((-179.0, 1.0)),
+            );
+            check(
+                &format!(r#"{{"type":"MultiLineString","coordinates":[[[8,1],[9,1]],[[{a},1],[{b},1]]]}}"#),
+                Some((-179.0, 1.0)),
+            );
+            let ring = format!("[[{a},0],[{b},0],[{b},2],[{a},2],[{a},0]]");
+            check(&format!(r#"{{"type":"Polygon","coordinates":[{ring}]}}"#), Some((-179.0, 1.0)));
+            let small = "[[[8,0],[10,0],[10,2],[8,2],[8,0]]]";
+            let two = format!(r#"{{"type":"MultiPolygon","coordinates":[{small},[{ring}]]}}"#);
+            check(&two, Some((-179.0, 1.0)));
+            // A hole around the centre, written on one side or the other.
+            let hole = format!("[[{d},0.5],[{c},0.5],[{c},1.5],[{d},1.5],[{d},0.5]]");
+            check(&format!(r#"{{"type":"Polygon","coordinates":[{ring},{hole}]}}"#), Some((-179.0, 1.0)));
+            let hole = "[[-179.5,0.5],[-178.5,0.5],[-178.5,1.5],[-179.5,1.5],[-179.5,0.5]]";
+            check(&format!(r#"{{"type":"Polygon","coordinates":[{ring},{hole}]}}"#), Some((179.75, 1.0)));
+        }
+        // One that jumps where it closes only.
+        let ring = [(-179.0, 0.0), (-178.0, 0.0), (-178.0, 2.0), (179.0, 2.0)];
+        assert!(inside(vec![ring.to_vec()]).is_some_and(|at| at.0 < -178.0 || at.0 > 179.0));
+        // The border of the world, and of what is around a pole, with it and without it.
+        check(
+            r#"{"type":"Polygon","coordinates":[[[-180,-90],[180,-90],[180,90],[-180,90],[-180,-90]]]}"#,
+            Some((0.0, 0.0)),
+        );
+        let ice = "[-180,-80],[-90,-70],[0,-75],[90,-70],[180,-80]";
+        for pole in ["", ",[180,-90],[-180,-90]", ",[180,-90],[0,-90],[-180,-90]"] {
+            let ring = format!(r#"{{"type":"Polygon","coordinates":[[{ice}{pole},[-180,-80]]]}}"#);
+            let found = point_of(serde_json::from_str(&ring).expect("JSON")).expect("one");
+            assert!(found.is_some_and(|at| at.1 < -72.0 && at.0.abs() <= 180.0), "{pole}: {found:?}");
+        }
+        // Metres stay metres.
+        check(
+            r#"{"type":"LineString","coordinates":[[385000,6672000],[386000,6672000]]}"#,
+            Some((385_500.0, 6_672_000.0)),
+        );
+    }
+
+    #[test]
     fn what_is_no_geometry_is_told() {
         for (geometry, expected) in [
             (r#"{"coordinates":[1,2]}"#, "no type"),
@@ -230,13 +290,13 @@ mod tests {
             (r#"{"type":"Point","coordinates":8}"#, "no list"),
             (r#"{"type":"Polygon","coordinates":[[8,50]]}"#, "no list"),
         ] {
-            let why = point_of(&serde_json::from_str(geometry).expect("JSON")).expect_err(geometry);
+            let why = point_of(serde_json::from_str(geometry).expect("JSON")).expect_err(geometry);
             assert!(why.contains(expected), "{geometry}: {why}");
         }
         let nested = (0..20).fold(r#"{"type":"Point","coordinates":[1,1]}"#.to_owned(), |inner, _| {
             format!(r#"{{"type":"GeometryCollection","geometries":[{inner}]}}"#)
         });
-        let why = point_of(&serde_json::from_str(&nested[..]).expect("JSON"));
+        let why = point_of(serde_json::from_str(&nested).expect("JSON"));
         assert!(why.is_err());
     }
 
@@ -251,7 +311,7 @@ mod tests {
                 (24.0 + length * turn.cos(), 60.0 + length * turn.sin())
             });
             let ring: Vec<_> = ring.collect();
-            let found = inside(std::slice::from_ref(&ring)).expect("one");
+            let found = inside(vec![ring.clone()]).expect("one");
             let is_in =
                 stretches(&[ring], found.1).iter().any(|(from, to)| *from <= found.0 && found.0 <= *to);
             assert!(is_in, "{found:?}");

@@ -166,7 +166,7 @@ fn files_that_are_no_table_say_what_was_looked_for_and_what_there_is() {
     for (text, expected) in [
         (
             "x",
-            "1: read as tab-separated: found 1 column, \"x\": no column for the name: add one named name or title",
+            "1: found 1 column, \"x\", as no tab, semicolon, bar or comma is in that line: no column for the name: add one named name or title",
         ),
         (
             "name,lat\nA,1\n",
@@ -270,7 +270,7 @@ fn features_without_a_place_are_skipped_and_bad_ones_told() {
         (
             r#"{"type":"FeatureCollection","bbox":[24,60,25,61],"features":[
             {"type":"Feature","geometry":{"type":"Point","coordinates":[60.2,24.5]},"properties":{"name":"A"}}]}"#,
-            "latitude and longitude are swapped, it seems: its bbox is [24.0, 60.0, 25.0, 61.0]",
+            "2: feature 1: its point is outside its bbox [24, 60, 25, 61], and would be inside when swapped: latitude and longitude",
         ),
         ("{}", "1: an object without a type"),
         ("{\"type\":\"Topology\"}", "TopoJSON"),
@@ -345,3 +345,7 @@ fn what_is_blank_in_one_column_may_be_in_the_next() {
         check(&text, &["A|file:1|50|8.25|point_of_interest|-"]);
     }
 }
+
+mod documents;
+mod members;
+mod tables;

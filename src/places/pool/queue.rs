@@ -1,8 +1,9 @@
-//! Lookups that wait for a thread. Addresses take turns, so that one that asks for much waits for itself, and when the
-//! queue is full the address that has most in it loses its last one. The pool calls it.
+//! Lookups that wait for a thread. Networks take turns, and in each its addresses, so that one that asks for much waits
+//! for itself. When the queue is full, the network that has most in it loses the last one of its address that has most.
+//! The pool calls it.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Bounded; what is pushed when it is full comes out again, or another in its place.
@@ -14,12 +15,18 @@ pub struct Queue<T> {
 }
 
 struct Line<T> {
-    /// Whose turn it is; each address that has something waiting is in it once.
+    /// Whose turn it is; each network that has something waiting is in it once.
     turns: VecDeque<IpAddr>,
-    /// What waits, by address; never empty for one.
-    waiting: HashMap<IpAddr, VecDeque<T>>,
+    networks: HashMap<IpAddr, Network<T>>,
     count: usize,
     is_closed: bool,
+}
+
+/// What waits of one network, and whose turn it is there; nothing in it is empty.
+struct Network<T> {
+    turns: VecDeque<IpAddr>,
+    addresses: HashMap<IpAddr, VecDeque<T>>,
+    count: usize,
 }
 
 /// What was not taken into the queue.
@@ -32,15 +39,15 @@ pub enum Refused<T> {
 
 impl<T> Queue<T> {
     pub fn new(max: usize) -> Queue<T> {
-        let (turns, waiting) = Default::default();
-        let line = Line { turns, waiting, count: 0, is_closed: false };
+        let (turns, networks) = Default::default();
+        let line = Line { turns, networks, count: 0, is_closed: false };
         Queue { line: Mutex::new(line), changed: Condvar::new(), max: max.max(1) }
     }
 
     /// Puts something at the end of what an address has waiting.
     ///
     /// # Errors
-    /// It is closed, or full; then the one that goes may be another's, whose address has more waiting than this.
+    /// It is closed, or full; then the one that goes may be another's, whose network or address has more waiting.
     pub fn push(&self, address: IpAddr, thing: T) -> Result<(), Refused<T>> {
         let mut line = self.line();
         if line.is_closed {
@@ -48,10 +55,7 @@ impl<T> Queue<T> {
         }
         let mut goes = None;
         if line.count >= self.max {
-            let own = line.waiting.get(&address).map_or(0, VecDeque::len);
-            let most = line.waiting.iter().max_by_key(|(_, its)| its.len());
-            let most = most.filter(|(_, its)| its.len() > own + 1).map(|(most, _)| *most);
-            goes = most.and_then(|most| line.take_last(most));
+            goes = line.make_room(address);
             if goes.is_none() {
                 return Err(Refused::Full(thing));
             }
@@ -103,7 +107,61 @@ impl<T> Queue<T> {
 
 impl<T> Line<T> {
     fn put(&mut self, address: IpAddr, thing: T) {
-        let its = self.waiting.entry(address).or_default();
+        let of = network(address);
+        let turns = &mut self.turns;
+        let network = self.networks.entry(of).or_insert_with(|| {
+            turns.push_back(of);
+            Network { turns: VecDeque::new(), addresses: HashMap::new(), count: 0 }
+        });
+        network.put(address, thing);
+        self.count += 1;
+    }
+
+    fn take_next(&mut self) -> Option<T> {
+        let of = self.turns.pop_front()?;
+        let network = self.networks.get_mut(&of)?;
+        let thing = network.take_next()?;
+        self.count -= 1;
+        if network.count == 0 {
+            self.networks.remove(&of);
+        } else {
+            self.turns.push_back(of);
+        }
+        Some(thing)
+    }
+
+    /// Takes out what has to go for the next one of an address, where more waits than of that: the last one of the
+    /// network with most, or of the address with most in the same network.
+    fn make_room(&mut self, address: IpAddr) -> Option<T> {
+        let own = self.networks.get(&network(address));
+        let (own, of_address) = own.map_or((0, 0), |its| (its.count, its.count_of(address)));
+        let most = self.networks.iter().max_by_key(|(_, its)| its.count).map(|(of, its)| (*of, its.count));
+        let thing = match most {
+            Some((of, count)) if count > own + 1 => self.networks.get_mut(&of)?.take_last(0)?,
+            _ => self.networks.get_mut(&network(address))?.take_last(of_address + 1)?,
+        };
+        self.count -= 1;
+        self.forget_idle();
+        Some(thing)
+    }
+
+    fn retain(&mut self, mut is_wanted: impl FnMut(&T) -> bool) {
+        self.networks.values_mut().for_each(|its| its.retain(&mut is_wanted));
+        self.count = self.networks.values().map(|its| its.count).sum();
+        self.forget_idle();
+    }
+
+    /// Drops the turns of networks that have nothing waiting any more.
+    fn forget_idle(&mut self) {
+        self.networks.retain(|_, its| its.count > 0);
+        let networks = &self.networks;
+        self.turns.retain(|of| networks.contains_key(of));
+    }
+}
+
+impl<T> Network<T> {
+    fn put(&mut self, address: IpAddr, thing: T) {
+        let its = self.addresses.entry(address).or_default();
         if its.is_empty() {
             self.turns.push_back(address);
         }
@@ -111,37 +169,52 @@ impl<T> Line<T> {
         self.count += 1;
     }
 
+    fn count_of(&self, address: IpAddr) -> usize {
+        self.addresses.get(&address).map_or(0, VecDeque::len)
+    }
+
     fn take_next(&mut self) -> Option<T> {
         let address = self.turns.pop_front()?;
-        let its = self.waiting.get_mut(&address)?;
+        let its = self.addresses.get_mut(&address)?;
         let thing = its.pop_front()?;
         self.count -= 1;
         if its.is_empty() {
-            self.waiting.remove(&address);
+            self.addresses.remove(&address);
         } else {
             self.turns.push_back(address);
         }
         Some(thing)
     }
 
-    fn take_last(&mut self, address: IpAddr) -> Option<T> {
-        let thing = self.waiting.get_mut(&address)?.pop_back()?;
+    /// Takes the last one of the address with most, if that has more than so many.
+    fn take_last(&mut self, more_than: usize) -> Option<T> {
+        let most = self.addresses.values_mut().max_by_key(|its| its.len());
+        let thing = most.filter(|its| its.len() > more_than)?.pop_back()?;
         self.count -= 1;
         self.forget_idle();
         Some(thing)
     }
 
     fn retain(&mut self, mut is_wanted: impl FnMut(&T) -> bool) {
-        self.waiting.values_mut().for_each(|its| its.retain(&mut is_wanted));
-        self.count = self.waiting.values().map(VecDeque::len).sum();
+        self.addresses.values_mut().for_each(|its| its.retain(&mut is_wanted));
+        self.count = self.addresses.values().map(VecDeque::len).sum();
         self.forget_idle();
     }
 
     /// Drops the turns of addresses that have nothing waiting any more.
     fn forget_idle(&mut self) {
-        self.waiting.retain(|_, its| !its.is_empty());
-        let waiting = &self.waiting;
-        self.turns.retain(|address| waiting.contains_key(address));
+        self.addresses.retain(|_, its| !its.is_empty());
+        let addresses = &self.addresses;
+        self.turns.retain(|address| addresses.contains_key(address));
+    }
+}
+
+/// The network that an address takes turns with: of IPv6 a site has a /48, in which are 65,536 times those addresses
+/// that are one host's.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 80 << 80).into(),
+        v4 => v4,
     }
 }
 
@@ -163,6 +236,27 @@ mod tests {
         assert_eq!(queue.push(at(4), "d1"), Err(Refused::Closed("d1")));
         let taken: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
         assert_eq!(taken, ["a1", "b1", "c1", "a2", "b2", "a3"]);
+    }
+
+    #[test]
+    fn a_site_with_many_addresses_has_one_turn_and_its_addresses_take_turns_in_it() {
+        let queue = Queue::new(8);
+        let of_site = |host: u16| -> IpAddr { [0x2001, 0xdb8, 1, host, 0, 0, 0, 0].into() };
+        for (address, thing) in
+            [(of_site(1), "a1"), (of_site(1), "a2"), (of_site(2), "b1"), (of_site(3), "c1")]
+        {
+            assert_eq!(queue.push(address, thing), Ok(()));
+        }
+        assert_eq!(queue.push([0x2001, 0xdb8, 2, 1, 0, 0, 0, 0].into(), "d1"), Ok(()));
+        assert_eq!(queue.push(at(1), "e1"), Ok(()));
+        for (address, thing, goes) in
+            [(of_site(4), "f1", None), (of_site(5), "g1", None), (at(2), "h1", Some("a2"))]
+        {
+            assert_eq!(queue.push(address, thing).err(), goes.map(Refused::Full), "{thing}");
+        }
+        queue.close();
+        let taken: Vec<_> = std::iter::from_fn(|| queue.take()).collect();
+        assert_eq!(taken, ["a1", "d1", "e1", "h1", "b1", "c1", "f1", "g1"]);
     }
 
     #[test]

@@ -164,6 +164,37 @@ fn an_address_that_asks_for_much_waits_for_itself() {
 }
 
 #[test]
+fn who_asks_the_same_as_a_busy_address_has_a_turn_of_its_own() {
+    let Setup { pool, asked, go } = setup(1, 16, HANG);
+    let alive = Arc::new(());
+    let busy: Vec<_> = (0..6).map(|i| submit_as(&pool, lookup(f64::from(i)), 1, &alive, false)).collect();
+    asked.recv_timeout(HANG).unwrap();
+    let other = submit_as(&pool, lookup(5.0), 2, &alive, false);
+    (0..6).for_each(|_| go.send(()).unwrap());
+    assert_eq!(other.recv_timeout(HANG).unwrap(), "answer 2", "its turn comes after one of the other's");
+    assert_eq!(busy[5].recv_timeout(HANG).unwrap(), "answer 2", "both have it at once");
+    assert_eq!(busy[4].recv_timeout(HANG).unwrap(), "answer 5");
+    assert_eq!(asked.try_iter().count(), 5, "and it is asked once");
+}
+
+#[test]
+fn a_lookup_that_two_ask_for_is_refused_only_when_neither_has_a_place() {
+    let Setup { pool, asked, go } = setup(1, 3, HANG);
+    let alive = Arc::new(());
+    let ask = |latitude, host| submit_as(&pool, lookup(latitude), host, &alive, false);
+    let _held = ask(0.0, 1);
+    asked.recv_timeout(HANG).unwrap();
+    let (_first, shared, joined) = (ask(1.0, 1), ask(2.0, 1), ask(2.0, 2));
+    // It takes the place of the busy address, and not that of the other.
+    let third = ask(3.0, 3);
+    assert!(shared.is_empty() && joined.is_empty(), "it is still to be asked");
+    (0..4).for_each(|_| go.send(()).unwrap());
+    for answer in [shared, joined, third] {
+        assert!(answer.recv_timeout(HANG).unwrap().starts_with("answer"));
+    }
+}
+
+#[test]
 fn beyond_the_budget_of_a_day_nothing_is_asked() {
     let ((asked_in, asked), (go, go_out)) = (bounded(64), bounded(64));
     let gate = Gate { asked: asked_in, go: go_out, count: AtomicUsize::new(0) };

@@ -4,22 +4,25 @@
 //! The file: the magic; what it was made by and of (how places are sorted, the table of types; the bytes, the time and
 //! the path of the extract, the language); a line about it; the pack; and a checksum over all that. Numbers are little-endian.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::claim::{Claim, Claimed};
 use crate::files::{self, own};
-use crate::limits::{PLACES_CACHE_BUFFER_BYTES, PLACES_CACHE_TEXT_MAX};
+use crate::limits::{
+    PLACES_CACHE_BUFFER_BYTES, PLACES_CACHE_TEXT_MAX, PLACES_CLAIM_PATIENCE_S, PLACES_CLAIMS_MAX,
+};
 use crate::places::points::pack::Pack;
 use crate::places::points::{BANDS, osm};
 
 /// First bytes; the digit changes when the form does, or what is read of an extract beside its types.
-const MAGIC: [u8; 8] = *b"hplaces1";
+const MAGIC: [u8; 8] = *b"hplaces2";
 
 /// By what it is seen that a file is another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,13 @@ pub struct Cache {
 pub struct Kept {
     pub pack: Pack,
     pub about: String,
+}
+
+/// Whose it is to read an extract.
+pub enum Whose {
+    Ours(Claim),
+    /// Another server has read it.
+    Kept(Kept),
 }
 
 impl Cache {
@@ -116,30 +126,57 @@ impl Cache {
         Ok(kept)
     }
 
+    /// Claims to read the extract for all servers, or waits for what another one keeps of it. None where everybody reads
+    /// for themselves, which the log says.
+    pub fn claim(&self) -> Option<Whose> {
+        let part = self.path.with_extension("part");
+        let extract = self.extract.display();
+        let patience = Duration::from_secs(PLACES_CLAIM_PATIENCE_S);
+        let waits = || log::info!("places: another server reads {extract}; waiting for what it keeps");
+        let made = own::make_folders(&self.folder).and_then(|()| own::tighten_folder(&self.folder));
+        if let Err(why) = made {
+            self.complain(&why);
+            return None;
+        }
+        for _ in 0..PLACES_CLAIMS_MAX {
+            let claim = match Claim::of(&part, patience, &waits) {
+                Ok(Claimed::Here(claim)) => Some(claim),
+                Ok(Claimed::Elsewhere) => None,
+                Ok(Claimed::Stuck) => {
+                    let seconds = patience.as_secs();
+                    log::warn!(
+                        "places: the server that reads {extract} for all has not come on for {seconds} s; reading it here, too"
+                    );
+                    return None;
+                }
+                Err(why) => {
+                    self.complain(&why);
+                    return None;
+                }
+            };
+            // Somebody may have kept it since it was looked for.
+            match (self.try_read(), claim) {
+                (Ok(kept), _) => return Some(Whose::Kept(kept)),
+                (Err(_), Some(claim)) => return Some(Whose::Ours(claim)),
+                (Err(_), None) => {}
+            }
+        }
+        None
+    }
+
     /// Keeps what was read; says in the log when that fails.
-    pub fn write(&self, kept: &Kept) {
-        if let Err(why) = self.try_write(kept) {
-            let (extract, path) = (self.extract.display(), self.path.display());
-            log::warn!(
-                "places: cannot keep what was read of {extract} in {path}: {why}; the next start reads it again"
-            );
+    pub fn write(&self, kept: &Kept, claim: Claim) {
+        let written = self.fill(&claim.file, kept).and_then(|()| claim.finish(&self.path));
+        if let Err(why) = written {
+            self.complain(&why);
         }
     }
 
-    fn try_write(&self, kept: &Kept) -> io::Result<()> {
-        own::make_folders(&self.folder)?;
-        own::tighten_folder(&self.folder)?;
-        let part = self.path.with_extension("part");
-        let file = own::open_or_create(&part)?;
-        // Of servers that start at once, one writes. Whoever was killed over it has left the lock.
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() || !is_at(&file, &part) {
-            return Ok(());
-        }
-        let written = self.fill(&file, kept).and_then(|()| fs::rename(&part, &self.path));
-        if written.is_err() {
-            let _ = fs::remove_file(&part);
-        }
-        written
+    fn complain(&self, why: &io::Error) {
+        let (extract, path) = (self.extract.display(), self.path.display());
+        log::warn!(
+            "places: cannot keep what was read of {extract} in {path}: {why}; the next start reads it again"
+        );
     }
 
     fn fill(&self, file: &File, kept: &Kept) -> io::Result<()> {
@@ -169,12 +206,6 @@ impl Kept {
         let about = String::from_utf8_lossy(&about).into_owned();
         Ok(Kept { pack: Pack::read(source, bytes_max)?, about })
     }
-}
-
-/// Whether a file still has this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    let (here, there) = (file.metadata(), fs::symlink_metadata(path));
-    here.is_ok_and(|here| there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino())))
 }
 
 /// Reads or writes, with a checksum of all that passes.

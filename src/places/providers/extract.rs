@@ -6,7 +6,8 @@ use std::io::{BufReader, Read, Seek};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, Kept, Stamp};
+use super::cache::{Cache, Kept, Stamp, Whose};
+use super::claim::Claim;
 use super::settle::{Part, repeated, settle};
 use crate::limits::{OSM_FILE_MAX, PLACES_PROGRESS_S};
 use crate::places::Settings;
@@ -30,10 +31,18 @@ pub fn open(file: File, path: &Path, settings: &Settings) -> Result<(Part, Strin
     }
     let cache =
         settings.cache.as_ref().map(|folder| Cache::of(folder, path, stamp, settings.language.as_deref()));
-    if let Some(Kept { pack, about }) = cache.as_ref().and_then(Cache::read) {
-        return Ok((Part::Packed(pack), format!("{about}; from the cache")));
+    let from_cache = |Kept { pack, about }: Kept| (Part::Packed(pack), format!("{about}; from the cache"));
+    if let Some(kept) = cache.as_ref().and_then(Cache::read) {
+        return Ok(from_cache(kept));
     }
-    let (mut places, mut about) = read(BufReader::new(&file), stamp.bytes, path, settings)?;
+    let cache = cache.filter(|_| settings.is_cache_kept);
+    let claim = match cache.as_ref().and_then(Cache::claim) {
+        Some(Whose::Kept(kept)) => return Ok(from_cache(kept)),
+        Some(Whose::Ours(claim)) => Some(claim),
+        None => None,
+    };
+    let sign = || claim.as_ref().into_iter().for_each(Claim::show_sign);
+    let (mut places, mut about) = read(BufReader::new(&file), stamp.bytes, path, settings, &sign)?;
     if Stamp::of(&file).ok() != Some(stamp) {
         return Err(format!(
             "places.path: {shown}: it was changed while it was read: write it under another name, then rename it"
@@ -43,13 +52,13 @@ pub fn open(file: File, path: &Path, settings: &Settings) -> Result<(Part, Strin
         about += &format!("; {repeated}");
     }
     let kept = Kept { pack: places.finish(), about };
-    if let Some(cache) = cache.filter(|_| settings.is_cache_kept) {
-        cache.write(&kept);
+    if let Some((cache, claim)) = cache.zip(claim) {
+        cache.write(&kept, claim);
     }
     Ok((Part::Packed(kept.pack), kept.about))
 }
 
-/// Reads an extract of so many bytes.
+/// Reads an extract of so many bytes; `sign` is called while that comes on.
 ///
 /// # Errors
 /// It cannot be read, or has no places.
@@ -58,9 +67,10 @@ pub fn read(
     length: u64,
     path: &Path,
     settings: &Settings,
+    sign: &dyn Fn(),
 ) -> Result<(Builder, String), String> {
     let mut reading = Reading::default();
-    let mut teller = Teller { last: Instant::now(), percent: 0 };
+    let mut teller = Teller { last: Instant::now(), percent: 0, sign };
     let language = settings.language.as_deref();
     osm::read(source, length, language, &mut reading, &mut |progress| teller.tell(&progress))
         .map_err(|why| format!("places.path: {}:{why}", path.display()))?;
@@ -68,12 +78,13 @@ pub fn read(
 }
 
 /// Says in the log how far reading has come, now and then.
-struct Teller {
+struct Teller<'a> {
     last: Instant,
     percent: u64,
+    sign: &'a dyn Fn(),
 }
 
-impl Teller {
+impl Teller<'_> {
     fn tell(&mut self, progress: &Progress) {
         if self.last.elapsed() < Duration::from_secs(PLACES_PROGRESS_S) {
             return;
@@ -81,6 +92,7 @@ impl Teller {
         // How much there is to do is an estimate at first.
         self.percent = self.percent.max(progress.done * 100 / progress.all.max(1)).min(100);
         self.last = Instant::now();
+        (self.sign)();
         log::info!("places: read {} %, {} places", self.percent, grouped(progress.places));
     }
 }

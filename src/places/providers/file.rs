@@ -55,7 +55,7 @@ impl File {
         let settings = Settings::default();
         let is_extract = osm::is_extract(bytes);
         let (places, about) = match is_extract {
-            true => extract::read(Cursor::new(bytes), bytes.len() as u64, path, &settings)?,
+            true => extract::read(Cursor::new(bytes), bytes.len() as u64, path, &settings, &|| {})?,
             false => read(bytes, path, "file")?,
         };
         let attributions = is_extract.then_some(osm::ATTRIBUTION).into_iter().collect();
@@ -90,11 +90,17 @@ fn load(settings: &Settings) -> Result<Loaded, String> {
             // One that is alone stays as it is.
             Part::Packed(pack) if settings.paths.len() == 1 => {
                 only = Some(pack);
-                Ok(())
+                Ok(0)
             }
             Part::Packed(pack) => all.append(pack.into_builder()),
         };
-        added.map_err(|why| format!("places.path: {shown}: {why}"))?;
+        let general = added.map_err(|why| format!("places.path: {shown}: {why}"))?;
+        if general > 0 {
+            let places = count(general as u64, "place");
+            about.push(format!(
+                "{shown}: {places} became point_of_interest: all files have too many lists of types"
+            ));
+        }
     }
     let pack = match only {
         Some(pack) => pack,

@@ -1,11 +1,13 @@
 //! The providers: who says what is near a position.
 //!
 //! Lives here: a file for each provider, each of which is a `Places`; the shape of their answers (`layout`), and the
-//! packed form of the gazetteer (`pack`), which build.rs shares; of `file`, its `extract`s and their `cache`.
+//! packed form of the gazetteer (`pack`), which build.rs shares; of `file`, its `extract`s, their `cache` and
+//! the `claim` to read one.
 //! Called by: `run` through [`open`]; then the pool asks what that returned.
 //! May touch: `ask` for those behind HTTP, `points` for those with points of their own, and the file of places.
 
 mod cache;
+mod claim;
 mod extract;
 pub mod file;
 #[cfg(feature = "gazetteer")]

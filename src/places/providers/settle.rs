@@ -30,7 +30,7 @@ pub fn repeated(all: &mut Builder) -> Option<String> {
 /// Too many are bad, or there is none.
 pub fn settle(reading: Reading, path: &Path) -> Result<(Builder, String), String> {
     let shown = path.display();
-    let Reading { places, total, bad, worst, skipped, hint, notes, swapped, .. } = reading;
+    let Reading { places, total, bad, worst, skipped, changed, hint, notes, swapped, .. } = reading;
     let left = bad - (worst.len() as u64).min(bad);
     if bad * 100 > total * BAD_ROWS_PERCENT_MAX {
         let first: Vec<_> =
@@ -55,6 +55,10 @@ pub fn settle(reading: Reading, path: &Path) -> Result<(Builder, String), String
     let mut line = format!("{} read", count(places.len() as u64, "place"));
     if !skips.is_empty() {
         line += &format!(", skipped: {}", skips.join(", "));
+    }
+    let changes: Vec<_> = changed.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    if !changes.is_empty() {
+        line += &format!(", changed: {}", changes.join(", "));
     }
     if bad > 0 {
         line += &format!(", {bad} bad");

@@ -5,16 +5,23 @@ use std::time::Duration;
 
 use super::super::entrance::Admission;
 use super::{Guest, Outside, Room, SWEEP_REST};
-use crate::limits::QUIET_MAX;
+use crate::door::Kin;
+use crate::limits::{QUIET_MAX, SLOTS_FOR_ASKERS, SLOTS_PER_NEIGHBOUR};
 use crate::net::Stream;
 
 impl<S: Stream> Guest<S> {
-    /// Since when a guest has said nothing and has been owed nothing; None for a connection that may be silent.
+    /// Since when a guest has said nothing and has been owed nothing; None for a connection that may be silent. A link in
+    /// a guest's slot counts as silent, whatever it says: its name has slots of its own.
     fn silent_since(&self) -> Option<Duration> {
         let is_guest = self.admission == Admission::Guest;
         let is_owed = self.connection.unsent() > 0 || self.connection.lingers().is_some();
-        let heard = self.door.silent_since().filter(|_| is_guest && !is_owed)?;
-        Some(heard.max(self.connection.taken()))
+        if !is_guest || is_owed {
+            return None;
+        }
+        if self.door.kin().is_some() {
+            return Some(self.opened);
+        }
+        Some(self.door.silent_since()?.max(self.connection.taken()))
     }
 }
 
@@ -82,11 +89,30 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         true
     }
 
-    /// After a connection said something: whether it has turned out to be of the herd.
+    /// After a connection said something: whether it has turned out to be of the herd. One on trial is closed if there
+    /// is no slot for its kind.
     pub(super) fn weigh(&mut self, key: u64) {
         let Some(guest) = self.guests.get(key) else { return };
-        if guest.admission != Admission::Herd && guest.door.is_of_the_herd() {
-            guest.admission = self.outside.prove(guest.admission, guest.address.ip());
+        let Some(kin) = guest.door.kin().filter(|_| !matches!(guest.admission, Admission::Herd(_))) else {
+            return;
+        };
+        guest.admission = self.outside.prove(guest.admission, kin, guest.address.ip());
+        if !matches!(guest.admission, Admission::OnTrial(_)) {
+            return;
         }
+        let address = guest.address;
+        let core = self.outside.core();
+        core.tallies.denied.count(self.now.up, |total| match kin {
+            Kin::Neighbour(id) => log::warn!(
+                "closed a link from {address}: {} has {SLOTS_PER_NEIGHBOUR} already, and no guest's slot is free; \
+                 {total} so far",
+                core.neighbours.name(id)
+            ),
+            Kin::Asker => log::warn!(
+                "closed {address}, which asks how the herd is: {SLOTS_FOR_ASKERS} ask already, and no guest's slot is \
+                 free; {total} so far"
+            ),
+        });
+        self.close(key, "others of its kind have the slots for them");
     }
 }

@@ -6,7 +6,8 @@ mod large;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
 use encode::{Extract, blob, bytes_field, framed, head, number_field};
@@ -112,14 +113,21 @@ impl Sample {
 }
 
 fn nearby(places: &Arc<dyn Places>) -> Value {
-    let here = Lookup { latitude_deg: 60.1700, longitude_deg: 24.9400, radius_m: 10_000.0, bound: 20 };
+    nearby_at(places, 60.1700, 24.9400)
+}
+
+fn nearby_at(places: &Arc<dyn Places>, latitude_deg: f64, longitude_deg: f64) -> Value {
+    let here = Lookup { latitude_deg, longitude_deg, radius_m: 10_000.0, bound: 20 };
     let json = places.nearby(&here, Instant::now() + Duration::from_secs(5)).expect("an answer");
     serde_json::from_slice(&json).expect("JSON")
 }
 
 /// Each place as `id name latitude longitude types vicinity`, sorted.
 fn lines(places: &Arc<dyn Places>) -> Vec<String> {
-    let answer = nearby(places);
+    lines_of(&nearby(places))
+}
+
+fn lines_of(answer: &Value) -> Vec<String> {
     let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
     let line = |it: &Value| {
         let types: Vec<_> = it["types"].as_array().expect("types").iter().map(text).collect();
@@ -167,6 +175,35 @@ fn nodes_ways_and_areas_are_places() {
         assert!(opened.about()[0].ends_with("7 places read, skipped: 1 without a position in the file"));
         assert!(nearby(&opened)["html_attributions"][0].as_str().expect("one").contains("ODbL"));
     }
+}
+
+#[test]
+fn ways_and_areas_over_the_date_line_are_there() {
+    let at = |id, latitude, longitude| (id, latitude, longitude, &[] as Tags);
+    let nodes = [at(1, -17.0, 179.99), at(2, -17.0, -179.97), at(3, -16.98, -179.97), at(4, -16.98, 179.99)];
+    let bytes = Extract::new(true)
+        .nodes(&nodes)
+        .ways(&[
+            (1, &[1, 2, 3, 4, 1], &[("name", "Puisto"), ("leisure", "park")]),
+            (2, &[1, 2], &[("name", "Laituri"), ("tourism", "attraction")]),
+            (3, &[1, 2, 3], &[]),
+            (4, &[3, 4, 1], &[]),
+        ])
+        .relations(&[(
+            1,
+            &[3, 4],
+            &[("type", "multipolygon"), ("name", "Yliopisto"), ("amenity", "university")],
+        )]);
+    let opened = Sample::of(&bytes.bytes).open();
+    let found = lines_of(&nearby_at(&opened, -17.0, 180.0));
+    let places: Vec<_> =
+        found.iter().map(|line| line.split(' ').take(4).collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "osm:relation/1 Yliopisto -16.99 -179.99",
+        "osm:way/1 Puisto -16.99 -179.99",
+        "osm:way/2 Laituri -17 -179.99",
+    ];
+    assert_eq!(places, expected);
 }
 
 #[test]
@@ -269,15 +306,44 @@ fn what_cannot_be_kept_is_read_all_the_same() {
 }
 
 #[test]
-fn many_may_start_at_once() {
+fn of_many_that_start_at_once_one_reads_and_all_have_the_same() {
+    for round in 0..10 {
+        let sample = Sample::of(&extract(round % 2 == 0));
+        let together = Barrier::new(8);
+        let read = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    let opened = sample.open();
+                    let is_read = !opened.about()[0].ends_with("from the cache");
+                    read.fetch_add(u32::from(is_read), Ordering::Relaxed);
+                    (0..20).for_each(|_| assert_eq!(lines(&sample.open()), expected()));
+                });
+            }
+        });
+        assert_eq!(read.into_inner(), 1);
+        assert!(sample.is_from_cache());
+        sample.kept();
+    }
+}
+
+#[test]
+fn one_that_was_killed_over_an_extract_or_could_not_read_it_keeps_nobody_waiting() {
     let sample = Sample::of(&extract(true));
+    sample.open();
+    let kept = sample.kept();
+    fs::rename(&kept, kept.with_extension("part")).expect("renamed");
+    assert!(!sample.is_from_cache() && sample.is_from_cache());
+    let cut = &extract(true)[..100];
+    let sample = Sample::of(cut);
     std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| (0..20).for_each(|_| assert_eq!(lines(&sample.open()), expected())));
+        for _ in 0..4 {
+            scope.spawn(|| assert!(places::open(&sample.settings).is_err()));
         }
     });
-    assert!(sample.is_from_cache());
-    sample.kept();
+    let folder = sample.settings.cache.as_ref().expect("a folder");
+    assert_eq!(fs::read_dir(folder).expect("there").count(), 0);
 }
 
 #[test]

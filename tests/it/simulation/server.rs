@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use herd::clock::Moment;
 use herd::dialler::Course;
-use herd::door::{Answer, Door, Manners, Question};
+use herd::door::{Answer, Door, Kin, Manners, Question};
 use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
 use herd::journal::SyncMode;
 use herd::limits::Timing;
@@ -264,8 +264,8 @@ impl Outside<SimStream> for Seat {
         &self.unsent
     }
 
-    fn prove(&self, _: Admission, _: IpAddr) -> Admission {
-        Admission::Herd
+    fn prove(&self, _: Admission, kin: Kin, _: IpAddr) -> Admission {
+        Admission::Herd(kin)
     }
 
     fn left(&self, _: Admission, _: SocketAddr) {}

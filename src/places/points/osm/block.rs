@@ -267,34 +267,37 @@ impl<'a> Block<'a> {
 }
 
 fn way_of(bytes: &[u8]) -> Result<Element<'_>, Damage> {
-    let (mut id, mut nodes) = (0, Deltas::default());
-    let (mut keys, mut values) = (&bytes[..0], &bytes[..0]);
-    let mut message = Message(bytes);
-    while let Some(field) = message.field()? {
-        match field {
-            (1, Field::Number(number)) => id = number.cast_signed(),
-            (2, Field::Bytes(bytes)) => keys = bytes,
-            (3, Field::Bytes(bytes)) => values = bytes,
-            (8, Field::Bytes(bytes)) => nodes = Deltas::new(bytes),
-            _ => {}
+    let mut nodes = Deltas::default();
+    let (id, tags) = id_and_tags(bytes, |number, bytes| {
+        if number == 8 {
+            nodes = Deltas::new(bytes);
         }
-    }
-    Ok(Element::Way { id, tags: Tags::Apart(keys, values), nodes })
+    })?;
+    Ok(Element::Way { id, tags, nodes })
 }
 
 fn relation_of(bytes: &[u8]) -> Result<Element<'_>, Damage> {
-    let (mut id, mut ids, mut kinds) = (0, Deltas::default(), Numbers::default());
-    let (mut keys, mut values) = (&bytes[..0], &bytes[..0]);
+    let (mut ids, mut kinds) = (Deltas::default(), Numbers::default());
+    let (id, tags) = id_and_tags(bytes, |number, bytes| match number {
+        9 => ids = Deltas::new(bytes),
+        10 => kinds = Numbers(bytes),
+        _ => {}
+    })?;
+    Ok(Element::Relation { id, tags, members: Members { ids, kinds } })
+}
+
+/// What ways and relations have in common; the other fields that are bytes are handed on with their numbers.
+fn id_and_tags<'a>(bytes: &'a [u8], mut more: impl FnMut(u64, &'a [u8])) -> Result<(i64, Tags<'a>), Damage> {
+    let (mut id, mut keys, mut values) = (0, &bytes[..0], &bytes[..0]);
     let mut message = Message(bytes);
     while let Some(field) = message.field()? {
         match field {
             (1, Field::Number(number)) => id = number.cast_signed(),
             (2, Field::Bytes(bytes)) => keys = bytes,
             (3, Field::Bytes(bytes)) => values = bytes,
-            (9, Field::Bytes(bytes)) => ids = Deltas::new(bytes),
-            (10, Field::Bytes(bytes)) => kinds = Numbers(bytes),
+            (number, Field::Bytes(bytes)) => more(number, bytes),
             _ => {}
         }
     }
-    Ok(Element::Relation { id, tags: Tags::Apart(keys, values), members: Members { ids, kinds } })
+    Ok((id, Tags::Apart(keys, values)))
 }

@@ -131,7 +131,7 @@ fn need(block: &Block<'_>, points: &mut Points, lines: &mut Lines, towns: &mut B
             match at.filter(|_| tagged.is_settlement()) {
                 Some(at) => {
                     check_room(towns)?;
-                    towns.add(&spot_at(at, tagged.name()), "").map_err(Fault::Full)
+                    towns.add(&spot_at(at, tagged.name()), "").map(drop).map_err(Fault::Full)
                 }
                 _ => Ok(()),
             }
@@ -238,7 +238,7 @@ fn take(
     let parts: Vec<_> = [street, city].into_iter().flatten().collect();
     spot.vicinity = (!parts.is_empty()).then(|| parts.join(", "));
     spot.id = Some(format!("osm:{what}/{id}"));
-    spot.types = reading.places.fitting(tagged.types(), &tags::GENERAL);
+    spot.types = tagged.types();
     let place = Place { number: id.unsigned_abs(), line: None, what };
     reading.take(place, Ok(Some(spot))).map_err(Fault::Full)
 }

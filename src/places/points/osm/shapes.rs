@@ -8,7 +8,7 @@ use super::fault::{Fault, too_many_points};
 use super::rings::join;
 use super::wire::{Damage, Deltas};
 use crate::limits::{OSM_AREA_POINTS_MAX, OSM_JOINED_POINTS_MAX, OSM_POINTS_MAX, OSM_WAY_POINTS_MAX};
-use crate::places::points::shape::{inside, largest_first, longest_middle};
+use crate::places::points::shape::{inside, inside_largest, longest_middle};
 
 const TOO_LONG: Damage = "a way of more points than any has";
 
@@ -18,10 +18,37 @@ const NOWHERE: (i32, i32) = (i32::MIN, i32::MIN);
 /// How many points on the next one is looked for one by one: nodes come in the order of their ids.
 const STEPS: usize = 8;
 
+/// Ids of what is needed: first as they come, then sorted.
+#[derive(Default)]
+struct Ids(Vec<i64>);
+
+impl Ids {
+    /// One more is needed.
+    fn need(&mut self, id: i64) -> Result<(), Fault> {
+        if self.0.len() >= OSM_POINTS_MAX {
+            return Err(too_many_points());
+        }
+        self.0.push(id);
+        Ok(())
+    }
+
+    /// All are known that are needed.
+    fn sort(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup();
+        self.0.shrink_to_fit();
+    }
+
+    /// The number of one that is needed.
+    fn number(&self, id: i64) -> Option<usize> {
+        self.0.binary_search(&id).ok()
+    }
+}
+
 /// Points by their ids, which are sorted.
 #[derive(Default)]
 pub struct Points {
-    ids: Vec<i64>,
+    ids: Ids,
     /// In ten-millionths of a degree.
     at: Vec<(i32, i32)>,
     /// Behind the last one found.
@@ -32,42 +59,38 @@ impl Points {
     /// These are needed, too.
     pub fn need(&mut self, mut nodes: Deltas<'_>) -> Result<(), Fault> {
         while let Some(id) = nodes.number()? {
-            if self.ids.len() >= OSM_POINTS_MAX {
-                return Err(too_many_points());
-            }
-            self.ids.push(id);
+            self.ids.need(id)?;
         }
         Ok(())
     }
 
     /// All are known that are needed.
     pub fn sort(&mut self) {
-        self.ids.sort_unstable();
-        self.ids.dedup();
-        self.ids.shrink_to_fit();
-        self.at = vec![NOWHERE; self.ids.len()];
+        self.ids.sort();
+        self.at = vec![NOWHERE; self.ids.0.len()];
     }
 
     /// A point is here, which may be needed.
     pub fn found(&mut self, id: i64, at: (i32, i32)) {
-        let is_behind = self.next > 0 && self.ids[self.next - 1] >= id;
+        let ids = &self.ids.0;
+        let is_behind = self.next > 0 && ids[self.next - 1] >= id;
         if is_behind {
-            self.next = self.ids.partition_point(|one| *one < id);
+            self.next = ids.partition_point(|one| *one < id);
         } else {
-            let near = self.ids[self.next..].iter().take(STEPS).position(|one| *one >= id);
+            let near = ids[self.next..].iter().take(STEPS).position(|one| *one >= id);
             self.next += match near {
                 Some(steps) => steps,
-                None => self.ids[self.next..].partition_point(|one| *one < id),
+                None => ids[self.next..].partition_point(|one| *one < id),
             };
         }
-        if self.ids.get(self.next) == Some(&id) {
+        if ids.get(self.next) == Some(&id) {
             self.at[self.next] = at;
             self.next += 1;
         }
     }
 
     fn number(&self, id: i64) -> Option<u32> {
-        self.ids.binary_search(&id).ok().and_then(|index| u32::try_from(index).ok())
+        self.ids.number(id).and_then(|index| u32::try_from(index).ok())
     }
 
     /// Longitude and latitude; None of one that the file does not have.
@@ -89,7 +112,7 @@ impl Points {
             line.extend(self.number(id).and_then(|number| self.degrees(number)));
         }
         let is_area = count > 3 && first == last && line.len() == count;
-        let point = if is_area { inside(&[line]) } else { longest_middle(&[line]) };
+        let point = if is_area { inside(vec![line]) } else { longest_middle(vec![line]) };
         Ok(point.map(units))
     }
 }
@@ -101,8 +124,8 @@ fn units((longitude, latitude): (f64, f64)) -> (i32, i32) {
 /// The ways that areas are made of.
 #[derive(Default)]
 pub struct Lines {
-    /// Which are needed, sorted.
-    ids: Vec<i64>,
+    /// Which are needed.
+    ids: Ids,
     /// Where the points of each begin that was found, sorted by id, and how many there are.
     found: Vec<(i64, u32, u32)>,
     points: Vec<u32>,
@@ -114,28 +137,23 @@ impl Lines {
     /// These are needed, too.
     pub fn need(&mut self, mut members: Members<'_>) -> Result<(), Fault> {
         while let Some(id) = members.way()? {
-            if self.ids.len() >= OSM_POINTS_MAX {
-                return Err(too_many_points());
-            }
-            self.ids.push(id);
+            self.ids.need(id)?;
         }
         Ok(())
     }
 
     /// All are known that are needed.
     pub fn sort(&mut self) {
-        self.ids.sort_unstable();
-        self.ids.dedup();
-        self.ids.shrink_to_fit();
+        self.ids.sort();
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.ids.0.is_empty()
     }
 
     /// Whether it is needed.
     pub fn has(&self, id: i64) -> bool {
-        self.ids.binary_search(&id).is_ok()
+        self.ids.number(id).is_some()
     }
 
     /// Takes the points of one that is needed.
@@ -186,8 +204,8 @@ impl Lines {
         rings.retain(|ring| ring.len() > 2);
         // Whatever is said of their roles: what an even number of rings surrounds is outside.
         let point = match rings.is_empty() {
-            false => inside(&largest_first(rings)),
-            true => longest_middle(&joined.open.iter().map(degrees).collect::<Vec<_>>()),
+            false => inside_largest(rings),
+            true => longest_middle(joined.open.iter().map(degrees).collect()),
         };
         Ok(point.map(units))
     }

@@ -124,7 +124,7 @@ impl<'a, 'b> Tagged<'a, 'b> {
 }
 
 /// What Google says of everything that is not political.
-pub const GENERAL: [&str; 2] = ["point_of_interest", "establishment"];
+const GENERAL: [&str; 2] = ["point_of_interest", "establishment"];
 
 /// Whether a value is a word as those of OpenStreetMap's wiki are, and no sentence.
 fn is_word(value: &str) -> bool {
