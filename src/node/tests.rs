@@ -268,3 +268,24 @@ fn a_note_made_here_voids_what_is_known_and_no_report_made_here_afterwards() {
         node.store.buckets().map(|bucket| node.forget(bucket, NOW_NS + days_31_ns, None)).sum();
     assert_eq!((forgotten, node.store.notes(), node.store.count()), (0, 0, 1), "only notes grow old");
 }
+
+#[test]
+fn a_note_from_the_future_voids_nothing() {
+    const NOW_S: u64 = 1_700_000_000;
+    let now_ns = NOW_S * 1_000_000_000;
+    let node = node(Bounds::default());
+    let hear = |line: String| {
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        node.hear(&Record::write(&fields, &mut Vec::new()), now_ns);
+        node.find(b"a").map(|found| found.latitude_deg)
+    };
+    assert_eq!(hear(format!("AT Hands +0 a +1+1 {NOW_S}")), Some(1.0));
+    assert_eq!(hear(format!("AT * +0 a +0+0 {}", NOW_S + 2 * 86_400)), Some(1.0));
+    assert_eq!(hear(format!("AT Hands +0 a +2+2 {}", NOW_S + 1)), Some(2.0));
+    let (mut time, mut line) = (Vec::new(), Vec::new());
+    let location = Location::parse(b"+3+3").expect("a location");
+    let report = Report { client: b"a", location, time: Timestamp::of_ns(now_ns, &mut time) };
+    let (record, _) = node.report(&report, now_ns, &mut line).expect("taken");
+    assert_eq!(record.received_ns(), now_ns.into(), "its receipt is by the server's own clock");
+    assert_eq!(hear(format!("AT * +0 a +0+0 {}", NOW_S + 60)), None, "one that is a little ahead counts");
+}

@@ -288,3 +288,40 @@ fn a_web_page_of_elsewhere_changes_nothing() {
     let strange = ask(&server, "OPTIONS /v1/clients/a", "Origin: https://evil.example\r\n", "");
     assert!(!strange.head.contains("Access-Control"), "{strange:?}");
 }
+
+#[test]
+fn a_client_that_is_deleted_is_gone_everywhere_and_is_not_brought_back() {
+    let tables = [("Goloman", "http.listen = \"127.0.0.1:0\""), ("Hands", "http.listen = \"127.0.0.1:0\"")];
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "", &tables);
+    let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
+    // A phone whose clock is years ahead, and somebody else.
+    let lines = [goloman.ask("IAMAT phone +1+1 4000000000\n"), goloman.ask("IAMAT other +1+1 5\n")];
+    for (client, line) in ["phone", "other"].iter().zip(&lines) {
+        hands.wait_to_know(client, line.trim_end());
+    }
+    // It is away while the client is deleted, and has it in its journal.
+    assert_eq!(hands.stop(), Some(0));
+    let gone = ask(&goloman, "DELETE /v1/clients/phone", "", "");
+    assert_eq!((gone.status, gone.body.as_str()), (204, ""));
+    assert_eq!(get(&goloman, "/v1/clients/phone").status, 404);
+    let journal = |name: &str| {
+        let folder = std::fs::read_dir(herd.folder.path().join("data").join(name)).expect("a journal");
+        let files = folder.filter_map(|file| std::fs::read_to_string(file.expect("a file").path()).ok());
+        files.collect::<String>()
+    };
+    wait_for("the journal to be without it", || (!journal("Goloman").contains(" phone +1+1 ")).then_some(()));
+    assert!(journal("Goloman").contains("AT * +0 phone "));
+    let hands = herd.start("Hands");
+    wait_for("the neighbour to forget it", || hands.knows("phone").is_none().then_some(()));
+    wait_for("its journal, too", || (!journal("Hands").contains(" phone +1+1 ")).then_some(()));
+    assert!(hands.knows("other").is_some());
+    assert_eq!(get(&hands, "/v1/clients").json()["features"].as_array().expect("a list").len(), 1);
+    assert_eq!(get(&hands, "/v1/herd").json()["clients"], 1);
+    // A restart brings nothing back, and what is reported afterwards counts, however old its time.
+    assert_eq!(goloman.stop(), Some(0));
+    let goloman = herd.start("Goloman");
+    assert!(goloman.knows("phone").is_none());
+    let line = hands.ask("IAMAT phone +2+2 7\n");
+    goloman.wait_to_know("phone", line.trim_end());
+    assert_eq!(ask(&goloman, "DELETE /v1/clients/nobody", "", "").status, 204, "it may be known elsewhere");
+}
