@@ -128,6 +128,10 @@ pub const HTTP_MAX_AHEAD_S: u64 = 86_400;
 pub const TOKEN_BYTES_MIN: usize = 16;
 pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
 
+/// Random bytes of a token that herd makes, and the mode of a file that it makes for them.
+pub const TOKEN_BYTES: usize = 24;
+pub const SECRET_MODE: u32 = 0o600;
+
 /// The mean radius of the earth.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 

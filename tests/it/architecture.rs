@@ -455,7 +455,7 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 46] = [
+const NO_BOUNDS: [&str; 47] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
@@ -483,6 +483,7 @@ const NO_BOUNDS: [&str; 46] = [
     "NODES",
     "NONCE_BYTES",
     "NOT_KEPT",
+    "NO_ANSWER",
     "OK",
     "OS",
     "PARTS",

@@ -325,3 +325,58 @@ fn a_client_that_is_deleted_is_gone_everywhere_and_is_not_brought_back() {
     goloman.wait_to_know("phone", line.trim_end());
     assert_eq!(ask(&goloman, "DELETE /v1/clients/nobody", "", "").status, 204, "it may be known elsewhere");
 }
+
+#[test]
+fn a_new_token_is_said_once_and_the_file_has_no_secret() {
+    let folder = folder_with(
+        "[http]\ntokens_file = \"tokens\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
+    );
+    let make = |arguments: &[&str]| crate::harness::run(folder.path(), arguments);
+    let (status, said, _) = make(&["--new-token", "anna", "read,write", "--client", "an*"]);
+    let secret = said.lines().next().expect("a token").to_owned();
+    assert!(status == Some(0) && secret.len() == 32, "{said}");
+    let file = std::fs::read_to_string(folder.path().join("tokens")).expect("a file");
+    assert!(file.starts_with("anna read,write sha256:") && file.ends_with(" client=an*\n"), "{file}");
+    assert!(!file.contains(&secret));
+    let server = Server::start(folder.path(), "Goloman");
+    let fields = format!("Authorization: Bearer {secret}\r\n");
+    let told = |client: &str| {
+        ask(&server, &format!("PUT /v1/clients/{client}"), &fields, r#"{"lat":1,"lon":2}"#).status
+    };
+    assert_eq!((told("anna"), told("bert")), (200, 403));
+    for (arguments, why) in [
+        (&["--new-token", "anna", "read"][..], "a second time"),
+        (&["--new-token", "bert", "all"], "is no scope"),
+        (&["--new-token", "bert"], "needs SCOPES"),
+        (&["--new-token", "be rt", "read"], "no white space"),
+    ] {
+        let (status, _, said) = make(arguments);
+        assert!(status == Some(64) && said.contains(why), "{arguments:?}: {said}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("tokens")).expect("a file"),
+        file,
+        "and nothing was added"
+    );
+}
+
+#[test]
+fn a_client_is_forgotten_by_command_on_a_herd_without_http() {
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "secret_file = \"herd.key\"", &[]);
+    write_secret(&herd.folder.path().join("herd.key"), "a secret of many bytes\n");
+    let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
+    let line = goloman.tell("phone");
+    hands.wait_to_know("phone", &line);
+    let forget = |arguments: &[&str]| crate::harness::run(herd.folder.path(), arguments);
+    let (status, said, _) = forget(&["--forget", "phone", "Hands"]);
+    assert_eq!((status, said.as_str()), (Some(0), "phone is forgotten; Hands tells the others\n"));
+    wait_for("both to forget it", || {
+        [&goloman, &hands].iter().all(|server| server.knows("phone").is_none()).then_some(())
+    });
+    let (status, _, said) = forget(&["--forget", "my phone"]);
+    assert!(status == Some(64) && said.contains("iPhone%2012"), "{said}");
+    assert_eq!(hands.ask("FORGET other\n"), "? FORGET other\n", "a stranger has no say");
+    drop((goloman, hands));
+    let (status, _, said) = forget(&["--forget", "phone"]);
+    assert!(status == Some(69) && said.contains("Goloman: ") && said.contains("Hands: "), "{said}");
+}
