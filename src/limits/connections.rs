@@ -138,5 +138,8 @@ pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 /// Half the way around the earth in metres: everybody is within.
 pub const EVERYWHERE_M: f64 = 20_037_509.0;
 
-/// The exponent of a number beyond which it is no position and no time.
-pub const EXPONENT_MAX: i32 = 40;
+/// The exponent of a number beyond which it is no position and no time: what a program can write at all is less.
+pub const EXPONENT_MAX: i32 = 400;
+
+/// Decimals of a time.
+pub const NANO_DIGITS: usize = 9;

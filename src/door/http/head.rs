@@ -186,7 +186,7 @@ fn method_of(text: &str) -> Result<Method, Bad> {
         "PUT" => Method::Put,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        "PATCH" | "TRACE" | "CONNECT" => Method::Other,
+        "PATCH" | "TRACE" | "CONNECT" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH" => Method::Other,
         _ => return Err(bad(501, "no such method is known")),
     })
 }

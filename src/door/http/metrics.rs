@@ -1,6 +1,7 @@
 //! `/metrics`: the status in the text format of Prometheus, version 0.0.4.
 
-use crate::status::{JournalStatus, Status};
+use crate::protocol::Rule;
+use crate::status::{JournalStatus, LinkStatus, Status};
 
 /// All families, each with its help and its type.
 pub fn text(status: &Status) -> String {
@@ -34,25 +35,25 @@ pub fn text(status: &Status) -> String {
         "Records of the log that were dropped.",
         hall.log_dropped as f64,
     );
-    text.family("herd_link_up", "gauge", "Whether the link to a neighbour is up.");
-    for link in &status.links {
-        text.sample("herd_link_up", &[("neighbour", &link.name)], f64::from(u8::from(link.lag.is_up)));
-    }
-    text.family(
-        "herd_link_lag_clients",
-        "gauge",
-        "Clients of which a neighbour is not known to have the latest record.",
-    );
-    for link in &status.links {
-        text.sample("herd_link_lag_clients", &[("neighbour", &link.name)], link.lag.clients as f64);
-    }
-    text.family("herd_link_lag_seconds", "gauge", "Since when a neighbour is not known to have everything.");
-    for link in &status.links {
-        text.sample("herd_link_lag_seconds", &[("neighbour", &link.name)], link.lag.time.as_secs_f64());
-    }
+    // Without a neighbour there is nothing to say, and a family without a sample is none.
+    let mut links = |name: &str, help: &str, value: fn(&LinkStatus) -> f64| {
+        if !status.links.is_empty() {
+            text.family(name, "gauge", help);
+        }
+        status.links.iter().for_each(|link| text.sample(name, &[("neighbour", &link.name)], value(link)));
+    };
+    links("herd_link_up", "Whether the link to a neighbour is up.", |link| {
+        f64::from(u8::from(link.lag.is_up))
+    });
+    let help = "Clients of which a neighbour is not known to have the latest record.";
+    links("herd_link_lag_clients", help, |link| link.lag.clients as f64);
+    let help = "Since when a neighbour is not known to have everything.";
+    links("herd_link_lag_seconds", help, |link| link.lag.time.as_secs_f64());
     text.family("herd_refused_lines_total", "counter", "What was refused, by rule.");
-    for (rule, count) in &status.refused_lines {
-        text.sample("herd_refused_lines_total", &[("rule", &format!("{rule:?}"))], *count as f64);
+    for rule in Rule::ALL {
+        let count =
+            status.refused_lines.iter().find(|(refused, _)| *refused == rule).map_or(0, |(_, count)| *count);
+        text.sample("herd_refused_lines_total", &[("rule", &format!("{rule:?}"))], count as f64);
     }
     let degraded = f64::from(u8::from(status.journal == JournalStatus::Degraded));
     text.one("herd_journal_degraded", "gauge", "Whether the journal cannot be written.", degraded);

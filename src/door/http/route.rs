@@ -18,6 +18,7 @@ enum Route {
     Health,
     Ready,
     Metrics,
+    OpenApi,
     Clients,
     Client(Vec<u8>),
     Places(Vec<u8>),
@@ -115,6 +116,9 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
             body: b"{\"status\":\"ok\"}\n",
             ..Reply::default()
         }),
+        (Route::OpenApi, _) => {
+            call.say(Reply { status: 200, kind: Some(JSON), body: OPEN_API, ..Reply::default() })
+        }
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
@@ -127,6 +131,9 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
 }
 
 const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
+
+/// Every route, for programs.
+pub const OPEN_API: &[u8] = include_bytes!("openapi.json");
 
 const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
     /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
@@ -141,6 +148,7 @@ fn route(path: &[u8]) -> Option<Route> {
         b"/healthz" => Route::Health,
         b"/readyz" => Route::Ready,
         b"/metrics" => Route::Metrics,
+        b"/openapi.json" => Route::OpenApi,
         b"/v1/clients" => Route::Clients,
         b"/v1/herd" => Route::Herd,
         _ => {
@@ -159,7 +167,9 @@ fn route(path: &[u8]) -> Option<Route> {
 fn need(route: &Route, method: Method) -> Option<Need> {
     match (route, method) {
         (_, Method::Options) => Some(Need::Nothing),
-        (Route::Index | Route::Health | Route::Ready, Method::Get | Method::Head) => Some(Need::Nothing),
+        (Route::Index | Route::Health | Route::Ready | Route::OpenApi, Method::Get | Method::Head) => {
+            Some(Need::Nothing)
+        }
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
         (_, Method::Get | Method::Head) => Some(Need::Read),
         (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
@@ -264,5 +274,26 @@ mod tests {
         ] {
             assert_eq!(route(path.as_bytes()), None, "{path}");
         }
+    }
+
+    #[test]
+    fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
+        let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let route = route(path.replace("{id}", "kiwi").as_bytes()).expect(path);
+            let methods = [
+                ("get", Method::Get),
+                ("put", Method::Put),
+                ("post", Method::Post),
+                ("delete", Method::Delete),
+            ];
+            for (name, method) in methods {
+                assert_eq!(item.get(name).is_some(), need(&route, method).is_some(), "{name} {path}");
+                let is_open = item[name]["security"].as_array().is_some_and(Vec::is_empty);
+                let needs_nothing = need(&route, method) == Some(Need::Nothing);
+                assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
+            }
+        }
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
     }
 }
