@@ -179,6 +179,9 @@ impl HttpDoor {
                 // Some clients send one behind a body.
                 return Ok(Some((2, None)));
             }
+            if rest == b"\r" {
+                return Ok(None);
+            }
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
@@ -314,3 +317,6 @@ impl HttpDoor {
         wire.with(&self.address);
     }
 }
+
+#[cfg(test)]
+mod tests;
