@@ -109,6 +109,7 @@ impl Conversation<'_, '_> {
         let (incarnation, is_told) = (listener.incarnation(), listener.conf().is_some());
         let id = listener.neighbour().ok_or(Denied::OutOfTurn)?;
         let twin = core.neighbours.oddities.lives(id, incarnation, address, now);
+        core.neighbours.seen.hear_mark(id);
         let before = core.neighbours.seen.of(id, incarnation);
         let turn = &mut *self.visit.turn;
         // What cannot be kept is not confirmed; the old mark says that the link lives.

@@ -143,3 +143,7 @@ pub const EXPONENT_MAX: i32 = 400;
 
 /// Decimals of a time.
 pub const NANO_DIGITS: usize = 9;
+
+/// Seconds after its start for which a server waits for its neighbours before it says that it is ready: they are read
+/// within seconds, and one that takes longer must not keep clients away.
+pub const HTTP_READY_AFTER_S: u64 = 30;

@@ -19,7 +19,9 @@ use crate::net::socket;
 pub fn of_server(config: &Config, server: &Server) -> Result<Option<Arc<Site>>, ConfigError> {
     let Some(http) = &server.http else { return Ok(None) };
     let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
-    Ok(Some(Arc::new(Site::new(names, allow_origins, max_ahead_ns, tokens(config, http)?))))
+    let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, http)?);
+    site.ready_after = http.ready_after;
+    Ok(Some(Arc::new(site)))
 }
 
 /// Reads the tokens anew; with the old ones when that fails.

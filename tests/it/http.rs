@@ -382,3 +382,32 @@ fn a_client_is_forgotten_by_command_on_a_herd_without_http() {
     let (status, _, said) = forget(&["--forget", "phone"]);
     assert!(status == Some(69) && said.contains("Goloman: ") && said.contains("Hands: "), "{said}");
 }
+
+#[test]
+fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_than_it_must() {
+    let serve = ("Hands", "http.listen = \"127.0.0.1:0\"");
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "data_dir = \"\"", &[serve]);
+    let hands = herd.start("Hands");
+    assert_eq!(
+        get(&hands, "/readyz").json(),
+        serde_json::json!({"ready": true, "reasons": []}),
+        "nobody is up"
+    );
+    let goloman = herd.start("Goloman");
+    let line = goloman.tell("a");
+    hands.wait_to_know("a", &line);
+    drop(hands);
+    // One that is up, and greets, and says nothing of what it knows.
+    drop(goloman);
+    let silent = herd.listen_as("Goloman");
+    let hands = herd.start("Hands");
+    let end = crate::harness::LinkEnd::accept(&silent, "Goloman");
+    let waiting =
+        wait_for("the server to wait", || Some(get(&hands, "/readyz")).filter(|it| it.status == 503));
+    assert_eq!(waiting.json()["reasons"][0], "Goloman is up, and has not yet sent all it knows");
+    drop((end, silent, hands));
+    let goloman = herd.start("Goloman");
+    let hands = herd.start("Hands");
+    wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
+    drop(goloman);
+}

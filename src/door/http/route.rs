@@ -2,6 +2,7 @@
 //! the files of the routes do what they are for.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::call::{Call, Pending, Wanted, refuse, say};
 use super::head::{Head, Method};
@@ -238,7 +239,8 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             say(visit, way, &fields, Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() })
         }
         (Wanted::Ready, Answer::Status(status)) => {
-            let (status, body) = herd::readiness(status);
+            let ready_after = visit.manners.http.as_ref().map_or(Duration::ZERO, |site| site.ready_after);
+            let (status, body) = herd::readiness(status, visit.now.up, ready_after);
             say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
         }
         _ => {
