@@ -9,7 +9,7 @@ use crate::link::{Lag, Outlet};
 use crate::logging::count;
 use crate::protocol::{Rule, Span};
 use crate::store::digest::Digest;
-use crate::tally::{Tallies, Tally};
+use crate::tally::{Asked, Summed, Tallies, Tally};
 use crate::turn::Core;
 
 /// A snapshot.
@@ -33,6 +33,8 @@ pub struct Status {
     pub counts: Counts,
     /// Lines of clients that were refused since the start, by rule.
     pub refused_lines: Vec<(Rule, u64)>,
+    /// What was asked, and what came of it.
+    pub traffic: Vec<(Asked, Summed)>,
     pub hall: HallStatus,
 }
 
@@ -128,6 +130,7 @@ impl Status {
             oddities: core.neighbours.oddities.notes(now.up),
             counts: Counts::of(core, now.up),
             refused_lines: core.tallies.refusals.by_rule(),
+            traffic: Asked::ALL.into_iter().map(|asked| (asked, core.tallies.traffic.of(asked))).collect(),
             hall,
         }
     }
@@ -217,6 +220,7 @@ impl Counts {
             far_ahead,
             suspect,
             refusals: _,
+            traffic: _,
         } = &core.tallies;
         Counts {
             refused: count(refused),

@@ -144,6 +144,13 @@ pub const EXPONENT_MAX: i32 = 400;
 /// Decimals of a time.
 pub const NANO_DIGITS: usize = 9;
 
+/// How long commands take, in µs: the bounds of the histogram of `/metrics`, from a turn on loopback to what nobody waits
+/// for.
+pub const DURATION_BUCKETS_US: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
 /// Seconds after its start for which a server waits for its neighbours before it says that it is ready: they are read
 /// within seconds, and one that takes longer must not keep clients away.
 pub const HTTP_READY_AFTER_S: u64 = 30;

@@ -359,6 +359,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.turn.give_back(said);
         }
         self.turn.wire.commit();
+        let took_ns = self.outside.posix_ns().saturating_sub(self.now.posix_ns);
+        self.turn.settle(Duration::from_nanos(took_ns));
         self.read_bytes = 0;
     }
 

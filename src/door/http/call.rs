@@ -5,7 +5,10 @@ use super::query::BadParameter;
 use super::reply::{Reply, Way};
 use super::site::{Caller, Site};
 use super::{Done, head::Head};
+use std::time::Duration;
+
 use crate::door::{Question, Visit};
+use crate::tally::Asked;
 
 /// A request that is being served.
 pub struct Call<'c, 'v> {
@@ -13,6 +16,7 @@ pub struct Call<'c, 'v> {
     pub site: &'c Site,
     pub head: &'c Head<'c>,
     pub way: Way,
+    pub asked: Asked,
     pub caller: Caller,
     /// Fields that every reply to it has.
     pub fields: String,
@@ -21,6 +25,8 @@ pub struct Call<'c, 'v> {
 /// A request that waits for the answer to a question.
 pub struct Pending {
     pub way: Way,
+    pub asked: Asked,
+    pub since: Duration,
     pub fields: String,
     pub what: Wanted,
 }
@@ -73,7 +79,8 @@ impl Call<'_, '_> {
     }
 
     pub fn ask(&mut self, question: Question, what: Wanted) -> Done {
-        let pending = Pending { way: self.way, fields: self.fields.clone(), what };
+        let (asked, since) = (self.asked, self.visit.now.up);
+        let pending = Pending { way: self.way, asked, since, fields: self.fields.clone(), what };
         Done::Asks(question, pending)
     }
 

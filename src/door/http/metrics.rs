@@ -1,7 +1,9 @@
 //! `/metrics`: the status in the text format of Prometheus, version 0.0.4.
 
+use crate::limits::DURATION_BUCKETS_US;
 use crate::protocol::Rule;
 use crate::status::{JournalStatus, LinkStatus, Status};
+use crate::tally::{Asked, Summed};
 
 /// All families, each with its help and its type.
 pub fn text(status: &Status) -> String {
@@ -49,6 +51,16 @@ pub fn text(status: &Status) -> String {
     links("herd_link_lag_clients", help, |link| link.lag.clients as f64);
     let help = "Since when a neighbour is not known to have everything.";
     links("herd_link_lag_seconds", help, |link| link.lag.time.as_secs_f64());
+    text.family("herd_commands_total", "counter", "What was asked, by door, and what came of it.");
+    for (asked, summed) in &status.traffic {
+        for (result, count) in [("done", summed.done), ("refused", summed.refused)] {
+            let labels = [("door", asked.door()), ("command", asked.name()), ("result", result)];
+            text.sample("herd_commands_total", &labels, count as f64);
+        }
+    }
+    let help = "From when a command was read to when it was answered.";
+    text.family("herd_command_duration_seconds", "histogram", help);
+    status.traffic.iter().for_each(|(asked, summed)| text.histogram(*asked, summed));
     text.family("herd_refused_lines_total", "counter", "What was refused, by rule.");
     for rule in Rule::ALL {
         let count =
@@ -81,6 +93,24 @@ impl Text {
             self.0.push('}');
         }
         self.0.push_str(&format!(" {value}\n"));
+    }
+
+    fn histogram(&mut self, asked: Asked, summed: &Summed) {
+        let (door, command) = (("door", asked.door()), ("command", asked.name()));
+        let mut count = 0;
+        for (most_us, bucket) in DURATION_BUCKETS_US.iter().zip(summed.buckets) {
+            count += bucket;
+            let most = (*most_us as f64 / 1e6).to_string();
+            self.sample(
+                "herd_command_duration_seconds_bucket",
+                &[door, command, ("le", &most)],
+                count as f64,
+            );
+        }
+        let all = (count + summed.beyond) as f64;
+        self.sample("herd_command_duration_seconds_bucket", &[door, command, ("le", "+Inf")], all);
+        self.sample("herd_command_duration_seconds_sum", &[door, command], summed.sum_ns as f64 / 1e9);
+        self.sample("herd_command_duration_seconds_count", &[door, command], all);
     }
 
     fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {

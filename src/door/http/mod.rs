@@ -199,7 +199,7 @@ impl HttpDoor {
             self.incoming = Some((length, incoming));
             return Ok(None);
         }
-        let done = route::serve(visit, self.address, &Head::parse(&rest[..length])?, incoming.bytes());
+        let done = route::serve(visit, &Head::parse(&rest[..length])?, incoming.bytes());
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
             self.incoming = Some((length, incoming));

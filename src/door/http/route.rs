@@ -1,7 +1,6 @@
 //! What is served at which path, by which method, to whom. A request that may not be served is told why here, so that
 //! the files of the routes do what they are for.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::call::{Call, Pending, Wanted, refuse, say};
@@ -11,6 +10,7 @@ use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::Caller;
 use super::{Done, clients, herd, metrics, name};
 use crate::door::{Answer, Question, Visit};
+use crate::tally::Asked;
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +35,33 @@ enum Need {
     Metrics,
 }
 
-/// Serves a request.
-pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: &[u8]) -> Done {
+/// Serves a request, and counts what came of it.
+pub fn serve(visit: &mut Visit<'_>, head: &Head<'_>, body: &[u8]) -> Done {
+    let (begin, asked) = (visit.turn.out.len(), asked_of(head));
+    let done = serve_uncounted(visit, asked, head, body);
+    if let Done::Answered { .. } = done {
+        visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
+    }
+    done
+}
+
+/// Whether a reply says that something was done: its status is below 400.
+fn is_done(reply: &[u8]) -> bool {
+    reply.get(b"HTTP/1.1 ".len()).is_some_and(|first| *first < b'4')
+}
+
+fn asked_of(head: &Head<'_>) -> Asked {
+    match (route(head.path), head.method) {
+        (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
+        (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
+        (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
+        (Some(Route::Clients), _) => Asked::HttpList,
+        (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        _ => Asked::HttpOther,
+    }
+}
+
+fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &[u8]) -> Done {
     let way = Way {
         is_kept: head.is_kept && !visit.is_on_trial,
         is_http_1_0: head.is_http_1_0,
@@ -44,7 +69,6 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
         now_s: visit.now.posix_ns / 1_000_000_000,
     };
     log_request(visit, head);
-    let _ = address;
     let manners = visit.manners;
     let Some(site) = manners.http.as_deref() else {
         return refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here"));
@@ -106,7 +130,7 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
     if let Some(detail) = missing {
         return refuse(Problem::new(Kind::Forbidden, detail));
     }
-    let mut call = Call { visit, site, head, way, caller, fields };
+    let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {
         (Route::Index, _) => {
             call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
@@ -219,7 +243,8 @@ fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
 
 /// Says what was asked for; returns whether the connection is kept.
 pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool {
-    let Pending { way, fields, what } = pending;
+    let Pending { way, asked, since, fields, what } = pending;
+    let begin = visit.turn.out.len();
     let done = match (what, answer) {
         (Wanted::Places, Answer::Places(json)) => {
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() })
@@ -251,6 +276,8 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             refuse(visit, way, &fields, busy)
         }
     };
+    let took = visit.now.up.saturating_sub(since);
+    visit.turn.answered(asked, is_done(&visit.turn.out[begin..]), took);
     matches!(done, Done::Answered { is_kept: true })
 }
 

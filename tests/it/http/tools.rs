@@ -56,6 +56,7 @@ fn the_metrics_are_what_the_parser_of_prometheus_reads() {
     let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "", &tables);
     let server = herd.start("Goloman");
     ask(&server, "PUT /v1/clients/a", "", r#"{"lat":1,"lon":2}"#);
+    server.ask("hello\n");
     let said = get(&server, "/metrics");
     assert_eq!(said.field("Content-Type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let mut parser = Command::new(python)
@@ -69,9 +70,14 @@ fn the_metrics_are_what_the_parser_of_prometheus_reads() {
     let ran = parser.wait_with_output().expect("ended");
     let (families, why) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{why}");
-    for expected in
-        ["herd_clients gauge", "herd_news counter", "herd_connections gauge", "herd_link_up gauge"]
-    {
+    for expected in [
+        "herd_clients gauge",
+        "herd_news counter",
+        "herd_connections gauge",
+        "herd_link_up gauge",
+        "herd_commands counter",
+        "herd_command_duration_seconds histogram",
+    ] {
         assert!(families.lines().any(|line| line == expected), "{expected}: {families}");
     }
 }
