@@ -111,6 +111,30 @@ pub const HTTP_TRAILER_MAX: usize = 8 * 1024;
 pub const HTTP_HEAD_S: u64 = 10;
 pub const HTTP_BODY_S: u64 = 30;
 
+/// Seconds from its beginning in which a connection's handshake has to come to an end: as long as a head may take.
+pub const HANDSHAKE_S: u64 = HTTP_HEAD_S;
+
+/// Connections of a worker that are read in a turn while they are in their handshake. One takes 0.2 ms with an ECDSA
+/// key, and 4 ms with one of RSA and 4,096 bits: for that long the reports that come meanwhile wait. With more a turn
+/// there are not more a second, as measured.
+pub const HANDSHAKES_PER_TURN: usize = 1;
+
+/// Bytes of memory that TLS takes for a connection at most: half a message of its handshake has 64 KiB in rustls; later
+/// there are a record as it comes, two in clear, and one that the socket does not take. An idle one has 8 KB.
+pub const TLS_CONNECTION_BYTES: usize = 128 * 1024;
+
+/// Bytes in clear that are sealed as one record, which is the most that TLS allows, and of which rustls may keep some.
+pub const TLS_RECORD_BYTES: usize = 16 * 1024;
+pub const TLS_KEPT_BYTES: usize = 64 * 1024;
+const _: () = assert!(TLS_RECORD_BYTES + 1024 <= TLS_KEPT_BYTES, "a sealed record fits");
+
+/// Bytes of a file with certificates, or with a key: a chain of three has some 5,000.
+pub const CERTIFICATE_FILE_MAX: u64 = 1024 * 1024;
+
+/// Days before the end of a certificate at which there is a warning when it is read: those that last for 90 days are
+/// renewed with 30 to go.
+pub const CERTIFICATE_WARN_DAYS: u64 = 14;
+
 /// Seconds without a request before a connection for HTTP is closed: more than the five minutes for which phones keep
 /// theirs, as a request on one that is closed meanwhile is lost.
 pub const HTTP_IDLE_S: u64 = 330;
