@@ -153,7 +153,7 @@ fn reload(index: usize, server: &Server, config: &Config) {
         Ok(keys) => {
             server.rekey(keys);
             log::info!(
-                "read the secrets again; everything else in herd.conf is read at the start only, so restart for other changes"
+                "read the secrets again; herd.conf itself is read at the start only, so restart for changes of it"
             );
         }
         Err(why) => log::error!("keeping the old secrets: {why}"),

@@ -81,7 +81,7 @@ impl Call<'_, '_> {
     pub fn ask(&mut self, question: Question, what: Wanted) -> Done {
         let (asked, since) = (self.asked, self.visit.now.up);
         let pending = Pending { way: self.way, asked, since, fields: self.fields.clone(), what };
-        Done::Asks(question, pending)
+        Done::Asks(question, Box::new(pending))
     }
 
     /// The problem as it would be said, for what is promised and cannot be kept.

@@ -76,7 +76,7 @@ enum Done {
     Answered {
         is_kept: bool,
     },
-    Asks(Question, Pending),
+    Asks(Question, Box<Pending>),
     /// It is to be done once what the turn has learned is kept.
     Later,
 }
@@ -209,7 +209,7 @@ impl HttpDoor {
         (self.looked, self.began, self.spoken) = (0, None, visit.now.up);
         let question = match done {
             Done::Asks(question, pending) => {
-                self.phase = Phase::Asked(Box::new(pending));
+                self.phase = Phase::Asked(pending);
                 Some(question)
             }
             Done::Answered { is_kept } => {
