@@ -76,12 +76,12 @@ impl Call<'_, '_> {
         let pending = Pending { way: self.way, fields: self.fields.clone(), what };
         Done::Asks(question, pending)
     }
+}
 
-    /// The problem as it would be said, for what is promised and cannot be kept.
-    pub fn written(&self, problem: Problem<'_>) -> Vec<u8> {
-        let both = [problem.fields, &self.fields].concat();
-        let mut out = Vec::new();
-        Problem { fields: &both, ..problem }.write(self.way, &mut out);
-        out
-    }
+/// A problem as it would be said, for what is promised and cannot be kept.
+pub fn written(way: Way, fields: &str, problem: Problem<'_>) -> Vec<u8> {
+    let both = [problem.fields, fields].concat();
+    let mut out = Vec::new();
+    Problem { fields: &both, ..problem }.write(way, &mut out);
+    out
 }
