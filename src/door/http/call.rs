@@ -2,7 +2,7 @@
 
 use super::problem::{Kind, Problem};
 use super::query::BadParameter;
-use super::reply::{Reply, Way};
+use super::reply::{Reply, Way, itoa};
 use super::site::{Caller, Site};
 use super::{Done, head::Head};
 use crate::door::{Question, Visit};
@@ -55,7 +55,8 @@ pub fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_
 }
 
 fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
-    let said = format!("{status} and {length} bytes");
+    let (status, length) = (itoa(status.into()), itoa(length as u64));
+    let said = [status.text(), " and ", length.text(), " bytes"].concat();
     visit.turn.wire.sent(said.as_bytes());
 }
 
