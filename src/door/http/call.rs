@@ -2,7 +2,7 @@
 
 use super::problem::{Kind, Problem};
 use super::query::BadParameter;
-use super::reply::{Reply, Way};
+use super::reply::{Reply, Way, itoa};
 use super::site::{Caller, Site};
 use super::{Done, head::Head};
 use std::time::Duration;
@@ -61,7 +61,8 @@ pub fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_
 }
 
 fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
-    let said = format!("{status} and {length} bytes");
+    let (status, length) = (itoa(status.into()), itoa(length as u64));
+    let said = [status.text(), " and ", length.text(), " bytes"].concat();
     visit.turn.wire.sent(said.as_bytes());
 }
 
@@ -83,12 +84,12 @@ impl Call<'_, '_> {
         let pending = Pending { way: self.way, asked, since, fields: self.fields.clone(), what };
         Done::Asks(question, Box::new(pending))
     }
+}
 
-    /// The problem as it would be said, for what is promised and cannot be kept.
-    pub fn written(&self, problem: Problem<'_>) -> Vec<u8> {
-        let both = [problem.fields, &self.fields].concat();
-        let mut out = Vec::new();
-        Problem { fields: &both, ..problem }.write(self.way, &mut out);
-        out
-    }
+/// A problem as it would be said, for what is promised and cannot be kept.
+pub fn written(way: Way, fields: &str, problem: Problem<'_>) -> Vec<u8> {
+    let both = [problem.fields, fields].concat();
+    let mut out = Vec::new();
+    Problem { fields: &both, ..problem }.write(way, &mut out);
+    out
 }

@@ -154,8 +154,7 @@ pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     }
     let begin = call.visit.turn.out.len();
     let done = call.say(Reply { status: 204, ..Reply::default() });
-    let refusal = call.written(not_kept());
-    call.visit.turn.promise(core, begin, || refusal);
+    promise(call, begin);
     done
 }
 
@@ -328,6 +327,9 @@ fn plain(value: &RawValue) -> Option<Vec<u8>> {
     if !decimal::is_decimal(digits.as_bytes()) {
         return None;
     }
+    if exponent == 0 {
+        return Some([sign, digits].concat().into_bytes());
+    }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all = [whole, fraction].concat();
     let point = whole.len() as i32 + exponent;
@@ -339,7 +341,7 @@ fn plain(value: &RawValue) -> Option<Vec<u8>> {
     } else {
         let point = point as usize;
         let (front, back) = all.split_at(point.min(all.len()));
-        let front = if front.len() > 1 && exponent != 0 { front.trim_start_matches('0') } else { front };
+        let front = if front.len() > 1 { front.trim_start_matches('0') } else { front };
         plain.extend_from_slice(if front.is_empty() { b"0" } else { front.as_bytes() });
         plain.resize(plain.len() + point.saturating_sub(all.len()), b'0');
         if !back.is_empty() {
@@ -379,10 +381,14 @@ fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
         etag: tag.as_deref(),
         ..Reply::default()
     });
-    let instead = not_kept();
-    let refusal = call.written(instead);
-    call.visit.turn.promise(core, begin, || refusal);
+    promise(call, begin);
     done
+}
+
+/// What was said from `begin` on holds only if it is kept.
+fn promise(call: &mut Call<'_, '_>, begin: usize) {
+    let (core, way, fields) = (call.visit.core, call.way, &call.fields);
+    call.visit.turn.promise(core, begin, || super::call::written(way, fields, not_kept()));
 }
 
 fn not_kept() -> Problem<'static> {

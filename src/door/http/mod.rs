@@ -171,6 +171,8 @@ impl HttpDoor {
     /// when more has to come. What of a body was taken is out of the input then.
     fn next(&mut self, visit: &mut Visit<'_>, input: &mut Vec<u8>, at: usize) -> Result<Option<Next>, Bad> {
         let rest = &input[at..];
+        // Nearly always a request comes whole, so that its head is read once.
+        let mut known = None;
         if self.incoming.is_none() {
             if rest.is_empty() {
                 return Ok(None);
@@ -191,15 +193,22 @@ impl HttpDoor {
             }
             self.began = Some(visit.now.up);
             self.incoming = Some((length, incoming));
+            known = Some(head);
         }
         let Some((length, mut incoming)) = self.incoming.take() else { return Ok(None) };
         let taken = incoming.take(&rest[length..])?;
         if !incoming.is_whole() {
+            drop(known);
             input.truncate(at + length);
             self.incoming = Some((length, incoming));
             return Ok(None);
         }
-        let done = route::serve(visit, &Head::parse(&rest[..length])?, incoming.bytes());
+        let head = match known {
+            Some(head) => head,
+            None => Head::parse(&rest[..length])?,
+        };
+        let done = route::serve(visit, &head, incoming.bytes());
+        drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
             self.incoming = Some((length, incoming));

@@ -224,8 +224,8 @@ fn preflight(route: &Route, fields: &str) -> String {
 
 /// The log has the method and the target, but no token of it.
 fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
-    let mut line = format!("{:?} ", head.method).to_ascii_uppercase().into_bytes();
-    line.extend_from_slice(head.path);
+    let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
+    [head.method.name().as_bytes(), b" ", head.path].iter().for_each(|part| line.extend_from_slice(part));
     let mut joint = b'?';
     for (name, value) in super::tokens::query_pairs(head.query) {
         line.push(joint);
