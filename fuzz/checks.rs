@@ -54,6 +54,7 @@ fn lines(bytes: &[u8]) {
         idle_timeout: None,
         greeting: Duration::from_secs(5),
         silent: Duration::from_secs(10),
+        http: None,
     };
     let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
     for address in ["127.0.0.1:5", "127.0.0.2:5"] {
@@ -92,6 +93,7 @@ fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
         Question::Status(span) => {
             door::Answer::Status(Status::of(core, HallStatus::default(), *span, now).into())
         }
+        Question::Clients(listing) => door::Answer::Clients(listing.page(&core.node)),
     }
 }
 

@@ -54,6 +54,10 @@ pub const AHEAD_UNSURE_NS: u64 = 60 * 1_000_000_000;
 /// A clock that is behind a neighbour's by more, in ns, cannot tell what is ahead.
 pub const CLOCK_SUSPECT_NS: i64 = 86_400 * 1_000_000_000;
 
+/// Seconds for which it is remembered that a client was to be forgotten: a neighbour that is back within 30 days brings
+/// nothing of it back.
+pub const FORGOTTEN_FOR_S: u64 = 30 * 86_400;
+
 /// In place of the second before which everything is past, while nothing is.
 pub const NEVER_PAST_S: i64 = i64::MIN;
 

@@ -8,15 +8,16 @@ use crate::clock::Moment;
 use crate::link::{Lag, Outlet};
 use crate::logging::count;
 use crate::protocol::{Rule, Span};
-use crate::store::Store;
 use crate::store::digest::Digest;
-use crate::tally::{Tallies, Tally};
+use crate::tally::{Asked, Summed, Tallies, Tally};
 use crate::turn::Core;
 
 /// A snapshot.
 pub struct Status {
-    /// What the server knows, for comparing, and how many clients that are.
-    pub digest: Digest,
+    /// What the server knows, for comparing; None where nobody asked for it, as it takes a walk through the store.
+    pub digest: Option<Digest>,
+    /// How many clients it knows.
+    pub clients: usize,
     /// Bytes of all records, without newlines.
     pub record_bytes: u64,
     /// Records that were news since the start, and records that were forgotten.
@@ -32,6 +33,8 @@ pub struct Status {
     pub counts: Counts,
     /// Lines of clients that were refused since the start, by rule.
     pub refused_lines: Vec<(Rule, u64)>,
+    /// What was asked, and what came of it.
+    pub traffic: Vec<(Asked, Summed)>,
     pub hall: HallStatus,
 }
 
@@ -62,6 +65,8 @@ pub struct LinkStatus {
     pub untrue: Count,
     /// It has long known other clients.
     pub differs: bool,
+    /// It is of the herd, and has not yet sent all it knew since our start.
+    pub is_still_sending: bool,
 }
 
 /// Whether what is learned is kept.
@@ -106,15 +111,16 @@ pub struct Counts {
 }
 
 impl Status {
-    /// Takes a snapshot, with a digest of what was heard within a time. Walks the store.
-    pub fn of(core: &Core, hall: HallStatus, span: Span, now: Moment) -> Status {
+    /// Takes a snapshot, with a digest of what was heard within a time, if one is named: that walks the store.
+    pub fn of(core: &Core, hall: HallStatus, span: Option<Span>, now: Moment) -> Status {
         let (node, store) = (&core.node, &core.node.store);
         Status {
-            digest: node.digest(span, now.posix_ns),
+            digest: span.map(|span| node.digest(span, now.posix_ns)),
+            clients: store.count(),
             record_bytes: store.bytes(),
             news: store.news(),
             forgotten: store.forgotten(),
-            links: core.flood.links().iter().map(|link| LinkStatus::of(link, store, now.up)).collect(),
+            links: core.flood.links().iter().map(|link| LinkStatus::of(link, core, now.up)).collect(),
             journal: match &core.journal {
                 None => JournalStatus::Absent,
                 Some(journal) if journal.is_degraded() => JournalStatus::Degraded,
@@ -124,6 +130,7 @@ impl Status {
             oddities: core.neighbours.oddities.notes(now.up),
             counts: Counts::of(core, now.up),
             refused_lines: core.tallies.refusals.by_rule(),
+            traffic: Asked::ALL.into_iter().map(|asked| (asked, core.tallies.traffic.of(asked))).collect(),
             hall,
         }
     }
@@ -161,15 +168,17 @@ impl Status {
 }
 
 impl LinkStatus {
-    fn of(link: &Outlet, store: &Store, now: Duration) -> LinkStatus {
+    fn of(link: &Outlet, core: &Core, now: Duration) -> LinkStatus {
+        let is_still_sending = !link.kind().is_plain() && !core.neighbours.seen.has_marked(link.id());
         let name = link.name().to_owned();
         LinkStatus {
             name,
-            lag: link.lag(store, now),
+            lag: link.lag(&core.node.store, now),
             refused: link.refused(),
             spared: Count::of(&link.spared, now),
             untrue: Count::of(&link.untrue, now),
             differs: link.differs(),
+            is_still_sending,
         }
     }
 
@@ -211,6 +220,7 @@ impl Counts {
             far_ahead,
             suspect,
             refusals: _,
+            traffic: _,
         } = &core.tallies;
         Counts {
             refused: count(refused),
@@ -250,7 +260,7 @@ mod tests {
         count(&core.neighbours.oddities.twins_told, 5);
         (0..2).for_each(|_| tallies.refusals.count(Rule::Keyword));
         let hall = HallStatus { guests: 7, ..HallStatus::default() };
-        let status = Status::of(&core, hall, Span::ALL, now);
+        let status = Status::of(&core, hall, Some(Span::ALL), now);
         let Counts { evicted, shed, suspect, far_ahead, twins_told, full, .. } = status.counts;
         let totals = [evicted, shed, suspect, far_ahead, twins_told, full].map(|count| count.total);
         assert_eq!(totals, [1, 2, 3, 4, 5, 0]);

@@ -7,6 +7,7 @@
 
 mod graph;
 mod hints;
+mod http;
 mod parse;
 mod paths;
 mod raw;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use http::Http;
 pub use settings::duration_s;
 
 use crate::limits::{LogBounds, SyncMode, Timing};
@@ -72,6 +74,8 @@ pub struct Server {
     secret_file: Option<SecretFile>,
     /// What it and one of its neighbours alone share, whichever of the two names it.
     secret_files: Vec<(usize, SecretFile)>,
+    /// Its door for HTTP, if it has one.
+    pub http: Option<Http>,
     /// Indices into `Config::servers`, ascending; mutual.
     pub neighbours: Vec<usize>,
 }
@@ -101,6 +105,8 @@ pub struct Settings {
     pub sync: SyncMode,
     /// Since its last report, by the origin's clock.
     pub forget_after_s: Option<u64>,
+    /// How long it is remembered that a client was to be forgotten.
+    pub forgotten_for_s: u64,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     pub timing: Timing,

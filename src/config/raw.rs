@@ -37,12 +37,15 @@ pub struct Raw {
     pub data_dir: Option<Spanned<String>>,
     pub sync: Option<Spanned<String>>,
     pub forget_after: Option<Spanned<String>>,
+    pub forgotten_for: Option<Spanned<String>>,
     pub log_dir: Option<Spanned<String>>,
     pub log_level: Option<Spanned<String>>,
     pub log_max_bytes: Option<Spanned<i64>>,
     pub log_keep: Option<Spanned<i64>>,
     #[serde(default)]
     pub places: RawPlaces,
+    #[serde(default)]
+    pub http: RawHttp,
     #[serde(default)]
     pub timing: RawTiming,
     #[serde(default)]
@@ -65,6 +68,21 @@ pub struct RawPlaces {
     pub threads: Option<Spanned<i64>>,
     pub queue: Option<Spanned<i64>>,
     pub daily_budget: Option<Spanned<i64>>,
+}
+
+/// Of all servers, or of one.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: [http] with listen = \"HOST:PORT\"")]
+pub struct RawHttp {
+    pub listen: Option<Spanned<String>>,
+    pub tls_cert: Option<Spanned<String>>,
+    pub tls_key: Option<Spanned<String>>,
+    pub tokens_file: Option<Spanned<String>>,
+    pub names: Option<Vec<Spanned<String>>>,
+    pub allow_origins: Option<Vec<Spanned<String>>>,
+    pub max_ahead: Option<Spanned<String>>,
+    pub ready_after: Option<Spanned<String>>,
+    pub insecure_http: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -95,6 +113,7 @@ pub struct RawServer {
     pub secret_file: Option<Spanned<String>>,
     #[serde(default)]
     pub secret_files: BTreeMap<Spanned<String>, Spanned<String>>,
+    pub http: Option<RawHttp>,
 }
 
 impl Problem {

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 
 use toml::Spanned;
 
+use super::http::http;
 use super::paths::Paths;
-use super::raw::{Problem, RawServer};
+use super::raw::{Problem, RawHttp, RawServer};
+use super::settings::host_port;
 use super::{Server, graph, hints};
 use crate::limits;
-use crate::net::HostPort;
 
-/// All servers, in the order of the file.
-pub fn servers(raw: BTreeMap<Spanned<String>, RawServer>, paths: &Paths<'_>) -> Result<Vec<Server>, Problem> {
+/// All servers, in the order of the file; `web` is what the tables for HTTP of all of them say.
+pub fn servers(
+    raw: BTreeMap<Spanned<String>, RawServer>,
+    web: &RawHttp,
+    paths: &Paths<'_>,
+) -> Result<Vec<Server>, Problem> {
     if raw.is_empty() {
         let why = "no servers: add a table like [servers.Goloman] with listen = \"127.0.0.1:16675\"";
         return Err(Problem { span: None, why: why.into() });
@@ -20,7 +25,7 @@ pub fn servers(raw: BTreeMap<Spanned<String>, RawServer>, paths: &Paths<'_>) -> 
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut servers = Vec::with_capacity(tables.len());
     for (name, table) in &tables {
-        servers.push(server(name, table, paths)?);
+        servers.push(server(name, table, web, paths)?);
     }
     connect(&tables, &mut servers)?;
     pair_up(&tables, &mut servers, paths)?;
@@ -30,7 +35,12 @@ pub fn servers(raw: BTreeMap<Spanned<String>, RawServer>, paths: &Paths<'_>) -> 
     Ok(servers)
 }
 
-fn server(name: &Spanned<String>, table: &RawServer, paths: &Paths<'_>) -> Result<Server, Problem> {
+fn server(
+    name: &Spanned<String>,
+    table: &RawServer,
+    web: &RawHttp,
+    paths: &Paths<'_>,
+) -> Result<Server, Problem> {
     let text = name.get_ref();
     let plain_byte = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     let starts_well = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -54,14 +64,8 @@ fn server(name: &Spanned<String>, table: &RawServer, paths: &Paths<'_>) -> Resul
         refill: table.refill,
         secret_file: paths.find_secret("secret_file", table.secret_file.as_ref())?,
         secret_files: Vec::new(),
+        http: if table.plain { None } else { http(web, table.http.as_ref(), paths)? },
         neighbours: Vec::new(),
-    })
-}
-
-fn host_port(place: &Spanned<String>, key: &str) -> Result<HostPort, Problem> {
-    HostPort::parse(place.get_ref()).ok_or_else(|| {
-        let examples = "\"127.0.0.1:16675\", \"[::1]:16675\" or \"host.example:16675\"";
-        Problem::at(place, format!("{key} is {:?}, but must be like {examples}", place.get_ref()))
     })
 }
 

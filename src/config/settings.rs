@@ -11,6 +11,7 @@ use super::Settings;
 use super::paths::Paths;
 use super::raw::{Problem, Raw, RawPlaces, RawTiming};
 use crate::limits::{self, Limit, LogBounds, SyncMode, Timing};
+use crate::net::HostPort;
 use crate::places::{self, Provider};
 
 /// The limits and modes of a server.
@@ -48,6 +49,10 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
         refuses_ahead: raw.max_ahead.is_some(),
         sync: sync_mode(raw.sync.as_ref())?,
         forget_after_s: raw.forget_after.as_ref().map(forget_after_s).transpose()?,
+        forgotten_for_s: match &raw.forgotten_for {
+            Some(place) => duration_ns(place, "forgotten_for")? / 1_000_000_000,
+            None => limits::FORGOTTEN_FOR_S,
+        },
         one_shot: one_shot(raw.connections.as_ref())?,
         timing: timing(&raw.timing)?,
     })
@@ -95,10 +100,18 @@ pub fn duration_s(text: &str) -> Option<u64> {
 }
 
 /// The same in ns, of a key.
-fn duration_ns(place: &Spanned<String>, key: &str) -> Result<u64, Problem> {
+pub fn duration_ns(place: &Spanned<String>, key: &str) -> Result<u64, Problem> {
     let text = place.get_ref();
     let why = || format!("{key} is {text:?}, but must be like \"90s\", \"15m\", \"24h\" or \"7d\"");
     duration_s(text).map(|seconds| seconds * 1_000_000_000).ok_or_else(|| Problem::at(place, why()))
+}
+
+/// An address of a key.
+pub fn host_port(place: &Spanned<String>, key: &str) -> Result<HostPort, Problem> {
+    HostPort::parse(place.get_ref()).ok_or_else(|| {
+        let examples = "\"127.0.0.1:16675\", \"[::1]:16675\" or \"host.example:16675\"";
+        Problem::at(place, format!("{key} is {:?}, but must be like {examples}", place.get_ref()))
+    })
 }
 
 fn forget_after_s(place: &Spanned<String>) -> Result<u64, Problem> {

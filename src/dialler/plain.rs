@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::net::{Shutdown, TcpStream};
 
 use super::Dialler;
-use crate::link::Kind;
 use crate::link::reader::{Next, Reader};
+use crate::link::{Kind, is_note};
 
 impl Dialler {
     /// Sends what is queued or missing, then whatever comes, until told to stop.
@@ -35,7 +35,9 @@ impl Dialler {
     }
 
     fn send_plain(&mut self, lines: &[u8]) -> io::Result<()> {
-        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        // It knows no notes, and would take one for a client's position.
+        let lines = lines.split_inclusive(|&byte| byte == b'\n').filter(|line| !is_note(line));
+        for line in lines {
             let stream = self.connect()?;
             self.wire.at(self.clock.now().posix_ns);
             self.wire.with_neighbour(self.course.link().outlet.name());

@@ -40,8 +40,8 @@ pub struct LineDoor {
 pub(super) enum Phase {
     /// Commands.
     Open,
-    /// The places near a client; this record, without a newline, begins the reply.
-    Places { record: Vec<u8> },
+    /// The places near a client; this record, without a newline, begins the reply. It was asked at this time.
+    Places { record: Vec<u8>, since: Duration },
     /// The answer to a neighbour's ASK.
     Asked,
     /// Nothing but that its last replies are sent, and then, for this reason, the end.

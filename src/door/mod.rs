@@ -5,6 +5,7 @@
 
 mod conversation;
 mod events;
+pub mod http;
 mod line;
 mod neighbour;
 
@@ -20,12 +21,22 @@ use crate::protocol::Span;
 use crate::status::Status;
 use crate::store::digest::Digest;
 use crate::turn::{Core, Turn};
+use http::{HttpDoor, Listing, Site};
 use line::LineDoor;
 
 /// The protocols there are: one a kind of listener.
 pub enum Door {
     /// Lines of text: clients, and the links of neighbours.
     Line(LineDoor),
+    /// HTTP/1.1 and 1.0.
+    Http(Box<HttpDoor>),
+}
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoorKind {
+    Line,
+    Http,
 }
 
 /// As whom a connection is of the herd.
@@ -38,7 +49,7 @@ pub enum Kin {
 }
 
 /// What doors allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Manners {
     /// Bytes of a client's line, without its newline.
     pub max_line: usize,
@@ -54,6 +65,8 @@ pub struct Manners {
     pub greeting: Duration,
     /// How long a silence is that has a connection make way for another.
     pub silent: Duration,
+    /// What is served by HTTP; None where nothing is.
+    pub http: Option<Arc<Site>>,
 }
 
 /// What a door is called with.
@@ -75,8 +88,10 @@ pub enum Question {
     Places(Lookup),
     /// What this server knows of what was heard within a time, for a neighbour that compares.
     Digest(Span),
-    /// All that it can say of itself.
-    Status(Span),
+    /// All that it can say of itself, with what it knows of a time if one is named.
+    Status(Option<Span>),
+    /// A page of clients.
+    Clients(Box<Listing>),
 }
 
 /// The answer.
@@ -85,12 +100,22 @@ pub enum Answer {
     Places(Arc<[u8]>),
     Digest(Box<Digest>),
     Status(Box<Status>),
+    /// GeoJSON.
+    Clients(Vec<u8>),
     /// There is too much to do.
     None,
 }
 
 impl Door {
-    /// The door for a connection from `address` to our `own` one of the listener for lines; None where that is not known.
+    /// The door for a connection from `address` to a listener of this kind, at our `own` address, if that is known.
+    pub fn open(kind: DoorKind, address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
+        match kind {
+            DoorKind::Line => Door::open_line(address, own, core, now),
+            DoorKind::Http => Door::Http(Box::new(HttpDoor::new(address, now.up))),
+        }
+    }
+
+    /// The same for lines.
     pub fn open_line(address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
         let mut peer = core.neighbours.peer(address.ip());
         peer.is_at_home |= own == Some(address.ip());
@@ -101,6 +126,7 @@ impl Door {
     pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
         match self {
             Door::Line(line) => line.read(visit, bytes),
+            Door::Http(http) => http.read(visit, bytes),
         }
     }
 
@@ -108,6 +134,7 @@ impl Door {
     pub fn end(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
         match self {
             Door::Line(line) => line.end(visit),
+            Door::Http(http) => http.end(visit),
         }
     }
 
@@ -115,6 +142,7 @@ impl Door {
     pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
         match self {
             Door::Line(line) => line.go_on(visit),
+            Door::Http(http) => http.go_on(visit),
         }
     }
 
@@ -122,6 +150,7 @@ impl Door {
     pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
         match self {
             Door::Line(line) => line.answer(visit, answer),
+            Door::Http(http) => http.answer(visit, answer),
         }
     }
 
@@ -129,6 +158,7 @@ impl Door {
     pub fn reads(&self) -> bool {
         match self {
             Door::Line(line) => line.reads(),
+            Door::Http(http) => http.reads(),
         }
     }
 
@@ -136,6 +166,7 @@ impl Door {
     pub fn waits(&self) -> bool {
         match self {
             Door::Line(line) => line.waits(),
+            Door::Http(http) => http.waits(),
         }
     }
 
@@ -143,6 +174,7 @@ impl Door {
     pub fn is_owed(&self) -> bool {
         match self {
             Door::Line(line) => line.is_owed(),
+            Door::Http(http) => http.waits(),
         }
     }
 
@@ -150,6 +182,7 @@ impl Door {
     pub fn is_stalled(&self) -> bool {
         match self {
             Door::Line(line) => line.is_stalled(),
+            Door::Http(http) => http.is_stalled(),
         }
     }
 
@@ -157,6 +190,7 @@ impl Door {
     pub fn closes(&self) -> Option<&'static str> {
         match self {
             Door::Line(line) => line.closes(),
+            Door::Http(http) => http.closes(),
         }
     }
 
@@ -165,6 +199,7 @@ impl Door {
     pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
         match self {
             Door::Line(line) => line.deadline(manners, taken),
+            Door::Http(http) => http.deadline(manners, taken),
         }
     }
 
@@ -172,6 +207,7 @@ impl Door {
     pub fn silent_since(&self) -> Option<Duration> {
         match self {
             Door::Line(line) => line.silent_since(),
+            Door::Http(http) => http.silent_since(),
         }
     }
 
@@ -179,6 +215,7 @@ impl Door {
     pub fn is_greeting(&self) -> bool {
         match self {
             Door::Line(line) => line.is_greeting(),
+            Door::Http(_) => false,
         }
     }
 
@@ -186,6 +223,7 @@ impl Door {
     pub fn kin(&self) -> Option<Kin> {
         match self {
             Door::Line(line) => line.kin(),
+            Door::Http(_) => None,
         }
     }
 
@@ -193,6 +231,15 @@ impl Door {
     pub fn take_lasting(&mut self) -> bool {
         match self {
             Door::Line(line) => line.take_lasting(),
+            Door::Http(_) => false,
+        }
+    }
+
+    /// Its time is up: says so where that is said. True if there is something to be sent.
+    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+        match self {
+            Door::Line(_) => false,
+            Door::Http(http) => http.expire(visit),
         }
     }
 
@@ -200,6 +247,7 @@ impl Door {
     pub fn note_timeout(&self, core: &Core, why: &str, now: Duration) {
         match self {
             Door::Line(line) => line.note_timeout(core, why, now),
+            Door::Http(_) => {}
         }
     }
 
@@ -207,6 +255,7 @@ impl Door {
     pub fn hide(&mut self) {
         match self {
             Door::Line(line) => line.hide(),
+            Door::Http(http) => http.hide(),
         }
     }
 
@@ -214,6 +263,7 @@ impl Door {
     pub fn is_shown(&self) -> bool {
         match self {
             Door::Line(line) => line.is_shown,
+            Door::Http(http) => http.is_shown(),
         }
     }
 
@@ -221,6 +271,7 @@ impl Door {
     pub fn show(&self, core: &Core, wire: &mut Wire) {
         match self {
             Door::Line(line) => line.show(core, wire),
+            Door::Http(http) => http.show(wire),
         }
     }
 }

@@ -19,7 +19,7 @@ impl LineDoor {
         match answer {
             Answer::Digest(digest) => write_digest(digest, out),
             Answer::Status(status) => write_status(status, takes_notes, out),
-            Answer::Places(_) | Answer::None => {}
+            Answer::Places(_) | Answer::Clients(_) | Answer::None => {}
         }
     }
 }
@@ -37,7 +37,9 @@ fn write_status(status: &Status, takes_notes: bool, out: &mut Vec<u8>) {
     if takes_notes {
         status.notes().iter().for_each(|note| Word::Note(note.as_bytes()).write(out));
     }
-    write_digest(&status.digest, out);
+    if let Some(digest) = &status.digest {
+        write_digest(digest, out);
+    }
 }
 
 impl Conversation<'_, '_> {
@@ -49,6 +51,10 @@ impl Conversation<'_, '_> {
             (Word::Proof(proof), Some(_)) => self.prove(proof),
             (Word::Mark(epoch), Some(true)) => self.mark(*epoch),
             (Word::Time(reading), Some(true)) => self.tell_time(reading),
+            (Word::Forget(client), Some(true)) => {
+                self.forget(client);
+                Ok(())
+            }
             (Word::Ask(span), Some(true)) => {
                 self.ask(*span);
                 Ok(())
@@ -103,6 +109,7 @@ impl Conversation<'_, '_> {
         let (incarnation, is_told) = (listener.incarnation(), listener.conf().is_some());
         let id = listener.neighbour().ok_or(Denied::OutOfTurn)?;
         let twin = core.neighbours.oddities.lives(id, incarnation, address, now);
+        core.neighbours.seen.hear_mark(id);
         let before = core.neighbours.seen.of(id, incarnation);
         let turn = &mut *self.visit.turn;
         // What cannot be kept is not confirmed; the old mark says that the link lives.
@@ -120,6 +127,22 @@ impl Conversation<'_, '_> {
         Ok(())
     }
 
+    /// A client is to be forgotten, says somebody who has proven to be of the herd.
+    fn forget(&mut self, client: &[u8]) {
+        let (core, now_ns) = (self.visit.core, self.visit.now.posix_ns);
+        let turn = &mut *self.visit.turn;
+        let begin = turn.out.len();
+        if let Err(rule) = turn.forget(core, client, now_ns) {
+            return Word::Note(rule.words().as_bytes()).write(&mut turn.out);
+        }
+        Word::Gone(client).write(&mut turn.out);
+        turn.promise(core, begin, || {
+            let mut refusal = Vec::new();
+            Word::Note(Rule::NotKept.words().as_bytes()).write(&mut refusal);
+            refusal
+        });
+    }
+
     fn tell_time(&mut self, theirs: &ClockReading) -> Result<(), Denied> {
         let (core, now) = (self.visit.core, self.visit.now);
         let listener = self.listener()?;
@@ -133,7 +156,7 @@ impl Conversation<'_, '_> {
     fn ask(&mut self, span: Span) {
         let is_server = self.door.neighbour.as_deref().is_some_and(|it| it.neighbour().is_some());
         self.door.phase = Phase::Asked;
-        self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(span) });
+        self.question = Some(if is_server { Question::Digest(span) } else { Question::Status(Some(span)) });
     }
 
     /// Refuses a dialler, says why in the log, and to the dialler if it knows the word.

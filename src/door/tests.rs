@@ -16,6 +16,7 @@ const MANNERS: Manners = Manners {
     idle_timeout: Some(Duration::from_secs(3_600)),
     greeting: Duration::from_secs(5),
     silent: Duration::from_secs(10),
+    http: None,
 };
 const STRANGER: &str = "127.0.0.1:5";
 const HANDS: &str = "127.0.0.2:5";
@@ -87,6 +88,7 @@ impl Visitor {
             Question::Status(span) => {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
             }
+            Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);
@@ -282,6 +284,7 @@ fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_line() {
     let mut visitor = Visitor::from(STRANGER);
     let held = |visitor: &Visitor| match &visitor.door {
         Door::Line(line) => line.input.capacity(),
+        Door::Http(_) => 0,
     };
     let (begin, rest) = KIWI.split_at(20);
     for (text, is_held) in

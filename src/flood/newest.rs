@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry;
 
 use crate::node::{News, Source};
 
-/// The newest of a client's records in a drain: which batch, which item in it.
-type Newest<'a> = HashMap<&'a [u8], (usize, usize)>;
+/// The newest of a client's records in a drain, and of the notes about it: which batch, which item in it.
+type Newest<'a> = HashMap<(&'a [u8], bool), (usize, usize)>;
 
 /// The AT lines of each client's newest record, grouped by the neighbour they came from. Of records later than
 /// `sure_ns`, which may be too far ahead to count before others, all go on.
@@ -26,7 +26,7 @@ pub fn newest_by_source(drained: &[News], sure_ns: u64) -> Vec<(Option<Source>, 
                 unsure.push((batch, index));
                 continue;
             }
-            match newest.entry(news.client(item)) {
+            match newest.entry((news.client(item), record.is_note())) {
                 Entry::Vacant(place) => {
                     place.insert((batch, index));
                 }

@@ -43,6 +43,8 @@ pub struct Journal {
     degraded: AtomicBool,
     /// The server stops, and a compaction is not worth its wait.
     stopping: AtomicBool,
+    /// It holds what is to be forgotten, and is to be compacted soon.
+    hastened: AtomicBool,
     /// Entries of later versions, for them.
     later: Vec<u8>,
     /// After a compaction that failed, how long until the next try.
@@ -157,11 +159,17 @@ impl Journal {
         let active = self.active();
         let rests = active.rest_until.is_some_and(|until| Instant::now() < until);
         let live_bytes = live_bytes + self.later.len() as u64;
-        let is_due = compact::is_due(active.segments(), active.bytes(), live_bytes) && !rests;
+        let is_large = compact::is_due(active.segments(), active.bytes(), live_bytes);
         drop(active);
+        let is_due = !rests && (is_large | self.hastened.swap(false, Ordering::SeqCst));
         if self.is_degraded() || is_due {
             self.compact(lines);
         }
+    }
+
+    /// Has it compacted soon, whatever its size: it holds what is to be forgotten.
+    pub fn hasten(&self) {
+        self.hastened.store(true, Ordering::SeqCst);
     }
 
     /// Has a compaction end where it is.

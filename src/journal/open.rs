@@ -83,6 +83,7 @@ impl Journal {
             settling: RwLock::new(()),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            hastened: AtomicBool::new(false),
             later: replayed.later.all(),
             compact_rest: Timing::default().compact_rest,
             lock: Mutex::new(lock),

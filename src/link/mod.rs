@@ -23,6 +23,7 @@ pub mod twins;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::protocol::record::is_note;
 pub use clock::{Clocks, Meter, Offset, Steps};
 pub use greeting::{Denied, Identity, Listener, Opening, Standing, Welcome};
 pub use keys::{Key, KeyRing, Keys};

@@ -8,9 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 pub use news::{NeighbourId, News, NewsItem, Source};
 
-use crate::limits::{CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, MAX_AHEAD_NS, NEVER_PAST_S};
-use crate::protocol::record::AtFields;
-use crate::protocol::{Record, Report, Rule, Span};
+use crate::limits::{
+    CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, FORGOTTEN_FOR_S, MAX_AHEAD_NS, NEVER_PAST_S,
+};
+use crate::protocol::record::{AtFields, NOTE_ORIGIN};
+use crate::protocol::{Location, Record, Report, Rule, Span, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::{Horizon, Learned, Outdated, Store};
 
@@ -39,6 +41,8 @@ pub struct Bounds {
     pub refuses_ahead: bool,
     /// A client that has not reported for so long is unknown.
     pub forget_after_s: Option<u64>,
+    /// How long it is remembered that a client was to be forgotten.
+    pub forgotten_for_s: u64,
     /// So many clients may be known before a report of another one is refused. What neighbours say of any
     /// client is taken all the same, so that the herd agrees.
     pub max_clients: usize,
@@ -78,6 +82,7 @@ impl Default for Bounds {
             max_ahead_ns: MAX_AHEAD_NS,
             refuses_ahead: false,
             forget_after_s: None,
+            forgotten_for_s: FORGOTTEN_FOR_S,
             max_clients: usize::MAX,
         }
     }
@@ -155,7 +160,12 @@ impl Node {
     /// What is believed of times now.
     pub fn horizon(&self, now_ns: u64) -> Horizon {
         let shown_s = Some(self.shown_s.load(Ordering::Relaxed)).filter(|shown_s| *shown_s != NEVER_PAST_S);
-        Horizon { oldest_s: self.oldest_s(), shown_s, latest_ns: self.latest_ns(now_ns) }
+        let (latest_ns, oldest_note_s) = (self.latest_ns(now_ns), Some(self.oldest_note_s(now_ns)));
+        Horizon { oldest_s: self.oldest_s(), shown_s, latest_ns, oldest_note_s }
+    }
+
+    fn oldest_note_s(&self, now_ns: u64) -> i64 {
+        seconds(now_ns).saturating_sub(seconds_of(self.bounds.forgotten_for_s))
     }
 
     // --- comparing
@@ -222,6 +232,9 @@ impl Node {
         if self.bounds.refuses_ahead && self.is_far_ahead(report, now_ns) {
             return Err(Rule::TooFarAhead);
         }
+        // The clock by which it was to be forgotten may have been ahead of ours; what is reported afterwards counts.
+        let void_until_ns = self.store.void_until_ns(report.client, || self.horizon(now_ns));
+        let now_ns = now_ns.max(void_until_ns.map_or(0, |until_ns| until_ns.saturating_add(1)));
         let mut difference = Vec::with_capacity(32);
         report.time.write_difference(now_ns, &mut difference);
         let fields = AtFields {
@@ -239,22 +252,55 @@ impl Node {
         report.time.is_ahead(now_ns, self.bounds.max_ahead_ns)
     }
 
-    /// Learns the record of a report made to this server.
+    /// The note that a client is to be forgotten, written to `line`: all that was heard of it up to now is void, and
+    /// what is known of it, though a clock that was ahead heard that.
+    pub fn note<'a>(&self, client: &[u8], now_ns: u64, line: &'a mut Vec<u8>) -> Record<&'a [u8]> {
+        let heard_ns = self.store.read(client, |record| record.received_ns()).unwrap_or(0);
+        let until_ns = now_ns.max(u64::try_from(heard_ns).unwrap_or(0));
+        let mut time = Vec::new();
+        let fields = AtFields {
+            origin: NOTE_ORIGIN,
+            difference: b"+0",
+            client,
+            location: Location::NOWHERE,
+            time: Timestamp::of_ns(until_ns, &mut time),
+        };
+        Record::write(&fields, line)
+    }
+
+    /// Learns the record of a report made to this server, or a note made here.
     pub fn learn_report(&self, record: &Record<&[u8]>, now_ns: u64) -> Learned {
         self.store.learn_report(record, &self.horizon(now_ns), self.bounds.max_clients)
     }
 
     /// Where a client is; None while it is not known.
     pub fn find(&self, client: &[u8]) -> Option<Found> {
-        let shown_s = self.shown_s.load(Ordering::Relaxed);
-        let found = self.store.read(client, |record| {
-            if shown_s != NEVER_PAST_S && record.received_s() < shown_s {
-                return None;
-            }
+        self.see(client, |record| {
             let (latitude_deg, longitude_deg) = record.degrees();
-            Some(Found { record: record.line().to_vec(), latitude_deg, longitude_deg })
+            Found { record: record.line().to_vec(), latitude_deg, longitude_deg }
+        })
+    }
+
+    /// Hands a client's record to `see`, while the store is locked; None while it is not known.
+    pub fn see<T>(&self, client: &[u8], see: impl FnOnce(Record<&[u8]>) -> T) -> Option<T> {
+        let is_shown = self.shows();
+        self.store.read(client, |record| is_shown(&record).then(|| see(record))).flatten()
+    }
+
+    /// Hands the records of all clients that are shown in one bucket of the store to `see`, while it is locked.
+    pub fn see_bucket(&self, bucket: usize, mut see: impl FnMut(Record<&[u8]>)) {
+        let is_shown = self.shows();
+        self.store.read_bucket(bucket, |record| {
+            if is_shown(&record) {
+                see(record);
+            }
         });
-        found.flatten()
+    }
+
+    /// Tells whether a record is shown now.
+    fn shows(&self) -> impl Fn(&Record<&[u8]>) -> bool + use<> {
+        let shown_s = self.shown_s.load(Ordering::Relaxed);
+        move |record| shown_s == NEVER_PAST_S || record.received_s() >= shown_s
     }
 
     /// Merges a record that a neighbour passed on.
@@ -273,8 +319,8 @@ impl Node {
     /// is too old yet: before old ones are forgotten, neighbours have to say what they think of our clock. But by our
     /// clock alone a client's own later record counts before one that is to be forgotten.
     pub fn restore(&self, record: &Record<&[u8]>, now_ns: u64) {
-        let horizon =
-            Horizon { oldest_s: None, shown_s: self.oldest_at(now_ns), latest_ns: self.latest_ns(now_ns) };
+        let (shown_s, latest_ns) = (self.oldest_at(now_ns), self.latest_ns(now_ns));
+        let horizon = Horizon { oldest_s: None, shown_s, latest_ns, oldest_note_s: None };
         // What is superseded in the same journal is no news.
         let _ = self.store.learn(record, &horizon);
     }
@@ -282,9 +328,9 @@ impl Node {
     /// Forgets who is to be forgotten of one bucket of the store; returns how many. Of those who were heard later
     /// than can be, nobody knows when that was: they are forgotten if they were learned up to the epoch `before`.
     pub fn forget(&self, bucket: usize, now_ns: u64, before: Option<u32>) -> usize {
-        let Some(oldest_s) = self.oldest_s() else { return 0 };
+        let oldest_s = self.oldest_s().unwrap_or(NEVER_PAST_S);
         let unheard = self.latest_ns(now_ns).map(seconds).zip(before);
-        self.store.forget(bucket, &Outdated { oldest_s, unheard })
+        self.store.forget(bucket, &Outdated { oldest_s, unheard, oldest_note_s: self.oldest_note_s(now_ns) })
     }
 }
 

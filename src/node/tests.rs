@@ -213,3 +213,79 @@ fn what_is_compared_leaves_out_what_is_coming_and_going() {
     short.let_pass(now_ns);
     assert_eq!(short.span(Scope::All, now_ns).from_s, Some(NOW_S - 15));
 }
+
+#[test]
+fn what_a_note_voids_is_gone_in_whatever_order_they_come_and_later_reports_are_known() {
+    const NOW_S: u64 = 1_520_023_935;
+    let note = format!("AT * +0 a +0+0 {NOW_S}");
+    // Heard before, with a client's clock that is years ahead; heard before, too; and heard afterwards.
+    let ahead = format!("AT Hands -900 a +1+1 {}", NOW_S + 900);
+    let before = format!("AT Hands -5 a +2+2 {}", NOW_S + 5);
+    let after = format!("AT Hands +3 a +3+3 {}", NOW_S - 2);
+    for lines in [
+        [&note, &ahead, &before, &after],
+        [&after, &note, &ahead, &before],
+        [&before, &after, &note, &ahead],
+        [&note, &after, &before, &ahead],
+    ] {
+        let node = node(Bounds::default());
+        lines.iter().for_each(|line| {
+            hear(&node, line);
+        });
+        let found = node.find(b"a").map(|found| found.latitude_deg);
+        // One that was never stored, as a voided one was in its way, comes again when stores are compared.
+        let expected = if lines[0] == &before { [None, None] } else { [Some(3.0), Some(3.0)] };
+        assert!(expected.contains(&found), "{lines:?}: {found:?}");
+        hear(&node, &after);
+        assert_eq!(node.find(b"a").map(|found| found.latitude_deg), Some(3.0), "{lines:?}");
+        assert_eq!((node.store.count(), node.store.notes()), (1, 1));
+    }
+}
+
+#[test]
+fn a_note_made_here_voids_what_is_known_and_no_report_made_here_afterwards() {
+    let node = node(Bounds { max_clients: 2, ..Bounds::default() });
+    // By a clock that is a minute ahead of ours.
+    let _ = hear(&node, &format!("AT Hands +60 a +1+1 {}", NOW_NS / 1_000_000_000));
+    let mut line = Vec::new();
+    let note = node.note(b"a", NOW_NS, &mut line);
+    assert_eq!(node.learn_report(&note, NOW_NS), Learned::News);
+    assert_eq!((node.find(b"a"), node.store.count(), node.store.bytes()), (None, 0, line.len() as u64));
+    let told = tell(&node, "a", "+2+2", "1520023000").expect("taken");
+    assert!(told.1 && node.find(b"a").is_some(), "{told:?}");
+    let forget = |client: &str| {
+        let mut line = Vec::new();
+        node.learn_report(&node.note(client.as_bytes(), NOW_NS, &mut line), NOW_NS)
+    };
+    assert_eq!(
+        [forget("nobody"), forget("further")],
+        [Learned::News, Learned::Full],
+        "they are bounded, too"
+    );
+    assert_eq!(node.digest(Span::ALL, NOW_NS).count, 1);
+    let days_31_ns = 31 * 86_400 * 1_000_000_000;
+    let forgotten: usize =
+        node.store.buckets().map(|bucket| node.forget(bucket, NOW_NS + days_31_ns, None)).sum();
+    assert_eq!((forgotten, node.store.notes(), node.store.count()), (0, 0, 1), "only notes grow old");
+}
+
+#[test]
+fn a_note_from_the_future_voids_nothing() {
+    const NOW_S: u64 = 1_700_000_000;
+    let now_ns = NOW_S * 1_000_000_000;
+    let node = node(Bounds::default());
+    let hear = |line: String| {
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        node.hear(&Record::write(&fields, &mut Vec::new()), now_ns);
+        node.find(b"a").map(|found| found.latitude_deg)
+    };
+    assert_eq!(hear(format!("AT Hands +0 a +1+1 {NOW_S}")), Some(1.0));
+    assert_eq!(hear(format!("AT * +0 a +0+0 {}", NOW_S + 2 * 86_400)), Some(1.0));
+    assert_eq!(hear(format!("AT Hands +0 a +2+2 {}", NOW_S + 1)), Some(2.0));
+    let (mut time, mut line) = (Vec::new(), Vec::new());
+    let location = Location::parse(b"+3+3").expect("a location");
+    let report = Report { client: b"a", location, time: Timestamp::of_ns(now_ns, &mut time) };
+    let (record, _) = node.report(&report, now_ns, &mut line).expect("taken");
+    assert_eq!(record.received_ns(), now_ns.into(), "its receipt is by the server's own clock");
+    assert_eq!(hear(format!("AT * +0 a +0+0 {}", NOW_S + 60)), None, "one that is a little ahead counts");
+}

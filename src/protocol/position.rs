@@ -11,6 +11,11 @@ pub struct Location<'a> {
     longitude_at: usize,
 }
 
+impl Location<'static> {
+    /// Of what is nowhere.
+    pub const NOWHERE: Location<'static> = Location { text: b"+0+0", longitude_at: 2 };
+}
+
 impl<'a> Location<'a> {
     /// Sign, 1–2 digits, optional `.` and digits; sign, 1–3 digits, optional `.` and digits;
     /// |latitude| ≤ 90 and |longitude| ≤ 180 exactly. Nothing before, between or behind.

@@ -34,6 +34,15 @@ pub struct StoredRecord {
     epoch: u32,
 }
 
+/// The origin of a note, which no server is called: everything that was heard of its client up to its time is void.
+pub const NOTE_ORIGIN: &[u8] = b"*";
+
+/// Whether an AT line is a note. It is a record like any other but for its origin: of two notes the later one wins, and
+/// both are kept, sent, compared and written to the journal like records of clients. Its location says nothing.
+pub fn is_note(line: &[u8]) -> bool {
+    line.get(3..5) == Some(b"* ")
+}
+
 /// The five fields behind `AT`.
 #[derive(Clone, Copy)]
 pub struct AtFields<'a> {
@@ -100,7 +109,8 @@ impl<L: AsRef<[u8]>> Record<L> {
         location.map_or((0.0, 0.0), |location| (location.latitude_deg(), location.longitude_deg()))
     }
 
-    fn time(&self) -> &[u8] {
+    /// The client's time, as it wrote it.
+    pub fn time(&self) -> &[u8] {
         &self.line()[self.offsets.time as usize..]
     }
 
@@ -110,9 +120,24 @@ impl<L: AsRef<[u8]>> Record<L> {
         Timestamp::parse(self.time()).is_some_and(|time| time.is_later(ns))
     }
 
+    /// Whether it is a note that its client is to be forgotten.
+    pub fn is_note(&self) -> bool {
+        is_note(self.line())
+    }
+
     /// The client's time in ns since 1970, or the latest that fits.
     pub fn time_ns(&self) -> u64 {
         u64::try_from(decimal::nanos(self.time())).unwrap_or(u64::MAX)
+    }
+
+    /// The name of the server that heard it.
+    pub fn origin(&self) -> &[u8] {
+        self.origin_and_difference().0
+    }
+
+    /// That server's clock when it heard it, less the client's time.
+    pub fn difference(&self) -> &[u8] {
+        self.origin_and_difference().1
     }
 
     /// The origin server's name and the difference it took.
@@ -125,17 +150,33 @@ impl<L: AsRef<[u8]>> Record<L> {
     /// When the origin server heard it, in s since 1970: the client's time and the difference. Every
     /// server finds the same, whatever its own clock says.
     pub fn received_s(&self) -> i64 {
-        let (_, difference) = self.origin_and_difference();
-        let (sign, difference) = difference.split_at_checked(1).unwrap_or_default();
-        let (time, difference) = (self.time(), difference);
-        if let (Some(time), Some(difference)) = (decimal::short_nanos(time), decimal::short_nanos(difference))
-        {
-            let received = if sign == b"-" { time - difference } else { time + difference };
-            return received.div_euclid(1_000_000_000);
+        if let Some(received_ns) = self.received_short_ns() {
+            return received_ns.div_euclid(1_000_000_000);
         }
-        let (time, difference) = (decimal::nanos(time), decimal::nanos(difference));
-        let received = if sign == b"-" { time - difference } else { time + difference };
-        received.div_euclid(1_000_000_000).clamp(i64::MIN.into(), i64::MAX.into()) as i64
+        let received_s = self.received_ns().div_euclid(1_000_000_000);
+        received_s.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    /// The same in ns.
+    pub fn received_ns(&self) -> i128 {
+        if let Some(received_ns) = self.received_short_ns() {
+            return received_ns.into();
+        }
+        let (sign, difference) = self.sign_and_difference();
+        let (time, difference) = (decimal::nanos(self.time()), decimal::nanos(difference));
+        if sign == b"-" { time - difference } else { time + difference }
+    }
+
+    /// The same in 64 bits, where both have few digits, as all have until 2096.
+    fn received_short_ns(&self) -> Option<i64> {
+        let (sign, difference) = self.sign_and_difference();
+        let (time, difference) = (decimal::short_nanos(self.time())?, decimal::short_nanos(difference)?);
+        Some(if sign == b"-" { time - difference } else { time + difference })
+    }
+
+    fn sign_and_difference(&self) -> (&[u8], &[u8]) {
+        let (_, difference) = self.origin_and_difference();
+        difference.split_at_checked(1).unwrap_or_default()
     }
 
     /// The total order by which every server settles on the same record of a client: time as an
@@ -194,6 +235,10 @@ impl StoredRecord {
 
     pub fn epoch(&self) -> u32 {
         self.epoch
+    }
+
+    pub fn is_note(&self) -> bool {
+        is_note(&self.line)
     }
 
     /// The same record, borrowed.

@@ -72,7 +72,7 @@ impl Rule {
 pub fn of_keyword(keyword: &[u8]) -> Rule {
     let is_known = [&b"IAMAT"[..], b"WHATSAT", b"AT"].iter().any(|known| keyword.eq_ignore_ascii_case(known));
     let is_servers =
-        [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST"].contains(&keyword);
+        [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST", b"FORGET"].contains(&keyword);
     match (is_known, is_servers) {
         (true, _) => Rule::KeywordCase,
         (false, true) => Rule::LinkFields,

@@ -10,19 +10,24 @@ use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::memory::Memory;
 use super::say::{fail, say};
+use super::site::Web;
 use super::{exit, one, secrets};
 use crate::client::{self, Port};
 use crate::config::{Config, Server};
 use crate::files::own;
 use crate::journal::Journal;
 use crate::logging;
+use crate::net::socket;
 
 /// All that can be wrong with herd.conf, the files it names and this machine, without starting anything.
 pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
     logging::warn_on_stderr();
     // Of a herd on several machines each has the secrets of its own servers only.
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
-    let opened = here.into_iter().try_for_each(|index| secrets::of_server(config, index).map(|_| ()));
+    let opened = here.into_iter().try_for_each(|index| {
+        secrets::of_server(config, index)?;
+        Web::of_server(config, &config.servers[index]).map(|_| ())
+    });
     let places = match opened.and_then(|()| one::open_places(config, false)) {
         Ok(places) => places,
         Err(why) => return fail(exit::CONFIG, why),
@@ -79,12 +84,21 @@ fn machine(config: &Config, index: Option<usize>) -> Found {
         if found.port(config, server, port, index.is_some()) {
             let checked = folders(config, server).map_err(|why| format!("{}: {why}", server.name));
             found.problems.extend(checked.err().filter(|why| !found.problems.contains(why)));
+            found.web_port(config, server);
         }
     }
     found
 }
 
 impl Found {
+    /// Whether the server could listen for HTTP, if it does not run already.
+    fn web_port(&mut self, config: &Config, server: &Server) {
+        let Some(http) = server.http.as_ref().filter(|_| !runs(config, server)) else { return };
+        if let Err(why) = socket::bind(&http.listen) {
+            self.problems.push(format!("{}: http: {why}", server.name));
+        }
+    }
+
     /// Whether the server is on this machine.
     fn port(&mut self, config: &Config, server: &Server, port: Port, is_named: bool) -> bool {
         let name = &server.name;

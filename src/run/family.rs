@@ -34,12 +34,16 @@ struct Member<'a> {
     child: Child,
     /// Where it listens, once it said so.
     address: Option<String>,
+    /// Where it serves HTTP, as a URL, which it says before.
+    http: Option<String>,
     ended: bool,
 }
 
 enum Event {
     /// A member said where it listens.
     Ready(usize, String),
+    /// A member said where it serves HTTP.
+    Serves(usize, String),
     /// A member closed its stdout: it has ended or is about to.
     Ended(usize),
     /// A signal that every member is to have.
@@ -107,6 +111,7 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
                     announce(config, &members, console);
                 }
             }
+            Event::Serves(index, address) => members[index].http = Some(address),
             Event::Ended(index) => {
                 let ended = members[index].child.wait()?;
                 members[index].ended = true;
@@ -193,14 +198,18 @@ fn start<'a>(
     drop(thread::spawn(format!("watch-{}", server.name), move || {
         let lines = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
         for line in lines.map_while(Result::ok) {
-            if let Some((_, addresses)) = line.rsplit_once(" listens on ") {
-                let first = addresses.split(", ").next().unwrap_or(addresses);
-                let _ = events.send(Event::Ready(index, first.to_owned()));
+            let first = |addresses: &str| addresses.split(", ").next().unwrap_or(addresses).to_owned();
+            if let Some((_, addresses)) = line.rsplit_once(" serves HTTP on ") {
+                let _ = events.send(Event::Serves(index, format!("http://{}", first(addresses))));
+            } else if let Some((_, addresses)) = line.rsplit_once(" serves HTTPS on ") {
+                let _ = events.send(Event::Serves(index, format!("https://{}", first(addresses))));
+            } else if let Some((_, addresses)) = line.rsplit_once(" listens on ") {
+                let _ = events.send(Event::Ready(index, first(addresses)));
             }
         }
         let _ = events.send(Event::Ended(index));
     })?);
-    Ok(Member { server, child, address: None, ended: false })
+    Ok(Member { server, child, address: None, http: None, ended: false })
 }
 
 /// A text to be read by one process, from memory: herd.conf may be a pipe, which is empty by now, or be another
@@ -212,7 +221,7 @@ fn hand_on(text: &str) -> io::Result<Stdio> {
     Ok(file.into())
 }
 
-/// The table and two lines to try, once all are ready.
+/// The table and what to try, once all are ready.
 fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
     text += &match members.len() {
@@ -226,6 +235,9 @@ fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     };
     text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
+    if let Some(address) = members.last().and_then(|member| member.http.as_deref()) {
+        text += &format!("  curl {address}/v1/clients/kiwi.cs.ucla.edu\n");
+    }
     if let Err(why) = logging::announce(text) {
         console.say(&format!("herd: all servers are ready, but that cannot be printed: {why}"));
     }

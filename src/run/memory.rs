@@ -5,7 +5,8 @@ use std::fmt;
 use crate::config::{Config, Server};
 use crate::limits::{
     CLIENT_BYTES, ENTRIES_KEPT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX,
-    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES, at_line_max,
+    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES,
+    TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
 
@@ -37,7 +38,7 @@ impl Memory {
         let worker = TURN_KEPT_BYTES + ENTRIES_KEPT_BYTES + NEWS_KEPT_BYTES;
         let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
         let long_line = CLIENT_BYTES + at_line_max(settings.max_line);
-        Memory {
+        let mut memory = Memory {
             long_lines: row(
                 "long lines",
                 settings.max_clients,
@@ -79,7 +80,12 @@ impl Memory {
                 row("turns", settings.workers, worker, format!("{} workers after a burst", settings.workers)),
                 row("log", 1, LOG_BUFFER_MAX, "a disk that is slow".to_owned()),
             ],
+        };
+        if server.http.as_ref().is_some_and(|http| http.tls.is_some()) {
+            let how = "max_connections, if each has TLS and says much".to_owned();
+            memory.rows.push(row("tls", settings.max_connections, TLS_CONNECTION_BYTES, how));
         }
+        memory
     }
 }
 

@@ -7,7 +7,7 @@ mod start;
 mod sweeps;
 mod tending;
 
-pub use start::open_journal;
+pub use start::{Opened, open_journal};
 pub use sweeps::Sweeps;
 pub use tending::Tended;
 
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use crate::door::DoorKind;
 use crate::journal::Journal;
 use crate::limits::{STOP_LOOKUPS_PERCENT, STOP_OTHERS_PERCENT, STOP_WORKERS_PERCENT};
 use crate::link::{KeyRing, Outlet};
@@ -26,7 +27,7 @@ use tending::Tending;
 /// A running server. Dropping it does not stop it; `stop` does.
 pub struct Server {
     hall: Arc<Hall>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<(DoorKind, SocketAddr)>,
     threads: Threads,
 }
 
@@ -63,7 +64,17 @@ pub enum Kept {
 impl Server {
     /// Where it listens: `127.0.0.1:16675`, or several, `127.0.0.1:16675, [::1]:16675`.
     pub fn addresses(&self) -> String {
-        self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
+        self.addresses_of(DoorKind::Line)
+    }
+
+    /// The same of its door for HTTP; None where it has none.
+    pub fn http_addresses(&self) -> Option<String> {
+        Some(self.addresses_of(DoorKind::Http)).filter(|addresses| !addresses.is_empty())
+    }
+
+    fn addresses_of(&self, wanted: DoorKind) -> String {
+        let addresses = self.addresses.iter().filter(|(kind, _)| *kind == wanted);
+        addresses.map(|(_, address)| address.to_string()).collect::<Vec<_>>().join(", ")
     }
 
     /// Replaces the secrets; links that are open stay open.

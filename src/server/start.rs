@@ -1,7 +1,7 @@
 //! The start of a server: its journal is read, its parts are made, its threads begin.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -15,12 +15,13 @@ use super::{Server, Threads};
 use crate::clock::Clock;
 use crate::config::{self, Config, Settings};
 use crate::dialler::{Dialler, DiallerSettings};
-use crate::door::Manners;
+use crate::door::http::Site;
+use crate::door::{DoorKind, Manners};
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire, count};
-use crate::net::HostPort;
+use crate::net::{HostPort, Listener};
 use crate::node::{Bounds, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
@@ -38,6 +39,14 @@ struct Parts {
     diallers: Vec<Dialler>,
 }
 
+/// What herd.conf names, opened by whoever starts the server.
+pub struct Opened {
+    pub places: Arc<dyn Places>,
+    pub keys: KeyRing,
+    /// What it serves by HTTP.
+    pub site: Option<Arc<Site>>,
+}
+
 impl Server {
     /// Starts the server at `index` of the config on listeners of its own, at least one.
     ///
@@ -46,13 +55,14 @@ impl Server {
     pub fn start(
         config: &Config,
         index: usize,
-        listeners: Vec<TcpListener>,
-        places: Arc<dyn Places>,
-        keys: KeyRing,
+        listeners: Vec<(DoorKind, Listener)>,
+        opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
+        let Opened { places, keys, site } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
-        let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
+        let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
         let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let (errands, due) = Errands::new();
@@ -67,7 +77,7 @@ impl Server {
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: pool(config, places)?,
             errands,
-            manners: manners(settings),
+            manners: manners(settings, site),
             write_timeout: settings.write_timeout,
             clock,
             sink,
@@ -97,6 +107,7 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
         max_ahead_ns: settings.max_ahead_ns,
         refuses_ahead: settings.refuses_ahead,
         forget_after_s: settings.forget_after_s,
+        forgotten_for_s: settings.forgotten_for_s,
         max_clients: settings.max_clients,
     };
     let node = Arc::new(Node::new(&own.name, bounds));
@@ -154,6 +165,10 @@ pub fn open_journal(
         }
         restore(node, line, &mut scratch, now_ns)
     })?;
+    if node.store.voided() > 0 {
+        // As when the server died before a compaction.
+        journal.hasten();
+    }
     if replayed.bytes > 0 {
         let (clients, ms) = (count(node.store.count() as u64, "client"), begun.elapsed().as_millis());
         let entries = if replayed.entries == 1 {
@@ -203,7 +218,7 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
 }
 
 /// What herd.conf says of how doors behave.
-fn manners(settings: &Settings) -> Manners {
+fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
     Manners {
         max_line: settings.max_line,
         max_unsent: settings.max_unsent,
@@ -212,6 +227,7 @@ fn manners(settings: &Settings) -> Manners {
         idle_timeout: settings.idle_timeout,
         greeting: settings.timing.greeting,
         silent: settings.timing.silent,
+        http,
     }
 }
 

@@ -106,8 +106,11 @@ impl Sweeps {
 
     /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`, or slower where there is much to forget.
     fn forget(&mut self, now: Moment) {
-        let Some(after_s) = self.core.node.bounds().forget_after_s else { return };
-        let before = self.learned_before(Duration::from_secs(after_s), now.up);
+        let after_s = self.core.node.bounds().forget_after_s;
+        if after_s.is_none() && self.core.node.store.notes() == 0 {
+            return;
+        }
+        let before = after_s.and_then(|after_s| self.learned_before(Duration::from_secs(after_s), now.up));
         let node = &self.core.node;
         let (mut forgotten, buckets) = (0, node.store.buckets().count());
         let share = FORGET_LEAST.max(node.store.count() / FORGET_SHARE);

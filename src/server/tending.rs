@@ -62,7 +62,7 @@ impl Tended {
     /// Looks after the journal.
     pub fn tend(&self, journal: &Journal) {
         let store = &self.node.store;
-        let live_bytes = store.bytes() + (store.count() * ENTRY_EXTRA) as u64;
+        let live_bytes = store.bytes() + ((store.count() + store.notes()) * ENTRY_EXTRA) as u64;
         journal.tend(live_bytes, &|keep| self.write_all(keep));
     }
 

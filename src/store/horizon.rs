@@ -14,12 +14,20 @@ pub struct Horizon {
     pub shown_s: Option<i64>,
     /// A client's time after this, in ns since 1970, is wrong: it never hides one that may be right.
     pub latest_ns: Option<u64>,
+    /// Notes from before this second are as good as forgotten.
+    pub oldest_note_s: Option<i64>,
 }
 
 impl Horizon {
     /// Whether a record is as good as forgotten, and in nobody's way.
     pub fn is_past(&self, record: &Record<&[u8]>) -> bool {
-        self.oldest_s.is_some_and(|oldest_s| record.received_s() < oldest_s)
+        let oldest_s = if record.is_note() { self.oldest_note_s } else { self.oldest_s };
+        oldest_s.is_some_and(|oldest_s| record.received_s() < oldest_s)
+    }
+
+    /// Whether a note counts: one that is too far ahead would have its client unknown until then.
+    pub fn believes(&self, note: &Record<&[u8]>) -> bool {
+        !self.is_ahead(note)
     }
 
     fn is_ahead(&self, record: &Record<&[u8]>) -> bool {
@@ -35,7 +43,7 @@ impl Horizon {
         stored: &Record<&[u8]>,
         order: impl FnOnce() -> Ordering,
     ) -> bool {
-        if let Some(shown_s) = self.shown_s.max(self.oldest_s) {
+        if let Some(shown_s) = self.shown_s.max(self.oldest_s).filter(|_| !record.is_note()) {
             let is_shown = |record: &Record<&[u8]>| record.received_s() >= shown_s;
             match (is_shown(record), is_shown(stored)) {
                 (true, false) => return true,

@@ -43,6 +43,10 @@ enum Hashing {
 struct Clients {
     buckets: Vec<Bucket>,
     count: usize,
+    /// Notes that clients are to be forgotten, which are records, too, and in the same buckets.
+    notes: usize,
+    /// Records that a note has kept out or taken out.
+    voided: u64,
     /// What is learned now is of this epoch; `close_epoch` begins the next.
     epoch: u32,
     /// Records that were news.
@@ -98,7 +102,16 @@ impl Store {
         let buckets = (0..count).map(|_| Bucket::default()).collect();
         Store {
             mask: count - 1,
-            clients: Mutex::new(Clients { buckets, count: 0, epoch: 1, news: 0, forgotten: 0, bytes: 0 }),
+            clients: Mutex::new(Clients {
+                buckets,
+                count: 0,
+                notes: 0,
+                voided: 0,
+                epoch: 1,
+                news: 0,
+                forgotten: 0,
+                bytes: 0,
+            }),
             hashing: Hashing::Random(RandomState::new()),
         }
     }
@@ -106,6 +119,37 @@ impl Store {
     /// The buckets, for walking through them.
     pub fn buckets(&self) -> std::ops::RangeInclusive<usize> {
         0..=self.mask
+    }
+}
+
+/// Whether a record in the map is the client's own, or the note about it.
+fn is_of(stored: &StoredRecord, client: &[u8], is_note: bool) -> bool {
+    stored.client() == client && stored.is_note() == is_note
+}
+
+impl Bucket {
+    /// The note about a client, if there is one that counts.
+    fn note_of(&self, hash: u64, client: &[u8], horizon: &Horizon) -> Option<Record<&[u8]>> {
+        let note = self.table.find(hash, |stored| is_of(stored, client, true))?.borrow();
+        (horizon.believes(&note) && !horizon.is_past(&note)).then_some(note)
+    }
+
+    /// Whether a client's record was heard before it was to be forgotten.
+    fn is_void(&self, hash: u64, record: &Record<&[u8]>, horizon: &Horizon) -> bool {
+        let note = self.note_of(hash, record.client(), horizon);
+        note.is_some_and(|note| record.received_ns() <= note.received_ns())
+    }
+
+    /// Takes out the client's own record, if the note voids it; returns how long its line was.
+    fn take_void(&mut self, hash: u64, note: &Record<&[u8]>, horizon: &Horizon) -> Option<usize> {
+        if !horizon.believes(note) || horizon.is_past(note) {
+            return None;
+        }
+        let found = self.table.find_entry(hash, |stored| is_of(stored, note.client(), false)).ok()?;
+        if found.get().borrow().received_ns() > note.received_ns() {
+            return None;
+        }
+        Some(found.remove().0.line().len())
     }
 }
 
@@ -125,11 +169,16 @@ pub struct Outdated {
     pub oldest_s: i64,
     /// Who was heard, as it seems, after this second, and was learned up to this epoch: nobody knows when that was.
     pub unheard: Option<(i64, u32)>,
+    /// Notes from before this second.
+    pub oldest_note_s: i64,
 }
 
 impl Outdated {
     fn has(&self, record: &StoredRecord) -> bool {
         let received_s = record.borrow().received_s();
+        if record.is_note() {
+            return received_s < self.oldest_note_s;
+        }
         received_s < self.oldest_s
             || self.unheard.is_some_and(|(latest_s, epoch)| received_s > latest_s && record.epoch() <= epoch)
     }
@@ -141,44 +190,75 @@ impl Store {
     /// of times.
     pub fn learn(&self, record: &Record<&[u8]>, horizon: &Horizon) -> Learned {
         let newer = |stored: &Record<&[u8]>| horizon.is_newer(record, stored, || record.cmp_age(stored));
-        self.learn_if(record, usize::MAX, newer)
+        self.learn_if(record, horizon, usize::MAX, newer)
     }
 
     /// The same for a report made to this very server, which is no news when it is a repetition. With
     /// `max` clients known it is not for a client that is not.
     pub fn learn_report(&self, record: &Record<&[u8]>, horizon: &Horizon, max: usize) -> Learned {
         let newer = |stored: &Record<&[u8]>| horizon.is_newer(record, stored, || record.cmp_report(stored));
-        self.learn_if(record, max, newer)
+        self.learn_if(record, horizon, max, newer)
     }
 
     fn learn_if(
         &self,
         record: &Record<&[u8]>,
+        horizon: &Horizon,
         max: usize,
         newer: impl Fn(&Record<&[u8]>) -> bool,
     ) -> Learned {
-        let client = record.client();
+        let (client, is_note) = (record.client(), record.is_note());
         let hash = self.hashing.of(client);
         let mut clients = self.lock();
-        let Clients { buckets, count, epoch, news, bytes, .. } = &mut *clients;
+        let Clients { buckets, count, notes, voided, epoch, news, bytes, forgotten } = &mut *clients;
         let bucket = &mut buckets[self.bucket_of(hash)];
-        match bucket.table.find_mut(hash, |stored| stored.client() == client) {
+        if *notes > 0 && !is_note && bucket.is_void(hash, record, horizon) {
+            *voided += 1;
+            return Learned::Stale;
+        }
+        let count_of_kind = if is_note { &mut *notes } else { &mut *count };
+        match bucket.table.find_mut(hash, |stored| is_of(stored, client, is_note)) {
             Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
                 stored.replace(record, *epoch);
             }
             Some(_) => return Learned::Stale,
-            None if *count >= max => return Learned::Full,
+            None if *count_of_kind >= max => return Learned::Full,
             None => {
                 let stored = StoredRecord::new(record, *epoch);
                 bucket.table.insert_unique(hash, stored, |stored| self.hashing.of(stored.client()));
-                *count += 1;
+                *count_of_kind += 1;
             }
         }
         bucket.latest = *epoch;
         *bytes += record.line().len() as u64;
         *news += 1;
+        if is_note && let Some(length) = bucket.take_void(hash, record, horizon) {
+            *bytes -= length as u64;
+            (*count, *voided, *forgotten) = (*count - 1, *voided + 1, *forgotten + 1);
+        }
         Learned::News
+    }
+
+    /// When a client was to be forgotten, in ns since 1970, if it was.
+    pub fn void_until_ns(&self, client: &[u8], horizon: impl FnOnce() -> Horizon) -> Option<u64> {
+        // Nearly always there are none.
+        if self.notes() == 0 {
+            return None;
+        }
+        let (hash, horizon, clients) = (self.hashing.of(client), horizon(), self.lock());
+        let note = clients.buckets[self.bucket_of(hash)].note_of(hash, client, &horizon);
+        note.map(|note| note.time_ns())
+    }
+
+    /// Records that a note has kept out or taken out, since the start.
+    pub fn voided(&self) -> u64 {
+        self.lock().voided
+    }
+
+    /// How many notes there are.
+    pub fn notes(&self) -> usize {
+        self.lock().notes
     }
 
     /// The line to which a report made to this very server is no news, if there is one.
@@ -195,8 +275,20 @@ impl Store {
         let hash = self.hashing.of(client);
         let clients = self.lock();
         let bucket = &clients.buckets[self.bucket_of(hash)];
-        let stored = bucket.table.find(hash, |stored| stored.client() == client)?;
+        let stored = bucket.table.find(hash, |stored| is_of(stored, client, false))?;
         Some(read(stored.borrow()))
+    }
+
+    /// Hands the records of clients in one of the buckets to `read` while the lock is held.
+    pub fn read_bucket(&self, bucket: usize, mut read: impl FnMut(Record<&[u8]>)) {
+        let clients = self.lock();
+        let records = clients.buckets[bucket].table.iter().filter(|record| !record.is_note());
+        records.for_each(|record| read(record.borrow()));
+    }
+
+    /// The bucket in which a client is, if it is known.
+    pub fn bucket_with(&self, client: &[u8]) -> usize {
+        self.bucket_of(self.hashing.of(client))
     }
 
     /// Appends the AT lines that are wanted of one of the buckets, each with its newline.
@@ -257,7 +349,8 @@ impl Store {
             let clients = self.lock();
             for record in &clients.buckets[bucket].table {
                 if span == Span::ALL || span.has(record.borrow().received_s()) {
-                    digest.add(record.client(), record.line());
+                    let (client, line) = (record.client(), record.line());
+                    if record.is_note() { digest.add_note(client, line) } else { digest.add(client, line) }
                 }
             }
         }
@@ -267,12 +360,12 @@ impl Store {
     /// Drops the records of a bucket that are outdated; returns how many.
     pub fn forget(&self, bucket: usize, outdated: &Outdated) -> usize {
         let mut clients = self.lock();
-        let Clients { buckets, count, bytes, .. } = &mut *clients;
+        let Clients { buckets, count, notes, bytes, .. } = &mut *clients;
         let before = *count;
         buckets[bucket].table.retain(|record| {
             let stays = !outdated.has(record);
             if !stays {
-                *count -= 1;
+                *if record.is_note() { &mut *notes } else { &mut *count } -= 1;
                 *bytes -= record.line().len() as u64;
             }
             stays

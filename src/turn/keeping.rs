@@ -45,20 +45,21 @@ impl Turn {
         }
     }
 
-    /// A report that is learned only when it is kept.
-    pub(super) fn weigh(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+    /// A report that is learned only when it is kept. Says whether it is news.
+    pub(super) fn weigh(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<bool, Rule> {
         if core.refuses_reports() {
             return Err(Rule::NotKept);
         }
         let record = core.node.stamp(report, now_ns, &mut self.record)?;
         if let Some(line) = core.node.store.superseding(&record, &core.node.horizon(now_ns)) {
             self.keeping.relied_on.push(line);
-        } else if has_room(&core.node, &record, &self.news) {
-            self.news.add_report(&record);
-        } else {
+            return Ok(false);
+        }
+        if !has_room(&core.node, &record, &self.news) {
             return Err(Rule::Full);
         }
-        Ok(())
+        self.news.add_report(&record);
+        Ok(true)
     }
 
     /// Has the journal keep what the turn learned. What could not be kept is not promised.
@@ -74,6 +75,10 @@ impl Turn {
             });
             self.keeping.entries = entries;
             self.keeping.relied_on.clear();
+            if self.news.items.iter().any(|item| self.news.record(item).is_note()) {
+                // What is void is still in it.
+                journal.hasten();
+            }
         }
         if self.news.is_empty() {
             // What is not passed on leaves nothing behind.

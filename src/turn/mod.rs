@@ -20,7 +20,7 @@ use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
-use crate::tally::Tallies;
+use crate::tally::{Asked, InTurn, Tallies, Traffic};
 use keeping::Keeping;
 
 /// What turns work on, shared by all of them.
@@ -62,6 +62,9 @@ pub struct Turn {
     seen: Vec<Seen>,
     keeping: Keeping,
     pub wire: Wire,
+    /// What was asked in it.
+    pub asked: InTurn,
+    traffic: Arc<Traffic>,
     /// So that no mark passes what this turn learned.
     count: Arc<TurnCount>,
 }
@@ -126,6 +129,8 @@ impl Turn {
             seen: Vec::new(),
             keeping: Keeping::default(),
             wire,
+            asked: InTurn::default(),
+            traffic: core.tallies.traffic.join(),
             count: core.flood.turns.join(),
         }
     }
@@ -142,11 +147,11 @@ impl Turn {
 
     // --- learn
 
-    /// A client says where it is; its record is in `record` then.
+    /// A client says where it is; its record is in `record` then. Says whether that is news.
     ///
     /// # Errors
     /// The rule by which the report is refused.
-    pub fn report(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+    pub fn report(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<bool, Rule> {
         if core.strict_journal().is_some() {
             return self.weigh(core, report, now_ns);
         }
@@ -154,6 +159,27 @@ impl Turn {
         if learned == Learned::News {
             self.news.add_report(&record);
         }
+        Ok(learned == Learned::News)
+    }
+
+    /// A client is to be forgotten, everywhere and for good.
+    ///
+    /// # Errors
+    /// The rule by which that is refused.
+    pub fn forget(&mut self, core: &Core, client: &[u8], now_ns: u64) -> Result<(), Rule> {
+        let is_strict = core.strict_journal().is_some();
+        if is_strict && core.refuses_reports() {
+            return Err(Rule::NotKept);
+        }
+        let note = core.node.note(client, now_ns, &mut self.record);
+        if !is_strict {
+            match core.node.learn_report(&note, now_ns) {
+                Learned::News => {}
+                Learned::Stale => return Ok(()),
+                Learned::Full => return Err(Rule::Full),
+            }
+        }
+        self.news.add_report(&note);
         Ok(())
     }
 
@@ -205,6 +231,16 @@ impl Turn {
             said.out.shrink_to(TURN_KEPT_BYTES);
             self.out = said.out;
         }
+    }
+
+    /// Something was answered that was asked in an earlier turn.
+    pub fn answered(&self, asked: Asked, is_done: bool, took: Duration) {
+        self.traffic.count(asked, is_done, took);
+    }
+
+    /// All that was asked in this turn is answered, after so long.
+    pub fn settle(&mut self, took: Duration) {
+        self.traffic.take(&mut self.asked, took);
     }
 
     // --- commit

@@ -94,7 +94,7 @@ impl Kept {
     fn tell(&self, turn: &mut Turn, client: &str, time: u32) -> Result<(), Rule> {
         let line = format!("IAMAT {client} +1+1 {time}");
         let Ok(Command::Iamat(report)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
-        turn.report(&self.core, &report, NOW.posix_ns)
+        turn.report(&self.core, &report, NOW.posix_ns).map(|_| ())
     }
 
     fn hear(&self, turn: &mut Turn, line: &str) -> Heard {

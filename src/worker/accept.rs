@@ -2,19 +2,28 @@
 //! is out of descriptors. Every worker at work has one of these for the listeners, which all share.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::entrance::{Admission, Capacity, Entrance, Lack};
+use crate::door::DoorKind;
 use crate::limits::ACCEPT_PAUSE_MS;
 use crate::logging::count;
-use crate::net::Poller;
+use crate::net::{AnyStream, Poller};
 use crate::tally::Tallies;
 
 /// The key of the listeners among a poller's events.
 pub const LISTENER: u64 = u64::MAX - 1;
+
+/// A connection that was let in.
+pub struct Accepted {
+    pub kind: DoorKind,
+    pub stream: AnyStream,
+    pub address: SocketAddr,
+    pub admission: Admission,
+}
 
 /// Whether and when a worker watches the listeners.
 #[derive(Default)]
@@ -32,7 +41,7 @@ impl Acceptor {
     pub fn open(&mut self, entrance: &Entrance, poller: &Poller) {
         if !self.watching && self.resumes_at.is_none() {
             self.watching = true;
-            for listener in &entrance.listeners {
+            for (_, listener) in &entrance.listeners {
                 // One key for all: whichever has a connection, all are asked in turn.
                 if let Err(why) = poller.add_shared(listener, LISTENER) {
                     log::error!("a worker cannot watch a listener: {why}");
@@ -45,7 +54,7 @@ impl Acceptor {
     pub fn close(&mut self, entrance: &Entrance, poller: &Poller) {
         (self.resumes_at, self.has_more) = (None, false);
         if std::mem::replace(&mut self.watching, false) {
-            for listener in &entrance.listeners {
+            for (_, listener) in &entrance.listeners {
                 // Removing fails only for a source that is not watched, which is what it is to be.
                 let _ = poller.remove(listener);
             }
@@ -80,20 +89,21 @@ impl Acceptor {
         now: Duration,
         count: usize,
         mut admit: impl FnMut(SocketAddr) -> Result<Admission, Lack>,
-    ) -> Vec<(TcpStream, SocketAddr, Admission)> {
+    ) -> Vec<Accepted> {
         let mut accepted = Vec::new();
         self.has_more = true;
         // Listeners in a row that had nothing, and what the others gave.
         let (mut idle, mut taken) = (0, 0);
         while taken < count {
             self.next = (self.next + 1) % entrance.listeners.len();
-            let result = entrance.listeners[self.next].accept();
+            let (kind, listener) = &entrance.listeners[self.next];
+            let result = listener.accept();
             if !matches!(&result, Err(why) if why.kind() == io::ErrorKind::WouldBlock) {
                 (idle, taken) = (0, taken + 1);
             }
             match result {
                 Ok((stream, address)) => match admit(address) {
-                    Ok(admission) => accepted.push((stream, address, admission)),
+                    Ok(admission) => accepted.push(Accepted { kind: *kind, stream, address, admission }),
                     Err(lack) => {
                         drop(stream);
                         count_refused(address, lack, entrance, tallies, now);

@@ -12,7 +12,7 @@ mod moving;
 mod room;
 mod unsent;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use crate::door::Door;
 use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, LOOK_EVERY, READS_PER_ACCEPT};
 use crate::link::Neighbours;
 use crate::logging::Wire;
-use crate::net::{Event, Events, WAKE};
-use accept::{Acceptor, LISTENER};
+use crate::net::{AnyStream, Event, Events, WAKE};
+use accept::{Accepted, Acceptor, LISTENER};
 use balance::Gauge;
 use desk::Letter;
 use hall::Seat;
@@ -38,7 +38,7 @@ use hall::Seat;
 pub struct Worker {
     hall: Arc<Hall>,
     index: usize,
-    room: Room<TcpStream, Seat>,
+    room: Room<AnyStream, Seat>,
     acceptor: Acceptor,
     gauge: Gauge,
     now: Moment,
@@ -143,11 +143,11 @@ impl Worker {
         let (poller, room) = (&hall.desks[self.index].poller, &mut self.room);
         let admit = |address| admit(entrance, &core.neighbours, room, address);
         let accepted = self.acceptor.accept(entrance, &core.tallies, poller, self.now.up, count, admit);
-        for (stream, address, admission) in accepted {
+        for Accepted { kind, stream, address, admission } in accepted {
             let now = hall.clock.now();
             // It is this machine's own if the two ends are of one address.
             let own = stream.local_addr().ok().map(|own| own.ip());
-            let door = Door::open_line(address, own, core, self.now);
+            let door = Door::open(kind, address, own, core, self.now);
             self.room.welcome(stream, address, door, admission, now.posix_ns);
         }
     }
@@ -166,7 +166,7 @@ impl Worker {
 fn admit(
     entrance: &Entrance,
     neighbours: &Neighbours,
-    room: &mut Room<TcpStream, Seat>,
+    room: &mut Room<AnyStream, Seat>,
     address: SocketAddr,
 ) -> Result<Admission, Lack> {
     let ip = address.ip();

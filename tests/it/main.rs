@@ -18,6 +18,7 @@ mod full_disk;
 mod guests;
 mod harness;
 mod hostile;
+mod http;
 mod journal;
 mod liars;
 mod lines;

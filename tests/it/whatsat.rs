@@ -288,3 +288,12 @@ fn lookups_of_connections_that_are_gone_are_not_asked_and_an_address_that_asks_f
     assert!(last.text_line().contains("ZERO_RESULTS"));
     assert_eq!(stand_in.seen().len(), asked + 1, "only what somebody waits for was asked");
 }
+
+#[test]
+fn what_is_answered_behind_a_lookup_is_sent_though_the_connection_is_closed_over_it() {
+    let (_folder, server) = crate::harness::solo("");
+    let mut client = server.client();
+    client.send("IAMAT a +34-118 1\nWHATSAT a 0 0\nGET / HTTP/1.1\n");
+    let said = String::from_utf8(client.rest()).expect("text");
+    assert!(said.starts_with("AT Goloman ") && said.ends_with("}\n\n? GET / HTTP/1.1\n"), "{said}");
+}

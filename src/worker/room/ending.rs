@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Outside, Room, SWEEP_REST};
+use super::{Guest, Outside, Room, SWEEP_REST};
 use crate::net::Stream;
 
 impl<S: Stream, O: Outside<S>> Room<S, O> {
@@ -61,6 +61,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         for key in self.guests.keys() {
             match self.deadline_of(key) {
                 Some((at, _)) if at <= self.now.up && self.reads_after_all(key) => self.resume(key),
+                Some((at, _)) if at <= self.now.up && self.expires(key) => self.flush(),
                 Some((at, why)) if at <= self.now.up => {
                     if let Some(guest) = self.guests.get(key) {
                         guest.door.note_timeout(self.outside.core(), why, self.now.up);
@@ -72,6 +73,21 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             }
         }
         self.turn.wire.commit();
+    }
+
+    /// Whether one whose time is up is told so first, and then closed like any other.
+    fn expires(&mut self, key: u64) -> bool {
+        let is_sending =
+            |guest: &mut Guest<S>| guest.connection.unsent() > 0 || guest.connection.lingers().is_some();
+        if self.guests.get(key).is_none_or(is_sending) {
+            return false;
+        }
+        let mut says = false;
+        self.visit(key, |door, visit, _| {
+            says = door.expire(visit);
+            None
+        });
+        says
     }
 
     /// Whether one whose replies have waited for long has taken some of them, though not so much that the system
@@ -121,7 +137,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             }
             // What the peer still sends would turn the close into a reset, and that might overtake
             // replies; so it is read and dropped for a while.
-            let sends = guest.connection.stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
+            let stream = &guest.connection.stream;
+            let sends =
+                !stream.is_in_handshake() && stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
             if sends {
                 self.linger(key, "the server stops");
             } else {

@@ -148,6 +148,8 @@ pub struct Server {
     pub process: Process,
     pub name: String,
     pub address: SocketAddr,
+    /// Where it serves HTTP, if it does.
+    pub http: Option<SocketAddr>,
     pub log: PathBuf,
 }
 
@@ -159,11 +161,16 @@ impl Server {
 
     pub fn start_by(command: &mut Command, folder: &Path, name: &str) -> Server {
         let mut process = Process::start(command, folder);
-        let ready = process.line();
+        let mut ready = process.line();
+        let served = ["HTTP", "HTTPS"].map(|what| format!("{name} serves {what} on "));
+        let http = served.iter().find_map(|it| ready.strip_prefix(it)?.parse().ok());
+        if http.is_some() {
+            ready = process.line();
+        }
         let address = ready.strip_prefix(&format!("{name} listens on ")).and_then(|at| at.parse().ok());
         let address = address.unwrap_or_else(|| panic!("{name} said {ready:?}; {}", process.stderr()));
         let log = folder.join(format!("log/{name}.log"));
-        Server { process, name: name.to_owned(), address, log }
+        Server { process, name: name.to_owned(), address, http, log }
     }
 
     pub fn client(&self) -> Client {

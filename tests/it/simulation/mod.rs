@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use herd::limits::Timing;
+use herd::protocol::{Command, Record};
 use network::Line;
 use world::World;
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub duplicates: bool,
     /// After how many seconds servers forget a client.
     pub forget_after_s: Option<u64>,
+    /// Whether clients are to be forgotten now and then.
+    pub notes: bool,
     /// How far ahead a time may be to count.
     pub max_ahead_s: u64,
     /// The longest bytes of a line that servers take from clients, in turn.
@@ -105,18 +108,20 @@ fn random_settings(random: &mut Rng) -> Settings {
         receive_buffer: random.usize(200..20_000),
         is_relayed: random.u8(0..4) == 0,
     };
+    let notes = random.u8(0..3) == 0;
     let forget_after_s = (random.u8(0..4) == 0).then(|| random.u64(5..60));
     let max_lines = if random.u8(0..4) == 0 { vec![4_096, 128, 1_024] } else { vec![4_096] };
     Settings {
         servers,
         edges,
         line,
-        // Clocks that differ about who is not shown any more can only be brought to agree by comparing.
-        compares: forget_after_s.is_some() || random.u8(0..4) == 0,
+        // Servers that differ about who is not shown any more, or void, can only be brought to agree by comparing.
+        compares: forget_after_s.is_some() || notes || random.u8(0..4) == 0,
         early_marks: false,
         journals: random.bool(),
         duplicates: random.bool(),
         forget_after_s,
+        notes,
         max_ahead_s: 86_400,
         id_bytes: if max_lines.len() > 1 { 1_500 } else { 8 },
         max_lines,
@@ -129,7 +134,8 @@ fn random_settings(random: &mut Rng) -> Settings {
         room: random.usize(100..10_000),
         channel: random.usize(1..50),
         small_bytes: if random.bool() { 0 } else { 16 * 1024 },
-        errands: random.usize(0..4),
+        // One that answers no question of others is never compared with.
+        errands: random.usize(usize::from(forget_after_s.is_some() || notes)..4),
     }
 }
 
@@ -137,6 +143,12 @@ fn random_settings(random: &mut Rng) -> Settings {
 fn client_id(number: u32, settings: &Settings) -> String {
     let bytes = if number.is_multiple_of(5) { settings.id_bytes } else { 0 };
     format!("c{number}{}", "x".repeat(bytes.saturating_sub(8)))
+}
+
+/// When an AT line was heard, by the server that wrote it, in ns since 1970.
+fn received_ns(line: &str) -> i128 {
+    let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+    Record::write(&fields, &mut Vec::new()).received_ns()
 }
 
 /// One run. Returns why it failed.
@@ -151,13 +163,15 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
     let clients = if random.bool() { 6 } else { 400 };
     // Memory that is gone with its server takes with it what nobody else had.
     let mut lost_memory = !settings.journals;
-    // Each with its time and the second in which it was heard.
-    let mut acknowledged: HashMap<String, Vec<(u64, i64)>> = HashMap::new();
+    // Each with its time, and when it was heard, in ns since 1970.
+    let mut acknowledged: HashMap<String, Vec<(u64, i128)>> = HashMap::new();
+    // Clients that were to be forgotten, and until when what was heard of them is void.
+    let mut void: HashMap<String, i128> = HashMap::new();
     while world.now < FAULTS {
         world.run_until(world.now + random.u64(0..200_000));
         let server = random.usize(0..servers);
         match random.u8(0..100) {
-            0..70 => {
+            0..68 => {
                 // Clocks of clients are ahead now and then, and later reports older for a while; or so far ahead that
                 // they hide nothing.
                 let ahead = match random.u8(0..16) {
@@ -168,15 +182,22 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
                 let (client, time) = (random.u32(0..clients), world.now / SECOND + ahead);
                 let client = client_id(client, &settings);
                 let line = format!("IAMAT {client} +{}-1 {time}", random.u8(0..3));
-                if world.report(server, &line).is_some() {
-                    let heard_s = (world.posix_ns(server) / 1_000_000_000) as i64;
+                if let Some(reply) = world.report(server, &line) {
+                    let heard_ns = received_ns(&reply);
                     if settings.duplicates && random.u8(0..4) == 0 {
                         world.repeat(server, random.usize(0..servers), &client);
                     }
-                    acknowledged.entry(client).or_default().push((time, heard_s));
+                    acknowledged.entry(client).or_default().push((time, heard_ns));
                 }
             }
-            70..82 => world.break_one(),
+            68..70 if settings.notes => {
+                let client = client_id(random.u32(0..clients), &settings);
+                if let Some(until_ns) = world.forget(server, &client) {
+                    let known = void.entry(client).or_default();
+                    *known = until_ns.max(*known);
+                }
+            }
+            68..82 => world.break_one(),
             82..88 => world.cut(server, random.usize(0..servers), random.u64(0..30 * SECOND)),
             88..92 => world.stick(server, random.u64(0..25 * SECOND)),
             _ => {
@@ -199,8 +220,9 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
         let believed = || reports.iter().filter(|(time, _)| *time < FAR_AHEAD_S);
         let Some(newest) = believed().map(|(time, _)| *time).max() else { continue };
         let from_s = world.span().from_s.max(world.shown_s);
-        let is_remembered = |heard_s: i64| from_s.is_none_or(|from_s| heard_s >= from_s);
-        if believed().any(|(time, heard_s)| *time == newest && !is_remembered(*heard_s)) {
+        let void_ns = void.get(client).copied().unwrap_or(i128::MIN);
+        let from_ns = from_s.map_or(i128::MIN, |from_s| i128::from(from_s) * 1_000_000_000);
+        if believed().any(|(time, heard_ns)| *time == newest && *heard_ns < from_ns.max(void_ns + 1)) {
             continue;
         }
         let node = world.servers[0].running.as_ref().expect("it agrees").node();
@@ -209,6 +231,15 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
         });
         if stored.flatten().is_none_or(|stored: u64| stored < newest || stored >= FAR_AHEAD_S) {
             return fail(&settings, format!("{client} is not as new as was acknowledged"));
+        }
+    }
+    for (client, until_ns) in void.iter().filter(|_| !lost_memory) {
+        for server in &world.servers {
+            let node = server.running.as_ref().expect("it agrees").node();
+            let heard_ns = node.store.read(client.as_bytes(), |record| record.received_ns());
+            if heard_ns.is_some_and(|heard_ns| heard_ns <= *until_ns) {
+                return fail(&settings, format!("{client} was to be forgotten, and came back"));
+            }
         }
     }
     if let Some(forget_after_s) = settings.forget_after_s {
@@ -244,7 +275,8 @@ fn check(runs: u64, change: impl Fn(&mut Settings)) {
 /// A herd that only marks can bring to agreement, in which turns are long enough for marks to come between their
 /// beginning and their end, and nothing is missing for another reason.
 fn with_long_turns(settings: &mut Settings) {
-    (settings.compares, settings.turn, settings.forget_after_s) = (false, SECOND, None);
+    (settings.compares, settings.notes, settings.turn, settings.forget_after_s) =
+        (false, false, SECOND, None);
 }
 
 #[test]
@@ -319,6 +351,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         journals: false,
         duplicates: false,
         forget_after_s: None,
+        notes: false,
         max_ahead_s: 86_400,
         max_lines: vec![4_096],
         id_bytes: 0,

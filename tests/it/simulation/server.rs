@@ -142,6 +142,7 @@ impl Running {
             idle_timeout: Some(Duration::from_secs(3_600)),
             greeting: plan.timing.greeting,
             silent: plan.timing.silent,
+            http: None,
         };
         let seat = Seat {
             core: core.clone(),

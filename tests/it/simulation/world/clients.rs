@@ -62,6 +62,23 @@ impl World {
         self.look(to, link, self.now);
     }
 
+    /// Has a server forget a client. Returns until when what was heard of it is void, in ns since 1970, if that is kept.
+    pub fn forget(&mut self, server: usize, client: &str) -> Option<i128> {
+        self.servers[server].running.as_ref()?;
+        self.finish(server);
+        let now = self.moment(server);
+        let running = self.running(server);
+        running.tail.begin();
+        let done = running.tail.forget(&running.core, client.as_bytes(), now.posix_ns);
+        running.tail.commit(&running.core, now);
+        running.tail.end();
+        let until_ns =
+            running.node().store.void_until_ns(client.as_bytes(), || running.node().horizon(now.posix_ns));
+        let at = self.soon();
+        self.look_at_flood(server, at);
+        done.ok().and(until_ns).map(i128::from)
+    }
+
     /// An AT line that a neighbour once sent comes again, by way of somebody who is no worker.
     pub(super) fn again(&mut self, server: usize, line: &[u8]) {
         let now = self.moment(server);

@@ -149,6 +149,7 @@ impl World {
             Question::Status(span) => {
                 Answer::Status(Status::of(&running.core, HallStatus::default(), span, now).into())
             }
+            Question::Clients(listing) => Answer::Clients(listing.page(running.node())),
         };
         running.answers.push((key, answer));
         let at = self.soon();

@@ -1,0 +1,442 @@
+//! `/v1/clients`: where a client is, told and asked.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::call::{Call, Wanted};
+use super::listing::Listing;
+use super::name;
+use super::problem::{Kind, Problem};
+use super::query::{BadParameter, Query};
+use super::reply::{GEO_JSON, JSON, Reply};
+use super::{Done, feature};
+use crate::door::Question;
+use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX, NANO_DIGITS};
+use crate::places::Lookup;
+use crate::protocol::{Location, Report, Rule, Timestamp, decimal};
+
+/// The ID in lines of the client that a path names: the one that is known by these very bytes, or the one spelled so
+/// that a line can hold it.
+fn id_of(call: &Call<'_, '_>, named: &[u8]) -> Vec<u8> {
+    let id = name::of_client(named);
+    let node = &call.visit.core.node;
+    if id != named && node.see(&id, |_| ()).is_none() && node.see(named, |_| ()).is_some() {
+        named.to_vec()
+    } else {
+        id
+    }
+}
+
+fn may_have<'c>(call: &mut Call<'c, '_>, id: &[u8]) -> Result<(), Done> {
+    if call.caller.clients.has(id) {
+        return Ok(());
+    }
+    Err(call.refuse(Problem::new(Kind::Forbidden, "the token is for other clients")))
+}
+
+// --- GET
+
+pub fn get(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
+    if let Err(bad) = Query::parse(call.head.query, &[]) {
+        return call.refuse_parameter(&bad);
+    }
+    let id = id_of(call, named);
+    if let Err(done) = may_have(call, &id) {
+        return done;
+    }
+    if call.visit.turn.is_early(call.visit.core, &id) {
+        return Done::Later;
+    }
+    let mut body = Vec::new();
+    let tag = call.visit.core.node.see(&id, |record| {
+        feature::write(&record, None, &mut body);
+        feature::etag(record.line())
+    });
+    let Some(tag) = tag else { return unknown(call) };
+    body.push(b'\n');
+    if matches(call.head.fields("if-none-match"), &tag) {
+        return call.say(Reply { status: 304, etag: Some(&tag), ..Reply::default() });
+    }
+    call.say(Reply { status: 200, kind: Some(GEO_JSON), body: &body, etag: Some(&tag), ..Reply::default() })
+}
+
+fn unknown(call: &mut Call<'_, '_>) -> Done {
+    call.refuse(Problem::new(
+        Kind::UnknownClient,
+        "no client of this ID has reported to the herd, or it is forgotten",
+    ))
+}
+
+/// Whether a field that lists tags has this one.
+fn matches<'a>(fields: impl Iterator<Item = &'a [u8]>, tag: &str) -> bool {
+    let mut tags = fields.flat_map(|field| field.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    tags.any(|listed| listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes())
+}
+
+pub fn places(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
+    let read = Query::parse(call.head.query, &["radius_km", "bound"]).and_then(|query| {
+        let radius_km =
+            query.numbers::<1>("radius_km", "a number of km from 0 to 50")?.map_or(10.0, |[km]| km);
+        if !(0.0..=50.0).contains(&radius_km) {
+            return Err(BadParameter {
+                name: "radius_km".into(),
+                why: "radius_km must be from 0 to 50".into(),
+            });
+        }
+        Ok((radius_km, query.number("bound", 0, 20)?.unwrap_or(20) as u8))
+    });
+    let (radius_km, bound) = match read {
+        Ok(read) => read,
+        Err(bad) => return call.refuse_parameter(&bad),
+    };
+    let id = id_of(call, named);
+    if let Err(done) = may_have(call, &id) {
+        return done;
+    }
+    if call.visit.turn.is_early(call.visit.core, &id) {
+        return Done::Later;
+    }
+    let Some((latitude_deg, longitude_deg)) = call.visit.core.node.see(&id, |record| record.degrees()) else {
+        return unknown(call);
+    };
+    let lookup = Lookup { latitude_deg, longitude_deg, radius_m: radius_km * 1_000.0, bound };
+    call.ask(Question::Places(lookup), Wanted::Places)
+}
+
+pub fn list(call: &mut Call<'_, '_>) -> Done {
+    let read =
+        Query::parse(call.head.query, &["bbox", "near", "radius_m", "limit", "after"]).and_then(|query| {
+            let limit = query.number("limit", 1, HTTP_PAGE_MAX)?.unwrap_or(HTTP_PAGE) as usize;
+            Listing::of(&query, limit, call.caller.clients.clone())
+        });
+    match read {
+        Ok(listing) => {
+            let if_none_match = call.head.field("if-none-match").map(<[u8]>::to_vec);
+            call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_none_match })
+        }
+        Err(bad) => call.refuse_parameter(&bad),
+    }
+}
+
+/// The tag of a page.
+pub fn etag_of(page: &[u8]) -> String {
+    feature::etag(page)
+}
+
+/// A page of clients, or that it is the one that the asker has.
+pub fn page<'p>(page: &'p [u8], if_none_match: Option<&[u8]>) -> Reply<'p> {
+    let tag = etag_of(page);
+    if if_none_match.is_some_and(|field| matches(std::iter::once(field), &tag)) {
+        return Reply { status: 304, ..Reply::default() };
+    }
+    Reply { status: 200, kind: Some(GEO_JSON), body: page, ..Reply::default() }
+}
+
+// --- DELETE
+
+/// Has a client forgotten: gone from every server and not brought back, whatever its clock said.
+pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
+    if let Err(bad) = Query::parse(call.head.query, &[]) {
+        return call.refuse_parameter(&bad);
+    }
+    let id = id_of(call, named);
+    if let Err(done) = may_have(call, &id) {
+        return done;
+    }
+    if let Err(done) = check_conditions(call, &id) {
+        return done;
+    }
+    let (core, now_ns) = (call.visit.core, call.visit.now.posix_ns);
+    if let Err(rule) = call.visit.turn.forget(core, &id, now_ns) {
+        return refuse_rule(call, rule);
+    }
+    let begin = call.visit.turn.out.len();
+    let done = call.say(Reply { status: 204, ..Reply::default() });
+    promise(call, begin);
+    done
+}
+
+// --- PUT
+
+/// `{"lat": 34.07, "lon": -118.45, "time": 1520023934.9}` or `{"location": "+34.07-118.45", "time": "1520023934.9"}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object with lat, lon and perhaps time")]
+struct Body<'b> {
+    #[serde(borrow, default, deserialize_with = "there")]
+    lat: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    lon: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    time: Option<&'b RawValue>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    location: Option<Cow<'b, str>>,
+}
+
+/// A member that is there, which null is, too.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
+    if let Err(bad) = Query::parse(call.head.query, &[]) {
+        return call.refuse_parameter(&bad);
+    }
+    let id = id_of(call, named);
+    if let Err(done) = may_have(call, &id) {
+        return done;
+    }
+    if let Some(problem) = unreadable(call) {
+        return call.refuse(problem);
+    }
+    if let Err(done) = check_conditions(call, &id) {
+        return done;
+    }
+    let Ok(text) = std::str::from_utf8(body) else {
+        return call.refuse(Problem::new(Kind::Body, "the body is no UTF-8"));
+    };
+    let parsed: Body<'_> = match serde_json::from_str(text) {
+        Ok(parsed) => parsed,
+        Err(why) => return call.refuse(Problem::new(Kind::Body, &why.to_string())),
+    };
+    let (mut location, mut time) = (Vec::new(), Vec::new());
+    let location = match location_of(&parsed, &mut location) {
+        Ok(location) => location,
+        Err((parameter, why)) => return call.refuse(Problem::of(Kind::Body, parameter, &why)),
+    };
+    let time = match time_of(parsed.time, call.visit.now.posix_ns, &mut time) {
+        Ok(time) => time,
+        Err(why) => return call.refuse(Problem::of(Kind::Body, "time", &why)),
+    };
+    report(call, &Report { client: &id, location, time })
+}
+
+/// What a body cannot be read for, before it is looked at.
+fn unreadable(call: &Call<'_, '_>) -> Option<Problem<'static>> {
+    let media = call.head.field("content-type").unwrap_or(b"application/json");
+    let media = media.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let is_json =
+        media.eq_ignore_ascii_case(b"application/json") || media.to_ascii_lowercase().ends_with(b"+json");
+    if !is_json {
+        let detail = "the body must be JSON: Content-Type: application/json";
+        return Some(Problem {
+            fields: "Accept: application/json\r\n",
+            ..Problem::new(Kind::MediaType, detail)
+        });
+    }
+    let coding = call.head.field("content-encoding").unwrap_or(b"identity");
+    if !coding.eq_ignore_ascii_case(b"identity") {
+        let detail = "a body that is compressed is not read";
+        return Some(Problem {
+            fields: "Accept-Encoding: identity\r\n",
+            ..Problem::new(Kind::MediaType, detail)
+        });
+    }
+    None
+}
+
+/// Whether the client is as `If-Match` and `If-None-Match` want it.
+fn check_conditions(call: &mut Call<'_, '_>, id: &[u8]) -> Result<(), Done> {
+    let (wants, wants_not) = (call.head.field("if-match"), call.head.field("if-none-match"));
+    if wants.is_none() && wants_not.is_none() {
+        return Ok(());
+    }
+    if call.visit.turn.is_early(call.visit.core, id) {
+        return Err(Done::Later);
+    }
+    let tag = call.visit.core.node.see(id, |record| feature::etag(record.line()));
+    let has = |field: &[u8]| tag.as_deref().is_some_and(|tag| matches(std::iter::once(field), tag));
+    if wants.is_some_and(|field| !has(field)) || wants_not.is_some_and(has) {
+        return Err(call.refuse(Problem::new(
+            Kind::Precondition,
+            "the client has another position than the request expects",
+        )));
+    }
+    Ok(())
+}
+
+fn location_of<'t>(body: &Body<'_>, text: &'t mut Vec<u8>) -> Result<Location<'t>, (&'static str, String)> {
+    let (lat, lon) = match (&body.location, body.lat, body.lon) {
+        (Some(location), None, None) => {
+            text.extend_from_slice(location.as_bytes());
+            let why =
+                || ("location", crate::protocol::rule::of_location(location.as_bytes()).words().to_owned());
+            return Location::parse(text).ok_or_else(why);
+        }
+        (Some(_), _, _) => return Err(("location", "give either location, or lat and lon".into())),
+        (None, None, _) => {
+            return Err(("lat", "lat is missing: degrees north of the equator, from -90 to 90".into()));
+        }
+        (None, _, None) => {
+            return Err(("lon", "lon is missing: degrees east of Greenwich, from -180 to 180".into()));
+        }
+        (None, Some(lat), Some(lon)) => (lat, lon),
+    };
+    let number = |name: &'static str, value: &RawValue, most: u32| {
+        let number = plain(value).filter(|number| {
+            let digits = number.strip_prefix(b"-").unwrap_or(number);
+            decimal::is_decimal(digits) && decimal::Decimal::new(digits).at_most(most)
+        });
+        number.ok_or_else(|| {
+            (name, format!("{name} is {}, but must be a number from -{most} to {most}", shown(value)))
+        })
+    };
+    let (lat, lon) = (number("lat", lat, 90)?, number("lon", lon, 180)?);
+    Location::of_numbers(&lat, &lon, text).ok_or_else(|| ("lat", "lat and lon are no location".to_owned()))
+}
+
+fn time_of<'t>(
+    value: Option<&RawValue>,
+    now_ns: u64,
+    text: &'t mut Vec<u8>,
+) -> Result<Timestamp<'t>, String> {
+    let Some(value) = value else { return Ok(Timestamp::of_ns(now_ns, text)) };
+    let Some(number) = plain(value) else {
+        return Err(format!("time is {}, but must be seconds since 1970", shown(value)));
+    };
+    // Less than a billionth of a second is what a program's arithmetic makes of a time.
+    let point = number.iter().position(|&byte| byte == b'.');
+    text.extend_from_slice(
+        &number[..point.map_or(number.len(), |point| number.len().min(point + 1 + NANO_DIGITS))],
+    );
+    let text: &'t [u8] = text;
+    Timestamp::parse(text).ok_or_else(|| crate::protocol::rule::of_time(text).words().to_owned())
+}
+
+/// The beginning of a value, for a message.
+fn shown(value: &RawValue) -> String {
+    value.get().chars().take(40).collect()
+}
+
+/// The digits of a number, be it in quotes, without an exponent: `5.0E-4` is `0.00050`. None for anything else.
+fn plain(value: &RawValue) -> Option<Vec<u8>> {
+    let text = value.get();
+    let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let (mantissa, exponent) = match text.find(['e', 'E']) {
+        Some(at) => (
+            &text[..at],
+            text[at + 1..].parse::<i32>().ok().filter(|exponent| exponent.abs() <= EXPONENT_MAX)?,
+        ),
+        None => (text, 0),
+    };
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    if !decimal::is_decimal(digits.as_bytes()) {
+        return None;
+    }
+    if exponent == 0 {
+        return Some([sign, digits].concat().into_bytes());
+    }
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = [whole, fraction].concat();
+    let point = whole.len() as i32 + exponent;
+    let mut plain = sign.as_bytes().to_vec();
+    if point <= 0 {
+        plain.extend_from_slice(b"0.");
+        plain.resize(plain.len() + point.unsigned_abs() as usize, b'0');
+        plain.extend_from_slice(all.as_bytes());
+    } else {
+        let point = point as usize;
+        let (front, back) = all.split_at(point.min(all.len()));
+        let front = if front.len() > 1 { front.trim_start_matches('0') } else { front };
+        plain.extend_from_slice(if front.is_empty() { b"0" } else { front.as_bytes() });
+        plain.resize(plain.len() + point.saturating_sub(all.len()), b'0');
+        if !back.is_empty() {
+            plain.push(b'.');
+            plain.extend_from_slice(back.as_bytes());
+        }
+    }
+    Some(plain)
+}
+
+fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
+    let now_ns = call.visit.now.posix_ns;
+    let length =
+        b"IAMAT   ".len() + report.client.len() + report.location.text().len() + report.time.text().len();
+    if length > call.visit.manners.max_line {
+        let detail = "the ID and the digits are together longer than max_line in herd.conf allows";
+        return call.refuse(Problem::new(Kind::Body, detail));
+    }
+    if report.time.is_ahead(now_ns, call.site.max_ahead_ns) {
+        return refuse_rule(call, Rule::TooFarAhead);
+    }
+    let (core, turn) = (call.visit.core, &mut *call.visit.turn);
+    let is_news = match turn.report(core, report, now_ns) {
+        Ok(is_news) => is_news,
+        Err(rule) => return refuse_rule(call, rule),
+    };
+    let mut body = Vec::with_capacity(turn.record.len() + 32);
+    body.extend_from_slice(if is_news { b"{\"news\":true,\"at\":" } else { b"{\"news\":false,\"at\":" });
+    name::write_json(&turn.record, &mut body);
+    body.extend_from_slice(b"}\n");
+    let tag = is_news.then(|| feature::etag(&turn.record));
+    let begin = turn.out.len();
+    let done = call.say(Reply {
+        status: 200,
+        kind: Some(JSON),
+        body: &body,
+        etag: tag.as_deref(),
+        ..Reply::default()
+    });
+    promise(call, begin);
+    done
+}
+
+/// What was said from `begin` on holds only if it is kept.
+fn promise(call: &mut Call<'_, '_>, begin: usize) {
+    let (core, way, fields) = (call.visit.core, call.way, &call.fields);
+    call.visit.turn.promise(core, begin, || super::call::written(way, fields, not_kept()));
+}
+
+fn not_kept() -> Problem<'static> {
+    let detail = "the journal cannot be written, and sync = \"always\" promises that it was; send it again";
+    Problem { fields: "Retry-After: 5\r\n", ..Problem::new(Kind::NotKept, detail) }
+}
+
+fn refuse_rule(call: &mut Call<'_, '_>, rule: Rule) -> Done {
+    call.visit.core.tallies.refusals.count(rule);
+    match rule {
+        Rule::NotKept => call.refuse(not_kept()),
+        Rule::Full => {
+            call.refuse(Problem { fields: "Retry-After: 60\r\n", ..Problem::new(Kind::Full, rule.words()) })
+        }
+        _ => call.refuse(Problem::of(
+            Kind::TimeAhead,
+            "time",
+            "the time is further ahead of this server's clock than http.max_ahead allows",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_kept_and_exponents_written_out() {
+        let check = |value: &str, expected: Option<&str>| {
+            let raw = RawValue::from_string(value.to_owned()).expect("JSON");
+            let found = plain(&raw).map(|plain| String::from_utf8(plain).expect("text"));
+            assert_eq!(found.as_deref(), expected, "{value}");
+        };
+        check("37.785834000000001", Some("37.785834000000001"));
+        check("-0.0", Some("-0.0"));
+        check("5.0E-4", Some("0.00050"));
+        check("-1.2345e2", Some("-123.45"));
+        check("1e2", Some("100"));
+        check("12e-1", Some("1.2"));
+        check("0.001e1", Some("0.01"));
+        check("0.5e3", Some("500"));
+        check("\"34.07\"", Some("34.07"));
+        check("\"+34.07\"", Some("34.07"));
+        check("1e401", None);
+        check("true", None);
+        check("\"\"", None);
+        check("\"NaN\"", None);
+        check("\"1,5\"", None);
+        check("[1]", None);
+    }
+}

@@ -1,0 +1,61 @@
+//! `/v1/herd` and `/readyz`: how this server and its neighbours are.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::protocol::Span;
+use crate::status::{JournalStatus, LinkStatus, Status};
+
+/// How the server is, as JSON.
+pub fn json(status: &Status, name: &str) -> Vec<u8> {
+    let digest = status.digest.as_ref();
+    let whole = json!({
+        "server": name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "clients": digest.map(|digest| digest.count),
+        "digest": digest.filter(|digest| digest.span == Span::ALL).map(|digest| format!("{:016x}", digest.total())),
+        "news": status.news,
+        "forgotten": status.forgotten,
+        "journal": {
+            "state": match status.journal {
+                JournalStatus::Absent => "absent",
+                JournalStatus::Written => "written",
+                JournalStatus::Degraded => "degraded",
+            },
+            "bytes": status.journal_bytes,
+        },
+        "links": status.links.iter().map(link).collect::<Vec<_>>(),
+        "notes": status.notes(),
+    });
+    line(&whole)
+}
+
+fn link(link: &LinkStatus) -> Value {
+    json!({
+        "neighbour": link.name,
+        "up": link.lag.is_up,
+        "lag_clients": link.lag.clients,
+        "lag_s": link.lag.time.as_secs_f64(),
+    })
+}
+
+/// Whether the server is ready for clients: 200, or 503 with the reasons. A neighbour that takes its time makes it
+/// ready later, and not never: up to `ready_after` from its start.
+pub fn readiness(status: &Status, up: Duration, ready_after: Duration) -> (u16, Vec<u8>) {
+    let mut reasons = Vec::new();
+    if status.journal == JournalStatus::Degraded {
+        reasons.push("the journal cannot be written".to_owned());
+    }
+    let is_kept = reasons.is_empty();
+    let sending = status.links.iter().filter(|link| link.lag.is_up && link.is_still_sending);
+    reasons.extend(sending.map(|link| format!("{} is up, and has not yet sent all it knows", link.name)));
+    let is_ready = reasons.is_empty() || is_kept && up >= ready_after;
+    (if is_ready { 200 } else { 503 }, line(&json!({ "ready": is_ready, "reasons": reasons })))
+}
+
+fn line(json: &Value) -> Vec<u8> {
+    let mut bytes = json.to_string().into_bytes();
+    bytes.push(b'\n');
+    bytes
+}

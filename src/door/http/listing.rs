@@ -1,0 +1,314 @@
+//! A page of clients: those in an area, or those nearest to a point. The thread for what takes long makes it, as it
+//! walks the store.
+
+use super::feature;
+use super::name::write_segment;
+use super::query::{BadParameter, Query};
+use super::tokens::Clients;
+use crate::limits::{EARTH_RADIUS_M, EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::node::Node;
+use crate::protocol::Record;
+
+/// What is to be listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    area: Option<Area>,
+    near: Option<Near>,
+    limit: usize,
+    /// Behind this client, in the order of the store.
+    after: Option<Vec<u8>>,
+    /// Whom the asker may see.
+    clients: Clients,
+}
+
+/// From west to east, over the date line where west is more than east. Degrees.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Area {
+    west: f64,
+    south: f64,
+    east: f64,
+    north: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Near {
+    latitude_deg: f64,
+    longitude_deg: f64,
+    radius_m: f64,
+}
+
+impl Area {
+    fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
+        let is_between = if self.west <= self.east {
+            (self.west..=self.east).contains(&longitude_deg)
+        } else {
+            longitude_deg >= self.west || longitude_deg <= self.east
+        };
+        // The date line is one meridian, whichever sign it is written with.
+        let is_on_line =
+            longitude_deg.abs() == 180.0 && [self.west, self.east].iter().any(|edge| edge.abs() == 180.0);
+        (is_between || is_on_line) && (self.south..=self.north).contains(&latitude_deg)
+    }
+}
+
+impl Near {
+    /// Metres along the surface, on a sphere.
+    fn distance_m(&self, latitude_deg: f64, longitude_deg: f64) -> f64 {
+        let (from, to) = (self.latitude_deg.to_radians(), latitude_deg.to_radians());
+        let apart = (longitude_deg - self.longitude_deg).to_radians();
+        let half = ((to - from) / 2.0).sin().powi(2) + from.cos() * to.cos() * (apart / 2.0).sin().powi(2);
+        2.0 * EARTH_RADIUS_M * half.sqrt().min(1.0).asin()
+    }
+}
+
+impl Listing {
+    /// What a query asks for.
+    ///
+    /// # Errors
+    /// A parameter is wrong, or two do not go together.
+    pub fn of(query: &Query, limit: usize, clients: Clients) -> Result<Listing, BadParameter> {
+        let bad = |name: &str, why: &str| BadParameter { name: name.into(), why: why.into() };
+        let area = query.numbers::<4>("bbox", "WEST,SOUTH,EAST,NORTH in degrees")?;
+        if area.is_some_and(|[west, south, east, north]| {
+            [west, east].iter().any(|degrees| degrees.abs() > 180.0)
+                || [south, north].iter().any(|degrees| degrees.abs() > 90.0)
+        }) {
+            return Err(bad(
+                "bbox",
+                "bbox is WEST,SOUTH,EAST,NORTH: longitudes from -180 to 180, latitudes from -90 to 90",
+            ));
+        }
+        if area.is_some_and(|[_, south, _, north]| south > north) {
+            return Err(bad("bbox", "the south of bbox is more than its north"));
+        }
+        let point = query.numbers::<2>("near", "LATITUDE,LONGITUDE in degrees")?;
+        if point.is_some_and(|[latitude, longitude]| latitude.abs() > 90.0 || longitude.abs() > 180.0) {
+            return Err(bad("near", "near is LATITUDE,LONGITUDE: from -90 to 90, and from -180 to 180"));
+        }
+        let radius_m = query.numbers::<1>("radius_m", "a number of metres")?.map(|[radius_m]| radius_m);
+        if radius_m.is_some_and(|radius_m| !(0.0..=EVERYWHERE_M).contains(&radius_m)) {
+            return Err(bad(
+                "radius_m",
+                "radius_m is from 0 to 20037509, which is half the way around the earth",
+            ));
+        }
+        let after = query.bytes("after").map(<[u8]>::to_vec);
+        if radius_m.is_some() && point.is_none() {
+            return Err(bad("radius_m", "radius_m needs near=LATITUDE,LONGITUDE"));
+        }
+        if after.as_deref() == Some(b"") {
+            return Err(bad("after", "after names no client"));
+        }
+        if after.is_some() && point.is_some() {
+            return Err(bad("after", "the nearest clients have one page; ask for more by limit"));
+        }
+        let near = point.map(|[latitude_deg, longitude_deg]| Near {
+            latitude_deg,
+            longitude_deg,
+            radius_m: radius_m.unwrap_or(EVERYWHERE_M),
+        });
+        let area = area.map(|[west, south, east, north]| Area { west, south, east, north });
+        Ok(Listing { area, near, limit, after, clients })
+    }
+
+    /// The page, as GeoJSON. Takes as long as it takes to look at all clients, at most.
+    pub fn page(&self, node: &Node) -> Vec<u8> {
+        match &self.near {
+            Some(near) => self.nearest(near, node),
+            None => self.next_page(node),
+        }
+    }
+
+    fn wants(&self, record: &Record<&[u8]>) -> bool {
+        if !self.clients.has(record.client()) {
+            return false;
+        }
+        self.area.as_ref().is_none_or(|area| {
+            let (latitude_deg, longitude_deg) = record.degrees();
+            area.has(latitude_deg, longitude_deg)
+        })
+    }
+
+    /// Bucket by bucket, and by ID within each: an order in which nobody is missed who is there all the time.
+    fn next_page(&self, node: &Node) -> Vec<u8> {
+        let first = self.after.as_deref().map_or(0, |after| node.store.bucket_with(after));
+        let mut page = Page::default();
+        for bucket in first..=*node.store.buckets().end() {
+            let mut found = Vec::new();
+            node.see_bucket(bucket, |record| {
+                let is_behind =
+                    bucket != first || self.after.as_deref().is_none_or(|after| record.client() > after);
+                if is_behind && self.wants(&record) {
+                    let mut feature = Vec::new();
+                    feature::write(&record, None, &mut feature);
+                    found.push((record.client().to_vec(), feature));
+                }
+            });
+            found.sort_unstable();
+            for (client, feature) in found {
+                if page.count == self.limit || page.bytes.len() > HTTP_PAGE_BYTES {
+                    let next = self.link_behind(&page.last);
+                    return page.end(Some(&next));
+                }
+                page.add(&feature);
+                page.last = client;
+            }
+        }
+        page.end(None)
+    }
+
+    /// The target of the page behind a client.
+    fn link_behind(&self, client: &[u8]) -> String {
+        let mut link = format!("/v1/clients?limit={}", self.limit);
+        if let Some(Area { west, south, east, north }) = self.area {
+            link.push_str(&format!("&bbox={west},{south},{east},{north}"));
+        }
+        link.push_str("&after=");
+        let mut segment = Vec::new();
+        write_segment(client, &mut segment);
+        link.push_str(&String::from_utf8_lossy(&segment));
+        link
+    }
+
+    fn nearest(&self, near: &Near, node: &Node) -> Vec<u8> {
+        // Of those seen so far, the nearest ones; not more than twice as many as are wanted.
+        let mut found: Vec<(f64, Vec<u8>)> = Vec::new();
+        let mut farthest_m = near.radius_m;
+        for bucket in node.store.buckets() {
+            node.see_bucket(bucket, |record| {
+                let (latitude_deg, longitude_deg) = record.degrees();
+                let distance_m = near.distance_m(latitude_deg, longitude_deg);
+                if distance_m <= farthest_m && self.wants(&record) {
+                    let mut feature = Vec::new();
+                    feature::write(&record, Some(distance_m), &mut feature);
+                    found.push((distance_m, feature));
+                }
+            });
+            if found.len() >= 2 * self.limit {
+                found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+                found.truncate(self.limit);
+                farthest_m = found.last().map_or(farthest_m, |(distance_m, _)| *distance_m);
+            }
+        }
+        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+        let mut page = Page::default();
+        found.iter().take(self.limit).for_each(|(_, feature)| page.add(feature));
+        page.end(None)
+    }
+}
+
+/// A page in the making.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    count: usize,
+    last: Vec<u8>,
+}
+
+impl Page {
+    fn add(&mut self, feature: &[u8]) {
+        if self.count > 0 {
+            self.bytes.push(b',');
+        }
+        self.bytes.extend_from_slice(feature);
+        self.count += 1;
+    }
+
+    fn end(self, next: Option<&str>) -> Vec<u8> {
+        let mut whole = b"{\"type\":\"FeatureCollection\",\"features\":[".to_vec();
+        whole.extend_from_slice(&self.bytes);
+        whole.push(b']');
+        if let Some(next) = next {
+            whole.extend_from_slice(format!(",\"next\":\"{next}\"").as_bytes());
+        }
+        whole.extend_from_slice(b"}\n");
+        whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::Bounds;
+    use crate::protocol::Command;
+
+    fn node(clients: &[(&str, &str)]) -> Node {
+        let node = Node::new("Goloman", Bounds::default());
+        for (client, location) in clients {
+            let line = format!("AT Goloman +1 {client} {location} 1520023934");
+            let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+            node.hear(&Record::write(&fields, &mut Vec::new()), 1_520_023_935_000_000_000);
+        }
+        node
+    }
+
+    fn listed(node: &Node, query: &str) -> (Vec<String>, Option<String>) {
+        let query =
+            Query::parse(query.as_bytes(), &["bbox", "near", "radius_m", "limit", "after"]).expect(query);
+        let limit = query.number("limit", 1, 1_000).expect("a number").unwrap_or(100) as usize;
+        let page = Listing::of(&query, limit, Clients::All).expect("valid").page(node);
+        let json: serde_json::Value = serde_json::from_slice(&page).expect("JSON");
+        let ids = json["features"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|feature| feature["id"].as_str().expect("text").to_owned());
+        (ids.collect(), json["next"].as_str().map(str::to_owned))
+    }
+
+    #[test]
+    fn pages_have_everybody_once_in_whatever_order() {
+        let clients: Vec<_> = (0..250).map(|number| format!("c{number}/ä")).collect();
+        let node = node(&clients.iter().map(|client| (client.as_str(), "+1+1")).collect::<Vec<_>>());
+        let (mut found, mut query) = (Vec::new(), "limit=40".to_owned());
+        loop {
+            let (ids, next) = listed(&node, &query);
+            assert!(ids.len() <= 40);
+            found.extend(ids);
+            let Some(next) = next else { break };
+            query = next.split_once('?').expect("a query").1.to_owned();
+        }
+        found.sort();
+        let mut expected = clients;
+        expected.sort();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_area_may_lie_across_the_date_line() {
+        let node = node(&[
+            ("fiji", "-18+178"),
+            ("tonga", "-21-175"),
+            ("line", "-17-180"),
+            ("la", "+34-118"),
+            ("pole", "+90+0"),
+        ]);
+        let ids = |query: &str| {
+            let mut ids = listed(&node, query).0;
+            ids.sort();
+            ids.join(" ")
+        };
+        assert_eq!(ids("bbox=177,-22,-170,0"), "fiji line tonga");
+        assert_eq!(ids("bbox=170,-22,180,0"), "fiji line");
+        assert_eq!(ids("bbox=-180,-90,180,90"), "fiji la line pole tonga");
+        assert_eq!(ids("bbox=-118,34,-118,34"), "la");
+        assert_eq!(ids("bbox=0,0,10,10"), "");
+    }
+
+    #[test]
+    fn the_nearest_come_first_over_date_line_and_pole() {
+        let node = node(&[
+            ("fiji", "-18+178"),
+            ("tonga", "-21-175"),
+            ("la", "+34-118"),
+            ("north", "+89.9+10"),
+            ("across", "+89.9-170"),
+        ]);
+        assert_eq!(listed(&node, "near=-18,179.9&limit=2").0, ["fiji", "tonga"]);
+        assert_eq!(listed(&node, "near=-18,-179.9&radius_m=300000").0, ["fiji"]);
+        assert_eq!(listed(&node, "near=89.95,10&limit=2").0, ["north", "across"]);
+        assert_eq!(listed(&node, "near=34,-118&radius_m=0").0, ["la"]);
+        let nobody = listed(&node, "near=0,0&radius_m=1000").0;
+        assert!(nobody.is_empty());
+    }
+}

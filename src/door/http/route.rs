@@ -1,0 +1,328 @@
+//! What is served at which path, by which method, to whom. A request that may not be served is told why here, so that
+//! the files of the routes do what they are for.
+
+use std::time::Duration;
+
+use super::call::{Call, Pending, Wanted, refuse, say};
+use super::head::{Head, Method};
+use super::problem::{Kind, Problem};
+use super::reply::{JSON, Reply, TEXT, Way};
+use super::site::Caller;
+use super::{Done, clients, herd, metrics, name};
+use crate::door::{Answer, Question, Visit};
+use crate::tally::Asked;
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Route {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Clients,
+    Client(Vec<u8>),
+    Places(Vec<u8>),
+    Herd,
+}
+
+/// What a caller needs for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Read,
+    Write,
+    Metrics,
+}
+
+/// Serves a request, and counts what came of it.
+pub fn serve(visit: &mut Visit<'_>, head: &Head<'_>, body: &[u8]) -> Done {
+    let (begin, asked) = (visit.turn.out.len(), asked_of(head));
+    let done = serve_uncounted(visit, asked, head, body);
+    if let Done::Answered { .. } = done {
+        visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
+    }
+    done
+}
+
+/// Whether a reply says that something was done: its status is below 400.
+fn is_done(reply: &[u8]) -> bool {
+    reply.get(b"HTTP/1.1 ".len()).is_some_and(|first| *first < b'4')
+}
+
+fn asked_of(head: &Head<'_>) -> Asked {
+    match (route(head.path), head.method) {
+        (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
+        (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
+        (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
+        (Some(Route::Clients), _) => Asked::HttpList,
+        (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        _ => Asked::HttpOther,
+    }
+}
+
+fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &[u8]) -> Done {
+    let way = Way {
+        is_kept: head.is_kept && !visit.is_on_trial,
+        is_http_1_0: head.is_http_1_0,
+        is_head: head.method == Method::Head,
+        now_s: visit.now.posix_ns / 1_000_000_000,
+    };
+    log_request(visit, head);
+    let manners = visit.manners;
+    let Some(site) = manners.http.as_deref() else {
+        return refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here"));
+    };
+    let fields = site
+        .allowed_origin(head)
+        .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
+    let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
+    if visit_is_on_trial(way, head) {
+        return refuse(Problem {
+            fields: "Retry-After: 10\r\n",
+            ..Problem::new(Kind::Busy, "as many connections are open as may be")
+        });
+    }
+    let Some(route) = route(head.path) else {
+        return refuse(Problem::new(
+            Kind::NotFound,
+            "there is nothing at this path; /openapi.json lists what there is",
+        ));
+    };
+    let Some(need) = need(&route, head.method) else {
+        let allow = format!("Allow: {}\r\n", allowed(&route));
+        return refuse(Problem {
+            fields: &allow,
+            ..Problem::new(Kind::Method, "the field Allow lists the methods there are")
+        });
+    };
+    if route != Route::Health && !site.answers_to(head.host) {
+        let detail =
+            "the request names a host that is not this server; add its name to http.names in herd.conf";
+        return refuse(Problem::new(Kind::WebPage, detail));
+    }
+    if head.method == Method::Options {
+        let allow = format!("Allow: {}\r\n{}", allowed(&route), preflight(&route, &fields));
+        return say(visit, way, &allow, Reply { status: 204, ..Reply::default() });
+    }
+    if need == Need::Write && site.is_from_elsewhere(head) {
+        let detail =
+            "a web page of another origin sends this; add that origin to http.allow_origins in herd.conf";
+        return refuse(Problem::new(Kind::WebPage, detail));
+    }
+    let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
+    let caller = match (need, site.caller(head)) {
+        (Need::Nothing, caller) => caller.unwrap_or(nobody),
+        (_, Some(caller)) => caller,
+        (_, None) => {
+            let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
+            return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+        }
+    };
+    let missing = match need {
+        Need::Read if !caller.scopes.read => Some("the token lacks the scope read"),
+        Need::Write if !caller.scopes.write => Some("the token lacks the scope write"),
+        Need::Metrics if !(caller.scopes.metrics || caller.scopes.read) => {
+            Some("the token lacks the scope metrics")
+        }
+        _ => None,
+    };
+    if let Some(detail) = missing {
+        return refuse(Problem::new(Kind::Forbidden, detail));
+    }
+    let mut call = Call { visit, site, head, way, asked, caller, fields };
+    match (route, head.method) {
+        (Route::Index, _) => {
+            call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
+        }
+        (Route::Health, _) => call.say(Reply {
+            status: 200,
+            kind: Some(JSON),
+            body: b"{\"status\":\"ok\"}\n",
+            ..Reply::default()
+        }),
+        (Route::OpenApi, _) => {
+            call.say(Reply { status: 200, kind: Some(JSON), body: OPEN_API, ..Reply::default() })
+        }
+        (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
+        (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
+        (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
+        (Route::Clients, _) => clients::list(&mut call),
+        (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body),
+        (Route::Client(id), Method::Delete) => clients::delete(&mut call, &id),
+        (Route::Client(id), _) => clients::get(&mut call, &id),
+        (Route::Places(id), _) => clients::places(&mut call, &id),
+    }
+}
+
+const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
+
+/// Every route, for programs.
+pub const OPEN_API: &[u8] = include_bytes!("openapi.json");
+
+const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
+    /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
+
+fn visit_is_on_trial(way: Way, head: &Head<'_>) -> bool {
+    head.is_kept && !way.is_kept
+}
+
+fn route(path: &[u8]) -> Option<Route> {
+    Some(match path {
+        b"/" | b"*" => Route::Index,
+        b"/healthz" => Route::Health,
+        b"/readyz" => Route::Ready,
+        b"/metrics" => Route::Metrics,
+        b"/openapi.json" => Route::OpenApi,
+        b"/v1/clients" => Route::Clients,
+        b"/v1/herd" => Route::Herd,
+        _ => {
+            let rest = path.strip_prefix(b"/v1/clients/")?;
+            let (id, is_places) = match rest.strip_suffix(b"/places") {
+                Some(id) => (id, true),
+                None => (rest, false),
+            };
+            let id = name::decode(id).filter(|name| !name.is_empty() && !id.contains(&b'/'))?;
+            if is_places { Route::Places(id) } else { Route::Client(id) }
+        }
+    })
+}
+
+/// What a caller needs for a method of a route; None where there is no such method.
+fn need(route: &Route, method: Method) -> Option<Need> {
+    match (route, method) {
+        (_, Method::Options) => Some(Need::Nothing),
+        (Route::Index | Route::Health | Route::Ready | Route::OpenApi, Method::Get | Method::Head) => {
+            Some(Need::Nothing)
+        }
+        (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
+        (_, Method::Get | Method::Head) => Some(Need::Read),
+        (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
+        _ => None,
+    }
+}
+
+fn allowed(route: &Route) -> &'static str {
+    match route {
+        Route::Client(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
+}
+
+/// What a browser is told before it has a page of an allowed origin ask.
+fn preflight(route: &Route, fields: &str) -> String {
+    if fields.is_empty() {
+        return String::new();
+    }
+    let methods = allowed(route);
+    format!(
+        "{fields}Access-Control-Allow-Methods: {methods}\r\n\
+         Access-Control-Allow-Headers: Authorization, Content-Type, If-Match, If-None-Match\r\n\
+         Access-Control-Max-Age: 600\r\n"
+    )
+}
+
+/// The log has the method and the target, but no token of it.
+fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
+    let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
+    [head.method.name().as_bytes(), b" ", head.path].iter().for_each(|part| line.extend_from_slice(part));
+    let mut joint = b'?';
+    for (name, value) in super::tokens::query_pairs(head.query) {
+        line.push(joint);
+        line.extend_from_slice(name);
+        line.push(b'=');
+        line.extend_from_slice(if name::decode_form(name).as_deref() == Some(b"token") {
+            b"..."
+        } else {
+            value
+        });
+        joint = b'&';
+    }
+    visit.turn.wire.received(&line);
+}
+
+/// Says what was asked for; returns whether the connection is kept.
+pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool {
+    let Pending { way, asked, since, fields, what } = pending;
+    let begin = visit.turn.out.len();
+    let done = match (what, answer) {
+        (Wanted::Places, Answer::Places(json)) => {
+            say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() })
+        }
+        (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
+            let reply = clients::page(page, if_none_match.as_deref());
+            let etag = clients::etag_of(page);
+            say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
+        }
+        (Wanted::Herd, Answer::Status(status)) => {
+            let body = herd::json(status, visit.core.node.name());
+            say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })
+        }
+        (Wanted::Metrics, Answer::Status(status)) => {
+            let body = metrics::text(status);
+            let kind = Some("text/plain; version=0.0.4; charset=utf-8");
+            say(visit, way, &fields, Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() })
+        }
+        (Wanted::Ready, Answer::Status(status)) => {
+            let ready_after = visit.manners.http.as_ref().map_or(Duration::ZERO, |site| site.ready_after);
+            let (status, body) = herd::readiness(status, visit.now.up, ready_after);
+            say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
+        }
+        _ => {
+            let busy = Problem {
+                fields: "Retry-After: 1\r\n",
+                ..Problem::new(Kind::Busy, "this server has too much to do; ask again")
+            };
+            refuse(visit, way, &fields, busy)
+        }
+    };
+    let took = visit.now.up.saturating_sub(since);
+    visit.turn.answered(asked, is_done(&visit.turn.out[begin..]), took);
+    matches!(done, Done::Answered { is_kept: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let client = |id: &str| Some(Route::Client(id.into()));
+        assert_eq!(route(b"/v1/clients/kiwi"), client("kiwi"));
+        assert_eq!(route(b"/v1/clients/a%2Fb%20c"), client("a/b c"));
+        assert_eq!(route(b"/v1/clients/kiwi/places"), Some(Route::Places(b"kiwi".to_vec())));
+        assert_eq!(route(b"/v1/clients/places"), client("places"));
+        for path in [
+            "/v1/clients/",
+            "/v1/clients/a/b",
+            "/v1/clients//places",
+            "/v1/clients/%zz",
+            "/V1/clients",
+            "/v1",
+            "/x",
+        ] {
+            assert_eq!(route(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
+        let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let route = route(path.replace("{id}", "kiwi").as_bytes()).expect(path);
+            let methods = [
+                ("get", Method::Get),
+                ("put", Method::Put),
+                ("post", Method::Post),
+                ("delete", Method::Delete),
+            ];
+            for (name, method) in methods {
+                assert_eq!(item.get(name).is_some(), need(&route, method).is_some(), "{name} {path}");
+                let is_open = item[name]["security"].as_array().is_some_and(Vec::is_empty);
+                let needs_nothing = need(&route, method) == Some(Need::Nothing);
+                assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
+            }
+        }
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
+    }
+}

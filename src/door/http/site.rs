@@ -1,0 +1,167 @@
+//! What one server's doors for HTTP serve, and to whom: the same for all of its connections.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::head::Head;
+use super::tokens::{Clients, Scopes, Tokens, shown};
+use crate::limits::HTTP_READY_AFTER_S;
+
+/// The site of a server.
+#[derive(Debug)]
+pub struct Site {
+    /// Names by which it may be called, beside numeric addresses and localhost.
+    pub names: Vec<String>,
+    /// Web pages of elsewhere that may use it, like `https://map.example`.
+    pub allow_origins: Vec<String>,
+    /// How far ahead of this server's clock a report's time may be, in ns.
+    pub max_ahead_ns: u64,
+    /// How long after its start the server waits for its neighbours before it says that it is ready.
+    pub ready_after: Duration,
+    /// Who may do what; None for a site that needs no token. Read anew at a signal.
+    tokens: RwLock<Option<Arc<Tokens>>>,
+}
+
+/// Whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The token's name; None where none is needed.
+    pub name: Option<String>,
+    pub scopes: Scopes,
+    pub clients: Clients,
+}
+
+impl Site {
+    pub fn new(
+        names: Vec<String>,
+        allow_origins: Vec<String>,
+        max_ahead_ns: u64,
+        tokens: Option<Tokens>,
+    ) -> Site {
+        let ready_after = Duration::from_secs(HTTP_READY_AFTER_S);
+        Site { names, allow_origins, max_ahead_ns, ready_after, tokens: RwLock::new(tokens.map(Arc::new)) }
+    }
+
+    /// Has other tokens count from now on.
+    pub fn replace_tokens(&self, tokens: Tokens) {
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tokens));
+    }
+
+    /// Who a request is from; None where a token is needed and none that is known is shown.
+    pub fn caller(&self, head: &Head<'_>) -> Option<Caller> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(tokens) = tokens else {
+            return Some(Caller { name: None, scopes: Scopes::ALL, clients: Clients::All });
+        };
+        let secrets = shown(head);
+        let token = secrets.iter().find_map(|secret| tokens.find(secret))?;
+        Some(Caller { name: Some(token.name.clone()), scopes: token.scopes, clients: token.clients.clone() })
+    }
+
+    /// Whether a request is for this site, and no web page's that had its own name lead here.
+    pub fn answers_to(&self, host: Option<&[u8]>) -> bool {
+        let Some(host) = host.and_then(|host| std::str::from_utf8(host).ok()) else { return host.is_none() };
+        let name = without_port(host);
+        let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+        bare.parse::<IpAddr>().is_ok()
+            || bare.eq_ignore_ascii_case("localhost")
+            || self.names.iter().any(|known| known.eq_ignore_ascii_case(bare))
+    }
+
+    /// The origin of the web page that has this sent, if it is one that may use the site. The page of the site itself
+    /// needs no word.
+    pub fn allowed_origin<'h>(&self, head: &Head<'h>) -> Option<&'h str> {
+        let origin = std::str::from_utf8(head.field("origin")?).ok()?;
+        self.allow_origins.iter().any(|allowed| allowed == origin).then_some(origin)
+    }
+
+    /// Whether a web page of elsewhere has this sent, which it may do without asking, and which is not to change anything.
+    pub fn is_from_elsewhere(&self, head: &Head<'_>) -> bool {
+        if self.allowed_origin(head).is_some() {
+            return false;
+        }
+        let is_own = |origin: &[u8]| {
+            let rest = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+            rest.is_some_and(|rest| head.host.is_some_and(|host| host.eq_ignore_ascii_case(rest)))
+        };
+        let mut sites = head.fields("sec-fetch-site");
+        let mut origins = head.fields("origin");
+        sites.any(|site| site != b"same-origin" && site != b"none") || origins.any(|origin| !is_own(origin))
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rfind(':') {
+        Some(at) if !host[at..].contains(']') => &host[..at],
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site() -> Site {
+        let tokens = Tokens::parse("anna write,read 0123456789abcdef client=anna").expect("valid");
+        Site::new(vec!["herd.example".into()], vec!["https://map.example".into()], 0, Some(tokens))
+    }
+
+    fn with<T>(fields: &str, of: impl FnOnce(&Site, &Head<'_>) -> T) -> T {
+        let text = format!("PUT / HTTP/1.1\r\nHost: herd.example:80\r\n{fields}\r\n");
+        of(&site(), &Head::parse(text.as_bytes()).expect("a head"))
+    }
+
+    #[test]
+    fn a_site_answers_to_its_names_and_to_addresses_alone() {
+        let site = site();
+        for host in ["herd.example", "HERD.example:80", "localhost:1", "127.0.0.1", "[::1]:80", "[::1]"] {
+            assert!(site.answers_to(Some(host.as_bytes())), "{host}");
+        }
+        for host in ["evil.example", "", "localhost.evil.example", "herd.example.evil:80", "\u{ff}"] {
+            assert!(!site.answers_to(Some(host.as_bytes())), "{host}");
+        }
+        assert!(site.answers_to(None), "HTTP/1.0");
+    }
+
+    #[test]
+    fn a_web_page_of_elsewhere_is_told_from_everybody_else() {
+        let is_from_elsewhere = |fields: &str| with(fields, |site, head| site.is_from_elsewhere(head));
+        for fields in [
+            "",
+            "Origin: http://herd.example:80\r\nSec-Fetch-Site: same-origin\r\n",
+            "Sec-Fetch-Site: none\r\n",
+            "Origin: https://map.example\r\nSec-Fetch-Site: cross-site\r\n",
+        ] {
+            assert!(!is_from_elsewhere(fields), "{fields}");
+        }
+        for fields in [
+            "Origin: https://evil.example\r\n",
+            "Origin: null\r\n",
+            "Sec-Fetch-Site: cross-site\r\n",
+            "Sec-Fetch-Site: same-site\r\n",
+            "Origin: http://herd.example:80\r\nOrigin: https://evil.example\r\n",
+            "Origin: http://herd.example:81\r\n",
+        ] {
+            assert!(is_from_elsewhere(fields), "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_token() {
+        let caller = |fields: &str| with(fields, |site, head| site.caller(head));
+        assert_eq!(caller(""), None);
+        assert_eq!(caller("Authorization: Bearer x\r\n"), None);
+        let anna = caller("Authorization: Bearer 0123456789abcdef\r\n").expect("known");
+        assert!(
+            anna.scopes.write
+                && !anna.scopes.metrics
+                && anna.clients.has(b"anna")
+                && !anna.clients.has(b"bert")
+        );
+        let open = Site::new(Vec::new(), Vec::new(), 0, None);
+        let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let anybody = open.caller(&Head::parse(text).expect("a head")).expect("no token is needed");
+        assert_eq!(anybody.scopes, Scopes::ALL);
+    }
+}
