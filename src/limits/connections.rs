@@ -178,3 +178,6 @@ pub const DURATION_BUCKETS_US: [u64; 17] = [
 /// Seconds after its start for which a server waits for its neighbours before it says that it is ready: they are read
 /// within seconds, and one that takes longer must not keep clients away.
 pub const HTTP_READY_AFTER_S: u64 = 30;
+
+/// About what a head takes without further fields.
+pub const HTTP_REPLY_HEAD_BYTES: usize = 256;

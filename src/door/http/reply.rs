@@ -2,6 +2,7 @@
 //! length and leaves in one piece.
 
 use super::date;
+use crate::limits::HTTP_REPLY_HEAD_BYTES;
 
 /// A reply without its body's way. What is not set is not said.
 #[derive(Clone, Copy, Default)]
@@ -28,9 +29,6 @@ pub struct Way {
     pub now_s: u64,
 }
 
-/// About what a head takes without further fields.
-const HEAD_BYTES: usize = 256;
-
 pub const JSON: &str = "application/json";
 pub const GEO_JSON: &str = "application/geo+json";
 pub const PROBLEM: &str = "application/problem+json";
@@ -41,7 +39,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Reply<'_> {
     pub fn write(&self, way: Way, out: &mut Vec<u8>) {
-        out.reserve(HEAD_BYTES + self.fields.len() + self.body.len());
+        out.reserve(HTTP_REPLY_HEAD_BYTES + self.fields.len() + self.body.len());
         let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
         put("HTTP/1.1 ");
         let mut number = itoa(self.status.into());
