@@ -20,7 +20,7 @@ use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
-use crate::tally::{Asked, InTurn, Tallies, Traffic};
+use crate::tally::{Asked, DoorKind, Ended, InTurn, Tallies, Traffic};
 use keeping::Keeping;
 
 /// What turns work on, shared by all of them.
@@ -241,6 +241,18 @@ impl Turn {
     /// All that was asked in this turn is answered, after so long.
     pub fn settle(&mut self, took: Duration) {
         self.traffic.take(&mut self.asked, took);
+    }
+
+    // --- connections
+
+    /// Its owner was given a connection that came in.
+    pub fn opened(&self, by: DoorKind) {
+        self.traffic.opened(by);
+    }
+
+    /// A connection of its owner is gone.
+    pub fn closed(&self, by: DoorKind, ended: Ended) {
+        self.traffic.closed(by, ended);
     }
 
     // --- commit

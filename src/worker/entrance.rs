@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::door::{DoorKind, Kin};
+use crate::door::{DoorKind, Kin, crowd};
 use crate::limits::{SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR};
 use crate::net::Listener;
 
@@ -138,16 +138,6 @@ impl Counts {
                 from_there.remove();
             }
         }
-    }
-}
-
-/// Whom an address stands for: of IPv6 a host has a whole /64 to choose from.
-pub fn crowd(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        // This machine stays this machine.
-        IpAddr::V6(address) if address.is_loopback() => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 

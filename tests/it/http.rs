@@ -1,5 +1,6 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
+mod monitoring;
 mod requests;
 mod tls;
 mod tools;
@@ -237,6 +238,32 @@ fn who_may_do_what_is_what_the_tokens_say_and_they_are_read_anew() {
     server.wait_for_log("read the tokens again");
     assert_eq!(with("GET /v1/clients/anna", token, "").status, 401);
     assert!(!server.log_text().contains(token), "no token is in the log");
+}
+
+#[test]
+fn who_guesses_tokens_is_told_nothing_and_who_was_right_before_is_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, known, other) = (folder.path().join("tokens"), "0123456789abcdef", "fedcba9876543210");
+    write_secret(&path, &format!("anna read {known}\nbert read {other}\n"));
+    let (_conf, server) = alone("", &format!("http.tokens_file = {path:?}"));
+    let with =
+        |token: &str| ask(&server, "GET /v1/clients", &format!("Authorization: Bearer {token}\r\n"), "");
+    assert_eq!(with(known).status, 200);
+    (0..30).for_each(|_| assert_eq!(with("the-same-one-again").status, 401, "it is no further guess"));
+    let told: Vec<_> = (0..30).map(|guess| with(&format!("guess-number-{guess:04}")).status).collect();
+    assert_eq!(told.iter().filter(|status| **status == 401).count(), 8, "{told:?}");
+    let shut = with(other);
+    assert_eq!((shut.status, shut.json()["type"].as_str()), (429, Some("/problems/too-many-guesses")));
+    let rest: u64 = shut.field("Retry-After").and_then(|text| text.parse().ok()).expect("a rest");
+    assert!((1..=61).contains(&rest), "{rest}");
+    assert_eq!(with(known).status, 200, "it was right from here before");
+    assert_eq!((get(&server, "/healthz").status, get(&server, "/v1/clients").status), (200, 401));
+    let log = server.wait_for_log("showed 10 wrong tokens");
+    assert_eq!(log.matches("showed 10 wrong tokens").count(), 1, "{log}");
+    // The file may have changed because of that.
+    server.process.signal(rustix::process::Signal::HUP);
+    server.wait_for_log("read the tokens again");
+    assert_eq!(with(other).status, 200);
 }
 
 #[test]

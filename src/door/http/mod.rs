@@ -9,6 +9,7 @@ mod call;
 mod clients;
 mod date;
 mod feature;
+mod guesses;
 mod head;
 mod herd;
 mod listing;
@@ -29,7 +30,7 @@ pub use problem::Kind as ProblemKind;
 pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
-use super::{Answer, Manners, Question, Visit};
+use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
 use crate::limits::{HTTP_BODY_MAX, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::logging::Wire;
 use body::Incoming;
@@ -157,7 +158,7 @@ impl HttpDoor {
         self.is_stalled |= matches!(self.phase, Phase::Open) && !self.may_reply(visit, begin);
         if self.has_ended && matches!(self.phase, Phase::Open) && !self.is_stalled {
             // What is left is no request.
-            self.close("the peer closed it");
+            self.close(PEER_CLOSED);
         }
         if !matches!(self.phase, Phase::Closing(_)) {
             input.drain(..done);
@@ -207,7 +208,7 @@ impl HttpDoor {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
-        let done = route::serve(visit, &head, incoming.bytes());
+        let done = route::serve(visit, self.address.ip(), &head, incoming.bytes());
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
