@@ -29,6 +29,8 @@ pub struct Status {
     pub forgotten: u64,
     /// One a neighbour.
     pub links: Vec<LinkStatus>,
+    /// When its journal was read, since the start of the process's clock; None before that.
+    pub opened_at: Option<Duration>,
     pub journal: JournalStatus,
     /// Bytes of its files; None without one, and while somebody writes to it.
     pub journal_bytes: Option<u64>,
@@ -88,6 +90,8 @@ pub struct LinkStatus {
 pub enum JournalStatus {
     /// Nothing is to be kept.
     Absent,
+    /// What was kept before the start is still being read.
+    Reading,
     Written,
     /// It cannot be written.
     Degraded,
@@ -137,13 +141,15 @@ impl Status {
             news: store.news(),
             forgotten: store.forgotten(),
             links: core.flood.links().iter().map(|link| LinkStatus::of(link, core, now.up)).collect(),
-            journal: match &core.journal {
+            opened_at: core.opened_at(),
+            journal: match core.journal() {
+                None if core.opened_at().is_none() => JournalStatus::Reading,
                 None => JournalStatus::Absent,
                 Some(journal) if journal.is_degraded() => JournalStatus::Degraded,
                 Some(_) => JournalStatus::Written,
             },
-            journal_bytes: core.journal.as_ref().and_then(|journal| journal.bytes()),
-            journal_work: core.journal.as_ref().map(|journal| (journal.syncs(), journal.failures())),
+            journal_bytes: core.journal().and_then(|journal| journal.bytes()),
+            journal_work: core.journal().map(|journal| (journal.syncs(), journal.failures())),
             flood_batches: core.flood.batches(),
             connections: DoorKind::ALL.map(|by| (by, core.tallies.traffic.connections(by))).into(),
             process: Process::look(),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::door::{DoorKind, Kin, crowd};
@@ -16,6 +17,8 @@ pub struct Entrance {
     pub listeners: Vec<(DoorKind, Listener)>,
     pub bounds: Capacity,
     counts: Mutex<Counts>,
+    /// Clients are served.
+    open: AtomicBool,
 }
 
 /// How many may be in.
@@ -57,7 +60,17 @@ struct Counts {
 
 impl Entrance {
     pub fn new(listeners: Vec<(DoorKind, Listener)>, bounds: Capacity) -> Entrance {
-        Entrance { listeners, bounds, counts: Mutex::default() }
+        Entrance { listeners, bounds, counts: Mutex::default(), open: AtomicBool::new(false) }
+    }
+
+    /// Clients are served from now on, by workers that are woken.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Whether clients are served; before that only those are who ask how the server is.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Counts a guest in, if there is room; `is_free` says that its address has no bound of its own.

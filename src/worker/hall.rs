@@ -52,6 +52,12 @@ pub enum Errand {
 }
 
 impl Hall {
+    /// Has clients served from now on.
+    pub fn open(&self) {
+        self.entrance.open();
+        self.desks.iter().for_each(|desk| desk.poller.wake());
+    }
+
     /// Has every worker stop.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

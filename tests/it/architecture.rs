@@ -78,7 +78,7 @@ const STANDS_ON: [(&str, &[&str]); 22] = [
         "server",
         &[
             "clock", "config", "dialler", "door", "flood", "journal", "limits", "link", "logging", "net",
-            "node", "places", "protocol", "store", "tally", "thread", "turn", "worker",
+            "node", "places", "protocol", "store", "thread", "turn", "worker",
         ],
     ),
 ];

@@ -8,7 +8,10 @@ mod tools;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::harness::{GOLOMAN_AND_HANDS, HANG, Herd, ONE_LINK, Server, folder_with, wait_for, write_secret};
+use crate::harness::{
+    Client, Disk, GOLOMAN_AND_HANDS, HANG, Herd, ONE_LINK, Server, folder_with, free_address, wait_for,
+    write_secret,
+};
 
 /// A reply, cut into its parts.
 #[derive(Debug)]
@@ -438,4 +441,42 @@ fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_t
     let hands = herd.start("Hands");
     wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
     drop(goloman);
+}
+
+#[test]
+fn while_the_journal_is_read_a_server_says_so_and_takes_no_report() {
+    let (http, line) = (free_address(), free_address());
+    let tables = format!("[servers.Goloman]\nlisten = \"{line}\"\nhttp.listen = \"{http}\"\n");
+    let (folder, disk) = (folder_with(&format!("data_dir = \"data\"\n{tables}")), Disk::new());
+    let server = disk.herd(folder.path(), "Goloman");
+    server.tell("a");
+    assert_eq!(server.stop(), Some(0));
+    // What was read is made to last before it counts, and the disk takes its time for that.
+    disk.set("hold");
+    let mut process = disk.begin(folder.path(), "Goloman");
+    let early = |request: &str, body: &str| {
+        wait_for("the door for HTTP", || TcpStream::connect(http).ok());
+        let mut connection = Connection::to(http);
+        let length = body.len();
+        let fields =
+            format!("Host: {http}\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n");
+        connection.say(format!("{request} HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        connection.say(body.as_bytes());
+        connection.reply()
+    };
+    let ready = early("GET /readyz", "");
+    assert_eq!((ready.status, &ready.json()["reasons"][0]), (503, &"the journal is being read".into()));
+    assert_eq!((early("GET /healthz", "").status, early("GET /metrics", "").status), (200, 200));
+    let refused = early("PUT /v1/clients/b", r#"{"lat":1,"lon":2}"#);
+    assert_eq!((refused.status, refused.json()["type"].as_str()), (503, Some("/problems/starting")));
+    assert_eq!(refused.field("Retry-After"), Some("1"));
+    assert_eq!(early("GET /v1/clients/a", "").status, 503, "it is not said to be unknown");
+    // Whoever speaks lines waits until there is an answer.
+    let mut waiting = Client::connect(line);
+    waiting.send("WHATSAT a 1 0\n");
+    disk.unset("hold");
+    process.lines_until("Goloman listens on");
+    assert!(waiting.text_line().starts_with("AT Goloman "));
+    assert_eq!((early("GET /readyz", "").status, early("GET /v1/clients/a", "").status), (200, 200));
+    assert_eq!(early("PUT /v1/clients/b", r#"{"lat":1,"lon":2}"#).status, 200);
 }

@@ -28,6 +28,16 @@ enum Route {
     Herd,
 }
 
+impl Route {
+    /// Whether it is served while the journal is still being read.
+    fn is_early(&self) -> bool {
+        match self {
+            Route::Index | Route::Health | Route::Ready | Route::Metrics | Route::OpenApi => true,
+            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd => false,
+        }
+    }
+}
+
 /// What a caller needs for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -78,7 +88,7 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
     let fields = site
         .allowed_origin(head)
         .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
-    let (tallies, up) = (&visit.core.tallies, visit.now.up);
+    let (core, up) = (visit.core, visit.now.up);
     let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
     if visit_is_on_trial(way, head) {
         return refuse(Problem {
@@ -113,6 +123,15 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
             "a web page of another origin sends this; add that origin to http.allow_origins in herd.conf";
         return refuse(Problem::new(Kind::WebPage, detail));
     }
+    if !route.is_early() && core.opened_at().is_none() {
+        return refuse(Problem {
+            fields: "Retry-After: 1\r\n",
+            ..Problem::new(
+                Kind::Starting,
+                "this server still reads its journal; ask again, or ask another one",
+            )
+        });
+    }
     let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
     let caller = match need {
         Need::Nothing => Ok(nobody),
@@ -122,7 +141,7 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
         Ok(caller) => caller,
         Err(NoCaller::Guesses { rest, is_first }) => {
             if is_first {
-                log_guesses(tallies, from, up);
+                log_guesses(&core.tallies, from, up);
             }
             let after = format!("Retry-After: {}\r\n", rest.as_secs() + 1);
             let detail = "too many wrong tokens came from this address; wait, and mend the token";
