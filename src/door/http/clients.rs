@@ -14,6 +14,7 @@ use super::reply::{GEO_JSON, JSON, Reply};
 use super::{Done, feature};
 use crate::door::Question;
 use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX, NANO_DIGITS};
+use crate::object;
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp, decimal};
 
@@ -193,10 +194,7 @@ pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
     if let Err(done) = check_conditions(call, &id) {
         return done;
     }
-    let Ok(text) = std::str::from_utf8(body) else {
-        return call.refuse(Problem::new(Kind::Body, "the body is no UTF-8"));
-    };
-    let parsed: Body<'_> = match serde_json::from_str(text) {
+    let parsed: Body<'_> = match object::read(body) {
         Ok(parsed) => parsed,
         Err(why) => return call.refuse(Problem::new(Kind::Body, &why.to_string())),
     };
