@@ -1,6 +1,7 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
 mod requests;
+mod table;
 mod tls;
 mod tools;
 
