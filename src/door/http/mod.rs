@@ -4,12 +4,12 @@
 //! Called by: `Door`, for connections of listeners for HTTP. May touch what the door for lines may: the turn, the status
 //! and `protocol`; it names no poller, socket, thread or clock.
 
-mod body;
+pub mod body;
 mod call;
 mod clients;
 mod date;
 mod feature;
-mod head;
+pub mod head;
 mod herd;
 mod listing;
 mod metrics;
