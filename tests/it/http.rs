@@ -1,5 +1,6 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
+mod differential;
 mod requests;
 mod table;
 mod tls;

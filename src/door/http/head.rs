@@ -162,6 +162,11 @@ impl<'b> Head<'b> {
         values(&self.fields, name)
     }
 
+    /// The name and the value of each field.
+    pub fn all_fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        self.fields.iter().map(|field| (field.name, field.value.trim_ascii()))
+    }
+
     fn read_target(&mut self, target: &'b [u8]) -> Result<(), Bad> {
         if target.len() > HTTP_TARGET_MAX {
             return Err(TARGET_TOO_LONG);
