@@ -1,7 +1,9 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
+mod differential;
 mod monitoring;
 mod requests;
+mod table;
 mod tls;
 mod tools;
 
@@ -159,7 +161,11 @@ fn what_cannot_be_used_is_told_with_what_would_be_right() {
         (r#"{"location":"+1+1","lat":1}"#, "location", "either"),
         (r#"{"lat":1,"lon":1,"speed":1}"#, "", "unknown field"),
         (r#"{"lat":1,"lat":2,"lon":1}"#, "", "duplicate field"),
-        (r#"[1"#, "", "EOF"),
+        (r#"{"lat":1,"lon":1"#, "", "EOF"),
+        ("[1,1,1]", "", "an object"),
+        (r#" [1,1,1,"+1+1"]"#, "", "an object"),
+        (r#"[{"lat":1,"lon":1}]"#, "", "an object"),
+        ("1", "", "an object"),
         ("", "", "EOF"),
     ] {
         let reply = ask(&server, "PUT /v1/clients/a", "Content-Type: application/json\r\n", body);
