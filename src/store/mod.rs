@@ -4,6 +4,7 @@
 
 pub mod digest;
 mod horizon;
+pub mod index;
 mod walk;
 
 use std::hash::{BuildHasher, RandomState};

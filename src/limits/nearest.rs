@@ -1,0 +1,44 @@
+//! The bounds of finding who is nearest: of the index of positions, and of what is asked of it. `limits` hands them on.
+
+/// Clients of a leaf of the index before it is cut in two, and that two halves may have together when they are joined
+/// again: with fewer a leaf is not cut again at once. Leaves of 16 find as fast and take more memory; of 64 a client that
+/// moves has longer lists to be found in.
+pub const INDEX_LEAF_MAX: usize = 32;
+pub const INDEX_LEAF_JOINED: usize = 24;
+const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
+
+/// Clients by which the room of a leaf grows and shrinks.
+pub const INDEX_LEAF_STEP: usize = 4;
+
+/// Bytes a client takes in the index, as measured: see docs/operations.md.
+pub const INDEX_CLIENT_BYTES: usize = 24;
+
+/// Clients and parts of the globe that are looked at while the store is locked: the nearest ten take some 300, the
+/// nearest thousand some 2,500. More is for the errands' thread, which looks through the store.
+pub const INDEX_LOOKS_MAX: usize = 4_096;
+
+/// Records that are read of the store at once, by their hashes, while it is locked.
+pub const NEAREST_AT_ONCE: usize = 128;
+
+/// The nearest clients that a worker finds in its own turn, and searches of one turn. More of either is for the errands'
+/// thread: a worker has other clients to serve.
+pub const NEAREST_IN_TURN: usize = 100;
+pub const SEARCHES_PER_TURN: u32 = 64;
+const _: () = assert!(NEAREST_IN_TURN < NEAREST_AT_ONCE, "some of those found may be hidden");
+
+/// How often the store is locked for the nearest thousand and those who may be hidden among them, before it is walked
+/// through instead.
+pub const NEAREST_ROUNDS_MAX: usize = 16;
+const _: () = assert!(NEAREST_ROUNDS_MAX * NEAREST_AT_ONCE > 2 * NEAREST_MAX as usize, "they fit");
+
+/// The nearest clients that may be asked for, and km within which. Half the way around the earth is 20,015 km.
+pub const NEAREST_MAX: u32 = 1_000;
+pub const NEAREST_RADIUS_MAX_KM: u32 = 20_037;
+
+/// Bytes of an answer with the nearest clients, after which the farther ones are left out: with IDs of 25 bytes a
+/// thousand take a tenth of it by a line each, and half of it as GeoJSON.
+pub const NEAREST_BYTES_MAX: usize = 1024 * 1024;
+
+/// Errands of clients that may wait for their thread: the others are for neighbours.
+pub const ERRANDS_OF_CLIENTS: usize = 32;
+const _: () = assert!(ERRANDS_OF_CLIENTS < super::ERRANDS_MAX, "some are left");
