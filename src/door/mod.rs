@@ -7,6 +7,7 @@ mod conversation;
 mod events;
 pub mod http;
 mod line;
+mod nearby;
 mod neighbour;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,7 @@ use crate::store::digest::Digest;
 use crate::turn::{Core, Turn};
 use http::{HttpDoor, Listing, Site};
 use line::LineDoor;
+pub use nearby::Nearby;
 
 /// The protocols there are: one a kind of listener.
 pub enum Door {
@@ -92,6 +94,8 @@ pub enum Question {
     Status(Option<Span>),
     /// A page of clients.
     Clients(Box<Listing>),
+    /// The nearest clients, where that takes longer than a turn may.
+    Near(Nearby),
 }
 
 /// The answer.
@@ -102,6 +106,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// GeoJSON.
     Clients(Vec<u8>),
+    /// AT lines, each with its newline.
+    Near(Vec<u8>),
     /// There is too much to do.
     None,
 }

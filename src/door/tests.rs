@@ -89,6 +89,7 @@ impl Visitor {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+            Question::Near(nearby) => Answer::Near(nearby.lines(&self.core.node)),
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);

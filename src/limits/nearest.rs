@@ -7,9 +7,6 @@ pub const INDEX_LEAF_MAX: usize = 32;
 pub const INDEX_LEAF_JOINED: usize = 24;
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
-/// Clients by which the room of a leaf grows and shrinks.
-pub const INDEX_LEAF_STEP: usize = 4;
-
 /// Bytes a client takes in the index, as measured: see docs/operations.md.
 pub const INDEX_CLIENT_BYTES: usize = 24;
 

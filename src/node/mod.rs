@@ -2,10 +2,12 @@
 //! A turn calls it with what a door has parsed, the server's own threads to forget and to compare. It touches the
 //! store and `protocol`'s values; it reads no line and writes none but the record that a report becomes.
 
+mod nearest;
 mod news;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+pub use nearest::Sought;
 pub use news::{NeighbourId, News, NewsItem, Source};
 
 use crate::limits::{
@@ -46,6 +48,8 @@ pub struct Bounds {
     /// So many clients may be known before a report of another one is refused. What neighbours say of any
     /// client is taken all the same, so that the herd agrees.
     pub max_clients: usize,
+    /// Whether there is an index of where clients are, to find the nearest.
+    pub is_indexed: bool,
 }
 
 /// What is known of a client.
@@ -84,6 +88,7 @@ impl Default for Bounds {
             forget_after_s: None,
             forgotten_for_s: FORGOTTEN_FOR_S,
             max_clients: usize::MAX,
+            is_indexed: true,
         }
     }
 }
@@ -97,7 +102,7 @@ impl Node {
             oldest_s: AtomicI64::new(NEVER_PAST_S),
             shown_s: AtomicI64::new(NEVER_PAST_S),
             is_clock_suspect: AtomicBool::new(false),
-            store: Store::default(),
+            store: Store::new(bounds.is_indexed),
         }
     }
 

@@ -13,7 +13,7 @@ pub struct Location<'a> {
 
 /// Where a location is, in ten-millionths of a degree: a step is 11 mm. The first seven decimals count, so that the
 /// digits of a phone come back exactly, and every server computes the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Coordinates {
     /// North of the equator, −900,000,000 to 900,000,000.
     pub latitude_e7: i32,
@@ -116,21 +116,26 @@ fn angle_length(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
 
 /// The angle that a valid location, or its longitude, begins with, and what is behind it.
 fn angle_e7(text: &[u8]) -> (i32, &[u8]) {
-    let (sign, number) = text.split_first().unwrap_or((&b'+', b""));
-    let (digits, degrees) = decimal::leading(number);
-    let mut rest = &number[digits..];
-    let mut angle = degrees as i32;
-    let decimals = if rest.first() == Some(&b'.') {
-        rest = &rest[1..];
-        rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len())
-    } else {
-        0
-    };
-    for index in 0..7 {
-        let digit = if index < decimals { i32::from(rest[index] - b'0') } else { 0 };
-        angle = angle.wrapping_mul(10).wrapping_add(digit);
+    const SCALES: [i32; 8] = [10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
+    let Some((sign, number)) = text.split_first() else { return (0, text) };
+    let (mut angle, mut decimals, mut length) = (0_i32, 0, 0);
+    let mut is_fraction = false;
+    for byte in number {
+        let digit = byte.wrapping_sub(b'0');
+        if digit <= 9 {
+            if decimals < 7 {
+                angle = angle.wrapping_mul(10).wrapping_add(i32::from(digit));
+                decimals += usize::from(is_fraction);
+            }
+        } else if *byte == b'.' {
+            is_fraction = true;
+        } else {
+            break;
+        }
+        length += 1;
     }
-    (if *sign == b'-' { -angle } else { angle }, &rest[decimals..])
+    let angle = angle.wrapping_mul(SCALES[decimals]);
+    (if *sign == b'-' { -angle } else { angle }, &number[length..])
 }
 
 /// `text` is a sign and a decimal number, which always parses as a float.

@@ -111,8 +111,17 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
             let limit = query.number("limit", 1, HTTP_PAGE_MAX)?.unwrap_or(HTTP_PAGE) as usize;
             Listing::of(&query, limit, call.caller.clients.clone())
         });
+    if call.visit.turn.is_early_for_any(call.visit.core) {
+        return Done::Later;
+    }
     match read {
         Ok(listing) => {
+            let is_soon = listing.is_near() && call.visit.turn.may_search();
+            if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
+                let etag = etag_of(&page);
+                let reply = self::page(&page, call.head.field("if-none-match"));
+                return call.say(Reply { etag: Some(&etag), ..reply });
+            }
             let if_none_match = call.head.field("if-none-match").map(<[u8]>::to_vec);
             call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_none_match })
         }

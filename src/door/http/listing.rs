@@ -1,19 +1,20 @@
 //! A page of clients: those in an area, or those nearest to a point. The thread for what takes long makes it, as it
-//! walks the store.
+//! walks the store; a worker makes it in its own turn where the index of positions has those who are nearest.
 
 use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
-use crate::limits::{EARTH_RADIUS_M, EVERYWHERE_M, HTTP_PAGE_BYTES};
-use crate::node::Node;
-use crate::protocol::Record;
+use crate::limits::{EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::node::{Node, Sought};
+use crate::protocol::{Coordinates, Record};
+use crate::store::Around;
 
 /// What is to be listed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listing {
     area: Option<Area>,
-    near: Option<Near>,
+    near: Option<Around>,
     limit: usize,
     /// Behind this client, in the order of the store.
     after: Option<Vec<u8>>,
@@ -30,13 +31,6 @@ struct Area {
     north: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Near {
-    latitude_deg: f64,
-    longitude_deg: f64,
-    radius_m: f64,
-}
-
 impl Area {
     fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
         let is_between = if self.west <= self.east {
@@ -48,16 +42,6 @@ impl Area {
         let is_on_line =
             longitude_deg.abs() == 180.0 && [self.west, self.east].iter().any(|edge| edge.abs() == 180.0);
         (is_between || is_on_line) && (self.south..=self.north).contains(&latitude_deg)
-    }
-}
-
-impl Near {
-    /// Metres along the surface, on a sphere.
-    fn distance_m(&self, latitude_deg: f64, longitude_deg: f64) -> f64 {
-        let (from, to) = (self.latitude_deg.to_radians(), latitude_deg.to_radians());
-        let apart = (longitude_deg - self.longitude_deg).to_radians();
-        let half = ((to - from) / 2.0).sin().powi(2) + from.cos() * to.cos() * (apart / 2.0).sin().powi(2);
-        2.0 * EARTH_RADIUS_M * half.sqrt().min(1.0).asin()
     }
 }
 
@@ -99,10 +83,9 @@ impl Listing {
         if after.is_some() && point.is_some() {
             return Err(bad("after", "the nearest clients have one page; ask for more by limit"));
         }
-        let near = point.map(|[latitude_deg, longitude_deg]| Near {
-            latitude_deg,
-            longitude_deg,
-            radius_m: radius_m.unwrap_or(EVERYWHERE_M),
+        let near = point.map(|[latitude_deg, longitude_deg]| {
+            let at = Coordinates::of_degrees(latitude_deg, longitude_deg);
+            Around::new(at, radius_m.unwrap_or(EVERYWHERE_M))
         });
         let area = area.map(|[west, south, east, north]| Area { west, south, east, north });
         Ok(Listing { area, near, limit, after, clients })
@@ -110,10 +93,38 @@ impl Listing {
 
     /// The page, as GeoJSON. Takes as long as it takes to look at all clients, at most.
     pub fn page(&self, node: &Node) -> Vec<u8> {
-        match &self.near {
-            Some(near) => self.nearest(near, node),
-            None => self.next_page(node),
-        }
+        let Some(around) = self.near else { return self.next_page(node) };
+        let write = |record: &Record<&[u8]>, distance_m, out: &mut Vec<u8>| {
+            let is_wanted = self.wants(record);
+            if is_wanted {
+                feature::write(record, Some(distance_m), out);
+            }
+            is_wanted
+        };
+        let sought = Sought { around, most: self.limit, write: &write };
+        // Of those whom the index finds all have to be wanted, or it would look for ever.
+        let found = if self.is_for_all() { node.nearest(&sought) } else { node.nearest_of_all(&sought) };
+        Page::of(&found)
+    }
+
+    /// Whether it is of those nearest to a point.
+    pub fn is_near(&self) -> bool {
+        self.near.is_some()
+    }
+
+    /// The page, if it takes no longer than a turn may: the nearest of all clients, if there is an index.
+    pub fn page_soon(&self, node: &Node) -> Option<Vec<u8>> {
+        let around = self.near.filter(|_| self.is_for_all())?;
+        let write = |record: &Record<&[u8]>, distance_m, out: &mut Vec<u8>| {
+            feature::write(record, Some(distance_m), out);
+            true
+        };
+        Some(Page::of(&node.nearest_soon(&Sought { around, most: self.limit, write: &write })?))
+    }
+
+    /// Whether nobody is left out but for where they are.
+    fn is_for_all(&self) -> bool {
+        self.area.is_none() && self.clients == Clients::All
     }
 
     fn wants(&self, record: &Record<&[u8]>) -> bool {
@@ -166,32 +177,6 @@ impl Listing {
         link.push_str(&String::from_utf8_lossy(&segment));
         link
     }
-
-    fn nearest(&self, near: &Near, node: &Node) -> Vec<u8> {
-        // Of those seen so far, the nearest ones; not more than twice as many as are wanted.
-        let mut found: Vec<(f64, Vec<u8>)> = Vec::new();
-        let mut farthest_m = near.radius_m;
-        for bucket in node.store.buckets() {
-            node.see_bucket(bucket, |record| {
-                let (latitude_deg, longitude_deg) = record.degrees();
-                let distance_m = near.distance_m(latitude_deg, longitude_deg);
-                if distance_m <= farthest_m && self.wants(&record) {
-                    let mut feature = Vec::new();
-                    feature::write(&record, Some(distance_m), &mut feature);
-                    found.push((distance_m, feature));
-                }
-            });
-            if found.len() >= 2 * self.limit {
-                found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-                found.truncate(self.limit);
-                farthest_m = found.last().map_or(farthest_m, |(distance_m, _)| *distance_m);
-            }
-        }
-        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        let mut page = Page::default();
-        found.iter().take(self.limit).for_each(|(_, feature)| page.add(feature));
-        page.end(None)
-    }
 }
 
 /// A page in the making.
@@ -203,6 +188,13 @@ struct Page {
 }
 
 impl Page {
+    /// A whole page of these features.
+    fn of(features: &[Vec<u8>]) -> Vec<u8> {
+        let mut page = Page::default();
+        features.iter().for_each(|feature| page.add(feature));
+        page.end(None)
+    }
+
     fn add(&mut self, feature: &[u8]) {
         if self.count > 0 {
             self.bytes.push(b',');

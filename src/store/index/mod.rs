@@ -21,7 +21,7 @@ pub use tree::Index;
 use crate::protocol::Coordinates;
 
 /// A client in the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub at: Coordinates,
     pub hash: u64,

@@ -47,7 +47,7 @@ impl Search {
                     }
                 }
                 What::Leaf(leaf) => {
-                    let entries = &index.leaves[leaf].entries;
+                    let entries = index.leaves[leaf].entries();
                     looks += entries.len();
                     for &entry in entries {
                         self.add(&mut due, self.centre.to(entry.at), What::Entry(entry));

@@ -68,7 +68,8 @@ impl Centre {
         }
         // The nearer meridian of the two, whichever way round.
         let apart = [west, east].map(|edge| {
-            let sin_half = ((i64::from(edge) - i64::from(self.at.longitude_e7)) as f64 * (STEP_RAD / 2.0)).sin();
+            let sin_half =
+                ((i64::from(edge) - i64::from(self.at.longitude_e7)) as f64 * (STEP_RAD / 2.0)).sin();
             sin_half * sin_half
         });
         let across = apart[0].min(apart[1]);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::key::{FORK_BITS, Key, LEVELS, WAYS};
 use super::tree::{End, ROOT};
 use super::*;
-use crate::limits::{INDEX_LEAF_MAX, INDEX_LOOKS_MAX};
+use crate::limits::INDEX_LOOKS_MAX;
 
 /// Where clients are that are hard to find: at the poles, along the date line, in a town, all on one spot, anywhere.
 const TOWNS: [(f64, f64); 8] = [
@@ -95,21 +95,24 @@ impl Both {
                     End::Leaf(leaf) => {
                         let leaf = &self.index.leaves[leaf];
                         assert!(ways.count.is_power_of_two() && ways.first % ways.count == 0);
-                        assert!(!leaf.entries.is_empty() && leaf.entries.len() <= INDEX_LEAF_MAX);
+                        assert!(!leaf.entries().is_empty());
                         let bits = FORK_BITS * (level as u32 + 1) - ways.count.trailing_zeros();
-                        assert_eq!(leaf.bits, bits);
-                        for entry in &leaf.entries {
+                        assert_eq!(u32::from(leaf.bits), bits);
+                        for entry in leaf.entries() {
                             assert_eq!(self.known.get(&entry.hash), Some(&entry.at));
                             let way = Key::of(entry.at, entry.hash).way(level);
                             assert!((ways.first..ways.first + ways.count).contains(&way));
                         }
-                        entries += leaf.entries.len();
+                        entries += leaf.entries().len();
                         leaves += 1;
                     }
                 }
             }
         }
-        assert_eq!((entries, leaves, forks), (self.known.len(), self.index.leaves.len(), self.index.forks.len()));
+        assert_eq!(
+            (entries, leaves, forks),
+            (self.known.len(), self.index.leaves.len(), self.index.forks.len())
+        );
     }
 }
 
@@ -131,7 +134,8 @@ fn the_nearest_are_those_of_brute_force_whoever_comes_moves_and_goes() {
                 2..=5 if both.known.contains_key(&hash(client)) => {
                     let Coordinates { latitude_e7, longitude_e7 } = both.known[&hash(client)];
                     let step = random.i32(1..20_000);
-                    let latitude_e7 = (latitude_e7 + random.i32(-step..=step)).clamp(-900_000_000, 900_000_000);
+                    let latitude_e7 =
+                        (latitude_e7 + random.i32(-step..=step)).clamp(-900_000_000, 900_000_000);
                     let longitude_e7 =
                         (longitude_e7 + random.i32(-step..=step)).clamp(-1_800_000_000, 1_800_000_000);
                     both.put(hash(client), Coordinates { latitude_e7, longitude_e7 });
@@ -186,10 +190,13 @@ fn who_asks_for_too_much_is_told_so() {
         both.put(u64::from(client) << 40, Coordinates::of_degrees(89.0, longitude));
     }
     let mut taken = 0;
-    let is_whole = Search::new(Centre::new(Coordinates::of_degrees(90.0, 0.0)), 20_037_000.0).run(&both.index, |_, _| {
-        taken += 1;
-        taken < 10
-    });
+    let is_whole = Search::new(Centre::new(Coordinates::of_degrees(90.0, 0.0)), 20_037_000.0).run(
+        &both.index,
+        |_, _| {
+            taken += 1;
+            taken < 10
+        },
+    );
     assert!(!is_whole && taken < 10);
     both.check(Coordinates::of_degrees(89.0, 12.3), 20_037_000.0, 10, "beside one of them");
 }

@@ -8,7 +8,7 @@
 use super::Entry;
 use super::key::{FORK_BITS, Key, LEVELS, WAYS};
 use super::slab::Slab;
-use crate::limits::{INDEX_LEAF_JOINED, INDEX_LEAF_MAX, INDEX_LEAF_STEP};
+use crate::limits::{INDEX_LEAF_JOINED, INDEX_LEAF_MAX};
 use crate::protocol::Coordinates;
 
 /// Everybody's position.
@@ -33,11 +33,13 @@ pub enum End {
     Fork(u32),
 }
 
-/// Those whose keys begin with so many bits that are the same.
+/// Those whose keys begin with so many bits that are the same. They lie in the leaf itself, where a client that moves is
+/// found with one look at the memory.
 #[derive(Clone, Default)]
 pub struct Leaf {
-    pub(super) entries: Vec<Entry>,
-    pub(super) bits: u32,
+    count: u16,
+    pub(super) bits: u16,
+    entries: [Entry; INDEX_LEAF_MAX],
 }
 
 /// Some neighbouring ways of a fork: as many as a power of two, beginning at a multiple of it.
@@ -129,28 +131,45 @@ impl Ways {
     }
 
     /// Those of a leaf for keys with so many common bits, around a way of a fork of this level.
-    fn of_leaf(bits: u32, level: usize, way: usize) -> Ways {
-        let count = 1 << (FORK_BITS * (level as u32 + 1) - bits);
+    fn of_leaf(bits: u16, level: usize, way: usize) -> Ways {
+        let count = 1 << (FORK_BITS * (level as u32 + 1) - u32::from(bits));
         Ways { first: way & !(count - 1), count }
     }
 }
 
 impl Leaf {
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries[..usize::from(self.count)]
+    }
+
+    fn is_full(&self) -> bool {
+        self.entries().len() == INDEX_LEAF_MAX
+    }
+
     fn push(&mut self, entry: Entry) {
-        if self.entries.len() == self.entries.capacity() {
-            self.entries.reserve_exact(INDEX_LEAF_STEP);
-        }
-        self.entries.push(entry);
+        self.entries[usize::from(self.count)] = entry;
+        self.count += 1;
     }
 
     /// Takes out an entry; says whether it was there.
     fn remove(&mut self, entry: Entry) -> bool {
-        let Some(place) = self.entries.iter().position(|other| *other == entry) else { return false };
-        self.entries.swap_remove(place);
-        if self.entries.capacity() - self.entries.len() > 2 * INDEX_LEAF_STEP {
-            self.entries.shrink_to(self.entries.len() + INDEX_LEAF_STEP);
-        }
+        let Some(place) = self.entries().iter().position(|other| *other == entry) else { return false };
+        self.count -= 1;
+        self.entries[place] = self.entries[usize::from(self.count)];
         true
+    }
+
+    /// Takes out those whose keys have the bit behind the common ones.
+    fn take_upper(&mut self) -> Leaf {
+        let bits = u32::from(self.bits);
+        let [mut lower, mut upper] = [Leaf { bits: self.bits + 1, ..Leaf::default() }, Leaf::default()];
+        upper.bits = lower.bits;
+        for &entry in self.entries() {
+            let is_upper = Key::of(entry.at, entry.hash).bit(bits);
+            if is_upper { &mut upper } else { &mut lower }.push(entry);
+        }
+        *self = lower;
+        upper
     }
 }
 
@@ -175,24 +194,25 @@ impl Index {
                 End::Nowhere => {
                     let ways = self.forks[fork].nowhere_around(way);
                     let bits = FORK_BITS * (level as u32 + 1) - ways.count.trailing_zeros();
-                    let mut leaf = Leaf { bits, ..Leaf::default() };
+                    let mut leaf = Leaf { bits: bits as u16, ..Leaf::default() };
                     leaf.push(entry);
                     let leaf = self.leaves.add(leaf);
                     return self.forks[fork].set(ways, Way::to_leaf(leaf));
                 }
-                End::Leaf(leaf) => {
-                    let is_last = level + 1 == LEVELS;
-                    let Leaf { entries, bits } = &self.leaves[leaf];
-                    let ways = Ways::of_leaf(*bits, level, way);
-                    // Nobody has the same key as 32 others.
-                    if entries.len() < INDEX_LEAF_MAX || (is_last && ways.count == 1) {
-                        return self.leaves[leaf].push(entry);
+                End::Leaf(number) => {
+                    let leaf = &mut self.leaves[number];
+                    if !leaf.is_full() {
+                        return leaf.push(entry);
                     }
+                    let ways = Ways::of_leaf(leaf.bits, level, way);
                     if ways.count > 1 {
-                        self.cut(fork, ways, leaf);
-                    } else {
-                        let next = self.forks.add(Fork([Way::to_leaf(leaf); WAYS]));
+                        self.cut(fork, ways, number);
+                    } else if level + 1 < LEVELS {
+                        let next = self.forks.add(Fork([Way::to_leaf(number); WAYS]));
                         self.forks[fork].set(ways, Way::to_fork(next));
+                    } else {
+                        // As many have this very hash, which is as good as impossible, and one of them is not found.
+                        return;
                     }
                 }
             }
@@ -201,24 +221,19 @@ impl Index {
 
     /// Cuts a leaf by the next bit of its keys.
     fn cut(&mut self, fork: u32, ways: Ways, number: u32) {
-        let leaf = &mut self.leaves[number];
-        let bits = leaf.bits;
-        leaf.bits += 1;
-        let is_upper = |entry: &Entry| Key::of(entry.at, entry.hash).bit(bits);
-        let count = leaf.entries.iter().filter(|entry| is_upper(entry)).count();
         let lower = Ways { count: ways.count / 2, ..ways };
-        let upper = lower.beside();
-        if count == 0 {
-            return self.forks[fork].set(upper, Way::NOWHERE);
+        let upper = self.leaves[number].take_upper();
+        let (is_empty, way) = (self.leaves[number].count == 0, Way::to_leaf(number));
+        if upper.count == 0 {
+            self.forks[fork].set(lower.beside(), Way::NOWHERE);
+        } else if is_empty {
+            self.leaves[number] = upper;
+            self.forks[fork].set(lower, Way::NOWHERE);
+            self.forks[fork].set(lower.beside(), way);
+        } else {
+            let way = Way::to_leaf(self.leaves.add(upper));
+            self.forks[fork].set(lower.beside(), way);
         }
-        if count == leaf.entries.len() {
-            return self.forks[fork].set(lower, Way::NOWHERE);
-        }
-        let mut entries = Vec::with_capacity(count + INDEX_LEAF_STEP);
-        entries.extend(leaf.entries.extract_if(.., |entry| is_upper(entry)));
-        leaf.entries.shrink_to(leaf.entries.len() + INDEX_LEAF_STEP);
-        let way = Way::to_leaf(self.leaves.add(Leaf { entries, bits: bits + 1 }));
-        self.forks[fork].set(upper, way);
     }
 
     /// Somebody moves.
@@ -233,10 +248,10 @@ impl Index {
         }
         let End::Leaf(leaf) = self.forks[fork].0[before.way(level)].end() else { return };
         let leaf = &mut self.leaves[leaf];
-        if before.common_bits(after) >= leaf.bits {
+        if before.common_bits(after) >= u32::from(leaf.bits) {
             let entry = Entry { at: from, hash };
-            if let Some(found) = leaf.entries.iter_mut().find(|other| **other == entry) {
-                found.at = to;
+            if let Some(place) = leaf.entries().iter().position(|other| *other == entry) {
+                leaf.entries[place].at = to;
             }
         } else {
             self.remove(from, hash);
@@ -260,11 +275,11 @@ impl Index {
             return;
         }
         let ways = Ways::of_leaf(leaf.bits, path.level, way);
-        let left = if leaf.entries.is_empty() {
+        let left = if leaf.count == 0 {
             self.leaves.take(number);
             self.forks[path.fork()].set(ways, Way::NOWHERE);
             None
-        } else if leaf.entries.len() <= INDEX_LEAF_JOINED {
+        } else if leaf.entries().len() <= INDEX_LEAF_JOINED {
             Some(number)
         } else {
             return;
@@ -289,13 +304,12 @@ impl Index {
                 };
                 left = match (left, beside) {
                     (Some(one), Some(other)) => {
-                        let both = self.leaves[one].entries.len() + self.leaves[other].entries.len();
-                        if both > INDEX_LEAF_JOINED {
+                        let both = self.leaves[one].count + self.leaves[other].count;
+                        if usize::from(both) > INDEX_LEAF_JOINED {
                             break;
                         }
-                        let entries = self.leaves.take(other).entries;
-                        self.leaves[one].entries.reserve_exact(entries.len());
-                        self.leaves[one].entries.extend(entries);
+                        let other = self.leaves.take(other);
+                        other.entries().iter().for_each(|&entry| self.leaves[one].push(entry));
                         Some(one)
                     }
                     (one, other) => one.or(other),
@@ -307,7 +321,7 @@ impl Index {
             self.forks[path.fork()].set(ways, way);
             if let Some(leaf) = left {
                 self.leaves[leaf].bits =
-                    FORK_BITS * (path.level as u32 + 1) - ways.count.trailing_zeros();
+                    (FORK_BITS * (path.level as u32 + 1) - ways.count.trailing_zeros()) as u16;
             }
         }
     }
