@@ -10,23 +10,24 @@ const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joine
 /// Bytes a client takes in the index, as measured: see docs/operations.md.
 pub const INDEX_CLIENT_BYTES: usize = 24;
 
-/// Clients and parts of the globe that are looked at while the store is locked: the nearest ten take some 300, the
-/// nearest thousand some 2,500. More is for the errands' thread, which looks through the store.
-pub const INDEX_LOOKS_MAX: usize = 4_096;
+/// Parts of the globe, and records of clients that may be near, that are looked at while the store is locked: for the
+/// nearest ten some 100 and 100, for the nearest hundred twice as many. It takes a fraction of a millisecond.
+pub const INDEX_PARTS_MAX: usize = 4_096;
+pub const NEAREST_READS_MAX: usize = 512;
 
-/// Records that are read of the store at once, by their hashes, while it is locked.
-pub const NEAREST_AT_ONCE: usize = 128;
+/// Records that are written for whoever asked while it is locked.
+pub const NEAREST_WRITTEN_AT_ONCE: usize = 128;
 
 /// The nearest clients that a worker finds in its own turn, and searches of one turn. More of either is for the errands'
 /// thread: a worker has other clients to serve.
 pub const NEAREST_IN_TURN: usize = 100;
 pub const SEARCHES_PER_TURN: u32 = 64;
-const _: () = assert!(NEAREST_IN_TURN < NEAREST_AT_ONCE, "some of those found may be hidden");
+const _: () = assert!(NEAREST_IN_TURN * 4 < NEAREST_READS_MAX, "they are found at once");
 
-/// How often the store is locked for the nearest thousand and those who may be hidden among them, before it is walked
+/// How often the store is locked for the nearest thousand, with those who may be hidden among them, before it is walked
 /// through instead.
-pub const NEAREST_ROUNDS_MAX: usize = 16;
-const _: () = assert!(NEAREST_ROUNDS_MAX * NEAREST_AT_ONCE > 2 * NEAREST_MAX as usize, "they fit");
+pub const NEAREST_ROUNDS_MAX: usize = 32;
+const _: () = assert!(NEAREST_ROUNDS_MAX * NEAREST_READS_MAX > 10 * NEAREST_MAX as usize, "they are found");
 
 /// The nearest clients that may be asked for, and km within which. Half the way around the earth is 20,015 km.
 pub const NEAREST_MAX: u32 = 1_000;

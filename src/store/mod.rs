@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use horizon::Horizon;
-pub use nearest::{Around, Looked};
+pub use nearest::{Around, Look, Looked};
 pub use walk::Walk;
 
 use crate::limits::STORE_BUCKETS;
@@ -223,23 +223,20 @@ impl Store {
         let hash = self.hashing.of(client);
         let mut clients = self.lock();
         let Clients { buckets, count, notes, voided, epoch, news, bytes, forgotten, index } = &mut *clients;
-        // A note is of no client.
-        let moved = index.as_mut().filter(|_| !is_note);
         let bucket = &mut buckets[self.bucket_of(hash)];
         if *notes > 0 && !is_note && bucket.is_void(hash, record, horizon) {
             *voided += 1;
             return Learned::Stale;
         }
         let count_of_kind = if is_note { &mut *notes } else { &mut *count };
+        // Where the client was, if it is somewhere else now.
+        let mut before = None;
+        let mut is_new = false;
         match bucket.table.find_mut(hash, |stored| is_of(stored, client, is_note)) {
             Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
-                if let Some(index) = moved {
-                    let before = stored.borrow();
-                    if before.location() != record.location() {
-                        index.shift(before.coordinates(), record.coordinates(), hash);
-                    }
-                }
+                let older = stored.borrow();
+                before = (older.location() != record.location()).then(|| older.coordinates());
                 stored.replace(record, *epoch);
             }
             Some(_) => return Learned::Stale,
@@ -248,9 +245,7 @@ impl Store {
                 let stored = StoredRecord::new(record, *epoch);
                 bucket.table.insert_unique(hash, stored, |stored| self.hashing.of(stored.client()));
                 *count_of_kind += 1;
-                if let Some(index) = moved {
-                    index.insert(record.coordinates(), hash);
-                }
+                is_new = true;
             }
         }
         bucket.latest = *epoch;
@@ -262,6 +257,14 @@ impl Store {
                 index.remove(void.borrow().coordinates(), hash);
             }
             (*count, *voided, *forgotten) = (*count - 1, *voided + 1, *forgotten + 1);
+        }
+        // A note is of no client.
+        if let Some(index) = index.as_mut().filter(|_| !is_note && (is_new || before.is_some())) {
+            let (at, locate) = (record.coordinates(), self.locate(buckets));
+            match before {
+                Some(before) => index.shift(before, at, hash, &locate),
+                None => index.insert(at, hash, &locate),
+            }
         }
         Learned::News
     }

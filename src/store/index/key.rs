@@ -21,11 +21,25 @@ pub const LEVELS: usize = 2 * u64::BITS as usize / FORK_BITS as usize;
 const HALF_TURN_E7: u32 = 1_800_000_000;
 const TURN_E7: u32 = 2 * HALF_TURN_E7;
 
+/// How far east of the date line.
+pub fn east(at: Coordinates) -> u32 {
+    at.longitude_e7.wrapping_add_unsigned(HALF_TURN_E7) as u32
+}
+
+/// How far north of the south pole, twice.
+pub fn north(at: Coordinates) -> u32 {
+    at.latitude_e7.wrapping_mul(2).wrapping_add_unsigned(HALF_TURN_E7) as u32
+}
+
+/// With how many bits the keys of two positions begin alike.
+pub fn common_bits(one: Coordinates, other: Coordinates) -> u32 {
+    let (by_east, by_north) = (east(one) ^ east(other), north(one) ^ north(other));
+    (2 * by_east.leading_zeros()).min(2 * by_north.leading_zeros() + 1)
+}
+
 impl Key {
     pub fn of(at: Coordinates, hash: u64) -> Key {
-        let east = at.longitude_e7.wrapping_add_unsigned(HALF_TURN_E7) as u32;
-        let north = at.latitude_e7.wrapping_mul(2).wrapping_add_unsigned(HALF_TURN_E7) as u32;
-        Key { place: spread(east) << 1 | spread(north), hash }
+        Key { place: spread(east(at)) << 1 | spread(north(at)), hash }
     }
 
     /// Which way it goes at a fork of this level.
@@ -39,11 +53,6 @@ impl Key {
     pub fn bit(self, bits: u32) -> bool {
         let part = if bits < u64::BITS { self.place << bits } else { self.hash << (bits - u64::BITS) };
         part >> (u64::BITS - 1) == 1
-    }
-
-    /// With how many bits of the position two keys begin alike.
-    pub fn common_bits(self, other: Key) -> u32 {
-        (self.place ^ other.place).leading_zeros()
     }
 }
 

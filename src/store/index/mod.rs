@@ -3,29 +3,21 @@
 //! It knows clients by the hashes of their IDs, and touches nothing but `protocol`'s coordinates and `limits`.
 //!
 //! The globe is cut in two, east and west, and each half into south and north, and so on. A part of it with few clients
-//! is a leaf, which lists them with their positions; one that has more than that is cut again. So leaves are small where
-//! clients are many, be it one city or the whole world. A client that moves within a leaf costs a look at that leaf and
-//! changes nothing else. There is nothing special about the poles and the date line but in `sphere`, which knows how
-//! near a part of the globe is at its nearest.
+//! is a leaf, which lists them; one that has more than that is cut again. So leaves are small where clients are many, be
+//! it one city or the whole world. A leaf has no positions: these are in the records, so that a client that moves within
+//! its leaf costs the index nothing. There is nothing special about the poles and the date line but in `sphere`, which
+//! knows how near a part of the globe is at its nearest.
 
+mod depths;
 mod key;
 mod search;
 mod slab;
 mod sphere;
 mod tree;
 
-pub use search::Search;
-pub use sphere::{Centre, distance_m};
-pub use tree::Index;
-
-use crate::protocol::Coordinates;
-
-/// A client in the index.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
-    pub at: Coordinates,
-    pub hash: u64,
-}
+pub use search::Leaves;
+pub use sphere::{Centre, Haversine, distance_m, reach};
+pub use tree::{Index, Locate};
 
 #[cfg(test)]
 mod tests;

@@ -1,101 +1,84 @@
-//! Who is nearest: looks at forks, leaves and clients in the order of how near each is at its nearest. The store calls it.
+//! Which leaves are near: parts of the globe in the order of how near each is at its nearest. The store looks who is in
+//! them.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::Entry;
 use super::key::Cell;
-use super::sphere::{Centre, Haversine, reach};
+use super::sphere::{Centre, Haversine};
 use super::tree::{End, Index, ROOT};
-use crate::limits::INDEX_LOOKS_MAX;
+use crate::limits::INDEX_PARTS_MAX;
 
-/// From where, and how far.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Search {
-    pub centre: Centre,
-    reach: Haversine,
+/// What came of looking at leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaves {
+    /// There is no nearer one left.
+    All,
+    /// Whoever looks has had enough, or there are very many.
+    Some,
 }
 
-/// What is to be looked at, and how near it is at its nearest.
+/// A part of the globe that is to be looked at, and how near it is at its nearest.
 struct Due {
     haversine: Haversine,
     what: What,
 }
 
 enum What {
-    Entry(Entry),
     Leaf(u32),
     Fork(u32, Cell),
 }
 
-impl Search {
-    pub fn new(centre: Centre, radius_m: f64) -> Search {
-        Search { centre, reach: reach(radius_m) }
-    }
-
-    /// Hands everybody within the radius to `take`, the nearest first, until it has enough and says no. False if that takes
-    /// too many looks: many may be equally near.
-    pub fn run(&self, index: &Index, mut take: impl FnMut(Entry, Haversine) -> bool) -> bool {
-        let mut due = BinaryHeap::with_capacity(INDEX_LOOKS_MAX / 8);
+impl Index {
+    /// Hands the hashes of leaves to `visit`, those of the nearest first, which says how near the next one has to be, or
+    /// that it has had enough.
+    pub fn search(
+        &self,
+        centre: &Centre,
+        mut reach: Haversine,
+        mut visit: impl FnMut(&[u64]) -> Option<Haversine>,
+    ) -> Leaves {
+        let (mut due, mut parts) = (BinaryHeap::new(), 0);
         due.push(Due { haversine: 0.0, what: What::Fork(ROOT, Cell::default()) });
-        let mut looks = 0;
         while let Some(Due { haversine, what }) = due.pop() {
+            if haversine >= reach {
+                break;
+            }
             match what {
-                What::Entry(entry) => {
-                    if !take(entry, haversine) {
-                        return true;
-                    }
-                }
-                What::Leaf(leaf) => {
-                    let entries = index.leaves[leaf].entries();
-                    looks += entries.len();
-                    for &entry in entries {
-                        self.add(&mut due, self.centre.to(entry.at), What::Entry(entry));
-                    }
-                }
+                What::Leaf(leaf) => match visit(self.leaves[leaf].hashes()) {
+                    Some(nearer) => reach = nearer,
+                    None => return Leaves::Some,
+                },
                 What::Fork(fork, cell) => {
-                    for (ways, end) in index.forks[fork].ends() {
+                    for (ways, end) in self.forks[fork].ends() {
                         let part = cell.part(ways.first, ways.count);
                         let what = match end {
                             End::Nowhere => continue,
                             End::Leaf(leaf) => What::Leaf(leaf),
                             End::Fork(next) => What::Fork(next, part),
                         };
-                        looks += 1;
-                        self.add(&mut due, self.centre.to_nearest(part.corners()), what);
+                        parts += 1;
+                        let haversine = centre.to_nearest(part.corners());
+                        if haversine < reach {
+                            due.push(Due { haversine, what });
+                        }
                     }
                 }
             }
-            if looks > INDEX_LOOKS_MAX {
-                return false;
+            if parts > INDEX_PARTS_MAX {
+                return Leaves::Some;
             }
         }
-        true
-    }
-
-    fn add(&self, due: &mut BinaryHeap<Due>, haversine: Haversine, what: What) {
-        if haversine <= self.reach {
-            due.push(Due { haversine, what });
-        }
+        Leaves::All
     }
 }
 
-impl Due {
-    /// Of what is equally near, clients come first: of very many at one position a few are found at once. And they come
-    /// in an order that does not depend on the tree.
-    fn rank(&self) -> (u8, u64) {
-        match self.what {
-            What::Entry(entry) => (0, entry.hash),
-            What::Leaf(_) => (1, 0),
-            What::Fork(..) => (2, 0),
-        }
-    }
-}
-
-/// For a heap with the nearest on top.
+/// For a heap with the nearest on top. Of what is equally near leaves come first: of very many at one position a few are
+/// found at once.
 impl Ord for Due {
     fn cmp(&self, other: &Due) -> Ordering {
-        other.haversine.total_cmp(&self.haversine).then_with(|| other.rank().cmp(&self.rank()))
+        let is_leaf = |due: &Due| matches!(due.what, What::Leaf(_));
+        other.haversine.total_cmp(&self.haversine).then_with(|| is_leaf(self).cmp(&is_leaf(other)))
     }
 }
 

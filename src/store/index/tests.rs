@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::key::{FORK_BITS, Key, LEVELS, WAYS};
+use super::key::{Key, LEVELS, WAYS};
 use super::tree::{End, ROOT};
 use super::*;
-use crate::limits::INDEX_LOOKS_MAX;
+use crate::protocol::Coordinates;
 
 /// Where clients are that are hard to find: at the poles, along the date line, in a town, all on one spot, anywhere.
 const TOWNS: [(f64, f64); 8] = [
@@ -39,9 +39,11 @@ struct Both {
 
 impl Both {
     fn put(&mut self, hash: u64, at: Coordinates) {
-        match self.known.insert(hash, at) {
-            Some(before) => self.index.shift(before, at, hash),
-            None => self.index.insert(at, hash),
+        let before = self.known.insert(hash, at);
+        let locate = |hash| self.known.get(&hash).copied();
+        match before {
+            Some(before) => self.index.shift(before, at, hash, &locate),
+            None => self.index.insert(at, hash, &locate),
         }
     }
 
@@ -51,31 +53,30 @@ impl Both {
         }
     }
 
-    /// Those found, and those that are within the radius: by their distances, as several may be equally far.
+    /// The nearest by the leaves that the index hands out, and how many clients were in these.
+    fn search(&self, centre: &Centre, radius_m: f64, most: usize) -> (Vec<f64>, usize) {
+        let (mut found, mut looks) = (Vec::new(), 0);
+        let leaves = self.index.search(centre, reach(radius_m), |hashes| {
+            looks += hashes.len();
+            found.extend(hashes.iter().map(|hash| centre.to(self.known[hash])));
+            found.retain(|&haversine| distance_m(haversine) <= radius_m);
+            found.sort_by(f64::total_cmp);
+            found.truncate(most);
+            Some(if found.len() == most { found[most - 1] } else { reach(radius_m) })
+        });
+        assert_eq!(leaves, Leaves::All);
+        (found, looks)
+    }
+
+    /// Those found are those that are within the radius: by their distances, as several may be equally far.
     fn check(&self, centre: Coordinates, radius_m: f64, most: usize, context: &str) {
         let centre = Centre::new(centre);
-        let mut found = Vec::new();
-        let is_whole = Search::new(centre, radius_m).run(&self.index, |entry, haversine| {
-            assert_eq!(self.known.get(&entry.hash), Some(&entry.at), "{context}");
-            assert_eq!(haversine, centre.to(entry.at));
-            if distance_m(haversine) <= radius_m && found.len() < most {
-                found.push((haversine, entry.hash));
-            }
-            found.len() < most
-        });
         let mut expected: Vec<_> = self.known.values().map(|&at| centre.to(at)).collect();
         expected.retain(|&haversine| distance_m(haversine) <= radius_m);
         expected.sort_by(f64::total_cmp);
         expected.truncate(most);
-        let (distances, mut hashes): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        if !is_whole {
-            assert!(self.known.len() > INDEX_LOOKS_MAX / 2, "{context}");
-            return assert_eq!(distances, expected[..distances.len()], "{context}");
-        }
-        assert_eq!(distances, expected, "{context}: {centre:?} {radius_m} {most}");
-        hashes.sort_unstable();
-        hashes.dedup();
-        assert_eq!(hashes.len(), distances.len(), "{context}: somebody was found twice");
+        let (found, _) = self.search(&centre, radius_m, most);
+        assert_eq!(found, expected, "{context}: {centre:?} {radius_m} {most}");
     }
 
     /// Whether the tree is as it has to be: everybody once in the leaf of the key, and no fork or leaf that is not needed.
@@ -95,15 +96,12 @@ impl Both {
                     End::Leaf(leaf) => {
                         let leaf = &self.index.leaves[leaf];
                         assert!(ways.count.is_power_of_two() && ways.first % ways.count == 0);
-                        assert!(!leaf.entries().is_empty());
-                        let bits = FORK_BITS * (level as u32 + 1) - ways.count.trailing_zeros();
-                        assert_eq!(u32::from(leaf.bits), bits);
-                        for entry in leaf.entries() {
-                            assert_eq!(self.known.get(&entry.hash), Some(&entry.at));
-                            let way = Key::of(entry.at, entry.hash).way(level);
+                        assert!(!leaf.hashes().is_empty());
+                        for &hash in leaf.hashes() {
+                            let way = Key::of(self.known[&hash], hash).way(level);
                             assert!((ways.first..ways.first + ways.count).contains(&way));
                         }
-                        entries += leaf.entries().len();
+                        entries += leaf.hashes().len();
                         leaves += 1;
                     }
                 }
@@ -171,32 +169,21 @@ fn a_crowd_on_one_spot_is_found_and_moved_as_fast_as_anybody() {
     let hashes: Vec<u64> = (0..20_000).map(|_| random.u64(..)).collect();
     hashes.iter().for_each(|&hash| both.put(hash, spot));
     both.check_tree();
-    let mut taken = 0;
-    let is_whole = Search::new(Centre::new(spot), 0.0).run(&both.index, |_, _| {
-        taken += 1;
-        taken < 100
-    });
-    assert!(is_whole && taken == 100);
+    let (found, looks) = both.search(&Centre::new(spot), 0.0, 100);
+    assert!(found == [0.0; 100] && looks < 200, "{looks}");
     hashes.iter().for_each(|&hash| both.drop(hash));
     both.check_tree();
 }
 
 #[test]
-fn who_asks_for_too_much_is_told_so() {
-    // Everybody is equally far from the pole: nobody can be left out.
+fn who_is_equally_far_from_very_many_is_told_that_it_is_too_much() {
+    // Nobody around the pole can be left out.
     let mut both = Both::default();
     for client in 0..100_000_u32 {
         let longitude = f64::from(client) * 0.0036 - 180.0;
         both.put(u64::from(client) << 40, Coordinates::of_degrees(89.0, longitude));
     }
-    let mut taken = 0;
-    let is_whole = Search::new(Centre::new(Coordinates::of_degrees(90.0, 0.0)), 20_037_000.0).run(
-        &both.index,
-        |_, _| {
-            taken += 1;
-            taken < 10
-        },
-    );
-    assert!(!is_whole && taken < 10);
+    let pole = Centre::new(Coordinates::of_degrees(90.0, 0.0));
+    assert_eq!(both.index.search(&pole, reach(1e9), |_| Some(1.0)), Leaves::Some);
     both.check(Coordinates::of_degrees(89.0, 12.3), 20_037_000.0, 10, "beside one of them");
 }

@@ -5,17 +5,21 @@
 //! that have become small are joined. So leaves are about two thirds full whatever the density, and a key finds its leaf
 //! by way of a quarter as many forks as it has bits that matter.
 
-use super::Entry;
-use super::key::{FORK_BITS, Key, LEVELS, WAYS};
+use super::depths::Depths;
+use super::key::{FORK_BITS, Key, LEVELS, WAYS, common_bits};
 use super::slab::Slab;
 use crate::limits::{INDEX_LEAF_JOINED, INDEX_LEAF_MAX};
 use crate::protocol::Coordinates;
 
-/// Everybody's position.
+/// Which leaf everybody is in.
 pub struct Index {
     pub(super) forks: Slab<Fork>,
     pub(super) leaves: Slab<Leaf>,
+    depths: Depths,
 }
+
+/// Where a client of the index is now, by its hash.
+pub type Locate<'l> = &'l dyn Fn(u64) -> Option<Coordinates>;
 
 /// Where each of its ways leads to.
 #[derive(Clone, Copy)]
@@ -33,13 +37,11 @@ pub enum End {
     Fork(u32),
 }
 
-/// Those whose keys begin with so many bits that are the same. They lie in the leaf itself, where a client that moves is
-/// found with one look at the memory.
+/// The hashes of those whose keys begin alike.
 #[derive(Clone, Default)]
 pub struct Leaf {
-    count: u16,
-    pub(super) bits: u16,
-    entries: [Entry; INDEX_LEAF_MAX],
+    count: usize,
+    hashes: [u64; INDEX_LEAF_MAX],
 }
 
 /// Some neighbouring ways of a fork: as many as a power of two, beginning at a multiple of it.
@@ -95,10 +97,10 @@ impl Fork {
         self.0[ways.first..ways.first + ways.count].iter().all(|&other| other == way).then(|| way.end())
     }
 
-    /// The ways around one that lead nowhere either.
-    fn nowhere_around(&self, way: usize) -> Ways {
+    /// All ways around one that lead where it does.
+    fn ways_beside(&self, way: usize) -> Ways {
         let mut ways = Ways { first: way, count: 1 };
-        while ways.count < WAYS && self.common_end(ways.doubled()) == Some(End::Nowhere) {
+        while ways.count < WAYS && self.common_end(ways.doubled()).is_some() {
             ways = ways.doubled();
         }
         ways
@@ -130,43 +132,40 @@ impl Ways {
         Ways { first: self.first & !self.count, count: 2 * self.count }
     }
 
-    /// Those of a leaf for keys with so many common bits, around a way of a fork of this level.
-    fn of_leaf(bits: u16, level: usize, way: usize) -> Ways {
-        let count = 1 << (FORK_BITS * (level as u32 + 1) - u32::from(bits));
-        Ways { first: way & !(count - 1), count }
+    /// How many bits of their keys are the same behind these ways of a fork of this level.
+    fn bits(self, level: usize) -> u32 {
+        FORK_BITS * (level as u32 + 1) - self.count.trailing_zeros()
     }
 }
 
 impl Leaf {
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries[..usize::from(self.count)]
+    pub(super) fn hashes(&self) -> &[u64] {
+        &self.hashes[..self.count]
     }
 
     fn is_full(&self) -> bool {
-        self.entries().len() == INDEX_LEAF_MAX
+        self.hashes().len() == INDEX_LEAF_MAX
     }
 
-    fn push(&mut self, entry: Entry) {
-        self.entries[usize::from(self.count)] = entry;
+    fn push(&mut self, hash: u64) {
+        self.hashes[self.count] = hash;
         self.count += 1;
     }
 
-    /// Takes out an entry; says whether it was there.
-    fn remove(&mut self, entry: Entry) -> bool {
-        let Some(place) = self.entries().iter().position(|other| *other == entry) else { return false };
+    /// Takes out a hash; says whether it was there.
+    fn remove(&mut self, hash: u64) -> bool {
+        let Some(place) = self.hashes().iter().position(|other| *other == hash) else { return false };
         self.count -= 1;
-        self.entries[place] = self.entries[usize::from(self.count)];
+        self.hashes[place] = self.hashes[self.count];
         true
     }
 
-    /// Takes out those whose keys have the bit behind the common ones.
-    fn take_upper(&mut self) -> Leaf {
-        let bits = u32::from(self.bits);
-        let [mut lower, mut upper] = [Leaf { bits: self.bits + 1, ..Leaf::default() }, Leaf::default()];
-        upper.bits = lower.bits;
-        for &entry in self.entries() {
-            let is_upper = Key::of(entry.at, entry.hash).bit(bits);
-            if is_upper { &mut upper } else { &mut lower }.push(entry);
+    /// Takes out those whose keys have a one behind so many bits.
+    fn take_upper(&mut self, bits: u32, locate: Locate<'_>) -> Leaf {
+        let (mut lower, mut upper) = (Leaf::default(), Leaf::default());
+        for &hash in self.hashes() {
+            let is_upper = locate(hash).is_some_and(|at| Key::of(at, hash).bit(bits));
+            if is_upper { &mut upper } else { &mut lower }.push(hash);
         }
         *self = lower;
         upper
@@ -178,35 +177,36 @@ impl Default for Index {
         let mut forks = Slab::default();
         let root = forks.add(Fork::default());
         debug_assert_eq!(root, ROOT);
-        Index { forks, leaves: Slab::default() }
+        Index { forks, leaves: Slab::default(), depths: Depths::default() }
     }
 }
 
 impl Index {
     /// Somebody comes in.
-    pub fn insert(&mut self, at: Coordinates, hash: u64) {
-        let (key, entry) = (Key::of(at, hash), Entry { at, hash });
+    pub fn insert(&mut self, at: Coordinates, hash: u64, locate: Locate<'_>) {
+        let key = Key::of(at, hash);
         let (mut fork, mut level) = (ROOT, 0);
         loop {
             let way = key.way(level);
             match self.forks[fork].0[way].end() {
                 End::Fork(next) => (fork, level) = (next, level + 1),
                 End::Nowhere => {
-                    let ways = self.forks[fork].nowhere_around(way);
-                    let bits = FORK_BITS * (level as u32 + 1) - ways.count.trailing_zeros();
-                    let mut leaf = Leaf { bits: bits as u16, ..Leaf::default() };
-                    leaf.push(entry);
+                    let ways = self.forks[fork].ways_beside(way);
+                    let mut leaf = Leaf::default();
+                    leaf.push(hash);
                     let leaf = self.leaves.add(leaf);
-                    return self.forks[fork].set(ways, Way::to_leaf(leaf));
+                    self.forks[fork].set(ways, Way::to_leaf(leaf));
+                    return self.depths.note(at, ways.bits(level));
                 }
                 End::Leaf(number) => {
                     let leaf = &mut self.leaves[number];
                     if !leaf.is_full() {
-                        return leaf.push(entry);
+                        return leaf.push(hash);
                     }
-                    let ways = Ways::of_leaf(leaf.bits, level, way);
+                    let ways = self.forks[fork].ways_beside(way);
                     if ways.count > 1 {
-                        self.cut(fork, ways, number);
+                        self.cut(fork, ways, number, ways.bits(level), locate);
+                        self.depths.note(at, ways.bits(level) + 1);
                     } else if level + 1 < LEVELS {
                         let next = self.forks.add(Fork([Way::to_leaf(number); WAYS]));
                         self.forks[fork].set(ways, Way::to_fork(next));
@@ -220,75 +220,80 @@ impl Index {
     }
 
     /// Cuts a leaf by the next bit of its keys.
-    fn cut(&mut self, fork: u32, ways: Ways, number: u32) {
+    fn cut(&mut self, fork: u32, ways: Ways, number: u32, bits: u32, locate: Locate<'_>) {
         let lower = Ways { count: ways.count / 2, ..ways };
-        let upper = self.leaves[number].take_upper();
-        let (is_empty, way) = (self.leaves[number].count == 0, Way::to_leaf(number));
+        let upper = self.leaves[number].take_upper(bits, locate);
         if upper.count == 0 {
             self.forks[fork].set(lower.beside(), Way::NOWHERE);
-        } else if is_empty {
+        } else if self.leaves[number].count == 0 {
             self.leaves[number] = upper;
             self.forks[fork].set(lower, Way::NOWHERE);
-            self.forks[fork].set(lower.beside(), way);
         } else {
             let way = Way::to_leaf(self.leaves.add(upper));
             self.forks[fork].set(lower.beside(), way);
         }
     }
 
-    /// Somebody moves.
-    pub fn shift(&mut self, from: Coordinates, to: Coordinates, hash: u64) {
-        if from == to {
+    /// Somebody moves: mostly within a leaf, which costs nothing more than to find that out.
+    pub fn shift(&mut self, from: Coordinates, to: Coordinates, hash: u64, locate: Locate<'_>) {
+        let bits = common_bits(from, to);
+        if bits >= self.depths.around(from) {
             return;
         }
-        let (before, after) = (Key::of(from, hash), Key::of(to, hash));
-        let (mut fork, mut level) = (ROOT, 0);
-        while let End::Fork(next) = self.forks[fork].0[before.way(level)].end() {
-            (fork, level) = (next, level + 1);
-        }
-        let End::Leaf(leaf) = self.forks[fork].0[before.way(level)].end() else { return };
-        let leaf = &mut self.leaves[leaf];
-        if before.common_bits(after) >= u32::from(leaf.bits) {
-            let entry = Entry { at: from, hash };
-            if let Some(place) = leaf.entries().iter().position(|other| *other == entry) {
-                leaf.entries[place].at = to;
-            }
-        } else {
-            self.remove(from, hash);
-            self.insert(to, hash);
+        let key = Key::of(from, hash);
+        let path = self.path(key);
+        if bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level) {
+            self.fetch(Key::of(to, hash));
+            self.remove_by(path, key, hash);
+            self.insert(to, hash, locate);
         }
     }
 
     /// Somebody goes.
     pub fn remove(&mut self, at: Coordinates, hash: u64) {
         let key = Key::of(at, hash);
+        self.remove_by(self.path(key), key, hash);
+    }
+
+    fn path(&self, key: Key) -> Path {
         let mut path = Path { forks: [ROOT; LEVELS], level: 0 };
         while let End::Fork(next) = self.forks[path.fork()].0[key.way(path.level)].end() {
             path.level += 1;
             path.forks[path.level] = next;
         }
+        path
+    }
+
+    /// Touches the leaf of a key, so that its memory is fetched beside that of another one, and not after it.
+    fn fetch(&self, key: Key) {
+        let path = self.path(key);
+        if let End::Leaf(leaf) = self.forks[path.fork()].0[key.way(path.level)].end() {
+            std::hint::black_box(self.leaves[leaf].count);
+        }
+    }
+
+    fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
         let way = key.way(path.level);
         let End::Leaf(number) = self.forks[path.fork()].0[way].end() else { return };
         let leaf = &mut self.leaves[number];
-        if !leaf.remove(Entry { at, hash }) {
-            debug_assert!(false, "{at:?} is not in the index");
+        let was_there = leaf.remove(hash);
+        debug_assert!(was_there, "{hash:x} is not in the index");
+        if leaf.count > INDEX_LEAF_JOINED {
             return;
         }
-        let ways = Ways::of_leaf(leaf.bits, path.level, way);
+        let ways = self.forks[path.fork()].ways_beside(way);
         let left = if leaf.count == 0 {
             self.leaves.take(number);
             self.forks[path.fork()].set(ways, Way::NOWHERE);
             None
-        } else if leaf.entries().len() <= INDEX_LEAF_JOINED {
-            Some(number)
         } else {
-            return;
+            Some(number)
         };
-        self.tidy(&key, path, ways, left);
+        self.tidy(key, path, ways, left);
     }
 
     /// Joins what is left at some ways with what is beside them, for as long as that makes a leaf that is not full.
-    fn tidy(&mut self, key: &Key, mut path: Path, mut ways: Ways, mut left: Option<u32>) {
+    fn tidy(&mut self, key: Key, mut path: Path, mut ways: Ways, mut left: Option<u32>) {
         loop {
             if ways.count == WAYS {
                 let Some(level) = path.level.checked_sub(1) else { break };
@@ -305,24 +310,18 @@ impl Index {
                 left = match (left, beside) {
                     (Some(one), Some(other)) => {
                         let both = self.leaves[one].count + self.leaves[other].count;
-                        if usize::from(both) > INDEX_LEAF_JOINED {
+                        if both > INDEX_LEAF_JOINED {
                             break;
                         }
                         let other = self.leaves.take(other);
-                        other.entries().iter().for_each(|&entry| self.leaves[one].push(entry));
+                        other.hashes().iter().for_each(|&hash| self.leaves[one].push(hash));
                         Some(one)
                     }
                     (one, other) => one.or(other),
                 };
                 ways = ways.doubled();
             }
-            // What is wider has fewer bits in common.
-            let way = left.map_or(Way::NOWHERE, Way::to_leaf);
-            self.forks[path.fork()].set(ways, way);
-            if let Some(leaf) = left {
-                self.leaves[leaf].bits =
-                    (FORK_BITS * (path.level as u32 + 1) - ways.count.trailing_zeros()) as u16;
-            }
+            self.forks[path.fork()].set(ways, left.map_or(Way::NOWHERE, Way::to_leaf));
         }
     }
 }
