@@ -4,7 +4,7 @@
 /// again: with fewer a leaf is not cut again at once. Leaves of 16 find as fast and take more memory; of 64 a client that
 /// moves has longer lists to be found in.
 pub const INDEX_LEAF_MAX: usize = 32;
-pub const INDEX_LEAF_JOINED: usize = 24;
+pub const INDEX_LEAF_JOINED: usize = 16;
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
 /// Bytes a client takes in the index, as measured: see docs/operations.md.

@@ -142,9 +142,13 @@ impl Store {
         std::hint::black_box(hashes.iter().map(some_of).fold(0, u8::wrapping_add));
     }
 
-    /// Tells where the client of a hash is.
-    pub(super) fn locate(&self, buckets: &[Bucket]) -> impl Fn(u64) -> Option<Coordinates> {
-        |hash| self.with_hash(buckets, hash).map(|record| record.coordinates())
+    /// Tells where the clients of some hashes are.
+    pub(super) fn locate(&self, buckets: &[Bucket]) -> impl Fn(&[u64]) -> Vec<Option<Coordinates>> {
+        |hashes| {
+            self.fetch(buckets, hashes);
+            let one = |&hash: &u64| Some(self.with_hash(buckets, hash)?.coordinates());
+            hashes.iter().map(one).collect()
+        }
     }
 
     /// The record of the client of a hash.

@@ -40,7 +40,8 @@ struct Both {
 impl Both {
     fn put(&mut self, hash: u64, at: Coordinates) {
         let before = self.known.insert(hash, at);
-        let locate = |hash| self.known.get(&hash).copied();
+        let locate =
+            |hashes: &[u64]| hashes.iter().map(|hash| self.known.get(hash).copied()).collect::<Vec<_>>();
         match before {
             Some(before) => self.index.shift(before, at, hash, &locate),
             None => self.index.insert(at, hash, &locate),

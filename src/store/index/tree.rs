@@ -18,8 +18,8 @@ pub struct Index {
     depths: Depths,
 }
 
-/// Where a client of the index is now, by its hash.
-pub type Locate<'l> = &'l dyn Fn(u64) -> Option<Coordinates>;
+/// Where clients of the index are now, by their hashes: of each, in the same order.
+pub type Locate<'l> = &'l dyn Fn(&[u64]) -> Vec<Option<Coordinates>>;
 
 /// Where each of its ways leads to.
 #[derive(Clone, Copy)]
@@ -160,12 +160,11 @@ impl Leaf {
         true
     }
 
-    /// Takes out those whose keys have a one behind so many bits.
-    fn take_upper(&mut self, bits: u32, locate: Locate<'_>) -> Leaf {
+    /// Takes out those whose keys, which are in the same order, have a one behind so many bits.
+    fn take_upper(&mut self, keys: &[Key], bits: u32) -> Leaf {
         let (mut lower, mut upper) = (Leaf::default(), Leaf::default());
-        for &hash in self.hashes() {
-            let is_upper = locate(hash).is_some_and(|at| Key::of(at, hash).bit(bits));
-            if is_upper { &mut upper } else { &mut lower }.push(hash);
+        for (&hash, key) in self.hashes().iter().zip(keys) {
+            if key.bit(bits) { &mut upper } else { &mut lower }.push(hash);
         }
         *self = lower;
         upper
@@ -186,6 +185,8 @@ impl Index {
     pub fn insert(&mut self, at: Coordinates, hash: u64, locate: Locate<'_>) {
         let key = Key::of(at, hash);
         let (mut fork, mut level) = (ROOT, 0);
+        // Of those in the leaf, once it turns out to be full.
+        let mut keys = Vec::new();
         loop {
             let way = key.way(level);
             match self.forks[fork].0[way].end() {
@@ -205,7 +206,10 @@ impl Index {
                     }
                     let ways = self.forks[fork].ways_beside(way);
                     if ways.count > 1 {
-                        self.cut(fork, ways, number, ways.bits(level), locate);
+                        if keys.is_empty() {
+                            keys = self.keys_of(number, locate);
+                        }
+                        self.cut(fork, ways, number, &keys, ways.bits(level));
                         self.depths.note(at, ways.bits(level) + 1);
                     } else if level + 1 < LEVELS {
                         let next = self.forks.add(Fork([Way::to_leaf(number); WAYS]));
@@ -219,18 +223,24 @@ impl Index {
         }
     }
 
-    /// Cuts a leaf by the next bit of its keys.
-    fn cut(&mut self, fork: u32, ways: Ways, number: u32, bits: u32, locate: Locate<'_>) {
+    fn keys_of(&self, leaf: u32, locate: Locate<'_>) -> Vec<Key> {
+        let hashes = self.leaves[leaf].hashes();
+        let all = hashes.iter().zip(locate(hashes));
+        all.map(|(&hash, at)| Key::of(at.unwrap_or_default(), hash)).collect()
+    }
+
+    /// Cuts a leaf by the next bit of its keys. It stays as it is where all of them have the same bit.
+    fn cut(&mut self, fork: u32, ways: Ways, number: u32, keys: &[Key], bits: u32) {
         let lower = Ways { count: ways.count / 2, ..ways };
-        let upper = self.leaves[number].take_upper(bits, locate);
-        if upper.count == 0 {
-            self.forks[fork].set(lower.beside(), Way::NOWHERE);
-        } else if self.leaves[number].count == 0 {
-            self.leaves[number] = upper;
-            self.forks[fork].set(lower, Way::NOWHERE);
-        } else {
-            let way = Way::to_leaf(self.leaves.add(upper));
-            self.forks[fork].set(lower.beside(), way);
+        let upper = lower.beside();
+        match keys.iter().filter(|key| key.bit(bits)).count() {
+            0 => self.forks[fork].set(upper, Way::NOWHERE),
+            count if count == keys.len() => self.forks[fork].set(lower, Way::NOWHERE),
+            _ => {
+                let above = self.leaves[number].take_upper(keys, bits);
+                let way = Way::to_leaf(self.leaves.add(above));
+                self.forks[fork].set(upper, way);
+            }
         }
     }
 
