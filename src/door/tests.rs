@@ -150,6 +150,7 @@ fn what_takes_more_than_a_turn_has_is_found_elsewhere_or_refused_in_its_place() 
     let mut visitor = Visitor::from(STRANGER);
     let at = visitor.say(KIWI);
     let line = "NEAR +34.06-118.44 5 5\n";
+    visitor.manners.max_unsent = usize::MAX;
     visitor.turn.begin();
     let many = line.repeat(limits::SEARCHES_PER_TURN as usize);
     assert_eq!(visitor.read(&many), None);
@@ -516,7 +517,7 @@ impl Model {
             _ if self.gone => {}
             Happens::Report => self.read(visitor, "IAMAT a +1+1 1\nIAMAT a +1+1 2\n"),
             Happens::Query => self.read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
-            Happens::Near => self.read(visitor, "COUNT\nNEAR +1+1 1 1\n"),
+            Happens::Near => self.read(visitor, "NEAR +1+1 1 1\nCOUNT\n"),
             Happens::Greeting => self.read(visitor, HELLO),
             Happens::Proof => self.read(visitor, "PROOF -\n"),
             Happens::Ask => self.read(visitor, "ASK - -\nASK - -\nIAMAT a +1+1 3\n"),

@@ -3,8 +3,8 @@
 /// Clients of a leaf of the index before it is cut in two, and that two halves may have together when they are joined
 /// again: with fewer a leaf is not cut again at once. Leaves of 16 find as fast and take more memory; of 64 a client that
 /// moves has longer lists to be found in.
-pub const INDEX_LEAF_MAX: usize = 32;
-pub const INDEX_LEAF_JOINED: usize = 16;
+pub const INDEX_LEAF_MAX: usize = 128;
+pub const INDEX_LEAF_JOINED: usize = 64;
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
 /// Bytes a client takes in the index, as measured: see docs/operations.md.

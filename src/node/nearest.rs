@@ -113,7 +113,7 @@ impl Nearest {
 mod tests {
     use super::*;
     use crate::node::Bounds;
-    use crate::protocol::{Command, Coordinates, Location};
+    use crate::protocol::{Command, Location};
 
     const NOW_NS: u64 = 1_520_023_935_000_000_000;
 
@@ -241,8 +241,7 @@ mod tests {
         let node = Node::new("Goloman", Bounds::default());
         (0..200).for_each(|client| hear(&node, &format!("AT Hands +1 c{client} +1.{client}+1 1520023000")));
         for step in 0..720 {
-            let at = Coordinates { latitude_e7: 0, longitude_e7: -1_800_000_000 + 5_000_000 * step };
-            let (longitude, time) = (f64::from(at.longitude_e7) / 1e7, 1_520_022_000 + step);
+            let (longitude, time) = (f64::from(step - 360) / 2.0, 1_520_022_000 + step);
             hear(&node, &format!("AT Hands +1 round {:+}{longitude:+} {time}", 0));
             assert_eq!(lines(&node, &format!("+0{longitude:+}"), 1.0, 5), ["round"]);
         }

@@ -22,7 +22,7 @@ pub struct Coordinates {
 }
 
 impl Coordinates {
-    /// Of a text that is a location. Far faster than floats are read: a store asks it of every report.
+    /// Of a text that begins with a location; behind it may be anything but digits.
     pub fn of_text(text: &[u8]) -> Coordinates {
         let (latitude_e7, rest) = angle_e7(text);
         Coordinates { latitude_e7, longitude_e7: angle_e7(rest).0 }
@@ -116,26 +116,40 @@ fn angle_length(text: &[u8], digits_max: usize, limit: u32) -> Option<usize> {
 
 /// The angle that a valid location, or its longitude, begins with, and what is behind it.
 fn angle_e7(text: &[u8]) -> (i32, &[u8]) {
-    const SCALES: [i32; 8] = [10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
-    let Some((sign, number)) = text.split_first() else { return (0, text) };
-    let (mut angle, mut decimals, mut length) = (0_i32, 0, 0);
-    let mut is_fraction = false;
-    for byte in number {
-        let digit = byte.wrapping_sub(b'0');
-        if digit <= 9 {
-            if decimals < 7 {
-                angle = angle.wrapping_mul(10).wrapping_add(i32::from(digit));
-                decimals += usize::from(is_fraction);
-            }
-        } else if *byte == b'.' {
-            is_fraction = true;
-        } else {
-            break;
-        }
-        length += 1;
+    let (sign, number) = text.split_first().unwrap_or((&b'+', b""));
+    let (digits, degrees) = decimal::leading(number);
+    let (decimals, rest) = match number.get(digits) {
+        Some(b'.') => seven_decimals(&number[digits + 1..]),
+        _ => (0, &number[digits..]),
+    };
+    let angle = (degrees as i32).wrapping_mul(10_000_000).wrapping_add(decimals);
+    (if *sign == b'-' { -angle } else { angle }, rest)
+}
+
+/// The first seven of the digits that a text begins with, as if zeros were behind them, and what is behind all of them.
+/// Eight bytes are looked at in one step, as a store asks this four times of every report.
+fn seven_decimals(text: &[u8]) -> (i32, &[u8]) {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST_BITS: u64 = 0x80 * EACH;
+    let eight = text.first_chunk::<8>().copied().unwrap_or_else(|| {
+        let mut padded = [0; 8];
+        padded[..text.len()].copy_from_slice(text);
+        padded
+    });
+    let digits = u64::from_le_bytes(eight) ^ (u64::from(b'0') * EACH);
+    // The highest bit of each byte that is over nine.
+    let others = (((digits & !HIGHEST_BITS) + (0x80 - 10) * EACH) | digits) & HIGHEST_BITS;
+    let count = others.trailing_zeros() / 8;
+    // A zero before them makes seven digits of eight; the first is in the lowest byte.
+    let kept = (digits & ((1 << (8 * count.min(7))) - 1)) << 8;
+    let pairs = kept.wrapping_mul(10).wrapping_add(kept >> 8);
+    let fours = (pairs & 0x00ff_00ff_00ff_00ff).wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
+    let number = (fours & 0xffff) * 10_000 + (fours >> 32);
+    let mut rest = &text[count as usize..];
+    while count == 8 && rest.first().is_some_and(u8::is_ascii_digit) {
+        rest = &rest[1..];
     }
-    let angle = angle.wrapping_mul(SCALES[decimals]);
-    (if *sign == b'-' { -angle } else { angle }, &number[length..])
+    (number as i32, rest)
 }
 
 /// `text` is a sign and a decimal number, which always parses as a float.
@@ -174,6 +188,10 @@ mod tests {
         check("+90-180.000", 900_000_000, -1_800_000_000);
         check("-5.5+7", -55_000_000, 70_000_000);
         check("+1.12345678999-001.00000009", 11_234_567, -10_000_000);
+        check("+1.12345678-1.123456789012345678901234567890", 11_234_567, -11_234_567);
+        check("+1.1234567+1.1", 11_234_567, 11_000_000);
+        let followed = Coordinates::of_text(b"+5.5-7.25 1520023934.918963997");
+        assert_eq!(followed, Coordinates { latitude_e7: 55_000_000, longitude_e7: -72_500_000 });
         let seed = fastrand::u64(..);
         let mut random = fastrand::Rng::with_seed(seed);
         for _ in 0..10_000 {

@@ -111,7 +111,7 @@ impl<L: AsRef<[u8]>> Record<L> {
 
     /// Where the client is, to seven decimals of a degree.
     pub fn coordinates(&self) -> Coordinates {
-        Coordinates::of_text(self.location())
+        Coordinates::of_text(&self.line()[self.offsets.location as usize..])
     }
 
     /// The client's time, as it wrote it.

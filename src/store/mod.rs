@@ -229,14 +229,16 @@ impl Store {
             return Learned::Stale;
         }
         let count_of_kind = if is_note { &mut *notes } else { &mut *count };
-        // Where the client was, if it is somewhere else now.
-        let mut before = None;
-        let mut is_new = false;
+        // A note is of no client. And where the client was, if it is somewhere else now.
+        let is_indexed = index.is_some() && !is_note;
+        let (mut is_new, mut before) = (false, None);
         match bucket.table.find_mut(hash, |stored| is_of(stored, client, is_note)) {
             Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
-                let older = stored.borrow();
-                before = (older.location() != record.location()).then(|| older.coordinates());
+                if is_indexed {
+                    let older = stored.borrow();
+                    before = (older.location() != record.location()).then(|| older.coordinates());
+                }
                 stored.replace(record, *epoch);
             }
             Some(_) => return Learned::Stale,
@@ -258,8 +260,7 @@ impl Store {
             }
             (*count, *voided, *forgotten) = (*count - 1, *voided + 1, *forgotten + 1);
         }
-        // A note is of no client.
-        if let Some(index) = index.as_mut().filter(|_| !is_note && (is_new || before.is_some())) {
+        if let Some(index) = index.as_mut().filter(|_| is_indexed && (is_new || before.is_some())) {
             let (at, locate) = (record.coordinates(), self.locate(buckets));
             match before {
                 Some(before) => index.shift(before, at, hash, &locate),

@@ -38,7 +38,7 @@ pub enum End {
 }
 
 /// The hashes of those whose keys begin alike.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Leaf {
     count: usize,
     hashes: [u64; INDEX_LEAF_MAX],
@@ -135,6 +135,12 @@ impl Ways {
     /// How many bits of their keys are the same behind these ways of a fork of this level.
     fn bits(self, level: usize) -> u32 {
         FORK_BITS * (level as u32 + 1) - self.count.trailing_zeros()
+    }
+}
+
+impl Default for Leaf {
+    fn default() -> Leaf {
+        Leaf { count: 0, hashes: [0; INDEX_LEAF_MAX] }
     }
 }
 
