@@ -35,6 +35,19 @@ pub struct Args {
     #[argh(option, arg_name = "LINE")]
     pub explain: Option<String>,
 
+    /// have the whole herd forget a client: status 0 once a server, or the one of this NAME, has kept that
+    #[argh(option, arg_name = "CLIENT")]
+    pub forget: Option<String>,
+
+    /// make a token for the door for HTTP, print it once, and add its digest to http.tokens_file. SCOPES, in the place of
+    /// NAME, are read, write and metrics, joined by commas
+    #[argh(option, arg_name = "WHOSE")]
+    pub new_token: Option<String>,
+
+    /// with --new-token: the one client it is for, or with * at its end all whose IDs begin so
+    #[argh(option, arg_name = "CLIENT")]
+    pub client: Option<String>,
+
     /// print the version and exit
     #[argh(switch, short = 'V')]
     pub version: bool,
@@ -90,6 +103,29 @@ impl Args {
             () if self.explain.is_some() && (self.check || self.agree || self.name.is_some()) => {
                 Some("--explain asks no server, so it takes no NAME, and neither --check nor --agree")
             }
+            () if self.client.is_some() && self.new_token.is_none() => {
+                Some("--client has no meaning without --new-token")
+            }
+            () if self.new_token.is_some() && self.name.is_none() => {
+                Some("--new-token WHOSE needs SCOPES: herd --new-token anna read,write")
+            }
+            () if [
+                self.check,
+                self.agree,
+                self.forget.is_some(),
+                self.new_token.is_some(),
+                self.explain.is_some(),
+            ]
+            .iter()
+            .filter(|is_said| **is_said)
+            .count()
+                > 1
+                && !(self.check && self.agree) =>
+            {
+                Some(
+                    "--check, --agree, --forget, --new-token and --explain are commands; run one, then the other",
+                )
+            }
             () if self.check && self.agree => {
                 Some("--check and --agree are two commands; run one, then the other")
             }
@@ -104,7 +140,7 @@ fn usage(why: impl Display) -> Early {
 }
 
 /// The options with a value, and those without.
-const VALUED: [&str; 3] = ["--config", "--wait", "--explain"];
+const VALUED: [&str; 6] = ["--config", "--wait", "--explain", "--forget", "--new-token", "--client"];
 const SWITCHES: [&str; 4] = ["--check", "--agree", "--version", "--help"];
 
 /// Makes two arguments, the form argh knows, of `--option=value`. What is a value already stays as it is.

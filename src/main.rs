@@ -6,7 +6,7 @@ use std::time::Duration;
 use herd::args::{Args, Early};
 use herd::config;
 use herd::run::say::{fail, say};
-use herd::run::{agree, check, conf, exit, explain, family, one, signals};
+use herd::run::{agree, check, conf, exit, explain, family, forget, one, signals, token};
 
 fn main() -> ExitCode {
     signals::hear_early();
@@ -33,6 +33,9 @@ fn run(args: Args) -> ExitCode {
         Err(conf::NoConf::File(_)) if wants_help => return say(Args::help().trim_end()),
         Err(why) => return why.fail(),
     };
+    if let Some(whose) = &args.new_token {
+        return token::run(&config, whose, args.name.as_deref().unwrap_or_default(), args.client.as_deref());
+    }
     match args.name.as_ref().map(|name| config.find(name).ok_or(name)).transpose() {
         Err(_) if wants_help => say(Args::help().trim_end()),
         Err(name) => {
@@ -40,6 +43,9 @@ fn run(args: Args) -> ExitCode {
             fail(exit::USAGE, format!("no server {name:?} in {path}; there are {names}"))
         }
         Ok(_) if args.agree => agree::run(&config, Duration::from_secs(wait_s)),
+        Ok(index) if args.forget.is_some() => {
+            forget::run(&config, index, args.forget.as_deref().unwrap_or_default())
+        }
         Ok(index) if args.check => check::run(&config, index),
         Ok(Some(index)) => one::run(&config, index),
         Ok(None) => family::run(&config),

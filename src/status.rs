@@ -8,9 +8,8 @@ use crate::clock::Moment;
 use crate::link::{Lag, Outlet};
 use crate::logging::count;
 use crate::protocol::{Rule, Span};
-use crate::store::Store;
 use crate::store::digest::Digest;
-use crate::tally::{Tallies, Tally};
+use crate::tally::{Asked, Summed, Tallies, Tally};
 use crate::turn::Core;
 
 /// A snapshot.
@@ -34,6 +33,8 @@ pub struct Status {
     pub counts: Counts,
     /// Lines of clients that were refused since the start, by rule.
     pub refused_lines: Vec<(Rule, u64)>,
+    /// What was asked, and what came of it.
+    pub traffic: Vec<(Asked, Summed)>,
     pub hall: HallStatus,
 }
 
@@ -64,6 +65,8 @@ pub struct LinkStatus {
     pub untrue: Count,
     /// It has long known other clients.
     pub differs: bool,
+    /// It is of the herd, and has not yet sent all it knew since our start.
+    pub is_still_sending: bool,
 }
 
 /// Whether what is learned is kept.
@@ -117,7 +120,7 @@ impl Status {
             record_bytes: store.bytes(),
             news: store.news(),
             forgotten: store.forgotten(),
-            links: core.flood.links().iter().map(|link| LinkStatus::of(link, store, now.up)).collect(),
+            links: core.flood.links().iter().map(|link| LinkStatus::of(link, core, now.up)).collect(),
             journal: match &core.journal {
                 None => JournalStatus::Absent,
                 Some(journal) if journal.is_degraded() => JournalStatus::Degraded,
@@ -127,6 +130,7 @@ impl Status {
             oddities: core.neighbours.oddities.notes(now.up),
             counts: Counts::of(core, now.up),
             refused_lines: core.tallies.refusals.by_rule(),
+            traffic: Asked::ALL.into_iter().map(|asked| (asked, core.tallies.traffic.of(asked))).collect(),
             hall,
         }
     }
@@ -164,15 +168,17 @@ impl Status {
 }
 
 impl LinkStatus {
-    fn of(link: &Outlet, store: &Store, now: Duration) -> LinkStatus {
+    fn of(link: &Outlet, core: &Core, now: Duration) -> LinkStatus {
+        let is_still_sending = !link.kind().is_plain() && !core.neighbours.seen.has_marked(link.id());
         let name = link.name().to_owned();
         LinkStatus {
             name,
-            lag: link.lag(store, now),
+            lag: link.lag(&core.node.store, now),
             refused: link.refused(),
             spared: Count::of(&link.spared, now),
             untrue: Count::of(&link.untrue, now),
             differs: link.differs(),
+            is_still_sending,
         }
     }
 
@@ -214,6 +220,7 @@ impl Counts {
             far_ahead,
             suspect,
             refusals: _,
+            traffic: _,
         } = &core.tallies;
         Counts {
             refused: count(refused),

@@ -1,12 +1,15 @@
 //! Counts of what goes wrong often, each logged at most so often. Doors, workers and links count; the status
 //! reads. Times are since the start of the process's clock.
 
+mod traffic;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::limits::{TALLY_RECENT_S, TALLY_REST_S, TALLY_SAY_AGAIN_S};
 use crate::protocol::Rule;
+pub use traffic::{AllTraffic, Asked, InTurn, Summed, Traffic};
 
 /// A counter with a log line that repeats at most once a second, or after another rest.
 pub struct Tally {
@@ -83,6 +86,8 @@ pub struct Tallies {
     pub suspect: Tally,
     /// Lines of clients that were refused, by rule.
     pub refusals: Refusals,
+    /// What was asked.
+    pub traffic: AllTraffic,
 }
 
 impl Default for Tallies {
@@ -101,6 +106,7 @@ impl Default for Tallies {
             far_ahead: Tally::default(),
             suspect: Tally::with_rest(say_again),
             refusals: Refusals::default(),
+            traffic: AllTraffic::default(),
         }
     }
 }

@@ -82,6 +82,10 @@ pub struct LoadArgs {
     #[argh(option, default = "0")]
     pub idle: usize,
 
+    /// the address is a door for HTTP: reports by PUT
+    #[argh(switch)]
+    pub http: bool,
+
     /// beside clients that mean no good
     #[argh(switch)]
     pub mob: bool,

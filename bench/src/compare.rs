@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::Compare;
 use crate::conformance;
+use crate::conformance_http;
 use crate::dialect::Dialect;
 use crate::five;
 use crate::generator::{self, Hooks, Outcome, Plan};
@@ -25,7 +26,7 @@ use crate::stand_in;
 use crate::start::{NAME, Starter};
 use crate::stats::Spread;
 use crate::variants::{self, Speaks, Variant};
-use crate::workload::{self, Of, Times, Workload};
+use crate::workload::{self, Door, Of, Times, Workload};
 
 /// What the provider of `mixed` takes to answer.
 const PLACES_DELAY: Duration = Duration::from_millis(20);
@@ -219,25 +220,43 @@ impl Bench {
         // passes it on to both.
         let (neighbour, other) = (bind()?, bind()?);
         let neighbours = [address(&neighbour)?, address(&other)?];
-        let start = |neighbours| self.starter.one(variant, neighbours).map_err(|why| why.to_string());
-        let started = start(&neighbours)?;
-        if variant.speaks != Speaks::Herd {
-            return Ok(None);
+        let start = |neighbours, door| {
+            self.starter.one(variant, neighbours, door).map_err(|why: io::Error| why.to_string())
+        };
+        let by_lines = || {
+            if variant.speaks == Speaks::Http {
+                return Ok(0);
+            }
+            let started = start(&neighbours, Door::Lines)?;
+            if !variant.speaks.lines() {
+                return Ok(0);
+            }
+            let cases = conformance::run(started.first().address, &neighbour)?;
+            Ok(cases + conformance::alone(start(&[], Door::Lines)?.first().address)?)
+        };
+        let by_http = || {
+            if !variant.speaks.http() {
+                return Ok(0);
+            }
+            let started = start(&[], Door::Http)?;
+            conformance_http::run(started.first().at(Door::Http).map_err(|why| why.to_string())?)
+        };
+        let cases: Result<usize, String> = by_lines().and_then(|cases| Ok(cases + by_http()?));
+        match cases {
+            Ok(0) => Ok(None),
+            Ok(cases) => Ok(Some(cases)),
+            Err(why) => Err(format!("it does not conform: {why}")),
         }
-        let conformed = conformance::run(started.first().address, &neighbour)
-            .and_then(|cases| Ok(cases + conformance::alone(start(&[])?.first().address)?));
-        conformed.map(Some).map_err(|why| format!("it does not conform: {why}"))
     }
 
     /// All cells, workload by workload and in each round by round.
     fn measure(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
         for workload in &self.workloads {
-            let does = |variant: &&Variant| {
-                variant.speaks == Speaks::Herd || (workload.whatsat_every == 0 && workload.of == Of::One)
-            };
-            let variants: Vec<_> = self.variants.iter().filter(does).collect();
-            let rate = workload.open_share.map(|share| self.calibrate(workload).map(|found| share * found));
+            let variants: Vec<_> = self.variants.iter().filter(|variant| variant.does(workload)).collect();
+            let Some(first) = variants.first() else { continue };
+            let rate =
+                workload.open_share.map(|share| self.calibrate(first, workload).map(|found| share * found));
             let empty = |variant: &Variant| Cell {
                 variant: variant.name.clone(),
                 workload: workload.name.into(),
@@ -266,10 +285,10 @@ impl Bench {
 
     /// What the first variant does in the closed loop that goes with an open one, replies a second:
     /// the median of three runs.
-    fn calibrate(&self, workload: &Workload) -> Option<f64> {
+    fn calibrate(&self, first: &Variant, workload: &Workload) -> Option<f64> {
         self.progress.now("finding a rate for the open loop");
         let closed = Workload { open_share: None, mob: false, ..*workload };
-        let runs = (0..3).filter_map(|_| self.run(&self.variants[0], &closed, None).ok());
+        let runs = (0..3).filter_map(|_| self.run(first, &closed, None).ok());
         let found = Spread::of(runs.filter(|round| round.void.is_none()).map(|round| round.per_second))?;
         Some(found.median)
     }
@@ -285,13 +304,17 @@ impl Bench {
     }
 
     fn run_one(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
-        let started = self.starter.one(variant, &[])?;
-        let dialect = match variant.speaks {
-            Speaks::Herd => Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every },
-            Speaks::Echo => Dialect::Echo,
-            Speaks::Redis => Dialect::Redis,
+        let started = self.starter.one(variant, &[], workload.door)?;
+        let dialect = match (variant.speaks, workload.door) {
+            (_, Door::Http) => Dialect::Http { server: NAME.into() },
+            (Speaks::Echo, Door::Lines) => Dialect::Echo,
+            (Speaks::Redis, Door::Lines) => Dialect::Redis,
+            (Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http, Door::Lines) => {
+                Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every }
+            }
         };
-        let mut plan: Plan = workload.plan(started.first().address, dialect, self.times, self.threads);
+        let address = started.first().at(workload.door)?;
+        let mut plan: Plan = workload.plan(address, dialect, self.times, self.threads);
         if let Some(per_second) = rate {
             plan.pace = Pace::Open { per_second };
         }

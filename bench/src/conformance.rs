@@ -9,7 +9,7 @@ use crate::link_end;
 use crate::stand_in::ANSWER;
 
 /// Longer than anything takes that works.
-const HANG: Duration = Duration::from_secs(10);
+pub const HANG: Duration = Duration::from_secs(10);
 
 /// What a client sends and what it must get. `{D}` stands for a difference.
 struct Case {
@@ -227,7 +227,7 @@ fn say(address: SocketAddr, pieces: &[Vec<u8>]) -> io::Result<Vec<u8>> {
 }
 
 /// Whether bytes are a pattern in which `{D}` is any difference.
-fn matches(mut got: &[u8], pattern: &[u8]) -> bool {
+pub fn matches(mut got: &[u8], pattern: &[u8]) -> bool {
     let mut parts = split(pattern, b"{D}").into_iter();
     let Some(rest) = got.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     got = rest;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
@@ -77,6 +77,25 @@ impl Connection {
     pub fn replace(&mut self, stream: TcpStream) {
         self.stream = stream;
         self.watched_for_room = false;
+    }
+
+    /// Makes one command and waits for its reply, at most so long.
+    ///
+    /// # Errors
+    /// It is wrong, or does not come.
+    pub fn ask(&mut self, wait: Duration) -> Result<(), Fault> {
+        self.push(0);
+        self.stream.set_nonblocking(false)?;
+        self.stream.set_read_timeout(Some(wait))?;
+        let deadline = Instant::now() + wait;
+        while !self.due_ns.is_empty() {
+            if Instant::now() > deadline {
+                return Err(io::Error::from(ErrorKind::TimedOut).into());
+            }
+            self.send()?;
+            self.receive(&mut [0; 4_096], |_| {})?;
+        }
+        Ok(self.stream.set_nonblocking(true)?)
     }
 
     /// Makes the next command, which was due at this time; it leaves with `send`.

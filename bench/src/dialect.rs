@@ -4,11 +4,15 @@
 use memchr::memchr;
 use memchr::memmem;
 
+use crate::http;
+
 /// What a server speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// IAMAT, and a WHATSAT in so many commands (0 is never), answered under this server's name.
     Herd { server: String, whatsat_every: u64 },
+    /// PUT of the same reports by HTTP, answered under this server's name.
+    Http { server: String },
     /// IAMAT, answered by a line of the right size whose text does not depend on the command.
     Echo,
     /// SET over RESP, of about the size of an AT line.
@@ -19,18 +23,41 @@ pub enum Dialect {
 const COUNTER_DIGITS: usize = 9;
 
 const LOCATION: &str = "+34.068930-118.445127";
+const NUMBERS: &str = r#""lat":34.068930,"lon":-118.445127"#;
 
 /// One client's side of a conversation. Commands are numbered from 0.
 pub struct Script {
     dialect: Dialect,
     /// `AT Goloman `, which every reply begins with.
     head: Vec<u8>,
-    /// The client's next report; the counter is its last digits but for the end of the line.
-    report: Vec<u8>,
-    counter_at: usize,
-    /// Where in the report the part begins that comes back: ID, location, time, newline.
-    tail_at: usize,
+    /// The client's next report.
+    report: Counted,
+    /// What comes back of a report, and ends the reply: ID, location, time, and what is behind them.
+    tail: Counted,
     query: Vec<u8>,
+}
+
+/// A text with the counter in it.
+struct Counted {
+    text: Vec<u8>,
+    counter_at: usize,
+}
+
+impl Counted {
+    /// The counter is in front of `end`.
+    fn new(front: &str, end: &str) -> Counted {
+        let text = [front, &"0".repeat(COUNTER_DIGITS), end].concat().into_bytes();
+        Counted { text, counter_at: front.len() }
+    }
+
+    fn set(&mut self, number: u64) -> &[u8] {
+        let mut rest = number;
+        for digit in self.text[self.counter_at..self.counter_at + COUNTER_DIGITS].iter_mut().rev() {
+            *digit = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        &self.text
+    }
 }
 
 /// Whose report an AT line of a herd under load tells of, and which of them: the client's number
@@ -47,26 +74,36 @@ impl Script {
     /// The commands of the client of this number; its times are fractions of the second `base_s`.
     pub fn new(dialect: &Dialect, client: usize, base_s: u64) -> Script {
         let id = format!("c{client:07}.bench");
-        let zeros = "0".repeat(COUNTER_DIGITS);
-        let (report, end) = match dialect {
-            Dialect::Herd { .. } | Dialect::Echo => (format!("IAMAT {id} {LOCATION} {base_s}.{zeros}\n"), 1),
+        let position = format!("{id} {LOCATION} {base_s}.");
+        let report = match dialect {
+            Dialect::Herd { .. } | Dialect::Echo => Counted::new(&format!("IAMAT {position}"), "\n"),
+            Dialect::Http { .. } => {
+                let body = format!("{{{NUMBERS},\"time\":{base_s}.");
+                let length = body.len() + COUNTER_DIGITS + 1;
+                let head = format!(
+                    "PUT /v1/clients/{id} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                     Content-Length: {length}\r\n\r\n"
+                );
+                Counted::new(&(head + &body), "}")
+            }
             Dialect::Redis => {
-                let value = format!("AT Goloman +0.263873386 {id} {LOCATION} {base_s}.{zeros}");
-                let (id_bytes, value_bytes) = (id.len(), value.len());
-                (format!("*3\r\n$3\r\nSET\r\n${id_bytes}\r\n{id}\r\n${value_bytes}\r\n{value}\r\n"), 2)
+                let value = format!("AT Goloman +0.263873386 {position}");
+                let (id_bytes, value_bytes) = (id.len(), value.len() + COUNTER_DIGITS);
+                let front = format!("*3\r\n$3\r\nSET\r\n${id_bytes}\r\n{id}\r\n${value_bytes}\r\n{value}");
+                Counted::new(&front, "\r\n")
             }
         };
-        let head = match dialect {
-            Dialect::Herd { server, .. } => format!("AT {server} ").into_bytes(),
-            Dialect::Echo | Dialect::Redis => b"AT ".to_vec(),
+        let (head, end) = match dialect {
+            Dialect::Herd { server, .. } => (format!("AT {server} "), "\n"),
+            Dialect::Http { server } => (format!("{{\"news\":true,\"at\":\"AT {server} "), "\"}\n"),
+            Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
         };
         Script {
             dialect: dialect.clone(),
-            head,
-            counter_at: report.len() - end - COUNTER_DIGITS,
-            tail_at: "IAMAT ".len(),
+            head: head.into_bytes(),
+            report,
+            tail: Counted::new(&position, end),
             query: format!("WHATSAT {id} 10 5\n").into_bytes(),
-            report: report.into_bytes(),
         }
     }
 
@@ -75,7 +112,7 @@ impl Script {
             Dialect::Herd { whatsat_every, .. } => {
                 whatsat_every > 0 && number % whatsat_every == whatsat_every - 1
             }
-            Dialect::Echo | Dialect::Redis => false,
+            Dialect::Http { .. } | Dialect::Echo | Dialect::Redis => false,
         }
     }
 
@@ -84,16 +121,7 @@ impl Script {
         if self.is_query(number) {
             out.extend_from_slice(&self.query);
         } else {
-            self.set_counter(number);
-            out.extend_from_slice(&self.report);
-        }
-    }
-
-    fn set_counter(&mut self, number: u64) {
-        let mut rest = number;
-        for digit in self.report[self.counter_at..self.counter_at + COUNTER_DIGITS].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+            out.extend_from_slice(self.report.set(number));
         }
     }
 
@@ -103,6 +131,9 @@ impl Script {
     /// # Errors
     /// It is not the reply to that command; the message says what came.
     pub fn take_reply(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, String> {
+        if matches!(self.dialect, Dialect::Http { .. }) {
+            return self.take_http(number, bytes);
+        }
         let Some(line_end) = memchr(b'\n', bytes) else { return Ok(None) };
         let line = &bytes[..=line_end];
         let wrong = || {
@@ -112,6 +143,7 @@ impl Script {
             )
         };
         match self.dialect {
+            Dialect::Http { .. } => Ok(None),
             Dialect::Redis => {
                 if line == b"+OK\r\n" {
                     Ok(Some(line.len()))
@@ -120,13 +152,13 @@ impl Script {
                 }
             }
             Dialect::Echo => {
-                let is_right = line.starts_with(&self.head) && line.len() > self.report.len();
+                let is_right = line.starts_with(&self.head) && line.len() > self.report.text.len();
                 if is_right { Ok(Some(line.len())) } else { Err(wrong()) }
             }
             Dialect::Herd { .. } => {
                 let is_query = self.is_query(number);
                 // A query is answered with the client's last report.
-                self.set_counter(if is_query { number - 1 } else { number });
+                self.tail.set(if is_query { number - 1 } else { number });
                 if !self.is_at_line(line) {
                     return Err(wrong());
                 }
@@ -141,8 +173,22 @@ impl Script {
         }
     }
 
+    fn take_http(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, String> {
+        let wrong = |why: &str| {
+            let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
+            format!("reply {number} of a connection is {shown:?}: {why}")
+        };
+        let Some(reply) = http::cut(bytes).map_err(wrong)? else { return Ok(None) };
+        self.tail.set(number);
+        if reply.status != 200 || !self.is_at_line(reply.body) {
+            return Err(wrong("not the answer to its report"));
+        }
+        Ok(Some(reply.length()))
+    }
+
+    /// Whether a text begins and ends as the reply to a report does, with a difference between.
     fn is_at_line(&self, line: &[u8]) -> bool {
-        let middle = line.strip_suffix(&self.report[self.tail_at..]);
+        let middle = line.strip_suffix(&self.tail.text[..]);
         let difference = middle.and_then(|middle| middle.strip_prefix(&self.head[..]));
         let Some([sign, digits @ .., b' ']) = difference else { return false };
         let Some(point) = digits.len().checked_sub(10) else { return false };
@@ -214,6 +260,34 @@ mod tests {
         assert_eq!(report_of(line), Some((123, 456)));
         for other in [&b"AT Goloman +1.0 kiwi +34-118 1.5"[..], b"AT", b"", b"\xff"] {
             assert_eq!(report_of(other), None);
+        }
+    }
+
+    #[test]
+    fn a_report_by_http_is_answered_with_its_own_line() {
+        let mut script = Script::new(&Dialect::Http { server: "Goloman".into() }, 3, 1_520_023_934);
+        let said = command(&mut script, 7);
+        let (head, body) = said.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("PUT /v1/clients/c0000003.bench HTTP/1.1\r\nHost: "), "{head}");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        assert_eq!(body, r#"{"lat":34.068930,"lon":-118.445127,"time":1520023934.000000007}"#);
+        let reply = |status: &str, front: &str, time: &str| {
+            let body =
+                format!("{front} c0000003.bench +34.068930-118.445127 1520023934.00000000{time}\"}}\n");
+            format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        };
+        let front = r#"{"news":true,"at":"AT Goloman +1.000000000"#;
+        let right = reply("200 OK", front, "7");
+        assert_eq!(script.take_reply(7, format!("{right}HTTP").as_bytes()), Ok(Some(right.len())));
+        assert_eq!(script.take_reply(7, &right.as_bytes()[..right.len() - 1]), Ok(None));
+        for wrong in [
+            reply("201 Created", front, "7"),
+            reply("200 OK", front, "8"),
+            reply("200 OK", &front.replace("true", "false"), "7"),
+            reply("200 OK", &front.replace("Goloman", "Hands"), "7"),
+            reply("200 OK", &front.replace('+', ""), "7"),
+        ] {
+            assert!(script.take_reply(7, wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

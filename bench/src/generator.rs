@@ -114,7 +114,7 @@ impl Hooks<'_> {
 /// # Errors
 /// The connections cannot be made. What goes wrong later voids the outcome.
 pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
-    let idle: Vec<_> = (0..plan.idle).map(|_| dial(plan.address)).collect::<io::Result<_>>()?;
+    let idle: Vec<_> = (0..plan.idle).map(|number| hold(plan, number)).collect::<io::Result<_>>()?;
     let threads = plan.threads.clamp(1, plan.connections);
     let mut loads: Vec<_> =
         (0..threads).map(|thread| Load::open(plan, thread, threads)).collect::<io::Result<_>>()?;
@@ -135,6 +135,19 @@ pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
     drop(mob);
     still_open(&idle)?;
     outcome.ok_or_else(|| io::Error::other("no connections to load it with"))
+}
+
+/// A connection that is held. By HTTP it has made a report, of a client of its own, so that the server has seen a
+/// request of it and keeps it for the next.
+fn hold(plan: &Plan, number: usize) -> io::Result<TcpStream> {
+    let stream = dial(plan.address)?;
+    if !matches!(plan.dialect, Dialect::Http { .. }) {
+        return Ok(stream);
+    }
+    let client = plan.first_client + plan.connections + number;
+    let mut connection = Connection::new(stream, client, Script::new(&plan.dialect, client, plan.base_s));
+    connection.ask(DRAIN).map_err(|fault| io::Error::other(format!("an idle connection: {fault}")))?;
+    Ok(connection.stream)
 }
 
 /// The idle connections must have been held to the end.

@@ -26,9 +26,15 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     if args.whatsat_every == 1 {
         return Err("--whatsat-every: a WHATSAT needs an IAMAT before it, so 2 or more".into());
     }
+    if args.http && (args.whatsat_every > 0 || args.mob) {
+        return Err("--http makes reports alone: no --whatsat-every and no --mob".into());
+    }
     let plan = Plan {
         address,
-        dialect: Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
+        dialect: match args.http {
+            true => Dialect::Http { server: args.name.clone() },
+            false => Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
+        },
         connections: args.connections.max(1),
         idle: args.idle,
         mob: args.mob,

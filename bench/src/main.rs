@@ -4,11 +4,13 @@
 mod args;
 mod compare;
 mod conformance;
+mod conformance_http;
 mod connection;
 mod dialect;
 mod diff;
 mod five;
 mod generator;
+mod http;
 mod leftovers;
 mod link_end;
 mod load;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::leftovers;
+use crate::workload::Door;
 
 /// How long a server may take to listen, and to end.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -21,6 +22,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    http: Option<SocketAddr>,
     stderr: PathBuf,
 }
 
@@ -35,13 +37,23 @@ pub struct Usage {
     pub threads: u64,
 }
 
+/// When a server is ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// When it says `NAME listens on ADDRESS` on stdout, and before it, if it does, where it serves HTTP.
+    Listens,
+    /// When it says `NAME serves HTTP on ADDRESS`.
+    ServesHttp,
+    /// It says nothing of the kind, and is ready when it takes connections here.
+    Takes(SocketAddr),
+}
+
 impl Process {
-    /// Starts a command in `folder` and waits for its line `NAME listens on ADDRESS` on stdout.
-    /// One that says nothing of the kind is ready when it takes connections on `known`.
+    /// Starts a command in `folder` and waits until it is ready.
     ///
     /// # Errors
     /// It cannot be started, or ends or says something else before it is ready; with its stderr.
-    pub fn start(command: &mut Command, folder: &Path, known: Option<SocketAddr>) -> io::Result<Process> {
+    pub fn start(command: &mut Command, folder: &Path, ready: Ready) -> io::Result<Process> {
         let stderr = folder.join(format!("stderr-{}", fastrand::u64(..)));
         command
             .current_dir(folder)
@@ -50,17 +62,28 @@ impl Process {
             .stderr(File::create(&stderr)?);
         let mut child = leftovers::spawn(command)
             .map_err(|why| io::Error::new(why.kind(), format!("{:?}: {why}", command.get_program())))?;
-        let said = match known {
-            Some(address) => wait_to_listen(&mut child, address),
-            None => wait_to_be_told(&mut child),
+        let said = match ready {
+            Ready::Takes(address) => wait_to_listen(&mut child, address).map(|()| (address, None)),
+            Ready::Listens | Ready::ServesHttp => wait_to_be_told(&mut child, ready),
         };
         match said {
-            Ok(address) => Ok(Process { child, address, stderr }),
+            Ok((address, http)) => Ok(Process { child, address, http, stderr }),
             Err(why) => {
                 end(&mut child);
                 let stderr = fs::read_to_string(&stderr).unwrap_or_default();
                 Err(io::Error::other(format!("{why}; stderr: {}", stderr.trim_end())))
             }
+        }
+    }
+
+    /// Where this door of it is.
+    ///
+    /// # Errors
+    /// It did not say that it serves HTTP.
+    pub fn at(&self, door: Door) -> io::Result<SocketAddr> {
+        match door {
+            Door::Lines => Ok(self.address),
+            Door::Http => self.http.ok_or_else(|| io::Error::other("it did not say where it serves HTTP")),
         }
     }
 
@@ -106,27 +129,43 @@ impl Drop for Process {
     }
 }
 
-fn wait_to_be_told(child: &mut Child) -> Result<SocketAddr, String> {
+/// Where it says that it listens, and that it serves HTTP.
+fn wait_to_be_told(child: &mut Child, ready: Ready) -> Result<(SocketAddr, Option<SocketAddr>), String> {
     let stdout = child.stdout.take().ok_or("no stdout")?;
     let (told, hears) = mpsc::channel();
     // Ends with the server, whose stdout it keeps reading so that it never fills.
     std::thread::spawn(move || {
         let mut reader = BufReader::new(stdout.take(1 << 20));
-        let mut line = String::new();
-        let _ = reader.read_line(&mut line);
-        let _ = told.send(line);
+        loop {
+            let mut line = String::new();
+            let is_over = !matches!(reader.read_line(&mut line), Ok(1..));
+            if is_over || told.send(line).is_err() {
+                break;
+            }
+        }
         let _ = io::copy(&mut reader.into_inner().into_inner(), &mut io::sink());
     });
-    let line = hears.recv_timeout(START_MAX).map_err(|_| "it did not say that it listens".to_owned())?;
-    let address = line.trim_end().rsplit_once(" listens on ").and_then(|(_, address)| address.parse().ok());
-    address.ok_or_else(|| format!("instead of `NAME listens on ADDRESS` it said {line:?}"))
+    let mut http = None;
+    loop {
+        let line = hears.recv_timeout(START_MAX).map_err(|_| "it did not say that it listens".to_owned())?;
+        let address = |words| line.trim_end().rsplit_once(words)?.1.parse::<SocketAddr>().ok();
+        if let Some(found) = address(" listens on ") {
+            return Ok((found, http));
+        }
+        http = address(" serves HTTP on ");
+        match http {
+            Some(found) if ready == Ready::ServesHttp => return Ok((found, http)),
+            Some(_) => {}
+            None => return Err(format!("instead of `NAME listens on ADDRESS` it said {line:?}")),
+        }
+    }
 }
 
-fn wait_to_listen(child: &mut Child, address: SocketAddr) -> Result<SocketAddr, String> {
+fn wait_to_listen(child: &mut Child, address: SocketAddr) -> Result<(), String> {
     let deadline = Instant::now() + START_MAX;
     while Instant::now() < deadline {
         if std::net::TcpStream::connect(address).is_ok() {
-            return Ok(address);
+            return Ok(());
         }
         if let Ok(Some(status)) = child.try_wait() {
             return Err(format!("it ended with {status}"));
@@ -169,7 +208,7 @@ mod tests {
     fn a_server_is_ready_when_it_says_so_and_ends_with_the_value() {
         let folder = tempfile::tempdir().expect("a folder");
         let script = "echo 'X listens on 127.0.0.1:5'; exec sleep 100";
-        let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), None);
+        let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), Ready::Listens);
         let process = process.expect("started");
         assert_eq!(process.address, "127.0.0.1:5".parse().expect("an address"));
         assert_eq!(process.usage().threads, 1);
@@ -182,11 +221,30 @@ mod tests {
     fn a_server_that_fails_is_reported_with_its_stderr() {
         let folder = tempfile::tempdir().expect("a folder");
         for (script, hint) in [("echo no module >&2", "no module"), ("echo hello", "hello")] {
-            let process = Process::start(Command::new("sh").args(["-c", script]), folder.path(), None);
+            let process =
+                Process::start(Command::new("sh").args(["-c", script]), folder.path(), Ready::Listens);
             let why = process.err().expect("failed").to_string();
             assert!(why.contains(hint), "{why}");
         }
-        assert!(Process::start(&mut Command::new("no-such-program"), folder.path(), None).is_err());
+        let absent = Process::start(&mut Command::new("no-such-program"), folder.path(), Ready::Listens);
+        assert!(absent.is_err());
+    }
+
+    #[test]
+    fn a_server_says_where_each_of_its_doors_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (lines, http) = ("X listens on 127.0.0.1:5", "X serves HTTP on 127.0.0.1:6");
+        for (said, ready, expected) in [
+            (format!("{http}\n{lines}"), Ready::Listens, [Some(5), Some(6)]),
+            (lines.to_owned(), Ready::Listens, [Some(5), None]),
+            (http.to_owned(), Ready::ServesHttp, [Some(6), Some(6)]),
+        ] {
+            let script = format!("echo '{said}'; exec sleep 100");
+            let process = Process::start(Command::new("sh").args(["-c", &script]), folder.path(), ready);
+            let process = process.expect("started");
+            let ports = [Door::Lines, Door::Http].map(|door| process.at(door).ok().map(|found| found.port()));
+            assert_eq!(ports, expected, "{said}");
+        }
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::link_end::NAME as OBSERVER;
-use crate::process::{Process, Usage};
+use crate::process::{Process, Ready, Usage};
 use crate::variants::{Speaks, Variant};
+use crate::workload::Door;
 
 /// The server under measurement, which the updates of a herd go to.
 pub const NAME: &str = "Goloman";
@@ -45,15 +46,18 @@ pub struct Started {
 }
 
 impl Starter {
-    /// One server, with these neighbours, of which the first is the observer.
+    /// One server, with these neighbours, of which the first is the observer. It serves HTTP where that is loaded.
     ///
     /// # Errors
     /// It does not start; with what it said.
-    pub fn one(&self, variant: &Variant, neighbours: &[SocketAddr]) -> io::Result<Started> {
+    pub fn one(&self, variant: &Variant, neighbours: &[SocketAddr], door: Door) -> io::Result<Started> {
         let listen = free_address()?;
         let named: Vec<_> = [OBSERVER, "Other"].into_iter().zip(neighbours).collect();
         let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
         let mut tables = format!("[servers.{NAME}]\nlisten = \"{listen}\"\nneighbours = {names:?}\n");
+        if door == Door::Http {
+            tables += "http.listen = \"127.0.0.1:0\"\n";
+        }
         for (name, address) in named {
             tables += &format!("[servers.{name}]\nlisten = \"{address}\"\n");
         }
@@ -106,12 +110,16 @@ impl Starter {
         name: &'static str,
         listen: SocketAddr,
     ) -> io::Result<()> {
-        let known = (variant.speaks == Speaks::Redis).then_some(listen);
+        let ready = match variant.speaks {
+            Speaks::Redis => Ready::Takes(listen),
+            Speaks::Http => Ready::ServesHttp,
+            Speaks::Lines | Speaks::LinesAndHttp | Speaks::Echo => Ready::Listens,
+        };
         let mut command = variant.command(name, listen.port(), &started.config);
         if self.pin {
             command = pinned(&command);
         }
-        started.servers.push((name, Process::start(&mut command, started.folder.path(), known)?));
+        started.servers.push((name, Process::start(&mut command, started.folder.path(), ready)?));
         Ok(())
     }
 }

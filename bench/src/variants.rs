@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::workload::{Door, Of, Workload};
+
 /// A way to serve herd's protocol, or a server to compare with that does not.
 #[derive(Clone, Debug)]
 pub struct Variant {
@@ -17,7 +19,12 @@ pub struct Variant {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaks {
-    Herd,
+    /// Lines, as the original herd.
+    Lines,
+    /// Lines, and reports by HTTP where herd.conf has `http.listen`.
+    LinesAndHttp,
+    /// Reports by HTTP alone.
+    Http,
     /// The same line to everything.
     Echo,
     /// RESP, on `{port}`; it does not say when it listens.
@@ -50,7 +57,7 @@ fn words(text: &str) -> Vec<String> {
 fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
     let mut command = vec![program.display().to_string()];
     command.extend(words(arguments));
-    Variant { name: name.into(), speaks: Speaks::Herd, settings: "", command, needs: Vec::new() }
+    Variant { name: name.into(), speaks: Speaks::Lines, settings: "", command, needs: Vec::new() }
 }
 
 /// Every variant, herd first.
@@ -58,23 +65,29 @@ pub fn all(places: &Places) -> Vec<Variant> {
     let built = |bin: &str| places.built.join(bin);
     let inside = |path: &str| places.bench.join("variants").join(path).display().to_string();
     let python = inside("asyncio/.venv/bin/python");
-    let asyncio = |name: &str, flag: &str| Variant {
+    let asyncio = |name: &str, script: &str, flag: &str| Variant {
         needs: vec![need(&[&python, "-c", "import aiohttp, uvloop"], "bench/setup python")],
         ..variant(
             name,
             Path::new(&python),
-            &format!("{} {flag} {{name}} {{config}}", inside("asyncio/server.py")),
+            &format!("{} {flag} {{name}} {{config}}", inside(&format!("asyncio/{script}"))),
         )
     };
-    let node = Variant {
+    let node = |name: &str, script: &str| Variant {
         needs: vec![
             need(&["node", "--version"], "apt-get install nodejs npm"),
             need(&["test", "-d", &inside("node/node_modules")], "bench/setup node"),
         ],
-        ..variant("node", Path::new("node"), &format!("{} {{name}} {{config}}", inside("node/server.mjs")))
+        ..variant(
+            name,
+            Path::new("node"),
+            &format!("{} {{name}} {{config}}", inside(&format!("node/{script}"))),
+        )
     };
+    let http = |rival: Variant| Variant { speaks: Speaks::Http, ..rival };
     let herd = |name: &str, settings: &'static str| Variant {
         settings,
+        speaks: Speaks::LinesAndHttp,
         ..variant(name, &places.herd, "{name} --config {config}")
     };
     let redis = Variant {
@@ -95,9 +108,13 @@ pub fn all(places: &Places) -> Vec<Variant> {
         variant("tokio-batched", &built("tokio-batched"), "{name} {config}"),
         variant("pool", &built("pool"), "{name} {config}"),
         variant("threads", &built("threads"), "{name} {config}"),
-        asyncio("asyncio", ""),
-        asyncio("uvloop", "--uvloop"),
-        node,
+        asyncio("asyncio", "server.py", ""),
+        asyncio("uvloop", "server.py", "--uvloop"),
+        node("node", "server.mjs"),
+        http(variant("axum", &built("axum"), "{name} {config}")),
+        http(variant("axum-1", &built("axum"), "--current-thread {name} {config}")),
+        http(asyncio("aiohttp", "aiohttp_server.py", "--uvloop")),
+        http(node("node-http", "http.mjs")),
         Variant { speaks: Speaks::Echo, ..variant("echo", &built("echo"), "{name} {config}") },
         redis,
     ]
@@ -107,7 +124,29 @@ fn need(test: &[&str], install: &'static str) -> Need {
     Need { test: test.iter().map(|word| (*word).to_owned()).collect(), install }
 }
 
+impl Speaks {
+    pub fn lines(self) -> bool {
+        matches!(self, Speaks::Lines | Speaks::LinesAndHttp)
+    }
+
+    pub fn http(self) -> bool {
+        matches!(self, Speaks::Http | Speaks::LinesAndHttp)
+    }
+}
+
 impl Variant {
+    /// Whether a workload is for it.
+    pub fn does(&self, workload: &Workload) -> bool {
+        match workload.door {
+            Door::Http => self.speaks.http(),
+            Door::Lines if self.speaks.lines() => true,
+            // What is there to compare with knows reports alone.
+            Door::Lines => {
+                self.speaks != Speaks::Http && workload.whatsat_every == 0 && workload.of == Of::One
+            }
+        }
+    }
+
     /// Anyone's own, by `NAME=command`.
     ///
     /// # Errors
@@ -118,7 +157,7 @@ impl Variant {
         if name.is_empty() || command.is_empty() {
             return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
         }
-        Ok(Variant { name: name.into(), speaks: Speaks::Herd, settings: "", command, needs: Vec::new() })
+        Ok(Variant { name: name.into(), speaks: Speaks::Lines, settings: "", command, needs: Vec::new() })
     }
 
     /// The line that installs the first thing it lacks.

@@ -25,6 +25,15 @@ pub struct Workload {
     /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
     pub open_share: Option<f64>,
     pub of: Of,
+    pub door: Door,
+}
+
+/// Which way the load comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Lines,
+    /// Reports by HTTP; idle connections have made one.
+    Http,
 }
 
 /// What is loaded.
@@ -49,9 +58,10 @@ const PLAIN: Workload = Workload {
     whatsat_every: 0,
     open_share: None,
     of: Of::One,
+    door: Door::Lines,
 };
 
-pub const ALL: [Workload; 14] = [
+pub const ALL: [Workload; 16] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -101,6 +111,14 @@ pub const ALL: [Workload; 14] = [
         name: "heal",
         about: "five servers, 5,000 updates/s of 1,000 clients, the farthest down for 5 s",
         of: Of::FiveHealing,
+        ..PLAIN
+    },
+    Workload { name: "http", about: "reports by HTTP over 50 connections", door: Door::Http, ..PLAIN },
+    Workload {
+        name: "http-idle",
+        about: "reports by HTTP over 50 connections beside 10,000 that have made one",
+        idle: 10_000,
+        door: Door::Http,
         ..PLAIN
     },
 ];

@@ -8,6 +8,9 @@ use serde_json::Value;
 /// What may be missing on a machine; anything else that keeps a variant out is a fault.
 const MISSING: &str = "install it with: ";
 
+/// What serves reports by HTTP and no lines.
+const HTTP_RIVALS: [&str; 4] = ["axum", "axum-1", "aiohttp", "node-http"];
+
 fn compare(arguments: &[&str]) -> (Value, String) {
     let out = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_herd-bench"));
@@ -48,16 +51,24 @@ fn every_variant_conforms_and_is_measured_without_a_void_round() {
                 eprintln!("not tested here: {name}; {why}");
             }
             None if ["echo", "redis"].contains(&name) => {}
+            None if HTTP_RIVALS.contains(&name) => {
+                assert!(variant["conformed"].as_u64().is_some_and(|cases| cases >= 20), "{variant}");
+            }
             None => assert!(variant["conformed"].as_u64().is_some_and(|cases| cases >= 40), "{variant}"),
         }
     }
-    let measured = variants.iter().filter(|variant| variant["skipped"].is_null()).count();
+    let has_lines = |variant: &&Value| !HTTP_RIVALS.iter().any(|name| variant["name"] == *name);
+    let measured = variants.iter().filter(has_lines).filter(|variant| variant["skipped"].is_null()).count();
     let cells = report["cells"].as_array().expect("cells");
     // A yardstick knows no WHATSAT, and has no cell where there is one.
     let yardsticks =
         ["echo", "redis"].map(|name| cells.iter().filter(|cell| cell["variant"] == name).count());
     assert!(yardsticks.iter().all(|&count| [0, 5].contains(&count)), "{yardsticks:?}");
     assert_eq!(cells.len(), measured * 6 - yardsticks.iter().filter(|&&count| count > 0).count());
+    assert_measured(cells, &said);
+}
+
+fn assert_measured(cells: &[Value], said: &str) {
     for cell in cells {
         let rounds = cell["rounds"].as_array().expect("rounds");
         assert_eq!(rounds.len(), 1);
@@ -66,6 +77,22 @@ fn every_variant_conforms_and_is_measured_without_a_void_round() {
         };
         assert!(rounds.iter().all(is_measured), "{cell:#}\n{said}");
     }
+}
+
+#[test]
+fn every_server_of_reports_by_http_conforms_and_is_measured() {
+    let only = format!("herd,{},http,http-idle", HTTP_RIVALS.join(","));
+    let (report, said) = compare(&["--rounds", "1", "--seconds", "0.2", "--only", &only]);
+    let variants = report["variants"].as_array().expect("variants");
+    for variant in variants {
+        let why = variant["skipped"].as_str();
+        let may_be_missing = ["aiohttp", "node-http"].iter().any(|name| variant["name"] == *name);
+        assert!(why.is_none_or(|why| may_be_missing && why.starts_with(MISSING)), "{variant}");
+    }
+    let measured = variants.iter().filter(|variant| variant["skipped"].is_null()).count();
+    let cells = report["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 2 * measured);
+    assert_measured(cells, &said);
 }
 
 fn bench(arguments: &[&str]) -> (Option<i32>, String) {

@@ -2,17 +2,15 @@
 //! everywhere. It proves itself as a neighbour would.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io;
 use std::time::{Duration, Instant};
 
-use super::Patient;
+use super::greeted::{Conversation, Greeted};
 use crate::clock::posix_ns;
 use crate::config::{Config, Server};
-use crate::limits::{AGREE_CONFIRMED_MS, AGREE_REST, ANSWER_LINES_MAX, LINK_LINE_MAX, NOTE_MAX};
-use crate::link::{ASKER, Identity, Keys, Offset, Opening, Welcome, keys};
+use crate::limits::{AGREE_CONFIRMED_MS, AGREE_REST, ANSWER_LINES_MAX, NOTE_MAX};
+use crate::link::{Keys, Offset, Welcome};
 use crate::logging::{Escaped, count};
-use crate::net::socket;
 use crate::protocol::Span;
 use crate::protocol::neighbour::Word;
 use crate::store::digest::Digest;
@@ -133,51 +131,18 @@ impl Asked<'_> {
 }
 
 fn ask(asked: &Asked<'_>) -> io::Result<Answer> {
-    let mut last = io::Error::other("no address");
-    let until = Instant::now() + asked.patience;
-    for address in asked.server.address.resolve()? {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        match socket::dial(address, None, left) {
-            Ok(stream) => return converse(stream, asked, until).map_err(|why| explain(why, asked.patience)),
-            Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
-        }
-    }
-    Err(last)
+    let Asked { server, keys, conf, patience, .. } = *asked;
+    let greeted = Greeted { server, keys, conf, patience };
+    greeted.converse(|conversation| converse(conversation, asked))
 }
 
-/// In place of what the system says of a read that took too long.
-fn explain(why: io::Error, patience: Duration) -> io::Error {
-    match why.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            let why = format!("it accepts, and says nothing for {} s; does it hang?", patience.as_secs_f64());
-            io::Error::new(io::ErrorKind::TimedOut, why)
-        }
-        _ => why,
-    }
-}
-
-fn converse(mut stream: TcpStream, asked: &Asked<'_>, until: Instant) -> io::Result<Answer> {
-    let mut reader = BufReader::new(Patient { stream: stream.try_clone()?, until });
-    let incarnation = u64::from_be_bytes(keys::random()?);
-    let own = Identity { name: ASKER.into(), incarnation, conf: asked.conf };
-    let mut said = Vec::new();
-    let opening = Opening::greet(&own, keys::random()?, &mut said);
-    let sent_ns = posix_ns();
-    stream.write_all(&said)?;
-    let welcome = line(&mut reader)?;
-    let heard_ns = posix_ns();
-    said.clear();
-    let opened = opening.answer(&welcome, &own, &asked.server.name, asked.keys, &mut said);
-    let welcome = opened.map_err(|why| io::Error::other(why.reason()))?;
-    Word::Ask(asked.span).write(&mut said);
-    stream.write_all(&said)?;
-    let mut notes = notes_of(&welcome, asked.conf, sent_ns, heard_ns);
+fn converse(conversation: &mut Conversation, asked: &Asked<'_>) -> io::Result<Answer> {
+    conversation.say(&Word::Ask(asked.span))?;
+    let Conversation { welcome, sent_ns, heard_ns, .. } = conversation;
+    let mut notes = notes_of(welcome, asked.conf, *sent_ns, *heard_ns);
     let (mut unknown, mut is_late) = (0, false);
     for _ in 0..ANSWER_LINES_MAX {
-        let answer = line(&mut reader)?;
+        let answer = conversation.line()?;
         match Word::parse(&answer) {
             Some(Word::Lag { name, is_up, clients, ms }) => {
                 match asked.config.servers.iter().find(|server| server.name.as_bytes() == name) {
@@ -239,16 +204,4 @@ fn lag(name: &str, is_up: bool, clients: u64, ms: u64) -> Option<String> {
         _ => format!("behind with {} for {seconds:.1} s", count(clients, "client")),
     };
     Some(format!("{name}: {down}{behind}, as far as this server can tell"))
-}
-
-/// The next line without its newline.
-fn line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
-    let mut line = Vec::new();
-    reader.take(LINK_LINE_MAX as u64).read_until(b'\n', &mut line)?;
-    match line.pop() {
-        Some(b'\n') => Ok(line),
-        _ => {
-            Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection; its log may say why"))
-        }
-    }
 }

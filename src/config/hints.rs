@@ -126,8 +126,8 @@ fn tables() -> [(Vec<String>, &'static str); 5] {
         (keys_of::<Raw>(), "above the first [table] of the file, as all below one is in it"),
         (keys_of::<RawPlaces>(), "in [places]"),
         (keys_of::<RawTiming>(), "in [timing]"),
-        (keys_of::<RawHttp>(), "in [http]"),
         (keys_of::<RawServer>(), "in the table of a server, [servers.NAME]"),
+        (keys_of::<RawHttp>(), "in [http]"),
     ]
 }
 
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn every_table_tells_its_keys() {
         for ((keys, _), some) in
-            tables().iter().zip(["workers", "provider", "compare_ms", "tokens_file", "listen"])
+            tables().iter().zip(["workers", "provider", "compare_ms", "listen", "tokens_file"])
         {
             assert!(keys.len() > 5 && keys.iter().any(|key| key == some), "{keys:?}");
         }

@@ -9,7 +9,7 @@ use super::paths::Paths;
 use super::raw::{Problem, RawHttp};
 use super::secrets::SecretFile;
 use super::settings::{duration_ns, host_port};
-use crate::limits::HTTP_MAX_AHEAD_S;
+use crate::limits::{HTTP_MAX_AHEAD_S, HTTP_READY_AFTER_S};
 use crate::net::HostPort;
 
 /// A server's door for HTTP.
@@ -24,6 +24,8 @@ pub struct Http {
     /// Web pages of which may use it.
     pub allow_origins: Vec<String>,
     pub max_ahead_ns: u64,
+    /// How long after its start the server waits for its neighbours before it says that it is ready.
+    pub ready_after: Duration,
 }
 
 /// What a server's own table says, or that of all servers where its own says nothing. None where neither says where to
@@ -76,6 +78,10 @@ pub fn http(all: &RawHttp, own: Option<&RawHttp>, paths: &Paths<'_>) -> Result<O
             .transpose()?
             .unwrap_or_default(),
         max_ahead_ns,
+        ready_after: Duration::from_nanos(match either!(ready_after) {
+            Some(place) => duration_ns(place, "http.ready_after")?,
+            None => Duration::from_secs(HTTP_READY_AFTER_S).as_nanos() as u64,
+        }),
     }))
 }
 

@@ -82,6 +82,7 @@ pub struct RawHttp {
     pub names: Option<Vec<Spanned<String>>>,
     pub allow_origins: Option<Vec<Spanned<String>>>,
     pub max_ahead: Option<Spanned<String>>,
+    pub ready_after: Option<Spanned<String>>,
     pub insecure_http: Option<bool>,
 }
 

@@ -15,6 +15,7 @@ use crate::places::Lookup;
 use crate::protocol::neighbour::Word;
 use crate::protocol::record::AtFields;
 use crate::protocol::{Command, Invalid, Query, Reply, Report, Rule, line};
+use crate::tally::Asked;
 use crate::turn::Core;
 
 /// A line as it came.
@@ -251,6 +252,7 @@ impl Conversation<'_, '_> {
             refusal
         });
         turn.wire.sent(&turn.record);
+        turn.asked.count(Asked::Iamat, true);
         self.close_if_one_shot();
     }
 
@@ -265,7 +267,7 @@ impl Conversation<'_, '_> {
             radius_m: query.radius_m,
             bound: query.bound,
         }));
-        self.door.phase = Phase::Places { record: found.record };
+        self.door.phase = Phase::Places { record: found.record, since: self.visit.now.up };
     }
 
     /// A record that a neighbour passes on.
@@ -282,6 +284,7 @@ impl Conversation<'_, '_> {
         self.door.show_opening(&mut self.visit.turn.wire);
         let from = id.map(|neighbour| Source { neighbour, incarnation: self.door.peer.incarnation });
         let now = self.visit.now;
+        self.visit.turn.asked.count(Asked::At, true);
         if self.visit.turn.hear(self.visit.core, fields, from, now.posix_ns) == Heard::Past {
             let address = self.door.address;
             self.visit.core.tallies.past.count(now.up, |total| {
@@ -337,12 +340,27 @@ impl Conversation<'_, '_> {
         Reply::Refused(shown).write(&mut self.visit.turn.out);
         self.visit.turn.wire.refused(rule.words(), line.text, line.is_logged);
         self.visit.core.tallies.refusals.count(rule);
+        self.visit.turn.asked.count(asked_of(line.text), false);
     }
 
     pub(super) fn close_if_one_shot(&mut self) {
         if self.visit.manners.one_shot {
             self.door.close("one-shot");
         }
+    }
+}
+
+/// What a line that was refused was meant to be.
+fn asked_of(text: &[u8]) -> Asked {
+    let text = text.trim_ascii_start();
+    let is = |keyword: &[u8]| {
+        text.strip_prefix(keyword).is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+    };
+    match () {
+        () if is(b"IAMAT") => Asked::Iamat,
+        () if is(b"WHATSAT") => Asked::Whatsat,
+        () if is(b"AT") => Asked::At,
+        () => Asked::NoCommand,
     }
 }
 

@@ -5,6 +5,7 @@ use super::conversation::Conversation;
 use super::line::{LineDoor, Phase};
 use super::{Answer, Question, Visit};
 use crate::protocol::Reply;
+use crate::tally::Asked;
 
 impl LineDoor {
     /// Takes what came in, behind what it kept.
@@ -33,7 +34,9 @@ impl LineDoor {
 
     pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
         match (std::mem::replace(&mut self.phase, Phase::Open), answer) {
-            (Phase::Places { record }, Answer::Places(json)) => {
+            (Phase::Places { record, since }, Answer::Places(json)) => {
+                let took = visit.now.up.saturating_sub(since);
+                visit.turn.answered(Asked::Whatsat, true, took);
                 if visit.manners.one_shot {
                     self.close("one-shot");
                 }

@@ -40,8 +40,8 @@ pub struct LineDoor {
 pub(super) enum Phase {
     /// Commands.
     Open,
-    /// The places near a client; this record, without a newline, begins the reply.
-    Places { record: Vec<u8> },
+    /// The places near a client; this record, without a newline, begins the reply. It was asked at this time.
+    Places { record: Vec<u8>, since: Duration },
     /// The nearest clients; this line, without its newline, asked for them.
     Near { line: Vec<u8> },
     /// The answer to a neighbour's ASK.

@@ -51,6 +51,10 @@ impl Conversation<'_, '_> {
             (Word::Proof(proof), Some(_)) => self.prove(proof),
             (Word::Mark(epoch), Some(true)) => self.mark(*epoch),
             (Word::Time(reading), Some(true)) => self.tell_time(reading),
+            (Word::Forget(client), Some(true)) => {
+                self.forget(client);
+                Ok(())
+            }
             (Word::Ask(span), Some(true)) => {
                 self.ask(*span);
                 Ok(())
@@ -105,6 +109,7 @@ impl Conversation<'_, '_> {
         let (incarnation, is_told) = (listener.incarnation(), listener.conf().is_some());
         let id = listener.neighbour().ok_or(Denied::OutOfTurn)?;
         let twin = core.neighbours.oddities.lives(id, incarnation, address, now);
+        core.neighbours.seen.hear_mark(id);
         let before = core.neighbours.seen.of(id, incarnation);
         let turn = &mut *self.visit.turn;
         // What cannot be kept is not confirmed; the old mark says that the link lives.
@@ -120,6 +125,22 @@ impl Conversation<'_, '_> {
             Word::Twin(twin.to_string().as_bytes()).write(&mut turn.out);
         }
         Ok(())
+    }
+
+    /// A client is to be forgotten, says somebody who has proven to be of the herd.
+    fn forget(&mut self, client: &[u8]) {
+        let (core, now_ns) = (self.visit.core, self.visit.now.posix_ns);
+        let turn = &mut *self.visit.turn;
+        let begin = turn.out.len();
+        if let Err(rule) = turn.forget(core, client, now_ns) {
+            return Word::Note(rule.words().as_bytes()).write(&mut turn.out);
+        }
+        Word::Gone(client).write(&mut turn.out);
+        turn.promise(core, begin, || {
+            let mut refusal = Vec::new();
+            Word::Note(Rule::NotKept.words().as_bytes()).write(&mut refusal);
+            refusal
+        });
     }
 
     fn tell_time(&mut self, theirs: &ClockReading) -> Result<(), Denied> {

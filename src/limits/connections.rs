@@ -111,6 +111,30 @@ pub const HTTP_TRAILER_MAX: usize = 8 * 1024;
 pub const HTTP_HEAD_S: u64 = 10;
 pub const HTTP_BODY_S: u64 = 30;
 
+/// Seconds from its beginning in which a connection's handshake has to come to an end: as long as a head may take.
+pub const HANDSHAKE_S: u64 = HTTP_HEAD_S;
+
+/// Connections of a worker that are read in a turn while they are in their handshake. One takes 0.2 ms with an ECDSA
+/// key, and 4 ms with one of RSA and 4,096 bits: for that long the reports that come meanwhile wait. With more a turn
+/// there are not more a second, as measured.
+pub const HANDSHAKES_PER_TURN: usize = 1;
+
+/// Bytes of memory that TLS takes for a connection at most: half a message of its handshake has 64 KiB in rustls; later
+/// there are a record as it comes, two in clear, and one that the socket does not take. An idle one has 8 KB.
+pub const TLS_CONNECTION_BYTES: usize = 128 * 1024;
+
+/// Bytes in clear that are sealed as one record, which is the most that TLS allows, and of which rustls may keep some.
+pub const TLS_RECORD_BYTES: usize = 16 * 1024;
+pub const TLS_KEPT_BYTES: usize = 64 * 1024;
+const _: () = assert!(TLS_RECORD_BYTES + 1024 <= TLS_KEPT_BYTES, "a sealed record fits");
+
+/// Bytes of a file with certificates, or with a key: a chain of three has some 5,000.
+pub const CERTIFICATE_FILE_MAX: u64 = 1024 * 1024;
+
+/// Days before the end of a certificate at which there is a warning when it is read: those that last for 90 days are
+/// renewed with 30 to go.
+pub const CERTIFICATE_WARN_DAYS: u64 = 14;
+
 /// Seconds without a request before a connection for HTTP is closed: more than the five minutes for which phones keep
 /// theirs, as a request on one that is closed meanwhile is lost.
 pub const HTTP_IDLE_S: u64 = 330;
@@ -128,11 +152,32 @@ pub const HTTP_MAX_AHEAD_S: u64 = 86_400;
 pub const TOKEN_BYTES_MIN: usize = 16;
 pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
 
+/// Random bytes of a token that herd makes, and the mode of a file that it makes for them.
+pub const TOKEN_BYTES: usize = 24;
+pub const SECRET_MODE: u32 = 0o600;
+
 /// The mean radius of the earth.
 pub const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// Half the way around the earth in metres: everybody is within.
 pub const EVERYWHERE_M: f64 = 20_037_509.0;
 
-/// The exponent of a number beyond which it is no position and no time.
-pub const EXPONENT_MAX: i32 = 40;
+/// The exponent of a number beyond which it is no position and no time: what a program can write at all is less.
+pub const EXPONENT_MAX: i32 = 400;
+
+/// Decimals of a time.
+pub const NANO_DIGITS: usize = 9;
+
+/// How long commands take, in µs: the bounds of the histogram of `/metrics`, from a turn on loopback to what nobody waits
+/// for.
+pub const DURATION_BUCKETS_US: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000,
+];
+
+/// Seconds after its start for which a server waits for its neighbours before it says that it is ready: they are read
+/// within seconds, and one that takes longer must not keep clients away.
+pub const HTTP_READY_AFTER_S: u64 = 30;
+
+/// About what a head takes without further fields.
+pub const HTTP_REPLY_HEAD_BYTES: usize = 256;

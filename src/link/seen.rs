@@ -8,6 +8,8 @@ use crate::node::NeighbourId;
 #[derive(Debug, Default)]
 pub struct Seen {
     marks: Mutex<Vec<(u64, u32)>>,
+    /// Neighbours that have marked something since our start.
+    marking: Mutex<Vec<bool>>,
 }
 
 impl Seen {
@@ -28,6 +30,22 @@ impl Seen {
             marks.resize(index + 1, (0, 0));
         }
         marks[index] = (incarnation, epoch);
+    }
+
+    /// A neighbour has sent all it knew: it marks only what it has sent, and first of all what it finds missing.
+    pub fn hear_mark(&self, neighbour: NeighbourId) {
+        let mut marking = self.marking.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = neighbour.index();
+        if marking.len() <= index {
+            marking.resize(index + 1, false);
+        }
+        marking[index] = true;
+    }
+
+    /// Whether a neighbour has sent all it knew at some time since our start.
+    pub fn has_marked(&self, neighbour: NeighbourId) -> bool {
+        let marking = self.marking.lock().unwrap_or_else(PoisonError::into_inner);
+        marking.get(neighbour.index()).copied().unwrap_or(false)
     }
 
     /// Every neighbour that was heard of: its index, its incarnation, and the last epoch of it.

@@ -42,7 +42,7 @@ impl<S: Stream> Connection<S> {
 
     /// Bytes that wait for room in the socket.
     pub fn unsent(&self) -> usize {
-        self.output.len() - self.sent
+        self.output.len() - self.sent + self.stream.unsent()
     }
 
     /// Until when it has to take some of what is unsent.
@@ -53,6 +53,16 @@ impl<S: Stream> Connection<S> {
     /// When the socket last took replies.
     pub fn taken(&self) -> Duration {
         self.taken
+    }
+
+    /// Reads what is there. What the stream itself has to say to that may be unsent then.
+    pub fn read(&mut self, buffer: &mut [u8], now: Duration) -> io::Result<usize> {
+        let had_unsent = self.unsent() > 0;
+        let read = self.stream.read_now(buffer);
+        if !had_unsent && self.unsent() > 0 {
+            self.taken = now;
+        }
+        read
     }
 
     /// Sends replies behind those unsent; what the socket does not take at once is kept.
@@ -75,8 +85,14 @@ impl<S: Stream> Connection<S> {
     /// soon as it is as much as one. The system itself reports room only when there is much.
     pub fn send_rest(&mut self, now: Duration) -> io::Result<()> {
         while self.unsent() > 0 {
-            let end = self.output.len().min(self.sent + SEND_PIECE_BYTES);
-            match self.stream.write_apart(&self.output[self.sent..end]) {
+            // What the stream itself holds was said before.
+            let written = if self.stream.unsent() > 0 {
+                self.stream.write_rest().map(|_| 0)
+            } else {
+                let end = self.output.len().min(self.sent + SEND_PIECE_BYTES);
+                self.stream.write_apart(&self.output[self.sent..end])
+            };
+            match written {
                 Ok(taken) => self.sent += taken,
                 Err(why) if is_retry(&why) => return Ok(()),
                 Err(why) => return Err(why),

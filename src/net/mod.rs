@@ -5,13 +5,17 @@
 
 pub mod connection;
 mod host_port;
+mod listener;
 pub mod poller;
 pub mod slots;
 pub mod socket;
 pub mod stream;
+pub mod tls;
 
 pub use connection::Connection;
 pub use host_port::HostPort;
+pub use listener::{AnyStream, Listener};
 pub use poller::{Event, Events, Interest, Poller, WAKE};
 pub use slots::Slots;
 pub use stream::{Stream, Watch};
+pub use tls::Tls;

@@ -29,6 +29,29 @@ pub trait Stream: Send + Sync {
     fn give_up_after(&self, patience: Duration);
     /// Finds out when the other end is gone without a word.
     fn keep_alive(&self) -> io::Result<()>;
+
+    // What has more to it than a socket.
+
+    /// Whether both ends still settle how they talk. Nothing that is read is the door's yet, and reading takes far longer
+    /// than so few bytes do else.
+    fn is_in_handshake(&self) -> bool {
+        false
+    }
+
+    /// Whether there is something to be read of which no event will tell, as the socket does not have it any more.
+    fn has_more(&self) -> bool {
+        false
+    }
+
+    /// Bytes that were taken to be written, or are its own, and that the socket has not taken.
+    fn unsent(&self) -> usize {
+        0
+    }
+
+    /// Writes of those what the socket takes at once.
+    fn write_rest(&self) -> io::Result<usize> {
+        Ok(0)
+    }
 }
 
 /// What tells when a stream is ready.

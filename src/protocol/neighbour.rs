@@ -14,6 +14,8 @@
 //! LAG NEIGHBOUR up|down CLIENTS MS               the listener's, to `herd --agree` only
 //! NOTE TEXT                                      the same
 //! DIGEST FROM TO COUNT SUMS                      the listener's, of this time or what it has whole of it
+//! FORGET CLIENT                                  `herd --forget`'s: the herd is to forget it
+//! GONE CLIENT                                    the listener's: it is forgotten, or a NOTE says why not
 //! ```
 //!
 //! What is in brackets is left out by one who knows only what is before it, and is then told nothing
@@ -93,6 +95,10 @@ pub enum Word<'a> {
     },
     /// Something that whoever runs the herd should know, in words.
     Note(&'a [u8]),
+    /// A client is to be forgotten by the whole herd.
+    Forget(&'a [u8]),
+    /// It is.
+    Gone(&'a [u8]),
     Digest {
         /// Of which records it is.
         span: Span,
@@ -127,6 +133,8 @@ impl<'a> Word<'a> {
                 }))
             }
             b"TWIN" => fields.exactly().map(|[address]| Word::Twin(address)),
+            b"FORGET" => fields.exactly().map(|[client]| Word::Forget(client)),
+            b"GONE" => fields.exactly().map(|[client]| Word::Gone(client)),
             b"NOTE" => Some(Word::Note(fields.rest())).filter(|_| fields.next().is_some()),
             b"MARK" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Mark),
             b"SEEN" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Seen),
@@ -173,6 +181,8 @@ impl<'a> Word<'a> {
             }
             Word::Twin(address) => write_words(b"TWIN", address, out),
             Word::Note(text) => write_words(b"NOTE", text, out),
+            Word::Forget(client) => write_words(b"FORGET", client, out),
+            Word::Gone(client) => write_words(b"GONE", client, out),
             Word::Proof(proof) => {
                 out.extend_from_slice(b"PROOF ");
                 write_proof(proof, out);
@@ -314,6 +324,8 @@ mod tests {
             Word::Proof(None),
             Word::Mark(12),
             Word::Seen(0),
+            Word::Forget(b"kiwi"),
+            Word::Gone(b"\xff"),
             Word::Ask(Span::ALL),
             Word::Ask(Span { from_s: Some(1_520_023_934), to_s: Some(1_520_023_999) }),
             Word::Lag { name: b"Hands", is_up: true, clients: 12, ms: 345 },

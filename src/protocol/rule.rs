@@ -79,7 +79,7 @@ pub fn of_keyword(keyword: &[u8]) -> Rule {
         .iter()
         .any(|known| keyword.eq_ignore_ascii_case(known));
     let is_servers =
-        [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST"].contains(&keyword);
+        [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST", b"FORGET"].contains(&keyword);
     match (is_known, is_servers) {
         (true, _) => Rule::KeywordCase,
         (false, true) => Rule::LinkFields,

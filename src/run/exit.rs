@@ -8,6 +8,8 @@ pub const DISAGREE: u8 = 1;
 pub const USAGE: u8 = 64;
 /// The line to explain is none that a server takes (EX_DATAERR).
 pub const INVALID: u8 = 65;
+/// No server of the herd did what was asked (EX_UNAVAILABLE).
+pub const NO_ANSWER: u8 = 69;
 /// A server of the herd died on its own (EX_SOFTWARE).
 pub const SERVER_DIED: u8 = 70;
 /// The system refused something: the address to listen on, a thread (EX_OSERR).

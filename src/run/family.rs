@@ -34,7 +34,7 @@ struct Member<'a> {
     child: Child,
     /// Where it listens, once it said so.
     address: Option<String>,
-    /// Where it serves HTTP, which it says before.
+    /// Where it serves HTTP, as a URL, which it says before.
     http: Option<String>,
     ended: bool,
 }
@@ -200,7 +200,9 @@ fn start<'a>(
         for line in lines.map_while(Result::ok) {
             let first = |addresses: &str| addresses.split(", ").next().unwrap_or(addresses).to_owned();
             if let Some((_, addresses)) = line.rsplit_once(" serves HTTP on ") {
-                let _ = events.send(Event::Serves(index, first(addresses)));
+                let _ = events.send(Event::Serves(index, format!("http://{}", first(addresses))));
+            } else if let Some((_, addresses)) = line.rsplit_once(" serves HTTPS on ") {
+                let _ = events.send(Event::Serves(index, format!("https://{}", first(addresses))));
             } else if let Some((_, addresses)) = line.rsplit_once(" listens on ") {
                 let _ = events.send(Event::Ready(index, first(addresses)));
             }
@@ -234,7 +236,7 @@ fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
     if let Some(address) = members.last().and_then(|member| member.http.as_deref()) {
-        text += &format!("  curl http://{address}/v1/clients/kiwi.cs.ucla.edu\n");
+        text += &format!("  curl {address}/v1/clients/kiwi.cs.ucla.edu\n");
     }
     if let Err(why) = logging::announce(text) {
         console.say(&format!("herd: all servers are ready, but that cannot be printed: {why}"));

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::config::{Config, Server};
 use crate::limits::{
     CLIENT_BYTES, ENTRIES_KEPT_BYTES, INDEX_CLIENT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES,
-    LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TURN_KEPT_BYTES,
-    at_line_max,
+    LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES,
+    TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
 
@@ -39,7 +39,7 @@ impl Memory {
         let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
         let long_line = CLIENT_BYTES + at_line_max(settings.max_line);
         let indexed = if settings.is_indexed { INDEX_CLIENT_BYTES } else { 0 };
-        Memory {
+        let mut memory = Memory {
             long_lines: row(
                 "long lines",
                 settings.max_clients,
@@ -82,7 +82,12 @@ impl Memory {
                 row("turns", settings.workers, worker, format!("{} workers after a burst", settings.workers)),
                 row("log", 1, LOG_BUFFER_MAX, "a disk that is slow".to_owned()),
             ],
+        };
+        if server.http.as_ref().is_some_and(|http| http.tls.is_some()) {
+            let how = "max_connections, if each has TLS and says much".to_owned();
+            memory.rows.push(row("tls", settings.max_connections, TLS_CONNECTION_BYTES, how));
         }
+        memory
     }
 }
 

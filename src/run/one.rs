@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use super::orders::{Order, Orders};
 use super::say::fail;
+use super::site::Web;
 use super::{exit, family, secrets, site};
 use crate::config::{Config, ConfigError};
-use crate::door::http::Site;
 use crate::limits::LAST_FLUSH;
 use crate::logging::{self, Console, SAID_ALREADY, Sink};
 use crate::places::{self, Places};
@@ -53,18 +53,18 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let web = match site::of_server(config, own) {
+    let web = match Web::of_server(config, own) {
         Ok(web) => web,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
     places.about().iter().for_each(|line| log::info!("places: {line}"));
-    let opened = Opened { places: places.clone(), keys, site: web.clone() };
-    let started =
-        site::listen(own).and_then(|listeners| Server::start(config, index, listeners, opened, sink.clone()));
+    let opened = Opened { places: places.clone(), keys, site: web.as_ref().map(|web| web.site.clone()) };
+    let started = site::listen(own, web.as_ref())
+        .and_then(|listeners| Server::start(config, index, listeners, opened, sink.clone()));
     match started {
         Ok(server) => {
             let rereader = Rereader::of(places);
-            serve(index, server, web.as_deref(), &rereader, &orders, &sink, config)
+            serve(index, server, web.as_ref(), &rereader, &orders, &sink, config)
         }
         Err(why) => {
             // The folder of its journal is another version's.
@@ -78,7 +78,7 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
 fn serve(
     index: usize,
     server: Server,
-    web: Option<&Site>,
+    web: Option<&Web>,
     places: &Rereader,
     orders: &Orders,
     sink: &Sink,
@@ -88,12 +88,16 @@ fn serve(
     let name = &config.servers[index].name;
     log::info!("{name} {} listens on {}", env!("CARGO_PKG_VERSION"), server.addresses());
     let http = server.http_addresses();
-    if let Some(addresses) = &http {
-        log::info!("{name} serves HTTP on {addresses}");
+    let http = http.map(|addresses| {
+        let what = if web.is_some_and(Web::is_sealed) { "HTTPS" } else { "HTTP" };
+        format!("{name} serves {what} on {addresses}")
+    });
+    if let Some(line) = &http {
+        log::info!("{line}");
     }
     // On disk before anybody counts on this server, should it die of what comes next.
     sink.flush(Instant::now() + LAST_FLUSH);
-    let http = http.map_or(String::new(), |addresses| format!("{name} serves HTTP on {addresses}\n"));
+    let http = http.map_or(String::new(), |line| format!("{line}\n"));
     if let Err(why) = logging::announce(format!("{http}{name} listens on {}\n", server.addresses())) {
         log::warn!("cannot print where it listens: {why}");
     }
@@ -103,7 +107,7 @@ fn serve(
             Order::Reread => {
                 reload(index, &server, config);
                 if let Some(web) = web {
-                    site::reread(config, &config.servers[index], web);
+                    web.reread(config);
                 }
                 places.reread();
             }
@@ -149,7 +153,7 @@ fn reload(index: usize, server: &Server, config: &Config) {
         Ok(keys) => {
             server.rekey(keys);
             log::info!(
-                "read the secrets again; everything else in herd.conf is read at the start only, so restart for other changes"
+                "read the secrets again; herd.conf itself is read at the start only, so restart for changes of it"
             );
         }
         Err(why) => log::error!("keeping the old secrets: {why}"),

@@ -26,7 +26,7 @@ const PASSED_OVER: [i32; 7] = [
 ];
 
 /// Real-time signals that the C library leaves to programs.
-const REAL_TIME: std::ops::RangeInclusive<i32> = 35..=64;
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
 /// True while a stop is to end this process at once, where the system would not.
 static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();

@@ -1,38 +1,108 @@
-//! The site of a server: what its door for HTTP serves, with the tokens from the file that herd.conf names. A server
-//! calls it at its start and at SIGHUP, `--check` calls it once.
+//! The site of a server: what its door for HTTP serves, with the tokens and the certificate from the files that herd.conf
+//! names. A server calls it at its start and at SIGHUP, `--check` calls it once.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::{io, str};
 
 use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
 use crate::door::http::{Site, Tokens};
-use crate::files;
-use crate::limits::TOKENS_FILE_MAX;
-use crate::net::socket;
+use crate::limits::{CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, TOKENS_FILE_MAX};
+use crate::net::tls::{BadPem, Certificate};
+use crate::net::{Listener, Tls, socket};
+use crate::{clock, files};
 
-/// What a server serves by HTTP; None where it does not.
-///
-/// # Errors
-/// The file with its tokens is missing, can be read by others than its owner, or has a line that is no token.
-pub fn of_server(config: &Config, server: &Server) -> Result<Option<Arc<Site>>, ConfigError> {
-    let Some(http) = &server.http else { return Ok(None) };
-    let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
-    Ok(Some(Arc::new(Site::new(names, allow_origins, max_ahead_ns, tokens(config, http)?))))
+/// What a server serves by HTTP, and how.
+pub struct Web {
+    http: Http,
+    pub site: Arc<Site>,
+    /// None where it serves in clear.
+    tls: Option<Arc<Tls>>,
 }
 
-/// Reads the tokens anew; with the old ones when that fails.
-pub fn reread(config: &Config, server: &Server, site: &Site) {
-    let read = server.http.as_ref().map(|http| tokens(config, http));
-    match read {
-        Some(Ok(Some(tokens))) => {
-            log::info!("read the tokens again: {}", tokens.len());
-            site.replace_tokens(tokens);
-        }
-        Some(Err(why)) => log::error!("keeping the old tokens: {why}"),
-        Some(Ok(None)) | None => {}
+impl Web {
+    /// None for a server that serves nothing.
+    ///
+    /// # Errors
+    /// The file with its tokens, its certificate or its key is missing, can be read by others than its owner, or is of
+    /// no use.
+    pub fn of_server(config: &Config, server: &Server) -> Result<Option<Web>, ConfigError> {
+        let Some(http) = server.http.clone() else { return Ok(None) };
+        let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
+        let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, &http)?);
+        site.ready_after = http.ready_after;
+        let tls = certificate(config, &http)?.map(|certificate| Arc::new(Tls::new(certificate)));
+        Ok(Some(Web { http, site: Arc::new(site), tls }))
     }
+
+    /// Reads the files anew; with what was in them when that fails.
+    pub fn reread(&self, config: &Config) {
+        match tokens(config, &self.http) {
+            Ok(Some(tokens)) => {
+                log::info!("read the tokens again: {}", tokens.len());
+                self.site.replace_tokens(tokens);
+            }
+            Ok(None) => {}
+            Err(why) => log::error!("keeping the old tokens: {why}"),
+        }
+        let Some(tls) = &self.tls else { return };
+        match certificate(config, &self.http) {
+            Ok(Some(certificate)) => {
+                let left = certificate.days_left(now_s()).unwrap_or_default();
+                log::info!("read the certificate again: it counts for {left} days");
+                tls.replace(certificate);
+            }
+            Ok(None) => {}
+            Err(why) => log::error!("keeping the old certificate: {why}"),
+        }
+    }
+
+    /// Whether it has TLS.
+    pub fn is_sealed(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    fn listen(&self) -> io::Result<Vec<(DoorKind, Listener)>> {
+        let of = |socket| match &self.tls {
+            Some(tls) => Listener::sealed(socket, tls.clone()),
+            None => Listener::clear(socket),
+        };
+        let sockets = socket::listen(&self.http.listen)?.into_iter();
+        Ok(sockets.map(|socket| (DoorKind::Http, of(socket))).collect())
+    }
+}
+
+fn now_s() -> u64 {
+    clock::posix_ns() / 1_000_000_000
+}
+
+const MAKE_ONE: &str = "docs/api.md tells how to make one";
+
+/// The certificate and its key, if herd.conf names them. One that clients will refuse is worth a warning: their clocks may
+/// be right where ours is not.
+fn certificate(config: &Config, http: &Http) -> Result<Option<Certificate>, ConfigError> {
+    let Some((cert, key)) = &http.tls else { return Ok(None) };
+    let error = |name: &str, file: &SecretFile, why: String| {
+        config.error(Some(file.line), format!("http.{name} {}: {why}", file.path.display()))
+    };
+    let unread = |name: &'static str, file: &SecretFile, why: io::Error| match why.kind() {
+        io::ErrorKind::NotFound => error(name, file, format!("{why}; {MAKE_ONE}")),
+        _ => error(name, file, why.to_string()),
+    };
+    let chain = files::read(&cert.path, CERTIFICATE_FILE_MAX).map_err(|why| unread("tls_cert", cert, why))?;
+    let secret =
+        files::read_secret(&key.path, CERTIFICATE_FILE_MAX).map_err(|why| unread("tls_key", key, why))?;
+    let certificate = Certificate::read(&chain, &secret).map_err(|why| match why {
+        BadPem::Certificate(why) => error("tls_cert", cert, why),
+        BadPem::Key(why) => error("tls_key", key, why),
+    })?;
+    let (path, now_s) = (cert.path.display(), now_s());
+    if let Some(why) = certificate.objection(now_s) {
+        log::warn!("clients will refuse the certificate of {path}: {why}");
+    } else if let Some(days) = certificate.days_left(now_s).filter(|&days| days < CERTIFICATE_WARN_DAYS) {
+        log::warn!("the certificate of {path} counts for {days} more days; renew it, and send SIGHUP");
+    }
+    Ok(Some(certificate))
 }
 
 fn tokens(config: &Config, http: &Http) -> Result<Option<Tokens>, ConfigError> {
@@ -52,11 +122,11 @@ fn tokens(config: &Config, http: &Http) -> Result<Option<Tokens>, ConfigError> {
 ///
 /// # Errors
 /// The system does not let it.
-pub fn listen(server: &Server) -> io::Result<Vec<(DoorKind, TcpListener)>> {
-    let of = |kind| move |listener| (kind, listener);
-    let mut all: Vec<_> = socket::listen(&server.listen)?.into_iter().map(of(DoorKind::Line)).collect();
-    if let Some(http) = &server.http {
-        all.extend(socket::listen(&http.listen)?.into_iter().map(of(DoorKind::Http)));
+pub fn listen(server: &Server, web: Option<&Web>) -> io::Result<Vec<(DoorKind, Listener)>> {
+    let lines = socket::listen(&server.listen)?.into_iter();
+    let mut all: Vec<_> = lines.map(|socket| (DoorKind::Line, Listener::clear(socket))).collect();
+    if let Some(web) = web {
+        all.extend(web.listen()?);
     }
     Ok(all)
 }

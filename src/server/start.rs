@@ -1,7 +1,7 @@
 //! The start of a server: its journal is read, its parts are made, its threads begin.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +21,7 @@ use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire, count};
-use crate::net::HostPort;
+use crate::net::{HostPort, Listener};
 use crate::node::{Bounds, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
@@ -55,13 +55,13 @@ impl Server {
     pub fn start(
         config: &Config,
         index: usize,
-        listeners: Vec<(DoorKind, TcpListener)>,
+        listeners: Vec<(DoorKind, Listener)>,
         opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
         let Opened { places, keys, site } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
-        let address = |(kind, listener): &(DoorKind, TcpListener)| Ok((*kind, listener.local_addr()?));
+        let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
         let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;

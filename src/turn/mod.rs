@@ -20,7 +20,7 @@ use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
-use crate::tally::Tallies;
+use crate::tally::{Asked, InTurn, Tallies, Traffic};
 use keeping::Keeping;
 
 /// What turns work on, shared by all of them.
@@ -62,6 +62,9 @@ pub struct Turn {
     seen: Vec<Seen>,
     keeping: Keeping,
     pub wire: Wire,
+    /// What was asked in it.
+    pub asked: InTurn,
+    traffic: Arc<Traffic>,
     /// So that no mark passes what this turn learned.
     count: Arc<TurnCount>,
     /// How often the nearest clients were looked for in it.
@@ -128,6 +131,8 @@ impl Turn {
             seen: Vec::new(),
             keeping: Keeping::default(),
             wire,
+            asked: InTurn::default(),
+            traffic: core.tallies.traffic.join(),
             count: core.flood.turns.join(),
             searches: 0,
         }
@@ -241,6 +246,16 @@ impl Turn {
             said.out.shrink_to(TURN_KEPT_BYTES);
             self.out = said.out;
         }
+    }
+
+    /// Something was answered that was asked in an earlier turn.
+    pub fn answered(&self, asked: Asked, is_done: bool, took: Duration) {
+        self.traffic.count(asked, is_done, took);
+    }
+
+    /// All that was asked in this turn is answered, after so long.
+    pub fn settle(&mut self, took: Duration) {
+        self.traffic.take(&mut self.asked, took);
     }
 
     // --- commit

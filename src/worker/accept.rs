@@ -2,7 +2,7 @@
 //! is out of descriptors. Every worker at work has one of these for the listeners, which all share.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -11,7 +11,7 @@ use super::entrance::{Admission, Capacity, Entrance, Lack};
 use crate::door::DoorKind;
 use crate::limits::ACCEPT_PAUSE_MS;
 use crate::logging::count;
-use crate::net::Poller;
+use crate::net::{AnyStream, Poller};
 use crate::tally::Tallies;
 
 /// The key of the listeners among a poller's events.
@@ -20,7 +20,7 @@ pub const LISTENER: u64 = u64::MAX - 1;
 /// A connection that was let in.
 pub struct Accepted {
     pub kind: DoorKind,
-    pub stream: TcpStream,
+    pub stream: AnyStream,
     pub address: SocketAddr,
     pub admission: Admission,
 }

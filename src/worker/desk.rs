@@ -1,13 +1,12 @@
 //! Where a worker is reached by other threads.
 
 use std::io;
-use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::balance::Load;
 use super::room::Guest;
 use crate::door::Answer;
-use crate::net::Poller;
+use crate::net::{AnyStream, Poller};
 
 /// A worker's poller and its inbox.
 pub struct Desk {
@@ -20,7 +19,7 @@ pub struct Desk {
 /// What other threads send a worker.
 pub enum Letter {
     /// A connection that is the worker's from now on.
-    Guest(Box<Guest<TcpStream>>),
+    Guest(Box<Guest<AnyStream>>),
     /// The answer that a connection waits for.
     Answer { key: u64, answer: Answer },
 }

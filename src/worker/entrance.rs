@@ -3,16 +3,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::door::{DoorKind, Kin};
 use crate::limits::{SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR};
+use crate::net::Listener;
 
 /// Where connections come in, and how many are in.
 pub struct Entrance {
     /// One an address of `listen`, at least one, and what is spoken on it.
-    pub listeners: Vec<(DoorKind, TcpListener)>,
+    pub listeners: Vec<(DoorKind, Listener)>,
     pub bounds: Capacity,
     counts: Mutex<Counts>,
 }
@@ -55,7 +56,7 @@ struct Counts {
 }
 
 impl Entrance {
-    pub fn new(listeners: Vec<(DoorKind, TcpListener)>, bounds: Capacity) -> Entrance {
+    pub fn new(listeners: Vec<(DoorKind, Listener)>, bounds: Capacity) -> Entrance {
         Entrance { listeners, bounds, counts: Mutex::default() }
     }
 
@@ -143,6 +144,8 @@ impl Counts {
 /// Whom an address stands for: of IPv6 a host has a whole /64 to choose from.
 pub fn crowd(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
+        // This machine stays this machine.
+        IpAddr::V6(address) if address.is_loopback() => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         v4 => v4,
     }

@@ -1,7 +1,7 @@
 //! What all workers of a server share, and a worker's seat in it: the world around its room.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Kin, Manners, Question};
 use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
-use crate::net::{Interest, Watch};
+use crate::net::{AnyStream, Interest, Watch};
 use crate::places::pool::{Asker, Pool};
 use crate::status::{HallStatus, Status};
 use crate::turn::Core;
@@ -128,7 +128,7 @@ impl Seat {
     }
 }
 
-impl Outside<TcpStream> for Seat {
+impl Outside<AnyStream> for Seat {
     fn core(&self) -> &Core {
         &self.hall.core
     }
@@ -188,16 +188,16 @@ impl Outside<TcpStream> for Seat {
     }
 }
 
-impl Watch<TcpStream> for Seat {
-    fn add(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+impl Watch<AnyStream> for Seat {
+    fn add(&self, stream: &AnyStream, key: u64, interest: Interest) -> io::Result<()> {
         self.desk().poller.add(stream, key, interest)
     }
 
-    fn modify(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+    fn modify(&self, stream: &AnyStream, key: u64, interest: Interest) -> io::Result<()> {
         self.desk().poller.modify(stream, key, interest)
     }
 
-    fn remove(&self, stream: &TcpStream) -> io::Result<()> {
+    fn remove(&self, stream: &AnyStream) -> io::Result<()> {
         self.desk().poller.remove(stream)
     }
 }

@@ -12,7 +12,7 @@ mod moving;
 mod room;
 mod unsent;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::door::Door;
 use crate::limits::{ACCEPTS_PER_TURN, EVENTS_MAX, LOOK_EVERY, READS_PER_ACCEPT};
 use crate::link::Neighbours;
 use crate::logging::Wire;
-use crate::net::{Event, Events, WAKE};
+use crate::net::{AnyStream, Event, Events, WAKE};
 use accept::{Accepted, Acceptor, LISTENER};
 use balance::Gauge;
 use desk::Letter;
@@ -38,7 +38,7 @@ use hall::Seat;
 pub struct Worker {
     hall: Arc<Hall>,
     index: usize,
-    room: Room<TcpStream, Seat>,
+    room: Room<AnyStream, Seat>,
     acceptor: Acceptor,
     gauge: Gauge,
     now: Moment,
@@ -166,7 +166,7 @@ impl Worker {
 fn admit(
     entrance: &Entrance,
     neighbours: &Neighbours,
-    room: &mut Room<TcpStream, Seat>,
+    room: &mut Room<AnyStream, Seat>,
     address: SocketAddr,
 ) -> Result<Admission, Lack> {
     let ip = address.ip();

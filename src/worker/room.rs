@@ -4,6 +4,7 @@
 
 mod admitting;
 mod ending;
+mod reading;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -14,9 +15,8 @@ use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, Kin, Manners, Question, Visit};
-use crate::limits::{GREEDY_BYTES_MAX, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
+use crate::limits::{HANDSHAKE_S, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
-use crate::net::stream::is_retry;
 use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
 use crate::places::pool::Asker;
 use crate::turn::{Core, Turn};
@@ -55,6 +55,11 @@ pub struct Room<S, O> {
     greedy: Vec<u64>,
     /// The last of them that was read.
     greedy_last: u64,
+    /// Connections whose streams have more of which no event tells. They are read in the next turn.
+    held: Vec<u64>,
+    /// Connections that are ready to go on with their handshake, the first one first: a few of them are read a turn, and
+    /// none is watched meanwhile.
+    handshakes: VecDeque<u64>,
     /// Connections whose question was refused, which are told so in the next turn.
     refused: Vec<u64>,
     /// No connection's time is up before this.
@@ -82,6 +87,10 @@ pub struct Guest<S> {
     weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
     is_greedy: bool,
+    /// It is among those that its room reads without an event.
+    is_held: bool,
+    /// It is among those that wait to go on with their handshake.
+    is_put_off: bool,
     /// The last of its worker's load windows in which it was read.
     pub active_in: u32,
 }
@@ -89,9 +98,11 @@ pub struct Guest<S> {
 /// Sweeps look at every connection, so there is a rest between them.
 const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
 
+const HANDSHAKE: Duration = Duration::from_secs(HANDSHAKE_S);
+
 impl<S: Stream> Guest<S> {
     fn interest(&self) -> Interest {
-        self.connection.interest(self.door.reads())
+        if self.is_put_off { Interest::Nothing } else { self.connection.interest(self.door.reads()) }
     }
 
     /// When it is to be closed unless something happens, and why.
@@ -100,6 +111,8 @@ impl<S: Stream> Guest<S> {
             Some(lingers)
         } else if matches!(self.admission, Admission::OnTrial(_)) {
             Some((self.opened + manners.greeting, "there is no room for it"))
+        } else if self.connection.stream.is_in_handshake() {
+            Some((self.opened + HANDSHAKE, "its handshake did not come to an end"))
         } else if self.connection.unsent() > 0 {
             Some((self.connection.takes_until(), "it does not read its replies"))
         } else {
@@ -121,6 +134,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             read_bytes: 0,
             greedy: Vec::new(),
             greedy_last: 0,
+            held: Vec::new(),
+            handshakes: VecDeque::new(),
             refused: Vec::new(),
             sweep_at: None,
             swept_at: now.up,
@@ -149,19 +164,27 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         for key in std::mem::take(&mut self.refused) {
             self.answered(key, &Answer::None);
         }
+        for key in std::mem::take(&mut self.held) {
+            if let Some(guest) = self.guests.get(key) {
+                guest.is_held = false;
+                self.ready(key, Event { key, readable: true, writable: false, broken: false });
+            }
+        }
     }
 
-    /// Ends the turn: sends what it made, reads those that always have more, and closes whose time is up.
+    /// Ends the turn: sends what it made, reads those that always have more and those in their handshake, and closes
+    /// whose time is up.
     pub fn finish(&mut self) {
         self.flush();
         self.read_greedy();
+        self.read_handshakes();
         self.sweep();
         self.shed();
     }
 
     /// How long the next turn may be waited for; None for ever.
     pub fn patience(&self) -> Option<Duration> {
-        if !self.refused.is_empty() {
+        if !(self.refused.is_empty() && self.held.is_empty() && self.handshakes.is_empty()) {
             return Some(Duration::ZERO);
         }
         self.sweep_at.map(|at| at.saturating_sub(self.now.up))
@@ -194,12 +217,16 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             opened,
             weight: 0,
             is_greedy: false,
+            is_held: false,
+            is_put_off: false,
             active_in: 0,
         });
     }
 
     /// Makes a connection this room's own.
     pub fn adopt(&mut self, mut guest: Guest<S>) {
+        // Of what another room was about to do it knows nothing.
+        (guest.is_held, guest.is_put_off) = (false, false);
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
         if matches!(guest.admission, Admission::OnTrial(_)) {
@@ -210,6 +237,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.close(key, "it cannot be watched");
             return;
         }
+        self.hold(key);
         self.note_deadline(key);
     }
 
@@ -243,52 +271,19 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 Err(why) => self.broken(key, &why),
             }
         } else if event.readable && (!self.is_stopping || guest.connection.lingers().is_some()) {
-            if guest.is_greedy { self.greedy.push(key) } else { self.read(key) }
+            if guest.connection.stream.is_in_handshake() {
+                self.put_off(key);
+            } else if guest.is_greedy {
+                self.greedy.push(key);
+            } else {
+                self.read(key);
+            }
         } else if event.broken {
             self.close(key, "the peer reset it");
         }
         if self.read_bytes >= TURN_BYTES_MAX {
             self.flush();
         }
-    }
-
-    fn read(&mut self, key: u64) {
-        let Some(guest) = self.guests.get(key) else { return };
-        guest.active_in = self.window;
-        let lingers = guest.connection.lingers().is_some();
-        match guest.connection.stream.read_now(&mut self.buffer) {
-            Ok(0) if lingers => self.close_lingering(key),
-            Ok(_) if lingers => {}
-            Ok(count) => {
-                guest.connection.eof = count == 0;
-                guest.is_greedy = count == self.buffer.len();
-                self.read_bytes += count;
-                self.visit(key, |door, visit, buffer| match count {
-                    0 => door.end(visit),
-                    _ => door.read(visit, &buffer[..count]),
-                });
-            }
-            Err(why) if is_retry(&why) => {}
-            Err(why) => self.broken(key, &why),
-        }
-    }
-
-    /// Reads those that always have more, one after another, as far as a turn goes. They are reported again, and
-    /// then it begins behind the last one read.
-    fn read_greedy(&mut self) {
-        let mut greedy = std::mem::take(&mut self.greedy);
-        greedy.sort_unstable();
-        let next = greedy.partition_point(|&key| key <= self.greedy_last);
-        greedy.rotate_left(next);
-        for key in greedy.drain(..) {
-            if self.read_bytes >= GREEDY_BYTES_MAX {
-                break;
-            }
-            self.greedy_last = key;
-            self.read(key);
-        }
-        self.greedy = greedy;
-        self.flush();
     }
 
     /// Calls a connection's door. What it says is sent at the end of the turn; what it asks is asked now.
@@ -359,6 +354,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.turn.give_back(said);
         }
         self.turn.wire.commit();
+        let took_ns = self.outside.posix_ns().saturating_sub(self.now.posix_ns);
+        self.turn.settle(Duration::from_nanos(took_ns));
         self.read_bytes = 0;
     }
 
@@ -405,6 +402,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 return self.broken(key, &why);
             }
         }
+        self.hold(key);
         self.note_deadline(key);
     }
 }

@@ -31,12 +31,13 @@ fn page(herd: std::net::SocketAddr) -> String {
     )
 }
 
-/// Answers requests for the page until the page says that it is done.
-fn serve(listener: &TcpListener, page: &str) {
+/// Answers requests for the page until the page says that it is done, and returns what it says.
+fn serve(listener: &TcpListener, page: &str) -> String {
     loop {
         let (stream, _) = listener.accept().expect("a browser");
-        if answer(stream, page).contains(" /done ") {
-            return;
+        let first = answer(stream, page);
+        if first.contains(" /done") {
+            return first;
         }
     }
 }
@@ -55,6 +56,37 @@ fn answer(mut stream: TcpStream, page: &str) -> String {
     first
 }
 
+/// The same at the door for HTTP: what a page may send without asking, what a browser asks about first, and requests in
+/// a name of the page's own, which leads to this machine by now.
+fn http_page(herd: std::net::SocketAddr) -> String {
+    let rebound = format!("http://rebound.test:{}", herd.port());
+    format!(
+        "<!doctype html><body><form id=form method=post enctype=text/plain action='http://{herd}/v1/clients/form' target=frame>
+        <input name='{{&quot;lat&quot;:1,&quot;lon&quot;:1,&quot;x' value='&quot;:1}}'></form><iframe name=frame></iframe>
+        <script>
+        const to = 'http://{herd}/v1/clients/', body = '{{\"lat\":1,\"lon\":1}}';
+        const json = {{'Content-Type': 'application/json'}};
+        const image = url => new Promise(done => {{ const it = new Image(); it.onload = it.onerror = done; it.src = url; }});
+        const tries = [
+            fetch(to + 'evil', {{method: 'PUT', body, headers: json}}),
+            fetch(to + 'victim', {{method: 'DELETE'}}),
+            fetch(to + 'evil', {{method: 'POST', mode: 'no-cors', body}}),
+            fetch(to + 'victim'),
+            image(to + 'victim'),
+            fetch('{rebound}/v1/clients/evil', {{method: 'PUT', body, headers: json}}),
+            fetch('{rebound}/v1/clients/victim', {{method: 'DELETE'}}),
+            fetch('{rebound}/v1/clients', {{mode: 'no-cors'}}),
+        ];
+        navigator.sendBeacon(to + 'evil', body);
+        document.getElementById('form').submit();
+        Promise.allSettled(tries).then(results => {{
+            const read = results.filter(it => it.value instanceof Response && it.value.type != 'opaque');
+            return fetch('/done?' + read.length);
+        }});
+        </script>"
+    )
+}
+
 fn browser(folder: &std::path::Path, url: &str) -> Option<Process> {
     let found = BROWSERS.iter().find(|name| Command::new(name).arg("--version").output().is_ok());
     let Some(name) = found else {
@@ -66,6 +98,7 @@ fn browser(folder: &std::path::Path, url: &str) -> Option<Process> {
     command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
     // It would ask before a page may reach this machine, which other browsers do not.
     command.arg("--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests");
+    command.arg("--host-resolver-rules=MAP rebound.test 127.0.0.1");
     command.arg(format!("--user-data-dir={}", folder.join("profile").display())).arg(url);
     Some(Process::start(&mut command, folder))
 }
@@ -82,13 +115,34 @@ fn a_web_page_can_have_a_browser_send_what_it_likes_and_stores_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = format!("http://{}/", listener.local_addr().expect("bound"));
     let Some(_browser) = browser(folder.path(), &url) else { return };
-    serve(&listener, &page(goloman.address));
+    let _ = serve(&listener, &page(goloman.address));
     // Four ways to fetch, a socket, a beacon and a form; a browser may do some of them again.
     wait_for("all requests of the page", || {
         (goloman.log_text().matches("an HTTP or TLS request").count() >= 7).then_some(())
     });
     let log = goloman.log_text();
     for client in ["evil", "evil2", "forged", "form", "form2"] {
+        assert_eq!(goloman.knows(client), None, "{client}: {log}");
+    }
+}
+
+#[test]
+fn a_web_page_of_elsewhere_reads_and_changes_nothing_by_http() {
+    let (folder, goloman) = crate::http::alone("", "");
+    let victim = goloman.tell("victim");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("http://{}/", listener.local_addr().expect("bound"));
+    let Some(_browser) = browser(folder.path(), &url) else { return };
+    let done = serve(&listener, &http_page(goloman.http.expect("it serves HTTP")));
+    assert!(done.starts_with("GET /done?0 "), "a page read a reply: {done}");
+    // Two that a browser asks about first, and gets no leave for; a beacon, a form, and no-cors.
+    let log = wait_for("all requests of the page", || {
+        let log = goloman.log_text();
+        let refused = ["OPTIONS /v1/clients/evil", "405 ", "names a host that is not this server"];
+        refused.iter().all(|words| log.contains(words)).then_some(log)
+    });
+    assert_eq!(goloman.knows("victim"), Some(victim), "{log}");
+    for client in ["evil", "form"] {
         assert_eq!(goloman.knows(client), None, "{client}: {log}");
     }
 }

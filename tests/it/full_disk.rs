@@ -131,5 +131,5 @@ fn a_log_stops_before_it_takes_the_journals_room_and_goes_on_when_there_is_some(
         fs::read_to_string(&log).is_ok_and(|log| log.contains(" WHATSAT a 0 0\n")).then_some(())
     });
     assert!(fs::read_to_string(&log).expect("text").contains("log records before this line were lost"));
-    assert!(small.process.stderr().contains("is written again; "), "{}", small.process.stderr());
+    wait_for("stderr to say so", || small.process.stderr().contains("is written again; ").then_some(()));
 }

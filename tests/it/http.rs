@@ -1,6 +1,8 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
 mod requests;
+mod tls;
+mod tools;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -149,7 +151,6 @@ fn what_cannot_be_used_is_told_with_what_would_be_right() {
         (r#"{"lat":"x","lon":1}"#, "lat", "from -90 to 90"),
         (r#"{"lat":1,"lon":1,"time":"nan"}"#, "time", "seconds since 1970"),
         (r#"{"lat":1,"lon":1,"time":-5}"#, "time", "no sign"),
-        (r#"{"lat":1,"lon":1,"time":99999999999}"#, "time", "max_ahead"),
         (r#"{"location":"34,1"}"#, "location", "sign"),
         (r#"{"location":"+1+1","lat":1}"#, "location", "either"),
         (r#"{"lat":1,"lon":1,"speed":1}"#, "", "unknown field"),
@@ -164,6 +165,8 @@ fn what_cannot_be_used_is_told_with_what_would_be_right() {
         assert!(reply.status == 400 && named == parameter && detail.contains(why), "{body}: {reply:?}");
         assert_eq!(reply.field("Content-Type"), Some("application/problem+json"));
     }
+    let ahead = ask(&server, "PUT /v1/clients/a", "", r#"{"lat":1,"lon":1,"time":99999999999}"#);
+    assert!(ahead.status == 409 && ahead.body.contains("http.max_ahead"), "{ahead:?}");
     for (line, fields, body, status) in [
         ("GET /v1/clients?limit=0", "", "", 400),
         ("GET /v1/clients?bbox=1,2,3", "", "", 400),
@@ -324,4 +327,88 @@ fn a_client_that_is_deleted_is_gone_everywhere_and_is_not_brought_back() {
     let line = hands.ask("IAMAT phone +2+2 7\n");
     goloman.wait_to_know("phone", line.trim_end());
     assert_eq!(ask(&goloman, "DELETE /v1/clients/nobody", "", "").status, 204, "it may be known elsewhere");
+}
+
+#[test]
+fn a_new_token_is_said_once_and_the_file_has_no_secret() {
+    let folder = folder_with(
+        "[http]\ntokens_file = \"tokens\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
+    );
+    let make = |arguments: &[&str]| crate::harness::run(folder.path(), arguments);
+    let (status, said, _) = make(&["--new-token", "anna", "read,write", "--client", "an*"]);
+    let secret = said.lines().next().expect("a token").to_owned();
+    assert!(status == Some(0) && secret.len() == 32, "{said}");
+    let file = std::fs::read_to_string(folder.path().join("tokens")).expect("a file");
+    assert!(file.starts_with("anna read,write sha256:") && file.ends_with(" client=an*\n"), "{file}");
+    assert!(!file.contains(&secret));
+    let server = Server::start(folder.path(), "Goloman");
+    let fields = format!("Authorization: Bearer {secret}\r\n");
+    let told = |client: &str| {
+        ask(&server, &format!("PUT /v1/clients/{client}"), &fields, r#"{"lat":1,"lon":2}"#).status
+    };
+    assert_eq!((told("anna"), told("bert")), (200, 403));
+    for (arguments, why) in [
+        (&["--new-token", "anna", "read"][..], "a second time"),
+        (&["--new-token", "bert", "all"], "is no scope"),
+        (&["--new-token", "bert"], "needs SCOPES"),
+        (&["--new-token", "be rt", "read"], "no white space"),
+    ] {
+        let (status, _, said) = make(arguments);
+        assert!(status == Some(64) && said.contains(why), "{arguments:?}: {said}");
+    }
+    assert_eq!(
+        std::fs::read_to_string(folder.path().join("tokens")).expect("a file"),
+        file,
+        "and nothing was added"
+    );
+}
+
+#[test]
+fn a_client_is_forgotten_by_command_on_a_herd_without_http() {
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "secret_file = \"herd.key\"", &[]);
+    write_secret(&herd.folder.path().join("herd.key"), "a secret of many bytes\n");
+    let (goloman, hands) = (herd.start("Goloman"), herd.start("Hands"));
+    let line = goloman.tell("phone");
+    hands.wait_to_know("phone", &line);
+    let forget = |arguments: &[&str]| crate::harness::run(herd.folder.path(), arguments);
+    let (status, said, _) = forget(&["--forget", "phone", "Hands"]);
+    assert_eq!((status, said.as_str()), (Some(0), "phone is forgotten; Hands tells the others\n"));
+    wait_for("both to forget it", || {
+        [&goloman, &hands].iter().all(|server| server.knows("phone").is_none()).then_some(())
+    });
+    let (status, _, said) = forget(&["--forget", "my phone"]);
+    assert!(status == Some(64) && said.contains("iPhone%2012"), "{said}");
+    assert_eq!(hands.ask("FORGET other\n"), "? FORGET other\n", "a stranger has no say");
+    drop((goloman, hands));
+    let (status, _, said) = forget(&["--forget", "phone"]);
+    assert!(status == Some(69) && said.contains("Goloman: ") && said.contains("Hands: "), "{said}");
+}
+
+#[test]
+fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_than_it_must() {
+    let serve = ("Hands", "http.listen = \"127.0.0.1:0\"");
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "data_dir = \"\"", &[serve]);
+    let hands = herd.start("Hands");
+    assert_eq!(
+        get(&hands, "/readyz").json(),
+        serde_json::json!({"ready": true, "reasons": []}),
+        "nobody is up"
+    );
+    let goloman = herd.start("Goloman");
+    let line = goloman.tell("a");
+    hands.wait_to_know("a", &line);
+    drop(hands);
+    // One that is up, and greets, and says nothing of what it knows.
+    drop(goloman);
+    let silent = herd.listen_as("Goloman");
+    let hands = herd.start("Hands");
+    let end = crate::harness::LinkEnd::accept(&silent, "Goloman");
+    let waiting =
+        wait_for("the server to wait", || Some(get(&hands, "/readyz")).filter(|it| it.status == 503));
+    assert_eq!(waiting.json()["reasons"][0], "Goloman is up, and has not yet sent all it knows");
+    drop((end, silent, hands));
+    let goloman = herd.start("Goloman");
+    let hands = herd.start("Hands");
+    wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
+    drop(goloman);
 }

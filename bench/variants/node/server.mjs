@@ -7,10 +7,10 @@ import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
 import net from "node:net";
 import { parse } from "smol-toml";
+import { BACKLOG, LOCATION, TIME, addressOf, differenceToNow } from "./protocol.mjs";
 
 const LINE_MAX = 4096; // bytes, without the line end
 const AT_LINE_MAX = 2 * LINE_MAX + 96; // longer than the IAMAT it tells of by a name and a difference
-const BACKLOG = 4096;
 const QUEUE_MAX = 10_000; // lines waiting for a neighbour
 const [RETRY_MIN_MS, RETRY_MAX_MS] = [100, 2000];
 const LINGER_MS = 2000;
@@ -18,26 +18,9 @@ const HTTP_TIMEOUT_MS = 5000;
 const HTTP_CONNECTIONS = 256;
 
 const FIELDS = /[^ \t\r\n\f\v]+/g; // \s would take U+00A0 too, which here may be part of a letter
-// The ranges are in the patterns: a float would take 90.00000000000000000001 for 90.
-const LOCATION =
-  /^([+-](?:[0-8]?\d(?:\.\d+)?|90(?:\.0+)?))([+-](?:(?:0\d\d|1[0-7]\d|\d\d?)(?:\.\d+)?|180(?:\.0+)?))$/;
-const TIME = /^\d+(?:\.\d{1,9})?$/;
 const DIFFERENCE = /^[+-]\d+(?:\.\d+)?$/;
 const RADIUS_KM = /^0*(?:[0-4]?\d(?:\.\d+)?|50(?:\.0+)?)$/;
 const BOUND = /^0*(?:1?\d|20)$/;
-
-const NS = 1_000_000_000n;
-// Date.now() has milliseconds only; the monotonic clock has nanoseconds, but counts from the boot.
-const CLOCK_OFFSET_NS =
-  BigInt(Math.round((performance.timeOrigin + performance.now()) * 1e3)) * 1000n - process.hrtime.bigint();
-
-function differenceToNow(time) {
-  const [whole, fraction = ""] = time.split(".");
-  const now = process.hrtime.bigint() + CLOCK_OFFSET_NS;
-  const difference = now - (BigInt(whole) * NS + BigInt(fraction.padEnd(9, "0")));
-  const [sign, size] = difference < 0n ? ["-", -difference] : ["+", difference];
-  return `${sign}${size / NS}.${String(size % NS).padStart(9, "0")}`;
-}
 
 // What is known of a client: its AT line with the newline, and what says how new it is.
 class Record {
@@ -273,12 +256,6 @@ async function fetchText(url) {
     if (next) next();
     else asking -= 1;
   }
-}
-
-function addressOf(server) {
-  const colon = server.listen.lastIndexOf(":");
-  const host = server.listen.slice(0, colon).replace(/^\[|\]$/g, "");
-  return { host, port: Number(server.listen.slice(colon + 1)) };
 }
 
 const [nameText, configPath] = process.argv.slice(2);

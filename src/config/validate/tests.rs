@@ -170,7 +170,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
             .collect()
     });
     let mut next = || -> Vec<&str> { homes.next().expect("a table") };
-    let (top, places, timing, servers) = (next(), next(), next(), next());
+    let (top, places, _http, timing, servers) = (next(), next(), next(), next(), next());
     assert!(
         top.contains(&"workers") && places.contains(&"url") && timing.len() > 5 && servers.contains(&"plain")
     );
@@ -195,6 +195,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
                     "servers" => "[servers.NAME]",
                     "places" => "[places]",
                     "timing" => "[timing]",
+                    "http" => "[http]",
                     _ => home,
                 };
                 check(&format!("{table}\n{key} = 1\n"), line, &[key, &format!("no key of {name}"), home]);

@@ -2,10 +2,13 @@
 
 use super::problem::{Kind, Problem};
 use super::query::BadParameter;
-use super::reply::{Reply, Way};
+use super::reply::{Reply, Way, itoa};
 use super::site::{Caller, Site};
 use super::{Done, head::Head};
+use std::time::Duration;
+
 use crate::door::{Question, Visit};
+use crate::tally::Asked;
 
 /// A request that is being served.
 pub struct Call<'c, 'v> {
@@ -13,6 +16,7 @@ pub struct Call<'c, 'v> {
     pub site: &'c Site,
     pub head: &'c Head<'c>,
     pub way: Way,
+    pub asked: Asked,
     pub caller: Caller,
     /// Fields that every reply to it has.
     pub fields: String,
@@ -21,6 +25,8 @@ pub struct Call<'c, 'v> {
 /// A request that waits for the answer to a question.
 pub struct Pending {
     pub way: Way,
+    pub asked: Asked,
+    pub since: Duration,
     pub fields: String,
     pub what: Wanted,
 }
@@ -55,7 +61,8 @@ pub fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_
 }
 
 fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
-    let said = format!("{status} and {length} bytes");
+    let (status, length) = (itoa(status.into()), itoa(length as u64));
+    let said = [status.text(), " and ", length.text(), " bytes"].concat();
     visit.turn.wire.sent(said.as_bytes());
 }
 
@@ -73,15 +80,16 @@ impl Call<'_, '_> {
     }
 
     pub fn ask(&mut self, question: Question, what: Wanted) -> Done {
-        let pending = Pending { way: self.way, fields: self.fields.clone(), what };
-        Done::Asks(question, pending)
+        let (asked, since) = (self.asked, self.visit.now.up);
+        let pending = Pending { way: self.way, asked, since, fields: self.fields.clone(), what };
+        Done::Asks(question, Box::new(pending))
     }
+}
 
-    /// The problem as it would be said, for what is promised and cannot be kept.
-    pub fn written(&self, problem: Problem<'_>) -> Vec<u8> {
-        let both = [problem.fields, &self.fields].concat();
-        let mut out = Vec::new();
-        Problem { fields: &both, ..problem }.write(self.way, &mut out);
-        out
-    }
+/// A problem as it would be said, for what is promised and cannot be kept.
+pub fn written(way: Way, fields: &str, problem: Problem<'_>) -> Vec<u8> {
+    let both = [problem.fields, fields].concat();
+    let mut out = Vec::new();
+    Problem { fields: &both, ..problem }.write(way, &mut out);
+    out
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::call::{Call, Wanted};
@@ -13,7 +13,7 @@ use super::query::{BadParameter, Query};
 use super::reply::{GEO_JSON, JSON, Reply};
 use super::{Done, feature};
 use crate::door::Question;
-use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX};
+use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX, NANO_DIGITS};
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp, decimal};
 
@@ -163,8 +163,7 @@ pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     }
     let begin = call.visit.turn.out.len();
     let done = call.say(Reply { status: 204, ..Reply::default() });
-    let refusal = call.written(not_kept());
-    call.visit.turn.promise(core, begin, || refusal);
+    promise(call, begin);
     done
 }
 
@@ -174,14 +173,19 @@ pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object with lat, lon and perhaps time")]
 struct Body<'b> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "there")]
     lat: Option<&'b RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "there")]
     lon: Option<&'b RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "there")]
     time: Option<&'b RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "there")]
     location: Option<Cow<'b, str>>,
+}
+
+/// A member that is there, which null is, too.
+fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
@@ -300,7 +304,11 @@ fn time_of<'t>(
     let Some(number) = plain(value) else {
         return Err(format!("time is {}, but must be seconds since 1970", shown(value)));
     };
-    text.extend_from_slice(&number);
+    // Less than a billionth of a second is what a program's arithmetic makes of a time.
+    let point = number.iter().position(|&byte| byte == b'.');
+    text.extend_from_slice(
+        &number[..point.map_or(number.len(), |point| number.len().min(point + 1 + NANO_DIGITS))],
+    );
     let text: &'t [u8] = text;
     Timestamp::parse(text).ok_or_else(|| crate::protocol::rule::of_time(text).words().to_owned())
 }
@@ -328,6 +336,9 @@ fn plain(value: &RawValue) -> Option<Vec<u8>> {
     if !decimal::is_decimal(digits.as_bytes()) {
         return None;
     }
+    if exponent == 0 {
+        return Some([sign, digits].concat().into_bytes());
+    }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let all = [whole, fraction].concat();
     let point = whole.len() as i32 + exponent;
@@ -339,7 +350,7 @@ fn plain(value: &RawValue) -> Option<Vec<u8>> {
     } else {
         let point = point as usize;
         let (front, back) = all.split_at(point.min(all.len()));
-        let front = if front.len() > 1 && exponent != 0 { front.trim_start_matches('0') } else { front };
+        let front = if front.len() > 1 { front.trim_start_matches('0') } else { front };
         plain.extend_from_slice(if front.is_empty() { b"0" } else { front.as_bytes() });
         plain.resize(plain.len() + point.saturating_sub(all.len()), b'0');
         if !back.is_empty() {
@@ -379,10 +390,14 @@ fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
         etag: tag.as_deref(),
         ..Reply::default()
     });
-    let instead = not_kept();
-    let refusal = call.written(instead);
-    call.visit.turn.promise(core, begin, || refusal);
+    promise(call, begin);
     done
+}
+
+/// What was said from `begin` on holds only if it is kept.
+fn promise(call: &mut Call<'_, '_>, begin: usize) {
+    let (core, way, fields) = (call.visit.core, call.way, &call.fields);
+    call.visit.turn.promise(core, begin, || super::call::written(way, fields, not_kept()));
 }
 
 fn not_kept() -> Problem<'static> {
@@ -397,7 +412,11 @@ fn refuse_rule(call: &mut Call<'_, '_>, rule: Rule) -> Done {
         Rule::Full => {
             call.refuse(Problem { fields: "Retry-After: 60\r\n", ..Problem::new(Kind::Full, rule.words()) })
         }
-        _ => call.refuse(Problem::of(Kind::Body, "time", rule.words())),
+        _ => call.refuse(Problem::of(
+            Kind::TimeAhead,
+            "time",
+            "the time is further ahead of this server's clock than http.max_ahead allows",
+        )),
     }
 }
 
@@ -422,7 +441,7 @@ mod tests {
         check("0.5e3", Some("500"));
         check("\"34.07\"", Some("34.07"));
         check("\"+34.07\"", Some("34.07"));
-        check("1e41", None);
+        check("1e401", None);
         check("true", None);
         check("\"\"", None);
         check("\"NaN\"", None);

@@ -18,6 +18,20 @@ pub enum Method {
     Other,
 }
 
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Other => "OTHER",
+        }
+    }
+}
+
 /// Why a message is none. The connection is closed after it, as nobody knows where the next one would begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bad {
@@ -186,7 +200,7 @@ fn method_of(text: &str) -> Result<Method, Bad> {
         "PUT" => Method::Put,
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
-        "PATCH" | "TRACE" | "CONNECT" => Method::Other,
+        "PATCH" | "TRACE" | "CONNECT" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH" => Method::Other,
         _ => return Err(bad(501, "no such method is known")),
     })
 }

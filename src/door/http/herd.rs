@@ -1,5 +1,7 @@
 //! `/v1/herd` and `/readyz`: how this server and its neighbours are.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::protocol::Span;
@@ -38,15 +40,17 @@ fn link(link: &LinkStatus) -> Value {
     })
 }
 
-/// Whether the server is ready for clients: 200, or 503 with the reasons.
-pub fn readiness(status: &Status) -> (u16, Vec<u8>) {
+/// Whether the server is ready for clients: 200, or 503 with the reasons. A neighbour that takes its time makes it
+/// ready later, and not never: up to `ready_after` from its start.
+pub fn readiness(status: &Status, up: Duration, ready_after: Duration) -> (u16, Vec<u8>) {
     let mut reasons = Vec::new();
     if status.journal == JournalStatus::Degraded {
         reasons.push("the journal cannot be written".to_owned());
     }
-    let behind = status.links.iter().filter(|link| link.lag.is_up && link.lag.clients > 0);
-    reasons.extend(behind.map(|link| format!("{} is up and not caught up", link.name)));
-    let is_ready = reasons.is_empty();
+    let is_kept = reasons.is_empty();
+    let sending = status.links.iter().filter(|link| link.lag.is_up && link.is_still_sending);
+    reasons.extend(sending.map(|link| format!("{} is up, and has not yet sent all it knows", link.name)));
+    let is_ready = reasons.is_empty() || is_kept && up >= ready_after;
     (if is_ready { 200 } else { 503 }, line(&json!({ "ready": is_ready, "reasons": reasons })))
 }
 

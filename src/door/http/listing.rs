@@ -80,6 +80,9 @@ impl Listing {
         if radius_m.is_some() && point.is_none() {
             return Err(bad("radius_m", "radius_m needs near=LATITUDE,LONGITUDE"));
         }
+        if after.as_deref() == Some(b"") {
+            return Err(bad("after", "after names no client"));
+        }
         if after.is_some() && point.is_some() {
             return Err(bad("after", "the nearest clients have one page; ask for more by limit"));
         }

@@ -1,6 +1,9 @@
 //! `/metrics`: the status in the text format of Prometheus, version 0.0.4.
 
-use crate::status::{JournalStatus, Status};
+use crate::limits::DURATION_BUCKETS_US;
+use crate::protocol::Rule;
+use crate::status::{JournalStatus, LinkStatus, Status};
+use crate::tally::{Asked, Summed};
 
 /// All families, each with its help and its type.
 pub fn text(status: &Status) -> String {
@@ -34,25 +37,35 @@ pub fn text(status: &Status) -> String {
         "Records of the log that were dropped.",
         hall.log_dropped as f64,
     );
-    text.family("herd_link_up", "gauge", "Whether the link to a neighbour is up.");
-    for link in &status.links {
-        text.sample("herd_link_up", &[("neighbour", &link.name)], f64::from(u8::from(link.lag.is_up)));
+    // Without a neighbour there is nothing to say, and a family without a sample is none.
+    let mut links = |name: &str, help: &str, value: fn(&LinkStatus) -> f64| {
+        if !status.links.is_empty() {
+            text.family(name, "gauge", help);
+        }
+        status.links.iter().for_each(|link| text.sample(name, &[("neighbour", &link.name)], value(link)));
+    };
+    links("herd_link_up", "Whether the link to a neighbour is up.", |link| {
+        f64::from(u8::from(link.lag.is_up))
+    });
+    let help = "Clients of which a neighbour is not known to have the latest record.";
+    links("herd_link_lag_clients", help, |link| link.lag.clients as f64);
+    let help = "Since when a neighbour is not known to have everything.";
+    links("herd_link_lag_seconds", help, |link| link.lag.time.as_secs_f64());
+    text.family("herd_commands_total", "counter", "What was asked, by door, and what came of it.");
+    for (asked, summed) in &status.traffic {
+        for (result, count) in [("done", summed.done), ("refused", summed.refused)] {
+            let labels = [("door", asked.door()), ("command", asked.name()), ("result", result)];
+            text.sample("herd_commands_total", &labels, count as f64);
+        }
     }
-    text.family(
-        "herd_link_lag_clients",
-        "gauge",
-        "Clients of which a neighbour is not known to have the latest record.",
-    );
-    for link in &status.links {
-        text.sample("herd_link_lag_clients", &[("neighbour", &link.name)], link.lag.clients as f64);
-    }
-    text.family("herd_link_lag_seconds", "gauge", "Since when a neighbour is not known to have everything.");
-    for link in &status.links {
-        text.sample("herd_link_lag_seconds", &[("neighbour", &link.name)], link.lag.time.as_secs_f64());
-    }
+    let help = "From when a command was read to when it was answered.";
+    text.family("herd_command_duration_seconds", "histogram", help);
+    status.traffic.iter().for_each(|(asked, summed)| text.histogram(*asked, summed));
     text.family("herd_refused_lines_total", "counter", "What was refused, by rule.");
-    for (rule, count) in &status.refused_lines {
-        text.sample("herd_refused_lines_total", &[("rule", &format!("{rule:?}"))], *count as f64);
+    for rule in Rule::ALL {
+        let count =
+            status.refused_lines.iter().find(|(refused, _)| *refused == rule).map_or(0, |(_, count)| *count);
+        text.sample("herd_refused_lines_total", &[("rule", &format!("{rule:?}"))], count as f64);
     }
     let degraded = f64::from(u8::from(status.journal == JournalStatus::Degraded));
     text.one("herd_journal_degraded", "gauge", "Whether the journal cannot be written.", degraded);
@@ -80,6 +93,24 @@ impl Text {
             self.0.push('}');
         }
         self.0.push_str(&format!(" {value}\n"));
+    }
+
+    fn histogram(&mut self, asked: Asked, summed: &Summed) {
+        let (door, command) = (("door", asked.door()), ("command", asked.name()));
+        let mut count = 0;
+        for (most_us, bucket) in DURATION_BUCKETS_US.iter().zip(summed.buckets) {
+            count += bucket;
+            let most = (*most_us as f64 / 1e6).to_string();
+            self.sample(
+                "herd_command_duration_seconds_bucket",
+                &[door, command, ("le", &most)],
+                count as f64,
+            );
+        }
+        let all = (count + summed.beyond) as f64;
+        self.sample("herd_command_duration_seconds_bucket", &[door, command, ("le", "+Inf")], all);
+        self.sample("herd_command_duration_seconds_sum", &[door, command], summed.sum_ns as f64 / 1e9);
+        self.sample("herd_command_duration_seconds_count", &[door, command], all);
     }
 
     fn one(&mut self, name: &str, kind: &str, help: &str, value: f64) {

@@ -76,7 +76,7 @@ enum Done {
     Answered {
         is_kept: bool,
     },
-    Asks(Question, Pending),
+    Asks(Question, Box<Pending>),
     /// It is to be done once what the turn has learned is kept.
     Later,
 }
@@ -171,6 +171,8 @@ impl HttpDoor {
     /// when more has to come. What of a body was taken is out of the input then.
     fn next(&mut self, visit: &mut Visit<'_>, input: &mut Vec<u8>, at: usize) -> Result<Option<Next>, Bad> {
         let rest = &input[at..];
+        // Nearly always a request comes whole, so that its head is read once.
+        let mut known = None;
         if self.incoming.is_none() {
             if rest.is_empty() {
                 return Ok(None);
@@ -178,6 +180,9 @@ impl HttpDoor {
             if rest.starts_with(b"\r\n") && self.looked == 0 {
                 // Some clients send one behind a body.
                 return Ok(Some((2, None)));
+            }
+            if rest == b"\r" {
+                return Ok(None);
             }
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
@@ -188,15 +193,22 @@ impl HttpDoor {
             }
             self.began = Some(visit.now.up);
             self.incoming = Some((length, incoming));
+            known = Some(head);
         }
         let Some((length, mut incoming)) = self.incoming.take() else { return Ok(None) };
         let taken = incoming.take(&rest[length..])?;
         if !incoming.is_whole() {
+            drop(known);
             input.truncate(at + length);
             self.incoming = Some((length, incoming));
             return Ok(None);
         }
-        let done = route::serve(visit, self.address, &Head::parse(&rest[..length])?, incoming.bytes());
+        let head = match known {
+            Some(head) => head,
+            None => Head::parse(&rest[..length])?,
+        };
+        let done = route::serve(visit, &head, incoming.bytes());
+        drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
             self.incoming = Some((length, incoming));
@@ -206,7 +218,7 @@ impl HttpDoor {
         (self.looked, self.began, self.spoken) = (0, None, visit.now.up);
         let question = match done {
             Done::Asks(question, pending) => {
-                self.phase = Phase::Asked(Box::new(pending));
+                self.phase = Phase::Asked(pending);
                 Some(question)
             }
             Done::Answered { is_kept } => {
@@ -314,3 +326,6 @@ impl HttpDoor {
         wire.with(&self.address);
     }
 }
+
+#[cfg(test)]
+mod tests;

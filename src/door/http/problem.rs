@@ -46,6 +46,7 @@ problems! {
     NotFound: 404 "no-such-page" "There is nothing at this path",
     UnknownClient: 404 "unknown-client" "No such client is known here",
     Method: 405 "wrong-method" "This path has no such method",
+    TimeAhead: 409 "time-ahead" "The time is too far ahead of the server's clock",
     Precondition: 412 "precondition-failed" "The client is not as the request expects it",
     TooLarge: 413 "too-large" "The body is too large",
     MediaType: 415 "wrong-media-type" "The body is in a form that is not read here",

@@ -2,6 +2,7 @@
 //! length and leaves in one piece.
 
 use super::date;
+use crate::limits::HTTP_REPLY_HEAD_BYTES;
 
 /// A reply without its body's way. What is not set is not said.
 #[derive(Clone, Copy, Default)]
@@ -38,6 +39,7 @@ pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 impl Reply<'_> {
     pub fn write(&self, way: Way, out: &mut Vec<u8>) {
+        out.reserve(HTTP_REPLY_HEAD_BYTES + self.fields.len() + self.body.len());
         let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
         put("HTTP/1.1 ");
         let mut number = itoa(self.status.into());
@@ -111,6 +113,7 @@ pub fn phrase(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        409 => "Conflict",
         412 => "Precondition Failed",
         413 => "Content Too Large",
         414 => "URI Too Long",

@@ -1,7 +1,7 @@
 //! What is served at which path, by which method, to whom. A request that may not be served is told why here, so that
 //! the files of the routes do what they are for.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::call::{Call, Pending, Wanted, refuse, say};
 use super::head::{Head, Method};
@@ -10,6 +10,7 @@ use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::Caller;
 use super::{Done, clients, herd, metrics, name};
 use crate::door::{Answer, Question, Visit};
+use crate::tally::Asked;
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ enum Route {
     Health,
     Ready,
     Metrics,
+    OpenApi,
     Clients,
     Client(Vec<u8>),
     Places(Vec<u8>),
@@ -33,8 +35,33 @@ enum Need {
     Metrics,
 }
 
-/// Serves a request.
-pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: &[u8]) -> Done {
+/// Serves a request, and counts what came of it.
+pub fn serve(visit: &mut Visit<'_>, head: &Head<'_>, body: &[u8]) -> Done {
+    let (begin, asked) = (visit.turn.out.len(), asked_of(head));
+    let done = serve_uncounted(visit, asked, head, body);
+    if let Done::Answered { .. } = done {
+        visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
+    }
+    done
+}
+
+/// Whether a reply says that something was done: its status is below 400.
+fn is_done(reply: &[u8]) -> bool {
+    reply.get(b"HTTP/1.1 ".len()).is_some_and(|first| *first < b'4')
+}
+
+fn asked_of(head: &Head<'_>) -> Asked {
+    match (route(head.path), head.method) {
+        (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
+        (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
+        (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
+        (Some(Route::Clients), _) => Asked::HttpList,
+        (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        _ => Asked::HttpOther,
+    }
+}
+
+fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &[u8]) -> Done {
     let way = Way {
         is_kept: head.is_kept && !visit.is_on_trial,
         is_http_1_0: head.is_http_1_0,
@@ -42,7 +69,6 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
         now_s: visit.now.posix_ns / 1_000_000_000,
     };
     log_request(visit, head);
-    let _ = address;
     let manners = visit.manners;
     let Some(site) = manners.http.as_deref() else {
         return refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here"));
@@ -104,7 +130,7 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
     if let Some(detail) = missing {
         return refuse(Problem::new(Kind::Forbidden, detail));
     }
-    let mut call = Call { visit, site, head, way, caller, fields };
+    let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {
         (Route::Index, _) => {
             call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
@@ -115,6 +141,9 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
             body: b"{\"status\":\"ok\"}\n",
             ..Reply::default()
         }),
+        (Route::OpenApi, _) => {
+            call.say(Reply { status: 200, kind: Some(JSON), body: OPEN_API, ..Reply::default() })
+        }
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
@@ -127,6 +156,9 @@ pub fn serve(visit: &mut Visit<'_>, address: SocketAddr, head: &Head<'_>, body: 
 }
 
 const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
+
+/// Every route, for programs.
+pub const OPEN_API: &[u8] = include_bytes!("openapi.json");
 
 const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
     /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
@@ -141,6 +173,7 @@ fn route(path: &[u8]) -> Option<Route> {
         b"/healthz" => Route::Health,
         b"/readyz" => Route::Ready,
         b"/metrics" => Route::Metrics,
+        b"/openapi.json" => Route::OpenApi,
         b"/v1/clients" => Route::Clients,
         b"/v1/herd" => Route::Herd,
         _ => {
@@ -159,7 +192,9 @@ fn route(path: &[u8]) -> Option<Route> {
 fn need(route: &Route, method: Method) -> Option<Need> {
     match (route, method) {
         (_, Method::Options) => Some(Need::Nothing),
-        (Route::Index | Route::Health | Route::Ready, Method::Get | Method::Head) => Some(Need::Nothing),
+        (Route::Index | Route::Health | Route::Ready | Route::OpenApi, Method::Get | Method::Head) => {
+            Some(Need::Nothing)
+        }
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
         (_, Method::Get | Method::Head) => Some(Need::Read),
         (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
@@ -189,8 +224,8 @@ fn preflight(route: &Route, fields: &str) -> String {
 
 /// The log has the method and the target, but no token of it.
 fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
-    let mut line = format!("{:?} ", head.method).to_ascii_uppercase().into_bytes();
-    line.extend_from_slice(head.path);
+    let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
+    [head.method.name().as_bytes(), b" ", head.path].iter().for_each(|part| line.extend_from_slice(part));
     let mut joint = b'?';
     for (name, value) in super::tokens::query_pairs(head.query) {
         line.push(joint);
@@ -208,7 +243,8 @@ fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
 
 /// Says what was asked for; returns whether the connection is kept.
 pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool {
-    let Pending { way, fields, what } = pending;
+    let Pending { way, asked, since, fields, what } = pending;
+    let begin = visit.turn.out.len();
     let done = match (what, answer) {
         (Wanted::Places, Answer::Places(json)) => {
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() })
@@ -228,7 +264,8 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             say(visit, way, &fields, Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() })
         }
         (Wanted::Ready, Answer::Status(status)) => {
-            let (status, body) = herd::readiness(status);
+            let ready_after = visit.manners.http.as_ref().map_or(Duration::ZERO, |site| site.ready_after);
+            let (status, body) = herd::readiness(status, visit.now.up, ready_after);
             say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
         }
         _ => {
@@ -239,6 +276,8 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             refuse(visit, way, &fields, busy)
         }
     };
+    let took = visit.now.up.saturating_sub(since);
+    visit.turn.answered(asked, is_done(&visit.turn.out[begin..]), took);
     matches!(done, Done::Answered { is_kept: true })
 }
 
@@ -264,5 +303,26 @@ mod tests {
         ] {
             assert_eq!(route(path.as_bytes()), None, "{path}");
         }
+    }
+
+    #[test]
+    fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
+        let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let route = route(path.replace("{id}", "kiwi").as_bytes()).expect(path);
+            let methods = [
+                ("get", Method::Get),
+                ("put", Method::Put),
+                ("post", Method::Post),
+                ("delete", Method::Delete),
+            ];
+            for (name, method) in methods {
+                assert_eq!(item.get(name).is_some(), need(&route, method).is_some(), "{name} {path}");
+                let is_open = item[name]["security"].as_array().is_some_and(Vec::is_empty);
+                let needs_nothing = need(&route, method) == Some(Need::Nothing);
+                assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
+            }
+        }
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::head::Head;
 use super::tokens::{Clients, Scopes, Tokens, shown};
+use crate::limits::HTTP_READY_AFTER_S;
 
 /// The site of a server.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Site {
     pub allow_origins: Vec<String>,
     /// How far ahead of this server's clock a report's time may be, in ns.
     pub max_ahead_ns: u64,
+    /// How long after its start the server waits for its neighbours before it says that it is ready.
+    pub ready_after: Duration,
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
 }
@@ -35,7 +39,8 @@ impl Site {
         max_ahead_ns: u64,
         tokens: Option<Tokens>,
     ) -> Site {
-        Site { names, allow_origins, max_ahead_ns, tokens: RwLock::new(tokens.map(Arc::new)) }
+        let ready_after = Duration::from_secs(HTTP_READY_AFTER_S);
+        Site { names, allow_origins, max_ahead_ns, ready_after, tokens: RwLock::new(tokens.map(Arc::new)) }
     }
 
     /// Has other tokens count from now on.

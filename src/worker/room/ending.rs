@@ -137,7 +137,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             }
             // What the peer still sends would turn the close into a reset, and that might overtake
             // replies; so it is read and dropped for a while.
-            let sends = guest.connection.stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
+            let stream = &guest.connection.stream;
+            let sends =
+                !stream.is_in_handshake() && stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
             if sends {
                 self.linger(key, "the server stops");
             } else {

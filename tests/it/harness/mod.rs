@@ -162,7 +162,8 @@ impl Server {
     pub fn start_by(command: &mut Command, folder: &Path, name: &str) -> Server {
         let mut process = Process::start(command, folder);
         let mut ready = process.line();
-        let http = ready.strip_prefix(&format!("{name} serves HTTP on ")).and_then(|at| at.parse().ok());
+        let served = ["HTTP", "HTTPS"].map(|what| format!("{name} serves {what} on "));
+        let http = served.iter().find_map(|it| ready.strip_prefix(it)?.parse().ok());
         if http.is_some() {
             ready = process.line();
         }

@@ -67,7 +67,11 @@ pub async fn run<F: Future<Output = io::Result<()>> + Send + 'static>(
     }
 }
 
-fn listen(address: &str) -> io::Result<TcpListener> {
+/// A listener with a backlog as long as herd's.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn listen(address: &str) -> io::Result<TcpListener> {
     let address = address.parse().map_err(io::Error::other)?;
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

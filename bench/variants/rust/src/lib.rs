@@ -32,6 +32,8 @@ pub const QUEUE: usize = 10_000;
 pub struct Herd {
     pub node: Node,
     pub listen: String,
+    /// Where it serves HTTP.
+    pub http: Option<String>,
     /// Where its neighbours listen.
     pub neighbours: Vec<String>,
     pub places: places::Settings,
@@ -81,6 +83,7 @@ impl Herd {
         Ok(Herd {
             node: Node::new(name, Bounds::default()),
             listen: own.listen.to_string(),
+            http: own.http.as_ref().map(|http| http.listen.to_string()),
             neighbours: neighbours.collect(),
             peers: peers.collect(),
             places: places::Settings::new(&config.places),

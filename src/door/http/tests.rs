@@ -1,0 +1,172 @@
+//! Unit tests: conversations by HTTP, without sockets, cut at every byte.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::clock::Moment;
+use crate::link::{Identity, KeyRing, Neighbours};
+use crate::node::{Bounds, Node};
+use crate::status::{HallStatus, Status};
+use crate::turn::{Core, Turn};
+
+const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
+
+/// A connection's door and all that it needs, without the connection.
+struct Visitor {
+    core: Core,
+    turn: Turn,
+    manners: Manners,
+    door: HttpDoor,
+    now: Moment,
+    said: String,
+}
+
+impl Visitor {
+    fn new() -> Visitor {
+        let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
+        let neighbours =
+            Neighbours::new(own, Vec::new(), KeyRing::default(), Duration::ZERO, Duration::from_secs(5));
+        let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
+        let site = Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, None);
+        let manners = Manners {
+            max_line: 4_096,
+            max_unsent: 262_144,
+            max_clients: usize::MAX,
+            one_shot: false,
+            idle_timeout: Some(Duration::from_secs(3_600)),
+            greeting: Duration::from_secs(5),
+            silent: Duration::from_secs(10),
+            http: Some(Arc::new(site)),
+        };
+        let door = HttpDoor::new("127.0.0.1:5".parse().expect("an address"), NOW.up);
+        let turn = Turn::new(&core, Wire::mute());
+        Visitor { core, turn, manners, door, now: NOW, said: String::new() }
+    }
+
+    fn call<T>(&mut self, call: impl FnOnce(&mut HttpDoor, &mut Visit<'_>) -> T) -> T {
+        let mut visit = Visit {
+            core: &self.core,
+            manners: &self.manners,
+            turn: &mut self.turn,
+            now: self.now,
+            unsent: 0,
+            is_on_trial: false,
+        };
+        let done = call(&mut self.door, &mut visit);
+        self.turn.commit(&self.core, NOW);
+        self.said += &String::from_utf8_lossy(&std::mem::take(&mut self.turn.out));
+        done
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        let mut question = self.call(|door, visit| door.read(visit, bytes));
+        while let Some(asked) = question {
+            let answer = match &asked {
+                Question::Places(_) => Answer::Places(b"{}"[..].into()),
+                Question::Digest(span) => Answer::Digest(self.core.node.digest(*span, 0).into()),
+                Question::Status(span) => {
+                    Answer::Status(Status::of(&self.core, HallStatus::default(), *span, NOW).into())
+                }
+                Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+                Question::Near(_) => panic!("a question of the door for lines"),
+            };
+            self.call(|door, visit| door.answer(visit, &answer));
+            question = self.call(|door, visit| door.go_on(visit));
+        }
+    }
+}
+
+const BODY: &str = r#"{"lat":1,"lon":2,"time":5}"#;
+
+fn conversation() -> String {
+    let length = BODY.len();
+    let chunks =
+        format!("5\r\n{}\r\n{:x};x=y\r\n{}\r\n0\r\nX: y\r\n\r\n", &BODY[..5], length - 5, &BODY[5..]);
+    [
+        &format!("PUT /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{BODY}"),
+        // As some clients send behind a body.
+        "\r\n",
+        "GET /v1/clients/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "PUT /v1/clients/b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n",
+        &chunks,
+        "GET /v1/clients?limit=10 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /v1/clients/a/places HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /v1/herd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "DELETE /v1/clients/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "HEAD /v1/clients/b HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ]
+    .concat()
+}
+
+fn answered(text: &str, pieces: impl Iterator<Item = usize>) -> String {
+    // Clients are in the order of the store, which differs from start to start; there is one that is listed.
+    let mut visitor = Visitor::new();
+    let mut begin = 0;
+    for end in pieces.chain([text.len()]) {
+        visitor.say(&text.as_bytes()[begin..end]);
+        begin = end;
+    }
+    let mut said = visitor.said;
+    let features = ["\"id\":\"a\"", "\"id\":\"b\""].map(|id| said.contains(id));
+    assert_eq!(features, [true, true]);
+    // The page in either order.
+    let page = said.find("{\"type\":\"FeatureCollection\"").expect("a page");
+    let end = page + said[page..].find('\n').expect("its end");
+    let tag = said[..page].rfind("ETag: ").expect("a tag");
+    said.replace_range(page..end, "PAGE");
+    let line_end = tag + said[tag..].find('\r').expect("its end");
+    said.replace_range(tag..line_end, "TAG");
+    said
+}
+
+#[test]
+fn a_conversation_is_the_same_wherever_it_is_cut() {
+    let text = conversation();
+    let whole = answered(&text, std::iter::empty());
+    let statuses: Vec<_> = whole.split("HTTP/1.1 ").skip(1).map(|reply| &reply[..3]).collect();
+    assert_eq!(
+        statuses,
+        ["200", "200", "200", "200", "200", "200", "404", "204", "200"],
+        "nothing after the close"
+    );
+    for at in 1..text.len() {
+        assert_eq!(answered(&text, std::iter::once(at)), whole, "cut at {at}");
+    }
+    assert_eq!(answered(&text, 1..text.len()), whole, "byte by byte");
+}
+
+#[test]
+fn a_request_has_its_time_and_is_told_when_it_is_over() {
+    let mut visitor = Visitor::new();
+    let left = |visitor: &Visitor| {
+        visitor.door.deadline(&visitor.manners, NOW.up).map(|(at, _)| (at - NOW.up).as_secs())
+    };
+    assert_eq!(left(&visitor), Some(HTTP_IDLE_S));
+    visitor.say(b"PUT /v1/clients/a HTTP/1.1\r\n");
+    assert_eq!(left(&visitor), Some(HTTP_HEAD_S));
+    visitor.now.up += Duration::from_secs(5);
+    visitor.say(b"Host: localhost\r\nContent-Length: 26\r\n");
+    assert_eq!(left(&visitor), Some(HTTP_HEAD_S), "however slowly it comes");
+    visitor.say(b"\r\n{");
+    assert_eq!(left(&visitor), Some(5 + HTTP_BODY_S));
+    assert!(visitor.call(|door, visit| door.expire(visit)));
+    assert!(
+        visitor.said.starts_with("HTTP/1.1 408 ") && visitor.said.contains("Connection: close"),
+        "{}",
+        visitor.said
+    );
+    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit)));
+    let mut idle = Visitor::new();
+    assert!(!idle.call(|door, visit| door.expire(visit)) && idle.said.is_empty(), "there is nobody to tell");
+}
+
+#[test]
+fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_request() {
+    let mut visitor = Visitor::new();
+    visitor.say(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET");
+    assert!(visitor.door.input.capacity() > 0);
+    visitor.say(b" /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((visitor.door.input.capacity(), visitor.door.looked), (0, 0));
+}

@@ -1,0 +1,95 @@
+//! `herd --new-token WHOSE SCOPES`: makes a token for the door for HTTP. `main` calls it. The token is printed once; the
+//! file that herd.conf names gets its digest alone.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::exit;
+use super::say::{fail, say};
+use crate::config::Config;
+use crate::door::http::{Token, Tokens};
+use crate::files;
+use crate::limits::{SECRET_MODE, TOKEN_BYTES, TOKENS_FILE_MAX};
+use crate::link::keys;
+
+/// Makes one for whoever this is.
+pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> ExitCode {
+    let path = match file_of(config) {
+        Ok(path) => path,
+        Err(why) => return fail(exit::CONFIG, why),
+    };
+    let secret = match keys::random::<TOKEN_BYTES>() {
+        Ok(bytes) => text_of(&bytes),
+        Err(why) => return fail(exit::OS, why),
+    };
+    if whose.is_empty() || whose.contains(char::is_whitespace) || whose.starts_with('#') {
+        return fail(
+            exit::USAGE,
+            "whose token it is stands in one word of the file, so it has no white space",
+        );
+    }
+    let line = Token::line(whose, scopes, &secret, client);
+    match add(&path, &line) {
+        Ok(()) => say(format!("{secret}\nadded to {}; SIGHUP has running servers read it", path.display())),
+        Err(Refused::Wrong(why)) => fail(exit::USAGE, why),
+        Err(Refused::Failed(why)) => fail(exit::OS, format!("{}: {why}", path.display())),
+    }
+}
+
+enum Refused {
+    /// What was asked for is no token.
+    Wrong(String),
+    Failed(String),
+}
+
+impl From<io::Error> for Refused {
+    fn from(why: io::Error) -> Refused {
+        Refused::Failed(why.to_string())
+    }
+}
+
+/// The one file of tokens that herd.conf names.
+fn file_of(config: &Config) -> Result<PathBuf, String> {
+    let files = config.servers.iter().filter_map(|server| server.http.as_ref()?.tokens_file.as_ref());
+    let mut paths: Vec<_> = files.map(|file| file.path.clone()).collect();
+    paths.sort();
+    paths.dedup();
+    match &paths[..] {
+        [path] => Ok(path.clone()),
+        [] => {
+            let path = config.path.display();
+            Err(format!("{path}: no http.tokens_file: add tokens_file = \"herd.tokens\" to [http]"))
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(format!(
+                "herd.conf names several files of tokens ({}); write the line into one by hand",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// Adds a line to a file, which is made where it is not there, for its owner alone.
+fn add(path: &Path, line: &str) -> Result<(), Refused> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(SECRET_MODE).open(path)?;
+    let mut text = String::new();
+    (&file).take(TOKENS_FILE_MAX).read_to_string(&mut text)?;
+    // Also one that others can read is told now, and not at the next start.
+    files::read_secret(path, TOKENS_FILE_MAX)?;
+    let begin = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let whole = format!("{text}{begin}{line}\n");
+    Tokens::parse(&whole).map_err(|why| Refused::Wrong(why.to_string()))?;
+    file.write_all(format!("{begin}{line}\n").as_bytes())?;
+    file.sync_all()?;
+    Ok(())
+}
+
+/// In letters, digits, `-` and `_`, so that it can stand in a header and in a URL.
+fn text_of(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
