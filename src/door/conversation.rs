@@ -203,7 +203,7 @@ impl Conversation<'_, '_> {
             Ok(Command::Iamat(report)) => self.report(&report, line),
             Ok(Command::Whatsat(query)) => self.find(&query, line),
             Ok(Command::Near(vicinity)) => self.near(&vicinity, line),
-            Ok(Command::Count) => self.count(),
+            Ok(Command::Count) => self.count(line),
             Ok(Command::At(fields)) => self.hear(&fields, line),
             // A prefix of it may be as good a line, so only the newline makes it one.
             Ok(Command::Link(word)) if terminated => self.link(&word, line),

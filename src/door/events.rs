@@ -42,7 +42,7 @@ impl LineDoor {
                 }
                 self.say_places(visit, &record, json);
             }
-            (Phase::Near { line }, answer) => self.answer_near(visit, &line, answer),
+            (Phase::Clients { line }, answer) => self.answer_of_clients(visit, &line, answer),
             (Phase::Asked, answer) => self.answer_ask(visit, answer),
             // It is about to close, or that was never its question.
             (phase, _) => self.phase = phase,

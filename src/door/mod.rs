@@ -96,6 +96,8 @@ pub enum Question {
     Clients(Box<Listing>),
     /// The nearest clients, where that takes longer than a turn may.
     Near(Nearby),
+    /// How many clients are shown.
+    Count,
 }
 
 /// The answer.
@@ -108,6 +110,7 @@ pub enum Answer {
     Clients(Vec<u8>),
     /// AT lines, each with its newline.
     Near(Vec<u8>),
+    Count(usize),
     /// There is too much to do.
     None,
 }

@@ -49,6 +49,11 @@ fn say(visit: &mut Visit<'_>, lines: &[u8]) {
     visit.turn.wire.sent(count(clients as u64, "client").as_bytes());
 }
 
+fn say_count(visit: &mut Visit<'_>, count: usize) {
+    Reply::Count(count).write(&mut visit.turn.out);
+    visit.turn.wire.sent(format!("COUNT {count}").as_bytes());
+}
+
 impl Conversation<'_, '_> {
     pub(super) fn near(&mut self, vicinity: &Vicinity<'_>, line: Line<'_>) {
         self.door.show_opening(&mut self.visit.turn.wire);
@@ -61,27 +66,34 @@ impl Conversation<'_, '_> {
             }
             None => {
                 self.question = Some(Question::Near(nearby));
-                self.door.phase = Phase::Near { line: line.shown().to_vec() };
+                self.door.phase = Phase::Clients { line: line.shown().to_vec() };
             }
         }
     }
 
-    pub(super) fn count(&mut self) {
+    pub(super) fn count(&mut self, line: Line<'_>) {
         self.door.show_opening(&mut self.visit.turn.wire);
-        let count = self.visit.core.node.store.count();
-        Reply::Count(count).write(&mut self.visit.turn.out);
-        self.visit.turn.wire.sent(format!("COUNT {count}").as_bytes());
-        self.close_if_one_shot();
+        match self.visit.core.node.count_soon() {
+            Some(count) => {
+                say_count(self.visit, count);
+                self.close_if_one_shot();
+            }
+            None => {
+                self.question = Some(Question::Count);
+                self.door.phase = Phase::Clients { line: line.shown().to_vec() };
+            }
+        }
     }
 }
 
 impl super::line::LineDoor {
-    /// Takes the answer to a NEAR, or that there is none, as there is too much to do.
-    pub(super) fn answer_near(&mut self, visit: &mut Visit<'_>, line: &[u8], answer: &Answer) {
+    /// Takes the answer to NEAR or COUNT, or that there is none, as there is too much to do.
+    pub(super) fn answer_of_clients(&mut self, visit: &mut Visit<'_>, line: &[u8], answer: &Answer) {
         visit.turn.wire.at(visit.now.posix_ns);
         self.show(visit.core, &mut visit.turn.wire);
         match answer {
             Answer::Near(lines) => say(visit, lines),
+            Answer::Count(count) => say_count(visit, *count),
             _ => {
                 Reply::Refused(line).write(&mut visit.turn.out);
                 visit.turn.wire.refused(Rule::Busy.words(), line, false);

@@ -4,7 +4,7 @@ use super::*;
 use crate::limits::{self, AT_LINE_MAX};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
 use crate::node::{Bounds, NeighbourId, Node};
-use crate::protocol::Rule;
+use crate::protocol::{Command, Record, Rule};
 use crate::status::HallStatus;
 
 const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
@@ -90,6 +90,7 @@ impl Visitor {
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
             Question::Near(nearby) => Answer::Near(nearby.lines(&self.core.node)),
+            Question::Count => Answer::Count(self.core.node.count()),
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);
@@ -181,6 +182,34 @@ fn without_an_index_everybody_is_looked_at_elsewhere() {
     let at = visitor.say(KIWI);
     assert!(visitor.read("NEAR +34.06-118.44 5 5\n").is_some_and(|asked| visitor.answer(&asked).is_none()));
     assert_eq!(visitor.said, format!("{at}\n"));
+}
+
+#[test]
+fn who_is_hidden_is_not_counted() {
+    const NOW_NS: u64 = 1_520_023_935_000_000_000;
+    let mut visitor = Visitor::from(STRANGER);
+    let bounds = Bounds { forget_after_s: Some(100), ..Bounds::default() };
+    visitor.core.node = std::sync::Arc::new(Node::new("Goloman", bounds));
+    for (client, seconds) in [("old", 1_520_023_800), ("a", 1_520_023_900), ("b", 1_520_023_930)] {
+        let line = format!("AT Hands +1 {client} +1+1 {seconds}");
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        let _ = visitor.core.node.hear(&Record::write(&fields, &mut Vec::new()), NOW_NS);
+    }
+    assert_eq!(visitor.say("COUNT\n"), "COUNT 3\n");
+    visitor.core.node.let_hide(NOW_NS);
+    let asked = visitor.read("COUNT\nNEAR +1+1 1 5\n").expect("a question");
+    assert!(matches!(asked, Question::Count) && visitor.door.waits());
+    assert!(visitor.answer(&asked).is_none());
+    let said = std::mem::take(&mut visitor.said);
+    let ids: Vec<_> = said.lines().filter_map(|line| line.split(' ').nth(3)).collect();
+    assert!(said.starts_with("COUNT 2\n") && ids == ["a", "b"], "{said}");
+    assert!(visitor.read("COUNT\n").is_some());
+    visitor.call(|door, visit| {
+        door.answer(visit, &Answer::None);
+        door.go_on(visit)
+    });
+    assert_eq!(std::mem::take(&mut visitor.said), "? COUNT\n");
+    assert!(visitor.count(Rule::Busy));
 }
 
 #[test]

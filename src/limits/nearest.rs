@@ -29,6 +29,10 @@ const _: () = assert!(NEAREST_IN_TURN * 4 < NEAREST_READS_MAX, "they are found a
 pub const NEAREST_ROUNDS_MAX: usize = 32;
 const _: () = assert!(NEAREST_ROUNDS_MAX * NEAREST_READS_MAX > 10 * NEAREST_MAX as usize, "they are found");
 
+/// Clients in an area, with some beside it, whose records are read for a page of those in it. With more the whole store is
+/// walked through, of which a page takes only a part then.
+pub const AREA_READS_MAX: usize = 16_384;
+
 /// The nearest clients that may be asked for, and km within which. Half the way around the earth is 20,015 km.
 pub const NEAREST_MAX: u32 = 1_000;
 pub const NEAREST_RADIUS_MAX_KM: u32 = 20_037;

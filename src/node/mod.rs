@@ -302,6 +302,30 @@ impl Node {
         });
     }
 
+    /// The same for the clients with these hashes.
+    pub fn see_hashes(&self, hashes: &[u64], mut see: impl FnMut(Record<&[u8]>)) {
+        let is_shown = self.shows();
+        self.store.read_hashes(hashes, |record| {
+            if is_shown(&record) {
+                see(record);
+            }
+        });
+    }
+
+    /// How many clients are shown. None where all would have to be looked at, as some may be hidden.
+    pub fn count_soon(&self) -> Option<usize> {
+        (self.shown_s.load(Ordering::Relaxed) == NEVER_PAST_S).then(|| self.store.count())
+    }
+
+    /// The same, if need be by looking at all.
+    pub fn count(&self) -> usize {
+        self.count_soon().unwrap_or_else(|| {
+            let mut count = 0;
+            self.store.buckets().for_each(|bucket| self.see_bucket(bucket, |_| count += 1));
+            count
+        })
+    }
+
     /// Tells whether a record is shown now.
     fn shows(&self) -> impl Fn(&Record<&[u8]>) -> bool + use<> {
         let shown_s = self.shown_s.load(Ordering::Relaxed);

@@ -15,6 +15,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use horizon::Horizon;
+pub use index::Corners;
 pub use nearest::{Around, Look, Looked};
 pub use walk::Walk;
 
@@ -408,8 +409,8 @@ impl Store {
         forgotten
     }
 
-    /// By middle bits: the table itself uses the lowest and the highest ones.
-    fn bucket_of(&self, hash: u64) -> usize {
+    /// The bucket of the client with a hash, by middle bits: the table itself uses the lowest and the highest ones.
+    pub fn bucket_of(&self, hash: u64) -> usize {
         (hash >> 32) as usize & self.mask
     }
 

@@ -1,9 +1,10 @@
-//! Finding the nearest clients by the index: it tells which may be near, and their records tell where they are.
+//! Finding clients by the index, the nearest or those in an area: it tells which they may be, and their records tell where
+//! they are.
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
-use super::index::{Centre, Haversine, Leaves, distance_m, reach};
+use super::index::{Centre, Corners, Haversine, Leaves, distance_m, reach};
 use super::{Bucket, Store};
 use crate::limits::{NEAREST_READS_MAX, NEAREST_WRITTEN_AT_ONCE};
 use crate::protocol::{Coordinates, Record, StoredRecord};
@@ -128,6 +129,26 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// The hashes of all clients that are in an area, and of some beside it, in the order of their buckets. None without
+    /// an index, or where it finds more than `most`. The lock is held only while it is asked, not while records are read.
+    pub fn hashes_in(&self, areas: &[Corners], most: usize) -> Option<Vec<u64>> {
+        let mut found = Vec::new();
+        let clients = self.lock();
+        let leaves = clients.index.as_ref()?.search_area(areas, |hashes| {
+            found.extend_from_slice(hashes);
+            found.len() <= most
+        });
+        drop(clients);
+        found.sort_unstable_by_key(|&hash| self.bucket_of(hash));
+        (leaves == Leaves::All).then_some(found)
+    }
+
+    /// Hands the records of the clients with these hashes to `read` while the lock is held.
+    pub fn read_hashes(&self, hashes: &[u64], mut read: impl FnMut(Record<&[u8]>)) {
+        let clients = self.lock();
+        hashes.iter().filter_map(|&hash| self.with_hash(&clients.buckets, hash)).for_each(&mut read);
     }
 
     /// Touches the memory of some records, so that it is fetched for all of them at once and not for one after another.

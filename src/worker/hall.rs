@@ -164,6 +164,9 @@ impl Outside<AnyStream> for Seat {
             Question::Near(nearby) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
                 Answer::Near(nearby.lines(&hall.core.node))
             }),
+            Question::Count => {
+                self.find_out(key, ERRANDS_OF_CLIENTS, |hall, _| Answer::Count(hall.core.node.count()))
+            }
         }
     }
 

@@ -5,10 +5,10 @@ use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
-use crate::limits::{EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::limits::{AREA_READS_MAX, EVERYWHERE_M, HTTP_PAGE_BYTES};
 use crate::node::{Node, Sought};
 use crate::protocol::{Coordinates, Record};
-use crate::store::Around;
+use crate::store::{Around, Corners};
 
 /// What is to be listed.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,9 @@ struct Area {
     north: f64,
 }
 
+/// More than one step of what the index knows of positions, whose digits behind the seventh it does not have.
+const STEPS_DEG: f64 = 2e-7;
+
 impl Area {
     fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
         let is_between = if self.west <= self.east {
@@ -42,6 +45,26 @@ impl Area {
         let is_on_line =
             longitude_deg.abs() == 180.0 && [self.west, self.east].iter().any(|edge| edge.abs() == 180.0);
         (is_between || is_on_line) && (self.south..=self.north).contains(&latitude_deg)
+    }
+
+    /// What is between these has all of it, and a little more.
+    fn corners(&self) -> Vec<Corners> {
+        let between = |west: f64, east: f64| {
+            let corner = |latitude_deg: f64, longitude_deg: f64| {
+                Coordinates::of_degrees(latitude_deg.clamp(-90.0, 90.0), longitude_deg.clamp(-180.0, 180.0))
+            };
+            let [south, north] = [self.south - STEPS_DEG, self.north + STEPS_DEG];
+            [corner(south, west - STEPS_DEG), corner(north, east + STEPS_DEG)]
+        };
+        let mut all = if self.west <= self.east {
+            vec![between(self.west, self.east)]
+        } else {
+            vec![between(self.west, 180.0), between(-180.0, self.east)]
+        };
+        if [self.west, self.east].iter().any(|edge| edge.abs() == 180.0) {
+            all.extend([between(180.0, 180.0), between(-180.0, -180.0)]);
+        }
+        all
     }
 }
 
@@ -140,13 +163,18 @@ impl Listing {
         })
     }
 
-    /// Bucket by bucket, and by ID within each: an order in which nobody is missed who is there all the time.
+    /// Bucket by bucket, and by ID within each: an order in which nobody is missed who is there all the time. Of an area
+    /// only those are looked at who may be in it, if the index can tell.
     fn next_page(&self, node: &Node) -> Vec<u8> {
-        let first = self.after.as_deref().map_or(0, |after| node.store.bucket_with(after));
+        let store = &node.store;
+        let first = self.after.as_deref().map_or(0, |after| store.bucket_with(after));
+        let in_area = self.area.and_then(|area| store.hashes_in(&area.corners(), AREA_READS_MAX));
+        let mut rest = in_area.as_deref().unwrap_or_default();
+        rest = &rest[rest.partition_point(|&hash| store.bucket_of(hash) < first)..];
         let mut page = Page::default();
-        for bucket in first..=*node.store.buckets().end() {
+        for bucket in first..=*store.buckets().end() {
             let mut found = Vec::new();
-            node.see_bucket(bucket, |record| {
+            let see = |record: Record<&[u8]>| {
                 let is_behind =
                     bucket != first || self.after.as_deref().is_none_or(|after| record.client() > after);
                 if is_behind && self.wants(&record) {
@@ -154,7 +182,15 @@ impl Listing {
                     feature::write(&record, None, &mut feature);
                     found.push((record.client().to_vec(), feature));
                 }
-            });
+            };
+            if in_area.is_some() {
+                let count = rest.iter().take_while(|hash| store.bucket_of(**hash) == bucket).count();
+                let (some, others) = rest.split_at(count);
+                rest = others;
+                node.see_hashes(some, see);
+            } else {
+                node.see_bucket(bucket, see);
+            }
             found.sort_unstable();
             for (client, feature) in found {
                 if page.count == self.limit || page.bytes.len() > HTTP_PAGE_BYTES {
@@ -225,7 +261,11 @@ mod tests {
     use crate::protocol::Command;
 
     fn node(clients: &[(&str, &str)]) -> Node {
-        let node = Node::new("Goloman", Bounds::default());
+        node_of(clients, true)
+    }
+
+    fn node_of(clients: &[(&str, &str)], is_indexed: bool) -> Node {
+        let node = Node::new("Goloman", Bounds { is_indexed, ..Bounds::default() });
         for (client, location) in clients {
             let line = format!("AT Goloman +1 {client} {location} 1520023934");
             let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
@@ -285,6 +325,54 @@ mod tests {
         assert_eq!(ids("bbox=-180,-90,180,90"), "fiji la line pole tonga");
         assert_eq!(ids("bbox=-118,34,-118,34"), "la");
         assert_eq!(ids("bbox=0,0,10,10"), "");
+    }
+
+    /// Page by page, in areas of all sizes and at all edges.
+    #[test]
+    fn an_area_has_with_an_index_whom_it_has_without_one() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..10 {
+            let clients: Vec<_> = (0..random.usize(1..1_500))
+                .map(|number| {
+                    let (latitude, longitude) = match random.u8(..4) {
+                        0 => (0.0, [-180.0, 180.0, 0.0][random.usize(..3)]),
+                        1 => ([-90.0, 90.0][random.usize(..2)], 360.0 * random.f64() - 180.0),
+                        2 => (10.0 + 1e-6 * random.f64(), 20.0 + 1e-6 * random.f64()),
+                        _ => (180.0 * random.f64() - 90.0, 360.0 * random.f64() - 180.0),
+                    };
+                    let decimals = random.usize(..12);
+                    (format!("c{number}"), format!("{latitude:+.decimals$}{longitude:+.decimals$}"))
+                })
+                .collect();
+            let clients: Vec<_> = clients.iter().map(|(id, at)| (id.as_str(), at.as_str())).collect();
+            let [indexed, plain] = [true, false].map(|is_indexed| node_of(&clients, is_indexed));
+            for _ in 0..50 {
+                let (_, at) = clients[random.usize(..clients.len())];
+                let spot = crate::protocol::Location::parse(at.as_bytes()).expect("a location");
+                let [(south, north), (west, east)] =
+                    [(spot.latitude_deg(), 90.0), (spot.longitude_deg(), 180.0)].map(|(edge, most)| {
+                        let other: f64 = edge + [0.0, 1e-7, 3e-6, 10.0, 180.0][random.usize(..5)];
+                        let other = other.min([most, edge + 5.0][random.usize(..2)]);
+                        (edge, other.min(most))
+                    });
+                let (west, east) = if random.u8(..4) == 0 { (east, west) } else { (west, east) };
+                let query = format!("bbox={west},{south},{east},{north}");
+                assert!(indexed.store.hashes_in(&[], AREA_READS_MAX).is_some_and(|none| none.is_empty()));
+                let whole = |node: &Node| {
+                    let (mut all, mut next) = (Vec::new(), Some(format!("{query}&limit=400")));
+                    while let Some(query) = next.take() {
+                        let (ids, link) = listed(node, &query);
+                        all.extend(ids);
+                        next = link.map(|link| link.split_once('?').expect("a query").1.to_owned());
+                    }
+                    all.sort();
+                    all
+                };
+                assert_eq!(whole(&indexed), whole(&plain), "seed {seed}: {query}");
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Where all clients are, for finding the nearest few: a tree over the bits of positions. The store keeps one beside its
-//! map, under the same lock; `tree` is it, `search` finds the nearest, `sphere` has the distances.
+//! map, under the same lock; `tree` is it, `search` finds those near a position or in an area, `sphere` has the distances.
 //! It knows clients by the hashes of their IDs, and touches nothing but `protocol`'s coordinates and `limits`.
 //!
 //! The globe is cut in two, east and west, and each half into south and north, and so on. A part of it with few clients
@@ -15,7 +15,7 @@ mod slab;
 mod sphere;
 mod tree;
 
-pub use search::Leaves;
+pub use search::{Corners, Leaves};
 pub use sphere::{Centre, Haversine, distance_m, reach};
 pub use tree::{Index, Locate};
 

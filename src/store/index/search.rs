@@ -1,5 +1,5 @@
-//! Which leaves are near: parts of the globe in the order of how near each is at its nearest. The store looks who is in
-//! them.
+//! Which leaves are near, in the order of how near each is at its nearest, and which are in an area. The store looks who is
+//! in them.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -8,6 +8,7 @@ use super::key::Cell;
 use super::sphere::{Centre, Haversine};
 use super::tree::{End, Index, ROOT};
 use crate::limits::INDEX_PARTS_MAX;
+use crate::protocol::Coordinates;
 
 /// What came of looking at leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,39 @@ impl Index {
         }
         Leaves::All
     }
+
+    /// Hands the hashes of the leaves that reach into an area, which is what lies between the corners of any of these, to
+    /// `visit`, which says whether it wants more.
+    pub fn search_area(&self, areas: &[Corners], mut visit: impl FnMut(&[u64]) -> bool) -> Leaves {
+        let (mut due, mut parts) = (vec![(ROOT, Cell::default())], 0);
+        while let Some((fork, cell)) = due.pop() {
+            for (ways, end) in self.forks[fork].ends() {
+                parts += 1;
+                let part = cell.part(ways.first, ways.count);
+                if !areas.iter().any(|area| overlap(area, &part.corners())) {
+                    continue;
+                }
+                match end {
+                    End::Nowhere => {}
+                    End::Fork(next) => due.push((next, part)),
+                    End::Leaf(leaf) if visit(self.leaves[leaf].hashes()) => {}
+                    End::Leaf(_) => return Leaves::Some,
+                }
+            }
+            if parts > INDEX_PARTS_MAX {
+                return Leaves::Some;
+            }
+        }
+        Leaves::All
+    }
+}
+
+/// The south-western and the north-eastern corner of an area that does not cross the date line.
+pub type Corners = [Coordinates; 2];
+
+fn overlap(one: &Corners, other: &Corners) -> bool {
+    let meet = |of: fn(&Coordinates) -> i32| of(&one[0]) <= of(&other[1]) && of(&other[0]) <= of(&one[1]);
+    meet(|corner| corner.latitude_e7) && meet(|corner| corner.longitude_e7)
 }
 
 /// For a heap with the nearest on top. Of what is equally near leaves come first: of very many at one position a few are

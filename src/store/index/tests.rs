@@ -180,8 +180,8 @@ fn a_crowd_on_one_spot_is_found_and_moved_as_fast_as_anybody() {
 fn who_is_equally_far_from_very_many_is_told_that_it_is_too_much() {
     // Nobody around the pole can be left out.
     let mut both = Both::default();
-    for client in 0..100_000_u32 {
-        let longitude = f64::from(client) * 0.0036 - 180.0;
+    for client in 0..400_000_u32 {
+        let longitude = f64::from(client) * 0.000_9 - 180.0;
         both.put(u64::from(client) << 40, Coordinates::of_degrees(89.0, longitude));
     }
     let pole = Centre::new(Coordinates::of_degrees(90.0, 0.0));
