@@ -96,6 +96,7 @@ fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
         }
         Question::Clients(listing) => door::Answer::Clients(listing.page(&core.node)),
         Question::Near(nearby) => door::Answer::Near(nearby.lines(&core.node)),
+        Question::Count => door::Answer::Count(core.node.count()),
     }
 }
 

@@ -33,6 +33,9 @@ const _: () = assert!(NEAREST_ROUNDS_MAX * NEAREST_READS_MAX > 10 * NEAREST_MAX 
 /// walked through, of which a page takes only a part then.
 pub const AREA_READS_MAX: usize = 16_384;
 
+/// By how much an area is widened for the index, which has no digits of a position behind the seventh.
+pub const AREA_SLACK_DEG: f64 = 2e-7;
+
 /// The nearest clients that may be asked for, and km within which. Half the way around the earth is 20,015 km.
 pub const NEAREST_MAX: u32 = 1_000;
 pub const NEAREST_RADIUS_MAX_KM: u32 = 20_037;

@@ -5,7 +5,7 @@ use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
-use crate::limits::{AREA_READS_MAX, EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::limits::{AREA_READS_MAX, AREA_SLACK_DEG, EVERYWHERE_M, HTTP_PAGE_BYTES};
 use crate::node::{Node, Sought};
 use crate::protocol::{Coordinates, Record};
 use crate::store::{Around, Corners};
@@ -31,9 +31,6 @@ struct Area {
     north: f64,
 }
 
-/// More than one step of what the index knows of positions, whose digits behind the seventh it does not have.
-const STEPS_DEG: f64 = 2e-7;
-
 impl Area {
     fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
         let is_between = if self.west <= self.east {
@@ -53,8 +50,8 @@ impl Area {
             let corner = |latitude_deg: f64, longitude_deg: f64| {
                 Coordinates::of_degrees(latitude_deg.clamp(-90.0, 90.0), longitude_deg.clamp(-180.0, 180.0))
             };
-            let [south, north] = [self.south - STEPS_DEG, self.north + STEPS_DEG];
-            [corner(south, west - STEPS_DEG), corner(north, east + STEPS_DEG)]
+            let [south, north] = [self.south - AREA_SLACK_DEG, self.north + AREA_SLACK_DEG];
+            [corner(south, west - AREA_SLACK_DEG), corner(north, east + AREA_SLACK_DEG)]
         };
         let mut all = if self.west <= self.east {
             vec![between(self.west, self.east)]

@@ -151,6 +151,7 @@ impl World {
             }
             Question::Clients(listing) => Answer::Clients(listing.page(running.node())),
             Question::Near(nearby) => Answer::Near(nearby.lines(running.node())),
+            Question::Count => Answer::Count(running.node().count()),
         };
         running.answers.push((key, answer));
         let at = self.soon();
