@@ -65,7 +65,10 @@ fn lines(bytes: &[u8]) {
             door.answer(&mut visit, &answer(&asked, &core, now));
             question = door.go_on(&mut visit);
         }
-        assert!(door.end(&mut visit).is_none_or(|last| matches!(last, Question::Places(_))));
+        let last = door.end(&mut visit);
+        assert!(
+            last.is_none_or(|last| matches!(last, Question::Places(_) | Question::Near(_) | Question::Count))
+        );
         check_replies(&turn.out);
         turn.commit(&core, now);
         check_store(&core.node);
@@ -104,6 +107,8 @@ fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
             door::Answer::Status(Status::of(core, HallStatus::default(), *span, now).into())
         }
         Question::Clients(listing) => door::Answer::Clients(listing.page(&core.node)),
+        Question::Near(nearby) => door::Answer::Near(nearby.lines(&core.node)),
+        Question::Count => door::Answer::Count(core.node.count()),
     }
 }
 
@@ -111,7 +116,9 @@ fn check_replies(mut out: &[u8]) {
     while let Some(end) = out.iter().position(|&byte| byte == b'\n') {
         let line = &out[..end];
         let is_json = line == b"{}" || line.is_empty();
-        assert!(is_json || is_at(line) || line.starts_with(b"? ") || Word::parse(line).is_some());
+        let is_count = line.strip_prefix(b"COUNT ").is_some_and(|count| count.iter().all(u8::is_ascii_digit));
+        let is_refusal = line.starts_with(b"? ");
+        assert!(is_json || is_at(line) || is_count || is_refusal || Word::parse(line).is_some());
         out = &out[end + 1..];
     }
     assert!(out.is_empty());

@@ -5,6 +5,7 @@
 mod balance;
 mod connections;
 mod logs;
+mod nearest;
 mod places;
 mod run;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use balance::*;
 pub use connections::*;
 pub use logs::*;
+pub use nearest::*;
 pub use places::*;
 pub use run::*;
 

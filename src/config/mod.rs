@@ -107,6 +107,8 @@ pub struct Settings {
     pub forget_after_s: Option<u64>,
     /// How long it is remembered that a client was to be forgotten.
     pub forgotten_for_s: u64,
+    /// There is an index of where clients are.
+    pub is_indexed: bool,
     /// Close after the first reply, as the original servers did.
     pub one_shot: bool,
     pub timing: Timing,

@@ -38,6 +38,7 @@ pub struct Raw {
     pub sync: Option<Spanned<String>>,
     pub forget_after: Option<Spanned<String>>,
     pub forgotten_for: Option<Spanned<String>>,
+    pub index: Option<bool>,
     pub log_dir: Option<Spanned<String>>,
     pub log_level: Option<Spanned<String>>,
     pub log_max_bytes: Option<Spanned<i64>>,

@@ -53,6 +53,7 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
             Some(place) => duration_ns(place, "forgotten_for")? / 1_000_000_000,
             None => limits::FORGOTTEN_FOR_S,
         },
+        is_indexed: raw.index.unwrap_or(true),
         one_shot: one_shot(raw.connections.as_ref())?,
         timing: timing(&raw.timing)?,
     })

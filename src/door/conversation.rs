@@ -167,9 +167,13 @@ impl Conversation<'_, '_> {
     /// Takes up a line; false if it has to wait for the next turn.
     fn take(&mut self, text: &[u8], terminated: bool) -> bool {
         let command = Command::parse(text);
-        if let Ok(Command::Whatsat(query)) = &command
-            && self.visit.turn.is_early(self.visit.core, query.client)
-        {
+        let (turn, core) = (&self.visit.turn, self.visit.core);
+        let is_early = match &command {
+            Ok(Command::Whatsat(query)) => turn.is_early(core, query.client),
+            Ok(Command::Near(_) | Command::Count) => turn.is_early_for_any(core),
+            Ok(Command::Blank | Command::Iamat(_) | Command::At(_) | Command::Link(_)) | Err(_) => false,
+        };
+        if is_early {
             return false;
         }
         let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));
@@ -198,6 +202,8 @@ impl Conversation<'_, '_> {
             Ok(Command::Blank) => return true,
             Ok(Command::Iamat(report)) => self.report(&report, line),
             Ok(Command::Whatsat(query)) => self.find(&query, line),
+            Ok(Command::Near(vicinity)) => self.near(&vicinity, line),
+            Ok(Command::Count) => self.count(line),
             Ok(Command::At(fields)) => self.hear(&fields, line),
             // A prefix of it may be as good a line, so only the newline makes it one.
             Ok(Command::Link(word)) if terminated => self.link(&word, line),
@@ -214,7 +220,10 @@ impl Conversation<'_, '_> {
             Ok(Command::Link(Word::Hello(_))) => true,
             Ok(Command::Link(_)) => self.door.neighbour.is_some(),
             Ok(Command::At(_)) => self.door.peer.kind != PeerKind::Stranger,
-            Ok(Command::Blank | Command::Iamat(_) | Command::Whatsat(_)) | Err(_) => false,
+            Ok(
+                Command::Blank | Command::Iamat(_) | Command::Whatsat(_) | Command::Near(_) | Command::Count,
+            )
+            | Err(_) => false,
         }
     }
 
@@ -334,7 +343,7 @@ impl Conversation<'_, '_> {
         self.visit.turn.asked.count(asked_of(line.text), false);
     }
 
-    fn close_if_one_shot(&mut self) {
+    pub(super) fn close_if_one_shot(&mut self) {
         if self.visit.manners.one_shot {
             self.door.close("one-shot");
         }

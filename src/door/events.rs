@@ -42,6 +42,7 @@ impl LineDoor {
                 }
                 self.say_places(visit, &record, json);
             }
+            (Phase::Clients { line }, answer) => self.answer_of_clients(visit, &line, answer),
             (Phase::Asked, answer) => self.answer_ask(visit, answer),
             // It is about to close, or that was never its question.
             (phase, _) => self.phase = phase,

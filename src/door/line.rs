@@ -42,6 +42,8 @@ pub(super) enum Phase {
     Open,
     /// The places near a client; this record, without a newline, begins the reply. It was asked at this time.
     Places { record: Vec<u8>, since: Duration },
+    /// The nearest clients, or how many there are; this line, without its newline, asked for it.
+    Clients { line: Vec<u8> },
     /// The answer to a neighbour's ASK.
     Asked,
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
@@ -90,7 +92,7 @@ impl LineDoor {
     }
 
     pub fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Places { .. } | Phase::Asked)
+        matches!(self.phase, Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked)
     }
 
     pub fn is_owed(&self) -> bool {
@@ -104,7 +106,7 @@ impl LineDoor {
     pub fn closes(&self) -> Option<&'static str> {
         match self.phase {
             Phase::Closing(why) => Some(why),
-            Phase::Open | Phase::Places { .. } | Phase::Asked => None,
+            Phase::Open | Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked => None,
         }
     }
 

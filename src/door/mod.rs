@@ -8,6 +8,7 @@ mod crowd;
 mod events;
 pub mod http;
 mod line;
+mod nearby;
 mod neighbour;
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ use crate::turn::{Core, Turn};
 pub use crowd::crowd;
 use http::{HttpDoor, Listing, Site};
 use line::LineDoor;
+pub use nearby::Nearby;
 
 /// The protocols there are: one a kind of listener.
 pub enum Door {
@@ -91,6 +93,10 @@ pub enum Question {
     Status(Option<Span>),
     /// A page of clients.
     Clients(Box<Listing>),
+    /// The nearest clients, where that takes longer than a turn may.
+    Near(Nearby),
+    /// How many clients are shown.
+    Count,
 }
 
 /// The answer.
@@ -101,6 +107,9 @@ pub enum Answer {
     Status(Box<Status>),
     /// GeoJSON.
     Clients(Vec<u8>),
+    /// AT lines, each with its newline.
+    Near(Vec<u8>),
+    Count(usize),
     /// There is too much to do.
     None,
 }

@@ -1,10 +1,10 @@
 //! Unit tests: doors on byte strings, cut anywhere, in every order of what may happen to them.
 
 use super::*;
-use crate::limits::AT_LINE_MAX;
+use crate::limits::{self, AT_LINE_MAX};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
 use crate::node::{Bounds, NeighbourId, Node};
-use crate::protocol::Rule;
+use crate::protocol::{Command, Record, Rule};
 use crate::status::HallStatus;
 
 const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
@@ -89,6 +89,8 @@ impl Visitor {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+            Question::Near(nearby) => Answer::Near(nearby.lines(&self.core.node)),
+            Question::Count => Answer::Count(self.core.node.count()),
         };
         self.call(|door, visit| {
             door.answer(visit, &answer);
@@ -126,6 +128,91 @@ fn a_report_and_a_query_are_answered_to_the_byte() {
 }
 
 #[test]
+fn the_nearest_clients_come_as_their_lines_and_are_counted() {
+    let mut visitor = Visitor::from(STRANGER);
+    assert_eq!(visitor.say("COUNT\nNEAR +34.06-118.44 20037 1000\n"), "COUNT 0\n\n");
+    let far = visitor.say("IAMAT far +35-118 1520023934\n");
+    let near = visitor.say(KIWI);
+    assert_eq!(visitor.say("NEAR +34.06-118.44 20037 1000\nCOUNT\n"), format!("{near}{far}\nCOUNT 2\n"));
+    assert_eq!(visitor.say("NEAR +34.06-118.44 20037 1\n"), format!("{near}\n"));
+    assert_eq!(visitor.say("NEAR +34.06-118.44 5 1000\n"), format!("{near}\n"));
+    assert_eq!(visitor.say("NEAR +34.068930-118.445127 0 5\n"), format!("{near}\n"));
+    assert_eq!(visitor.say("NEAR +34.06-118.44 5 0\n"), "\n");
+    // It moves, and is found where it is.
+    let moved = visitor.say("IAMAT kiwi.cs.ucla.edu -34+179.9999 1520023935\n");
+    assert_eq!(visitor.say("NEAR -34-179.9999 1 5\nNEAR +34.06-118.44 5 5\n"), format!("{moved}\n\n"));
+    visitor.manners.one_shot = true;
+    assert_eq!(visitor.say("COUNT\nCOUNT\n"), "COUNT 2\n");
+    assert!(visitor.door.closes().is_some());
+}
+
+#[test]
+fn what_takes_more_than_a_turn_has_is_found_elsewhere_or_refused_in_its_place() {
+    let mut visitor = Visitor::from(STRANGER);
+    let at = visitor.say(KIWI);
+    let line = "NEAR +34.06-118.44 5 5\n";
+    visitor.manners.max_unsent = usize::MAX;
+    visitor.turn.begin();
+    let many = line.repeat(limits::SEARCHES_PER_TURN as usize);
+    assert_eq!(visitor.read(&many), None);
+    assert_eq!(
+        std::mem::take(&mut visitor.said),
+        format!("{at}\n").repeat(limits::SEARCHES_PER_TURN as usize)
+    );
+    let asked = visitor.read(&format!("{line}COUNT\n")).expect("a question");
+    assert!(matches!(asked, Question::Near(_)) && visitor.door.waits() && !visitor.door.is_owed());
+    assert_eq!(visitor.answer(&asked), None);
+    assert_eq!(std::mem::take(&mut visitor.said), format!("{at}\nCOUNT 1\n"));
+    assert!(visitor.read(&format!("{line}COUNT\n")).is_some());
+    visitor.call(|door, visit| {
+        door.answer(visit, &Answer::None);
+        door.go_on(visit)
+    });
+    assert_eq!(std::mem::take(&mut visitor.said), format!("? {line}COUNT 1\n"));
+    assert!(visitor.count(Rule::Busy));
+    visitor.turn.begin();
+    assert_eq!(visitor.read(line), None);
+}
+
+#[test]
+fn without_an_index_everybody_is_looked_at_elsewhere() {
+    let mut visitor = Visitor::from(STRANGER);
+    let bounds = Bounds { is_indexed: false, ..Bounds::default() };
+    visitor.core.node = std::sync::Arc::new(Node::new("Goloman", bounds));
+    let at = visitor.say(KIWI);
+    assert!(visitor.read("NEAR +34.06-118.44 5 5\n").is_some_and(|asked| visitor.answer(&asked).is_none()));
+    assert_eq!(visitor.said, format!("{at}\n"));
+}
+
+#[test]
+fn who_is_hidden_is_not_counted() {
+    const NOW_NS: u64 = 1_520_023_935_000_000_000;
+    let mut visitor = Visitor::from(STRANGER);
+    let bounds = Bounds { forget_after_s: Some(100), ..Bounds::default() };
+    visitor.core.node = std::sync::Arc::new(Node::new("Goloman", bounds));
+    for (client, seconds) in [("old", 1_520_023_800), ("a", 1_520_023_900), ("b", 1_520_023_930)] {
+        let line = format!("AT Hands +1 {client} +1+1 {seconds}");
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        let _ = visitor.core.node.hear(&Record::write(&fields, &mut Vec::new()), NOW_NS);
+    }
+    assert_eq!(visitor.say("COUNT\n"), "COUNT 3\n");
+    visitor.core.node.let_hide(NOW_NS);
+    let asked = visitor.read("COUNT\nNEAR +1+1 1 5\n").expect("a question");
+    assert!(matches!(asked, Question::Count) && visitor.door.waits());
+    assert!(visitor.answer(&asked).is_none());
+    let said = std::mem::take(&mut visitor.said);
+    let ids: Vec<_> = said.lines().filter_map(|line| line.split(' ').nth(3)).collect();
+    assert!(said.starts_with("COUNT 2\n") && ids == ["a", "b"], "{said}");
+    assert!(visitor.read("COUNT\n").is_some());
+    visitor.call(|door, visit| {
+        door.answer(visit, &Answer::None);
+        door.go_on(visit)
+    });
+    assert_eq!(std::mem::take(&mut visitor.said), "? COUNT\n");
+    assert!(visitor.count(Rule::Busy));
+}
+
+#[test]
 fn invalid_commands_come_back_as_they_came() {
     let check = |text: &str, rule: Rule| {
         let mut visitor = Visitor::from(STRANGER);
@@ -137,6 +224,9 @@ fn invalid_commands_come_back_as_they_came() {
     check("hello\r", Rule::Keyword);
     check("WHATSAT nobody 10 5", Rule::UnknownClient);
     check("AT Goloman +0.1 kiwi +1+1 1", Rule::NotANeighbour);
+    check("NEAR kiwi 10 5", Rule::LatitudeSign);
+    check("NEAR +34-118 30000 5", Rule::NearRadiusRange);
+    check("COUNT all", Rule::CountFields);
     check("AT", Rule::AtFields);
     check("MARK 5", Rule::NotOnALink);
 }
@@ -196,6 +286,10 @@ fn conversations() -> Vec<(&'static str, String)> {
     let long = "x".repeat(200);
     vec![
         (STRANGER, format!("{KIWI}hello\r\n\nWHATSAT kiwi.cs.ucla.edu 1 1\nWHATSAT nobody 1 1\n{KIWI}rest")),
+        (
+            STRANGER,
+            format!("{KIWI}NEAR +34-118 100 5\nCOUNT\r\nNEAR +34-118 1 5\nCOUNT 1\nNEAR +34-118 1000 5"),
+        ),
         (STRANGER, format!("{KIWI}GET / HTTP/1.1\r\n{KIWI}")),
         (STRANGER, format!("{KIWI}{long}\n{KIWI}")),
         (STRANGER, format!("{HELLO}PROOF -\n")),
@@ -302,6 +396,7 @@ fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_line() {
 enum Happens {
     Report,
     Query,
+    Near,
     Greeting,
     Proof,
     Ask,
@@ -321,9 +416,10 @@ enum Happens {
     Stranger,
 }
 
-const ALL: [Happens; 16] = [
+const ALL: [Happens; 17] = [
     Happens::Report,
     Happens::Query,
+    Happens::Near,
     Happens::Greeting,
     Happens::Proof,
     Happens::Ask,
@@ -404,6 +500,8 @@ impl Model {
             }
             ("IAMAT", _) if line.split(' ').count() == 4 => self.owed.push("AT"),
             ("WHATSAT", _) => self.waits = Some("AT"),
+            ("NEAR", _) => self.owed.push("AT"),
+            ("COUNT", _) => self.owed.push("COUNT"),
             ("AT", _) if self.is_neighbour => {}
             ("HERD", Link::None) if self.is_neighbour => {
                 self.owed.push("HERD");
@@ -448,6 +546,7 @@ impl Model {
             _ if self.gone => {}
             Happens::Report => self.read(visitor, "IAMAT a +1+1 1\nIAMAT a +1+1 2\n"),
             Happens::Query => self.read(visitor, "WHATSAT a 1 1\nWHATSAT a 2 2\n"),
+            Happens::Near => self.read(visitor, "NEAR +1+1 1 1\nCOUNT\n"),
             Happens::Greeting => self.read(visitor, HELLO),
             Happens::Proof => self.read(visitor, "PROOF -\n"),
             Happens::Ask => self.read(visitor, "ASK - -\nASK - -\nIAMAT a +1+1 3\n"),

@@ -2,10 +2,12 @@
 //! A turn calls it with what a door has parsed, the server's own threads to forget and to compare. It touches the
 //! store and `protocol`'s values; it reads no line and writes none but the record that a report becomes.
 
+mod nearest;
 mod news;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+pub use nearest::Sought;
 pub use news::{NeighbourId, News, NewsItem, Source};
 
 use crate::limits::{
@@ -46,6 +48,8 @@ pub struct Bounds {
     /// So many clients may be known before a report of another one is refused. What neighbours say of any
     /// client is taken all the same, so that the herd agrees.
     pub max_clients: usize,
+    /// Whether there is an index of where clients are, to find the nearest.
+    pub is_indexed: bool,
 }
 
 /// What is known of a client.
@@ -84,6 +88,7 @@ impl Default for Bounds {
             forget_after_s: None,
             forgotten_for_s: FORGOTTEN_FOR_S,
             max_clients: usize::MAX,
+            is_indexed: true,
         }
     }
 }
@@ -97,7 +102,7 @@ impl Node {
             oldest_s: AtomicI64::new(NEVER_PAST_S),
             shown_s: AtomicI64::new(NEVER_PAST_S),
             is_clock_suspect: AtomicBool::new(false),
-            store: Store::default(),
+            store: Store::new(bounds.is_indexed),
         }
     }
 
@@ -295,6 +300,30 @@ impl Node {
                 see(record);
             }
         });
+    }
+
+    /// The same for the clients with these hashes.
+    pub fn see_hashes(&self, hashes: &[u64], mut see: impl FnMut(Record<&[u8]>)) {
+        let is_shown = self.shows();
+        self.store.read_hashes(hashes, |record| {
+            if is_shown(&record) {
+                see(record);
+            }
+        });
+    }
+
+    /// How many clients are shown. None where all would have to be looked at, as some may be hidden.
+    pub fn count_soon(&self) -> Option<usize> {
+        (self.shown_s.load(Ordering::Relaxed) == NEVER_PAST_S).then(|| self.store.count())
+    }
+
+    /// The same, if need be by looking at all.
+    pub fn count(&self) -> usize {
+        self.count_soon().unwrap_or_else(|| {
+            let mut count = 0;
+            self.store.buckets().for_each(|bucket| self.see_bucket(bucket, |_| count += 1));
+            count
+        })
     }
 
     /// Tells whether a record is shown now.

@@ -6,7 +6,7 @@ use super::neighbour::Word;
 use super::record::AtFields;
 use super::rule::{self, Rule};
 use super::{Location, Timestamp};
-use crate::limits::{BOUND_MAX, RADIUS_MAX_KM};
+use crate::limits::{BOUND_MAX, NEAREST_MAX, NEAREST_RADIUS_MAX_KM, RADIUS_MAX_KM};
 
 /// What a line asks for.
 pub enum Command<'a> {
@@ -16,6 +16,10 @@ pub enum Command<'a> {
     Iamat(Report<'a>),
     /// A client asks what is near a client.
     Whatsat(Query<'a>),
+    /// A client asks who is near a position.
+    Near(Vicinity<'a>),
+    /// A client asks how many clients there are.
+    Count,
     /// A neighbour passes on what it learned.
     At(AtFields<'a>),
     /// A neighbour opens a link, or says how far it is on one.
@@ -59,6 +63,15 @@ pub struct Query<'a> {
     pub bound: u8,
 }
 
+/// The three fields of a NEAR.
+pub struct Vicinity<'a> {
+    pub location: Location<'a>,
+    /// 0 to 20,037,000: everywhere.
+    pub radius_m: f64,
+    /// The most clients that are wanted: 0 to 1000.
+    pub bound: u16,
+}
+
 impl<'a> Command<'a> {
     /// Parses a line without its newline.
     ///
@@ -71,6 +84,8 @@ impl<'a> Command<'a> {
             None => Ok(Command::Blank),
             Some(b"IAMAT") => parse_iamat(fields).map(Command::Iamat),
             Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
+            Some(b"NEAR") => parse_near(fields).map(Command::Near),
+            Some(b"COUNT") => fields.exactly::<0>().map(|_| Command::Count).ok_or(Rule::CountFields),
             Some(b"AT") => parse_at(fields).map(Command::At),
             Some(other) => Word::of(other, fields).map(Command::Link).ok_or_else(|| rule::of_keyword(other)),
         };
@@ -87,9 +102,18 @@ fn parse_iamat(fields: Fields<'_>) -> Result<Report<'_>, Rule> {
 
 fn parse_whatsat(fields: Fields<'_>) -> Result<Query<'_>, Rule> {
     let [client, radius, bound] = fields.exactly().ok_or(Rule::WhatsatFields)?;
-    let radius_m = parse_radius_m(radius).ok_or_else(|| rule::of_radius(radius))?;
-    let bound = parse_bound(bound).ok_or_else(|| rule::of_bound(bound))?;
-    Ok(Query { client, radius_m, bound })
+    let radius_m = parse_radius_m(radius, RADIUS_MAX_KM).ok_or_else(|| rule::of_radius(radius))?;
+    let bound = parse_bound(bound, u32::from(BOUND_MAX)).ok_or_else(|| rule::of_bound(bound))?;
+    Ok(Query { client, radius_m, bound: bound as u8 })
+}
+
+fn parse_near(fields: Fields<'_>) -> Result<Vicinity<'_>, Rule> {
+    let [location, radius, bound] = fields.exactly().ok_or(Rule::NearFields)?;
+    let location = Location::parse(location).ok_or_else(|| rule::of_location(location))?;
+    let radius_m =
+        parse_radius_m(radius, NEAREST_RADIUS_MAX_KM).ok_or_else(|| rule::of_near_radius(radius))?;
+    let bound = parse_bound(bound, NEAREST_MAX).ok_or_else(|| rule::of_near_bound(bound))?;
+    Ok(Vicinity { location, radius_m, bound })
 }
 
 fn parse_at(fields: Fields<'_>) -> Result<AtFields<'_>, Rule> {
@@ -107,17 +131,17 @@ fn is_difference(text: &[u8]) -> bool {
     matches!(text, [b'+' | b'-', number @ ..] if decimal::is_decimal(number))
 }
 
-fn parse_radius_m(text: &[u8]) -> Option<f64> {
-    let in_range = decimal::is_decimal(text) && Decimal::new(text).at_most(RADIUS_MAX_KM);
+fn parse_radius_m(text: &[u8], max_km: u32) -> Option<f64> {
+    let in_range = decimal::is_decimal(text) && Decimal::new(text).at_most(max_km);
     let km: f64 = std::str::from_utf8(text).ok().filter(|_| in_range)?.parse().ok()?;
     Some(km * 1000.0)
 }
 
-fn parse_bound(text: &[u8]) -> Option<u8> {
-    if !decimal::is_digits(text) || !Decimal::new(text).at_most(u32::from(BOUND_MAX)) {
+fn parse_bound(text: &[u8], max: u32) -> Option<u16> {
+    if !decimal::is_digits(text) || !Decimal::new(text).at_most(max) {
         return None;
     }
-    Some(text.iter().fold(0, |bound, digit| bound * 10 + (digit - b'0')))
+    Some(text.iter().fold(0, |bound, digit| bound * 10 + u16::from(digit - b'0')))
 }
 
 #[cfg(test)]
@@ -130,6 +154,10 @@ mod tests {
             Ok(Command::Blank) => "blank".into(),
             Ok(Command::Iamat(_)) => "iamat".into(),
             Ok(Command::Whatsat(query)) => format!("whatsat {} {}", query.radius_m, query.bound),
+            Ok(Command::Near(near)) => {
+                format!("near {} {}", near.radius_m, near.bound)
+            }
+            Ok(Command::Count) => "count".into(),
             Ok(Command::At(_)) => "at".into(),
             Ok(Command::Link(_)) => "link".into(),
             Err(why) => format!("{:?}", why.rule),
@@ -170,6 +198,24 @@ mod tests {
         for bound in ["-1", "+1", "1.0", "x"] {
             check(format!("WHATSAT kiwi 5 {bound}").as_bytes(), "BoundNumber");
         }
+        check(b"NEAR +34.068930-118.445127 10 5", "near 10000 5");
+        check(b" NEAR  -0+0\t20037.000 01000\r", "near 20037000 1000");
+        check(b"NEAR +34-118 0.5 0", "near 500 0");
+        check(b"NEAR +34-118 10", "NearFields");
+        check(b"NEAR kiwi +34-118 10 5", "NearFields");
+        check(b"NEAR kiwi 10 5", "LatitudeSign");
+        check(b"NEAR +34-181 10 5", "LongitudeRange");
+        check(b"NEAR +34-118 20037.1 5", "NearRadiusRange");
+        check(b"NEAR +34-118 -1 5", "RadiusNumber");
+        check(b"NEAR +34-118 10 1001", "NearBoundRange");
+        check(b"NEAR +34-118 10 99999999999999999999", "NearBoundRange");
+        check(b"NEAR +34-118 10 1.0", "BoundNumber");
+        check(b"near +34-118 10 5", "KeywordCase");
+        check(b"COUNT", "count");
+        check(b" COUNT \t", "count");
+        check(b"COUNT 1", "CountFields");
+        check(b"Count", "KeywordCase");
+        check(b"COUNTS", "Keyword");
         check(b"AT Goloman +0.263873386 kiwi +34-118 1", "at");
         check(b"AT Goloman -12 kiwi +34-118 1", "at");
         check(b"AT Goloman +0.12345678901234567890 kiwi +34-118 1", "at");
@@ -194,9 +240,11 @@ mod tests {
 
     #[test]
     fn no_bytes_make_the_parser_panic() {
-        let words: [&[u8]; 12] = [
+        let words: [&[u8]; 14] = [
             b"IAMAT",
             b"WHATSAT",
+            b"NEAR",
+            b"COUNT",
             b"AT",
             b" ",
             b"+34.068930-118.445127",

@@ -14,8 +14,8 @@ pub mod span;
 pub mod timestamp;
 pub mod vouch;
 
-pub use command::{Command, Invalid, Query, Report};
-pub use position::Location;
+pub use command::{Command, Invalid, Query, Report, Vicinity};
+pub use position::{Coordinates, Location};
 pub use record::{Record, StoredRecord};
 pub use reply::Reply;
 pub use rule::Rule;

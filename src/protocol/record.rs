@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use memchr::memrchr;
 
-use super::{Location, Timestamp, decimal, timestamp};
+use super::{Coordinates, Location, Timestamp, decimal, timestamp};
 use crate::limits::AT_LINE_MAX;
 
 /// Where the fields of an AT line lie. Between any two of them is exactly one space.
@@ -107,6 +107,11 @@ impl<L: AsRef<[u8]>> Record<L> {
         // A record holds no location but a valid one.
         let location = Location::parse(self.location());
         location.map_or((0.0, 0.0), |location| (location.latitude_deg(), location.longitude_deg()))
+    }
+
+    /// Where the client is, to seven decimals of a degree.
+    pub fn coordinates(&self) -> Coordinates {
+        Coordinates::of_text(&self.line()[self.offsets.location as usize..])
     }
 
     /// The client's time, as it wrote it.

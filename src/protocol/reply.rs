@@ -13,6 +13,10 @@ pub enum Reply<'a> {
     At(&'a [u8]),
     /// To a query: the client's AT line without a newline, and the places as JSON without an empty line in it.
     Places { record: &'a [u8], json: &'a [u8] },
+    /// To a search: AT lines, each with its newline.
+    Nearest(&'a [u8]),
+    /// To the question how many clients there are.
+    Count(usize),
     /// To what no server takes, or not from this peer: the line as it came, or its beginning.
     Refused(&'a [u8]),
 }
@@ -27,6 +31,11 @@ impl<'a> Reply<'a> {
                 out.push(b'\n');
                 out.extend_from_slice(json);
                 out.push(b'\n');
+            }
+            Reply::Nearest(lines) => out.extend_from_slice(lines),
+            Reply::Count(count) => {
+                out.extend_from_slice(b"COUNT ");
+                out.extend_from_slice(count.to_string().as_bytes());
             }
             Reply::Refused(line) => {
                 out.extend_from_slice(REFUSED);
@@ -86,5 +95,8 @@ mod tests {
         assert_eq!(written(&Reply::At(b"AT G +1 a +1+1 1")), b"AT G +1 a +1+1 1\n");
         let places = Reply::Places { record: b"AT G +1 a +1+1 1", json: b"{}" };
         assert_eq!(written(&places), b"AT G +1 a +1+1 1\n{}\n\n");
+        assert_eq!(written(&Reply::Nearest(b"")), b"\n");
+        assert_eq!(written(&Reply::Nearest(b"AT G +1 a +1+1 1\n")), b"AT G +1 a +1+1 1\n\n");
+        assert_eq!(written(&Reply::Count(12)), b"COUNT 12\n");
     }
 }

@@ -27,12 +27,14 @@ macro_rules! rules {
 }
 
 rules! {
-    Keyword => "no such command; there are IAMAT and WHATSAT",
-    KeywordCase => "commands are written in capitals: IAMAT, WHATSAT",
+    Keyword => "no such command; there are IAMAT, WHATSAT, NEAR and COUNT",
+    KeywordCase => "commands are written in capitals: IAMAT, WHATSAT, NEAR, COUNT",
     IamatFields => "IAMAT takes three fields: IAMAT client location time; a client's ID holds no space",
     WhatsatFields => "WHATSAT takes three fields: WHATSAT client radius bound",
+    NearFields => "NEAR takes three fields: NEAR location radius bound",
+    CountFields => "COUNT takes no field",
     AtFields => "AT takes five fields: AT origin difference client location time",
-    LinkFields => "a word between servers, with wrong fields; clients say IAMAT and WHATSAT",
+    LinkFields => "a word between servers, with wrong fields; clients say IAMAT, WHATSAT, NEAR and COUNT",
     LatitudeSign => "location begins with the latitude's sign: +34.068930-118.445127",
     LatitudeDigits => "latitude needs a sign, one or two digits, and perhaps a point and more digits: +34.068930",
     LatitudeRange => "latitude is beyond 90 degrees",
@@ -47,15 +49,18 @@ rules! {
     TooFarAhead => "time is further ahead of this server's clock than max_ahead allows",
     RadiusNumber => "radius is a plain number of km, like 10 or 0.5",
     RadiusRange => "radius is at most 50 km",
-    BoundNumber => "bound is a whole number of places, like 5",
+    NearRadiusRange => "radius is at most 20037 km, which is everywhere",
+    BoundNumber => "bound is a whole number, like 5",
     BoundRange => "bound is at most 20 places",
+    NearBoundRange => "bound is at most 1000 clients",
     DifferenceSign => "difference begins with its sign: +0.263873386",
     DifferenceNumber => "difference is a sign and a plain number: +0.263873386",
     UnknownClient => "no such client is known here",
     NotANeighbour => "AT lines are taken from neighbours only, and nobody here is known at this address",
-    NotOnALink => "a word between servers, from somebody who has not opened a link; clients say IAMAT and WHATSAT",
+    NotOnALink => "a word between servers, from somebody who has not opened a link; clients say IAMAT, WHATSAT, NEAR and COUNT",
     Unterminated => "a word between servers, without its newline",
     NotKept => "the journal cannot be written, and sync = \"always\" promises that it was",
+    Busy => "the server has too much to do; ask again",
     Full => "the client is not known, and the server knows as many as max_clients allows",
     TooLong => "the line is longer than max_line; the connection is closed",
     Http => "an HTTP or TLS request; herd speaks lines of its own here, and closes the connection",
@@ -70,7 +75,9 @@ impl Rule {
 
 /// What is wrong with a first field that is no command.
 pub fn of_keyword(keyword: &[u8]) -> Rule {
-    let is_known = [&b"IAMAT"[..], b"WHATSAT", b"AT"].iter().any(|known| keyword.eq_ignore_ascii_case(known));
+    let is_known = [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"COUNT", b"AT"]
+        .iter()
+        .any(|known| keyword.eq_ignore_ascii_case(known));
     let is_servers =
         [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST", b"FORGET"].contains(&keyword);
     match (is_known, is_servers) {
@@ -130,6 +137,16 @@ pub fn of_radius(text: &[u8]) -> Rule {
     if decimal::is_decimal(text) { Rule::RadiusRange } else { Rule::RadiusNumber }
 }
 
+/// Why a text is no radius of a NEAR.
+pub fn of_near_radius(text: &[u8]) -> Rule {
+    if decimal::is_decimal(text) { Rule::NearRadiusRange } else { Rule::RadiusNumber }
+}
+
+/// Why a text is no bound of a NEAR.
+pub fn of_near_bound(text: &[u8]) -> Rule {
+    if decimal::is_digits(text) { Rule::NearBoundRange } else { Rule::BoundNumber }
+}
+
 /// Why a text is no bound.
 pub fn of_bound(text: &[u8]) -> Rule {
     if decimal::is_digits(text) { Rule::BoundRange } else { Rule::BoundNumber }
@@ -181,6 +198,12 @@ mod tests {
         check("WHATSAT a 10km 1", Rule::RadiusNumber);
         check("WHATSAT a 1 21", Rule::BoundRange);
         check("WHATSAT a 1 1.5", Rule::BoundNumber);
+        check("NEAR +1+1 1", Rule::NearFields);
+        check("NEAR +1+1 20038 1", Rule::NearRadiusRange);
+        check("NEAR +1+1 1km 1", Rule::RadiusNumber);
+        check("NEAR +1+1 1 1001", Rule::NearBoundRange);
+        check("NEAR +1+1 1 many", Rule::BoundNumber);
+        check("COUNT all", Rule::CountFields);
         check("AT G 1 a +1+1 1", Rule::DifferenceSign);
         check("AT G +nan a +1+1 1", Rule::DifferenceNumber);
     }

@@ -12,7 +12,7 @@ use super::say::{fail, say};
 use crate::config::Config;
 use crate::limits::{MAX_AHEAD_NS, MAX_LINE};
 use crate::logging::Escaped;
-use crate::protocol::{Command, Query, Report, Rule, line};
+use crate::protocol::{Command, Query, Report, Rule, Vicinity, line};
 
 /// What a server makes of a line; one of a herd.conf, if that is named, as it may have other bounds.
 pub fn run(text: &str, config: Option<&Path>) -> ExitCode {
@@ -53,6 +53,8 @@ fn explain(text: &[u8], max_line: usize, ahead: (u64, bool), now_ns: u64) -> Res
             of_report(&report, is_far_ahead, now_ns)
         }
         Command::Whatsat(query) => of_query(&query),
+        Command::Near(vicinity) => of_vicinity(&vicinity),
+        Command::Count => "asks how many clients the server knows".to_owned(),
         Command::At(parts) => format!(
             "passes on what {} was told of {}: taken from a neighbour, without a reply, and refused from anybody else: {}",
             Escaped(parts.origin),
@@ -90,6 +92,14 @@ fn of_query(query: &Query<'_>) -> String {
     )
 }
 
+fn of_vicinity(vicinity: &Vicinity<'_>) -> String {
+    let (latitude, longitude) = (vicinity.location.latitude_deg(), vicinity.location.longitude_deg());
+    let (bound, km) = (vicinity.bound, vicinity.radius_m / 1_000.0);
+    format!(
+        "asks for the nearest clients, at most {bound}, within {km} km of latitude {latitude}, longitude {longitude}"
+    )
+}
+
 /// The second of a time, in UTC, if it is one of this calendar.
 fn date_of(time: &[u8]) -> Option<String> {
     let whole = time.split(|&byte| byte == b'.').next()?;
@@ -124,6 +134,9 @@ mod tests {
         check("IAMAT js +1+1 1520023934918", Ok("it looks like milliseconds"));
         check("IAMAT a +1+1 999999999999999999999999", Ok("its clock seems to be wrong"));
         check("WHATSAT kiwi 0.5 20", Ok("at most 20 places within 0.5 km of kiwi"));
+        check("NEAR +34.5-118 0.5 20", Ok("at most 20, within 0.5 km of latitude 34.5, longitude -118"));
+        check("COUNT", Ok("how many clients"));
+        check("COUNT all", Err(Rule::CountFields));
         check("AT G +1 a +1+1 1", Ok("what G was told of a"));
         check("MARK 5", Ok("servers say this to each other"));
         check(" \t", Ok("blank"));

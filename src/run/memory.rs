@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::config::{Config, Server};
 use crate::limits::{
-    CLIENT_BYTES, ENTRIES_KEPT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX,
-    NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES,
+    CLIENT_BYTES, ENTRIES_KEPT_BYTES, INDEX_CLIENT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES,
+    LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES,
     TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
@@ -38,6 +38,7 @@ impl Memory {
         let worker = TURN_KEPT_BYTES + ENTRIES_KEPT_BYTES + NEWS_KEPT_BYTES;
         let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
         let long_line = CLIENT_BYTES + at_line_max(settings.max_line);
+        let indexed = if settings.is_indexed { INDEX_CLIENT_BYTES } else { 0 };
         let mut memory = Memory {
             long_lines: row(
                 "long lines",
@@ -52,6 +53,7 @@ impl Memory {
                     CLIENT_BYTES,
                     "max_clients, with IDs of 25 bytes".to_owned(),
                 ),
+                row("index", settings.max_clients, indexed, "max_clients; index = false saves it".to_owned()),
                 row(
                     "unanswered",
                     settings.max_connections,

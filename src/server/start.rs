@@ -113,6 +113,7 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
         forget_after_s: settings.forget_after_s,
         forgotten_for_s: settings.forgotten_for_s,
         max_clients: settings.max_clients,
+        is_indexed: settings.is_indexed,
     };
     let node = Arc::new(Node::new(&own.name, bounds));
     let neighbours = Arc::new(neighbours(config, index, keys)?);

@@ -4,6 +4,8 @@
 
 pub mod digest;
 mod horizon;
+pub mod index;
+mod nearest;
 mod walk;
 
 use std::hash::{BuildHasher, RandomState};
@@ -13,11 +15,14 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 pub use horizon::Horizon;
+pub use index::Corners;
+pub use nearest::{Around, Look, Looked};
 pub use walk::Walk;
 
 use crate::limits::STORE_BUCKETS;
 use crate::protocol::{Record, Span, StoredRecord};
 use digest::{Differing, Digest};
+use index::Index;
 
 /// A mutex-guarded hash map from a client's ID to its record; the ID lies in the record's line,
 /// so there is no second key. It is `hashbrown`'s table, on which std's `HashMap` stands too:
@@ -55,6 +60,8 @@ struct Clients {
     forgotten: u64,
     /// Bytes of the lines.
     bytes: u64,
+    /// Where all clients are. None where nobody wants to pay for it.
+    index: Option<Box<Index>>,
 }
 
 #[derive(Default)]
@@ -87,17 +94,22 @@ pub enum Wanted {
 
 impl Default for Store {
     fn default() -> Store {
-        Store::with_buckets(STORE_BUCKETS)
+        Store::new(true)
     }
 }
 
 impl Store {
-    /// An empty store in so many buckets, a power of two, that is the same in every run with this seed.
-    pub fn seeded(count: usize, seed: u64) -> Store {
-        Store { hashing: Hashing::Seeded(seed), ..Store::with_buckets(count) }
+    /// An empty store, with an index of positions or without one.
+    pub fn new(is_indexed: bool) -> Store {
+        Store::with_buckets(STORE_BUCKETS, is_indexed)
     }
 
-    fn with_buckets(count: usize) -> Store {
+    /// An empty store in so many buckets, a power of two, that is the same in every run with this seed.
+    pub fn seeded(count: usize, seed: u64) -> Store {
+        Store { hashing: Hashing::Seeded(seed), ..Store::with_buckets(count, true) }
+    }
+
+    fn with_buckets(count: usize, is_indexed: bool) -> Store {
         assert!(count.is_power_of_two(), "{count}");
         let buckets = (0..count).map(|_| Bucket::default()).collect();
         Store {
@@ -111,6 +123,7 @@ impl Store {
                 news: 0,
                 forgotten: 0,
                 bytes: 0,
+                index: is_indexed.then(Box::default),
             }),
             hashing: Hashing::Random(RandomState::new()),
         }
@@ -140,8 +153,8 @@ impl Bucket {
         note.is_some_and(|note| record.received_ns() <= note.received_ns())
     }
 
-    /// Takes out the client's own record, if the note voids it; returns how long its line was.
-    fn take_void(&mut self, hash: u64, note: &Record<&[u8]>, horizon: &Horizon) -> Option<usize> {
+    /// Takes out the client's own record, if the note voids it.
+    fn take_void(&mut self, hash: u64, note: &Record<&[u8]>, horizon: &Horizon) -> Option<StoredRecord> {
         if !horizon.believes(note) || horizon.is_past(note) {
             return None;
         }
@@ -149,7 +162,7 @@ impl Bucket {
         if found.get().borrow().received_ns() > note.received_ns() {
             return None;
         }
-        Some(found.remove().0.line().len())
+        Some(found.remove().0)
     }
 }
 
@@ -210,16 +223,23 @@ impl Store {
         let (client, is_note) = (record.client(), record.is_note());
         let hash = self.hashing.of(client);
         let mut clients = self.lock();
-        let Clients { buckets, count, notes, voided, epoch, news, bytes, forgotten } = &mut *clients;
+        let Clients { buckets, count, notes, voided, epoch, news, bytes, forgotten, index } = &mut *clients;
         let bucket = &mut buckets[self.bucket_of(hash)];
         if *notes > 0 && !is_note && bucket.is_void(hash, record, horizon) {
             *voided += 1;
             return Learned::Stale;
         }
         let count_of_kind = if is_note { &mut *notes } else { &mut *count };
+        // A note is of no client. And where the client was, if it is somewhere else now.
+        let is_indexed = index.is_some() && !is_note;
+        let (mut is_new, mut before) = (false, None);
         match bucket.table.find_mut(hash, |stored| is_of(stored, client, is_note)) {
             Some(stored) if newer(&stored.borrow()) => {
                 *bytes -= stored.line().len() as u64;
+                if is_indexed {
+                    let older = stored.borrow();
+                    before = (older.location() != record.location()).then(|| older.coordinates());
+                }
                 stored.replace(record, *epoch);
             }
             Some(_) => return Learned::Stale,
@@ -228,14 +248,25 @@ impl Store {
                 let stored = StoredRecord::new(record, *epoch);
                 bucket.table.insert_unique(hash, stored, |stored| self.hashing.of(stored.client()));
                 *count_of_kind += 1;
+                is_new = true;
             }
         }
         bucket.latest = *epoch;
         *bytes += record.line().len() as u64;
         *news += 1;
-        if is_note && let Some(length) = bucket.take_void(hash, record, horizon) {
-            *bytes -= length as u64;
+        if is_note && let Some(void) = bucket.take_void(hash, record, horizon) {
+            *bytes -= void.line().len() as u64;
+            if let Some(index) = index {
+                index.remove(void.borrow().coordinates(), hash);
+            }
             (*count, *voided, *forgotten) = (*count - 1, *voided + 1, *forgotten + 1);
+        }
+        if let Some(index) = index.as_mut().filter(|_| is_indexed && (is_new || before.is_some())) {
+            let (at, locate) = (record.coordinates(), self.locate(buckets));
+            match before {
+                Some(before) => index.shift(before, at, hash, &locate),
+                None => index.insert(at, hash, &locate),
+            }
         }
         Learned::News
     }
@@ -360,13 +391,16 @@ impl Store {
     /// Drops the records of a bucket that are outdated; returns how many.
     pub fn forget(&self, bucket: usize, outdated: &Outdated) -> usize {
         let mut clients = self.lock();
-        let Clients { buckets, count, notes, bytes, .. } = &mut *clients;
+        let Clients { buckets, count, notes, bytes, index, .. } = &mut *clients;
         let before = *count;
         buckets[bucket].table.retain(|record| {
             let stays = !outdated.has(record);
             if !stays {
                 *if record.is_note() { &mut *notes } else { &mut *count } -= 1;
                 *bytes -= record.line().len() as u64;
+                if let Some(index) = index.as_mut().filter(|_| !record.is_note()) {
+                    index.remove(record.borrow().coordinates(), self.hashing.of(record.client()));
+                }
             }
             stays
         });
@@ -375,8 +409,8 @@ impl Store {
         forgotten
     }
 
-    /// By middle bits: the table itself uses the lowest and the highest ones.
-    fn bucket_of(&self, hash: u64) -> usize {
+    /// The bucket of the client with a hash, by middle bits: the table itself uses the lowest and the highest ones.
+    pub fn bucket_of(&self, hash: u64) -> usize {
         (hash >> 32) as usize & self.mask
     }
 

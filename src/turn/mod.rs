@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::flood::{self, Flood, TurnCount};
 use crate::journal::Journal;
-use crate::limits::{TURN_KEPT_BYTES, Timing};
+use crate::limits::{SEARCHES_PER_TURN, TURN_KEPT_BYTES, Timing};
 use crate::link::Neighbours;
 use crate::logging::Wire;
 use crate::node::{Heard, NeighbourId, News, Node, Source};
@@ -75,6 +75,8 @@ pub struct Turn {
     traffic: Arc<Traffic>,
     /// So that no mark passes what this turn learned.
     count: Arc<TurnCount>,
+    /// How often the nearest clients were looked for in it.
+    searches: u32,
 }
 
 /// All records of a neighbour's start up to this epoch are there.
@@ -166,12 +168,14 @@ impl Turn {
             asked: InTurn::default(),
             traffic: core.tallies.traffic.join(),
             count: core.flood.turns.join(),
+            searches: 0,
         }
     }
 
     /// A turn begins: what is learned from now on is waited for by the next mark.
-    pub fn begin(&self) {
+    pub fn begin(&mut self) {
         self.count.begin();
+        self.searches = 0;
     }
 
     /// All that was learned has left.
@@ -230,6 +234,17 @@ impl Turn {
     /// Whether a client was reported in this turn and is known only when that is kept.
     pub fn is_early(&self, core: &Core, client: &[u8]) -> bool {
         core.strict_journal().is_some() && self.news.has_report_of(client)
+    }
+
+    /// The same of any client.
+    pub fn is_early_for_any(&self, core: &Core) -> bool {
+        core.strict_journal().is_some() && self.news.reports().next().is_some()
+    }
+
+    /// Whether the nearest clients may be looked for once more in this turn: others wait for its end.
+    pub fn may_search(&mut self) -> bool {
+        self.searches += 1;
+        self.searches <= SEARCHES_PER_TURN
     }
 
     /// A neighbour says that all of its records up to an epoch were sent. Returns the epoch that may be

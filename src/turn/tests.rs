@@ -194,7 +194,7 @@ fn a_turn_has_room_for_as_many_clients_as_may_be_known_and_no_more() {
 #[test]
 fn a_turn_of_any_thread_is_waited_for_by_the_next_mark() {
     let kept = Kept::new(SyncMode::Second, Bounds::default());
-    let turn = kept.turn();
+    let mut turn = kept.turn();
     turn.begin();
     std::thread::scope(|scope| {
         // A dialler's, or that of a reader of somebody else's log.

@@ -15,7 +15,7 @@ use super::room::Outside;
 use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Kin, Manners, Question, crowd};
-use crate::limits::ERRANDS_MAX;
+use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
 use crate::net::{AnyStream, Interest, Watch};
 use crate::places::pool::{Asker, Pool};
@@ -91,9 +91,9 @@ impl Errands {
         (Errands { queue }, due)
     }
 
-    /// Has an errand done; false when there is too much to do.
-    pub fn send(&self, errand: impl FnOnce(Moment) + Send + 'static) -> bool {
-        self.queue.try_send(Errand::Do(Box::new(errand))).is_ok()
+    /// Has an errand done; false when so many wait already.
+    pub fn send(&self, most: usize, errand: impl FnOnce(Moment) + Send + 'static) -> bool {
+        self.queue.len() < most && self.queue.try_send(Errand::Do(Box::new(errand))).is_ok()
     }
 
     /// Ends the thread after what it has to do.
@@ -114,10 +114,16 @@ impl Seat {
         &self.hall.desks[self.index]
     }
 
-    /// Has what takes long found out by the errands' thread, and the answer posted.
-    fn find_out(&self, key: u64, find: impl FnOnce(&Hall, Moment) -> Answer + Send + 'static) -> bool {
+    /// Has what takes long found out by the errands' thread, and the answer posted. No more than `most` may wait: of what
+    /// clients ask that is a part of all, so that neighbours are not kept waiting.
+    fn find_out(
+        &self,
+        key: u64,
+        most: usize,
+        find: impl FnOnce(&Hall, Moment) -> Answer + Send + 'static,
+    ) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
-        self.hall.errands.send(move |now| {
+        self.hall.errands.send(most, move |now| {
             if hall.is_stopping() {
                 // The journal's turn comes after all of them.
                 return;
@@ -153,14 +159,20 @@ impl Outside<AnyStream> for Seat {
                 });
                 true
             }
-            Question::Digest(span) => self.find_out(key, move |hall, now| {
+            Question::Digest(span) => self.find_out(key, ERRANDS_MAX, move |hall, now| {
                 Answer::Digest(Box::new(hall.core.node.digest(span, now.posix_ns)))
             }),
-            Question::Status(span) => self.find_out(key, move |hall, now| {
+            Question::Status(span) => self.find_out(key, ERRANDS_MAX, move |hall, now| {
                 Answer::Status(Box::new(Status::of(&hall.core, hall.status(now), span, now)))
             }),
-            Question::Clients(listing) => {
-                self.find_out(key, move |hall, _| Answer::Clients(listing.page(&hall.core.node)))
+            Question::Clients(listing) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
+                Answer::Clients(listing.page(&hall.core.node))
+            }),
+            Question::Near(nearby) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
+                Answer::Near(nearby.lines(&hall.core.node))
+            }),
+            Question::Count => {
+                self.find_out(key, ERRANDS_OF_CLIENTS, |hall, _| Answer::Count(hall.core.node.count()))
             }
         }
     }

@@ -219,9 +219,16 @@ fn a_check_tells_what_memory_the_limits_allow() {
     let settings = "max_clients = 1000000\nmax_unsent_total = 50000000\nmax_connections = 1000\n";
     let herd = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], settings, &[]);
     for (who, links) in [(&[][..], "2 neighbours that"), (&["B"][..], "1 neighbour that")] {
-        check(herd.folder.path(), who, 0, &["memory at most", "171 MB", " 50 MB", " 17 MB", links, "in all"]);
+        check(
+            herd.folder.path(),
+            who,
+            0,
+            &["memory at most", "171 MB", "index           16 MB", " 50 MB", " 17 MB", links, "in all"],
+        );
         check(herd.folder.path(), who, 0, &["long lines     8459 MB"]);
     }
+    let plain = folder_with(&format!("max_clients = 1000000\nindex = false\n{GOLOMAN}"));
+    check(plain.path(), &[], 0, &["index            0 MB"]);
     let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
     check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);
 }

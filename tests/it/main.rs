@@ -28,6 +28,7 @@ mod log_bounds;
 mod logs;
 mod model;
 mod modes;
+mod nearest;
 mod oddities;
 mod order;
 mod osm;

@@ -16,6 +16,9 @@ enum Expected {
     Located(Vec<u8>),
     /// The AT line of some report of this client, then JSON.
     Nearby(Vec<u8>),
+    /// At most so many AT lines, and an empty line.
+    Nearest(usize),
+    Counted(usize),
     Refused(Vec<u8>),
 }
 
@@ -42,6 +45,14 @@ impl Model {
             {
                 Expected::Nearby(client.to_vec())
             }
+            [b"NEAR", location, radius, bound]
+                if is_location(location)
+                    && is_up_to(radius, 20_037.0, true)
+                    && is_up_to(bound, 1_000.0, false) =>
+            {
+                Expected::Nearest(std::str::from_utf8(bound).expect("digits").parse().expect("a number"))
+            }
+            [b"COUNT"] => Expected::Counted(self.known.len()),
             _ if terminated => Expected::Refused(line.strip_suffix(b"\r").unwrap_or(line).to_vec()),
             _ => Expected::Refused(line.to_vec()),
         }
@@ -108,9 +119,11 @@ fn line(random: &mut fastrand::Rng) -> Vec<u8> {
     ];
     let radius: &[&[u8]] = &[b"0", b"10", b"50", b"50.0", b"0.5", b"50.1", b"-1", b"+1", b"1.", b"x"];
     let bound: &[&[u8]] = &[b"0", b"20", b"007", b"21", b"1.0", b"-1", b"x"];
-    let mut fields: Vec<&[u8]> = match random.u8(..8) {
+    let mut fields: Vec<&[u8]> = match random.u8(..10) {
         0..=2 => vec![b"IAMAT", pick(random, client), pick(random, place), pick(random, time)],
         3..=4 => vec![b"WHATSAT", pick(random, client), pick(random, radius), pick(random, bound)],
+        8 => vec![b"NEAR", pick(random, place), pick(random, radius), pick(random, bound)],
+        9 => vec![b"COUNT"],
         5 => vec![b"AT", b"Hands", b"+0.1", pick(random, client), pick(random, place), pick(random, time)],
         6 => vec![pick(random, client); random.usize(..4)],
         _ => {
@@ -166,6 +179,17 @@ fn the_server_and_the_model_agree_on_any_bytes_in_any_pieces() {
                 Expected::Nothing => {}
                 Expected::Refused(text) => {
                     assert_eq!(client.line(), [b"? ", &text[..], b"\n"].concat(), "{}", context());
+                }
+                Expected::Counted(count) => {
+                    assert_eq!(client.text_line(), format!("COUNT {count}\n"), "{}", context());
+                }
+                Expected::Nearest(most) => {
+                    let lines = std::iter::repeat_with(|| client.line()).take_while(|line| line != b"\n");
+                    let lines: Vec<_> = lines.collect();
+                    assert!(lines.len() <= *most, "{}", context());
+                    let is_known =
+                        |end: &[u8]| model.known.iter().any(|id| end.starts_with(&[id, &b" "[..]].concat()));
+                    lines.iter().for_each(|line| check_at(line, is_known, &context()));
                 }
                 Expected::Located(rest) => check_at(&client.line(), |end| end == rest, &context()),
                 Expected::Nearby(id) => {

@@ -50,6 +50,11 @@ fn replies_are_right_to_the_byte() {
     check(b"WHATSAT nobody 10 5\n", b"? WHATSAT nobody 10 5\n");
     check(b"WHATSAT a 51 5\n", b"? WHATSAT a 51 5\n");
     check(b"WHATSAT a 10 21\n", b"? WHATSAT a 10 21\n");
+    check(b"NEAR +1-1 10 1\n", b"AT Goloman DIFF a +1-1 5\n\n");
+    check(b"NEAR +2-1 10 1\n COUNT \n", b"\nCOUNT 1\n");
+    check(b"NEAR +1-1 20038 1\n", b"? NEAR +1-1 20038 1\n");
+    check(b"NEAR +1-1 10 1001\n", b"? NEAR +1-1 10 1001\n");
+    check(b"NEAR a 10 1\nCOUNT 1\n", b"? NEAR a 10 1\n? COUNT 1\n");
     check(b"AT Hands +0.1 a +1+1 9\n", b"? AT Hands +0.1 a +1+1 9\n");
     check(b"one\n\n \ntwo\nIAMAT b +1+1 1\nthree", b"? one\n? two\nAT Goloman DIFF b +1+1 1\n? three\n");
     let mut raw = server.client();

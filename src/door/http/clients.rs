@@ -112,10 +112,19 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
             let limit = query.number("limit", 1, HTTP_PAGE_MAX)?.unwrap_or(HTTP_PAGE) as usize;
             Listing::of(&query, limit, call.caller.clients.clone())
         });
+    if call.visit.turn.is_early_for_any(call.visit.core) {
+        return Done::Later;
+    }
     match read {
         Ok(listing) => {
             let tags: Vec<_> = call.head.fields("if-none-match").collect();
             let if_none_match = (!tags.is_empty()).then(|| tags.join(&b','));
+            let is_soon = listing.is_near() && call.visit.turn.may_search();
+            if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
+                let etag = etag_of(&page);
+                let reply = self::page(&page, if_none_match.as_deref());
+                return call.say(Reply { etag: Some(&etag), ..reply });
+            }
             call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_none_match })
         }
         Err(bad) => call.refuse_parameter(&bad),

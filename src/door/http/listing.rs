@@ -1,19 +1,20 @@
 //! A page of clients: those in an area, or those nearest to a point. The thread for what takes long makes it, as it
-//! walks the store.
+//! walks the store; a worker makes it in its own turn where the index of positions has those who are nearest.
 
 use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
-use crate::limits::{EARTH_RADIUS_M, EVERYWHERE_M, HTTP_PAGE_BYTES};
-use crate::node::Node;
-use crate::protocol::Record;
+use crate::limits::{AREA_READS_MAX, AREA_SLACK_DEG, EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::node::{Node, Sought};
+use crate::protocol::{Coordinates, Record};
+use crate::store::{Around, Corners};
 
 /// What is to be listed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listing {
     area: Option<Area>,
-    near: Option<Near>,
+    near: Option<Around>,
     limit: usize,
     /// Behind this client, in the order of the store.
     after: Option<Vec<u8>>,
@@ -30,13 +31,6 @@ struct Area {
     north: f64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Near {
-    latitude_deg: f64,
-    longitude_deg: f64,
-    radius_m: f64,
-}
-
 impl Area {
     fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
         let is_between = if self.west <= self.east {
@@ -49,15 +43,25 @@ impl Area {
             longitude_deg.abs() == 180.0 && [self.west, self.east].iter().any(|edge| edge.abs() == 180.0);
         (is_between || is_on_line) && (self.south..=self.north).contains(&latitude_deg)
     }
-}
 
-impl Near {
-    /// Metres along the surface, on a sphere.
-    fn distance_m(&self, latitude_deg: f64, longitude_deg: f64) -> f64 {
-        let (from, to) = (self.latitude_deg.to_radians(), latitude_deg.to_radians());
-        let apart = (longitude_deg - self.longitude_deg).to_radians();
-        let half = ((to - from) / 2.0).sin().powi(2) + from.cos() * to.cos() * (apart / 2.0).sin().powi(2);
-        2.0 * EARTH_RADIUS_M * half.sqrt().min(1.0).asin()
+    /// What is between these has all of it, and a little more.
+    fn corners(&self) -> Vec<Corners> {
+        let between = |west: f64, east: f64| {
+            let corner = |latitude_deg: f64, longitude_deg: f64| {
+                Coordinates::of_degrees(latitude_deg.clamp(-90.0, 90.0), longitude_deg.clamp(-180.0, 180.0))
+            };
+            let [south, north] = [self.south - AREA_SLACK_DEG, self.north + AREA_SLACK_DEG];
+            [corner(south, west - AREA_SLACK_DEG), corner(north, east + AREA_SLACK_DEG)]
+        };
+        let mut all = if self.west <= self.east {
+            vec![between(self.west, self.east)]
+        } else {
+            vec![between(self.west, 180.0), between(-180.0, self.east)]
+        };
+        if [self.west, self.east].iter().any(|edge| edge.abs() == 180.0) {
+            all.extend([between(180.0, 180.0), between(-180.0, -180.0)]);
+        }
+        all
     }
 }
 
@@ -102,10 +106,9 @@ impl Listing {
         if after.is_some() && point.is_some() {
             return Err(bad("after", "the nearest clients have one page; ask for more by limit"));
         }
-        let near = point.map(|[latitude_deg, longitude_deg]| Near {
-            latitude_deg,
-            longitude_deg,
-            radius_m: radius_m.unwrap_or(EVERYWHERE_M),
+        let near = point.map(|[latitude_deg, longitude_deg]| {
+            let at = Coordinates::of_degrees(latitude_deg, longitude_deg);
+            Around::new(at, radius_m.unwrap_or(EVERYWHERE_M))
         });
         let area = area.map(|[west, south, east, north]| Area { west, south, east, north });
         Ok(Listing { area, near, limit, after, clients })
@@ -113,10 +116,38 @@ impl Listing {
 
     /// The page, as GeoJSON. Takes as long as it takes to look at all clients, at most.
     pub fn page(&self, node: &Node) -> Vec<u8> {
-        match &self.near {
-            Some(near) => self.nearest(near, node),
-            None => self.next_page(node),
-        }
+        let Some(around) = self.near else { return self.next_page(node) };
+        let write = |record: &Record<&[u8]>, distance_m, out: &mut Vec<u8>| {
+            let is_wanted = self.wants(record);
+            if is_wanted {
+                feature::write(record, Some(distance_m), out);
+            }
+            is_wanted
+        };
+        let sought = Sought { around, most: self.limit, write: &write };
+        // Of those whom the index finds all have to be wanted, or it would look for ever.
+        let found = if self.is_for_all() { node.nearest(&sought) } else { node.nearest_of_all(&sought) };
+        Page::of(&found)
+    }
+
+    /// Whether it is of those nearest to a point.
+    pub fn is_near(&self) -> bool {
+        self.near.is_some()
+    }
+
+    /// The page, if it takes no longer than a turn may: the nearest of all clients, if there is an index.
+    pub fn page_soon(&self, node: &Node) -> Option<Vec<u8>> {
+        let around = self.near.filter(|_| self.is_for_all())?;
+        let write = |record: &Record<&[u8]>, distance_m, out: &mut Vec<u8>| {
+            feature::write(record, Some(distance_m), out);
+            true
+        };
+        Some(Page::of(&node.nearest_soon(&Sought { around, most: self.limit, write: &write })?))
+    }
+
+    /// Whether nobody is left out but for where they are.
+    fn is_for_all(&self) -> bool {
+        self.area.is_none() && self.clients == Clients::All
     }
 
     fn wants(&self, record: &Record<&[u8]>) -> bool {
@@ -129,13 +160,18 @@ impl Listing {
         })
     }
 
-    /// Bucket by bucket, and by ID within each: an order in which nobody is missed who is there all the time.
+    /// Bucket by bucket, and by ID within each: an order in which nobody is missed who is there all the time. Of an area
+    /// only those are looked at who may be in it, if the index can tell.
     fn next_page(&self, node: &Node) -> Vec<u8> {
-        let first = self.after.as_deref().map_or(0, |after| node.store.bucket_with(after));
+        let store = &node.store;
+        let first = self.after.as_deref().map_or(0, |after| store.bucket_with(after));
+        let in_area = self.area.and_then(|area| store.hashes_in(&area.corners(), AREA_READS_MAX));
+        let mut rest = in_area.as_deref().unwrap_or_default();
+        rest = &rest[rest.partition_point(|&hash| store.bucket_of(hash) < first)..];
         let mut page = Page::default();
-        for bucket in first..=*node.store.buckets().end() {
+        for bucket in first..=*store.buckets().end() {
             let mut found = Vec::new();
-            node.see_bucket(bucket, |record| {
+            let see = |record: Record<&[u8]>| {
                 let is_behind =
                     bucket != first || self.after.as_deref().is_none_or(|after| record.client() > after);
                 if is_behind && self.wants(&record) {
@@ -143,7 +179,15 @@ impl Listing {
                     feature::write(&record, None, &mut feature);
                     found.push((record.client().to_vec(), feature));
                 }
-            });
+            };
+            if in_area.is_some() {
+                let count = rest.iter().take_while(|hash| store.bucket_of(**hash) == bucket).count();
+                let (some, others) = rest.split_at(count);
+                rest = others;
+                node.see_hashes(some, see);
+            } else {
+                node.see_bucket(bucket, see);
+            }
             found.sort_unstable();
             for (client, feature) in found {
                 if page.count == self.limit || page.bytes.len() > HTTP_PAGE_BYTES {
@@ -169,32 +213,6 @@ impl Listing {
         link.push_str(&String::from_utf8_lossy(&segment));
         link
     }
-
-    fn nearest(&self, near: &Near, node: &Node) -> Vec<u8> {
-        // Of those seen so far, the nearest ones; not more than twice as many as are wanted.
-        let mut found: Vec<(f64, Vec<u8>)> = Vec::new();
-        let mut farthest_m = near.radius_m;
-        for bucket in node.store.buckets() {
-            node.see_bucket(bucket, |record| {
-                let (latitude_deg, longitude_deg) = record.degrees();
-                let distance_m = near.distance_m(latitude_deg, longitude_deg);
-                if distance_m <= farthest_m && self.wants(&record) {
-                    let mut feature = Vec::new();
-                    feature::write(&record, Some(distance_m), &mut feature);
-                    found.push((distance_m, feature));
-                }
-            });
-            if found.len() >= 2 * self.limit {
-                found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-                found.truncate(self.limit);
-                farthest_m = found.last().map_or(farthest_m, |(distance_m, _)| *distance_m);
-            }
-        }
-        found.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
-        let mut page = Page::default();
-        found.iter().take(self.limit).for_each(|(_, feature)| page.add(feature));
-        page.end(None)
-    }
 }
 
 /// A page in the making.
@@ -206,6 +224,13 @@ struct Page {
 }
 
 impl Page {
+    /// A whole page of these features.
+    fn of(features: &[Vec<u8>]) -> Vec<u8> {
+        let mut page = Page::default();
+        features.iter().for_each(|feature| page.add(feature));
+        page.end(None)
+    }
+
     fn add(&mut self, feature: &[u8]) {
         if self.count > 0 {
             self.bytes.push(b',');
@@ -233,7 +258,11 @@ mod tests {
     use crate::protocol::Command;
 
     fn node(clients: &[(&str, &str)]) -> Node {
-        let node = Node::new("Goloman", Bounds::default());
+        node_of(clients, true)
+    }
+
+    fn node_of(clients: &[(&str, &str)], is_indexed: bool) -> Node {
+        let node = Node::new("Goloman", Bounds { is_indexed, ..Bounds::default() });
         for (client, location) in clients {
             let line = format!("AT Goloman +1 {client} {location} 1520023934");
             let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
@@ -293,6 +322,54 @@ mod tests {
         assert_eq!(ids("bbox=-180,-90,180,90"), "fiji la line pole tonga");
         assert_eq!(ids("bbox=-118,34,-118,34"), "la");
         assert_eq!(ids("bbox=0,0,10,10"), "");
+    }
+
+    /// Page by page, in areas of all sizes and at all edges.
+    #[test]
+    fn an_area_has_with_an_index_whom_it_has_without_one() {
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut random = fastrand::Rng::with_seed(seed);
+        for _ in 0..10 {
+            let clients: Vec<_> = (0..random.usize(1..1_500))
+                .map(|number| {
+                    let (latitude, longitude) = match random.u8(..4) {
+                        0 => (0.0, [-180.0, 180.0, 0.0][random.usize(..3)]),
+                        1 => ([-90.0, 90.0][random.usize(..2)], 360.0 * random.f64() - 180.0),
+                        2 => (10.0 + 1e-6 * random.f64(), 20.0 + 1e-6 * random.f64()),
+                        _ => (180.0 * random.f64() - 90.0, 360.0 * random.f64() - 180.0),
+                    };
+                    let decimals = random.usize(..12);
+                    (format!("c{number}"), format!("{latitude:+.decimals$}{longitude:+.decimals$}"))
+                })
+                .collect();
+            let clients: Vec<_> = clients.iter().map(|(id, at)| (id.as_str(), at.as_str())).collect();
+            let [indexed, plain] = [true, false].map(|is_indexed| node_of(&clients, is_indexed));
+            for _ in 0..50 {
+                let (_, at) = clients[random.usize(..clients.len())];
+                let spot = crate::protocol::Location::parse(at.as_bytes()).expect("a location");
+                let [(south, north), (west, east)] =
+                    [(spot.latitude_deg(), 90.0), (spot.longitude_deg(), 180.0)].map(|(edge, most)| {
+                        let other: f64 = edge + [0.0, 1e-7, 3e-6, 10.0, 180.0][random.usize(..5)];
+                        let other = other.min([most, edge + 5.0][random.usize(..2)]);
+                        (edge, other.min(most))
+                    });
+                let (west, east) = if random.u8(..4) == 0 { (east, west) } else { (west, east) };
+                let query = format!("bbox={west},{south},{east},{north}");
+                assert!(indexed.store.hashes_in(&[], AREA_READS_MAX).is_some_and(|none| none.is_empty()));
+                let whole = |node: &Node| {
+                    let (mut all, mut next) = (Vec::new(), Some(format!("{query}&limit=400")));
+                    while let Some(query) = next.take() {
+                        let (ids, link) = listed(node, &query);
+                        all.extend(ids);
+                        next = link.map(|link| link.split_once('?').expect("a query").1.to_owned());
+                    }
+                    all.sort();
+                    all
+                };
+                assert_eq!(whole(&indexed), whole(&plain), "seed {seed}: {query}");
+            }
+        }
     }
 
     #[test]

@@ -352,6 +352,8 @@ impl Bare {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, NOW).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+            // The door for lines asks these.
+            Question::Near(_) | Question::Count => Answer::None,
         }
     }
 }

@@ -1,0 +1,86 @@
+//! Distances on the globe, which is a sphere here: from where somebody asks to a position, and to the nearest that a part
+//! of the globe has. The search of the index and the scan without one compute them here.
+
+use std::f64::consts::PI;
+
+use crate::limits::EARTH_RADIUS_M;
+use crate::protocol::Coordinates;
+
+/// Radians of a ten-millionth of a degree.
+const STEP_RAD: f64 = PI / 1_800_000_000.0;
+
+/// By how much a bound is less than it is computed: more than rounding takes away.
+const SLACK: f64 = 1.0 - 1e-12;
+
+/// Where somebody asks from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Centre {
+    at: Coordinates,
+    sin_latitude: f64,
+    cos_latitude: f64,
+}
+
+/// The square of the sine of half the angle between two positions: what distances are compared by.
+pub type Haversine = f64;
+
+/// Metres along the surface.
+pub fn distance_m(haversine: Haversine) -> f64 {
+    2.0 * EARTH_RADIUS_M * haversine.sqrt().min(1.0).asin()
+}
+
+fn haversine_of(distance_m: f64) -> Haversine {
+    let half = (distance_m / (2.0 * EARTH_RADIUS_M)).min(PI / 2.0);
+    half.sin().powi(2)
+}
+
+/// No position with a greater one is within this distance.
+pub fn reach(distance_m: f64) -> Haversine {
+    haversine_of(distance_m) / SLACK + f64::MIN_POSITIVE
+}
+
+impl Centre {
+    pub fn new(at: Coordinates) -> Centre {
+        let latitude = f64::from(at.latitude_e7) * STEP_RAD;
+        Centre { at, sin_latitude: latitude.sin(), cos_latitude: latitude.cos() }
+    }
+
+    /// To a position.
+    pub fn to(&self, at: Coordinates) -> Haversine {
+        let longitudes = i64::from(at.longitude_e7) - i64::from(self.at.longitude_e7);
+        let sin_half = (longitudes as f64 * (STEP_RAD / 2.0)).sin();
+        self.over(at.latitude_e7, sin_half * sin_half)
+    }
+
+    /// To a latitude, `across` being the square of the sine of half the angle between the longitudes.
+    fn over(&self, latitude_e7: i32, across: f64) -> Haversine {
+        let latitudes = i64::from(latitude_e7) - i64::from(self.at.latitude_e7);
+        let sin_half = (latitudes as f64 * (STEP_RAD / 2.0)).sin();
+        let cos_latitude = (f64::from(latitude_e7) * STEP_RAD).cos();
+        sin_half * sin_half + self.cos_latitude * cos_latitude * across
+    }
+
+    /// To the nearest position between two corners, or a little less.
+    pub fn to_nearest(&self, [southwest, northeast]: [Coordinates; 2]) -> Haversine {
+        let (south, north) = (southwest.latitude_e7, northeast.latitude_e7);
+        let (west, east) = (southwest.longitude_e7, northeast.longitude_e7);
+        if (west..=east).contains(&self.at.longitude_e7) {
+            return self.over(self.at.latitude_e7.clamp(south, north), 0.0) * SLACK;
+        }
+        // The nearer meridian of the two, whichever way round.
+        let apart = [west, east].map(|edge| {
+            let sin_half =
+                ((i64::from(edge) - i64::from(self.at.longitude_e7)) as f64 * (STEP_RAD / 2.0)).sin();
+            sin_half * sin_half
+        });
+        let across = apart[0].min(apart[1]);
+        // Along a meridian the nearest position is where a right angle is, or at the end that is nearer to that.
+        let foot = self.sin_latitude.atan2(self.cos_latitude * (1.0 - 2.0 * across)) / STEP_RAD;
+        let ends = self.over(south, across).min(self.over(north, across));
+        if (f64::from(south)..=f64::from(north)).contains(&foot) {
+            let at_foot = self.over(foot.round() as i32, across).min(ends);
+            // It is rounded to a step, and the way there is flat.
+            return (at_foot - STEP_RAD * STEP_RAD) * SLACK;
+        }
+        ends * SLACK
+    }
+}
