@@ -107,6 +107,7 @@ fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
             door::Answer::Status(Status::of(core, HallStatus::default(), *span, now).into())
         }
         Question::Clients(listing) => door::Answer::Clients(listing.page(&core.node)),
+        Question::Friends(friends) => door::Answer::Clients(friends.list(&core.node)),
         Question::Near(nearby) => door::Answer::Near(nearby.lines(&core.node)),
         Question::Count => door::Answer::Count(core.node.count()),
     }

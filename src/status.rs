@@ -11,7 +11,7 @@ use crate::link::{Lag, Outlet};
 use crate::logging::count;
 use crate::protocol::{Rule, Span};
 use crate::store::digest::Digest;
-use crate::tally::{Asked, DoorKind, Summed, SummedConnections, SummedTimes, Tallies, Tally};
+use crate::tally::{Asked, DoorKind, Summed, SummedConnections, SummedPhones, SummedTimes, Tallies, Tally};
 use crate::turn::Core;
 
 pub use process::Process;
@@ -38,6 +38,8 @@ pub struct Status {
     pub journal_work: Option<(SummedTimes, u64)>,
     /// Batches of news that were handed to links.
     pub flood_batches: u64,
+    /// What phones sent.
+    pub phones: SummedPhones,
     /// Connections by door.
     pub connections: Vec<(DoorKind, SummedConnections)>,
     /// What the system counts of this process.
@@ -151,6 +153,7 @@ impl Status {
             journal_bytes: core.journal().and_then(|journal| journal.bytes()),
             journal_work: core.journal().map(|journal| (journal.syncs(), journal.failures())),
             flood_batches: core.flood.batches(),
+            phones: core.tallies.traffic.phones(),
             connections: DoorKind::ALL.map(|by| (by, core.tallies.traffic.connections(by))).into(),
             process: Process::look(),
             oddities: core.neighbours.oddities.notes(now.up),

@@ -1,6 +1,7 @@
 //! Counts of what goes wrong often, each logged at most so often. Doors, workers and links count; the status
 //! reads. Times are since the start of the process's clock.
 
+mod phones;
 mod times;
 mod traffic;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::limits::{TALLY_RECENT_S, TALLY_REST_S, TALLY_SAY_AGAIN_S};
 use crate::protocol::Rule;
+pub use phones::{App, Reason, SummedPhones};
 pub use times::{SummedTimes, Times};
 pub use traffic::{AllTraffic, Asked, DoorKind, Ended, InTurn, Summed, SummedConnections, Traffic};
 

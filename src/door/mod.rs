@@ -25,7 +25,7 @@ use crate::store::digest::Digest;
 pub use crate::tally::DoorKind;
 use crate::turn::{Core, Turn};
 pub use crowd::crowd;
-use http::{HttpDoor, Listing, Site};
+use http::{Friends, HttpDoor, Listing, Site};
 use line::LineDoor;
 pub use nearby::Nearby;
 
@@ -93,6 +93,8 @@ pub enum Question {
     Status(Option<Span>),
     /// A page of clients.
     Clients(Box<Listing>),
+    /// Whom OwnTracks shows beside its own phone.
+    Friends(Box<Friends>),
     /// The nearest clients, where that takes longer than a turn may.
     Near(Nearby),
     /// How many clients are shown.
@@ -105,7 +107,7 @@ pub enum Answer {
     Places(Arc<[u8]>),
     Digest(Box<Digest>),
     Status(Box<Status>),
-    /// GeoJSON.
+    /// GeoJSON, or what OwnTracks reads.
     Clients(Vec<u8>),
     /// AT lines, each with its newline.
     Near(Vec<u8>),

@@ -89,6 +89,7 @@ impl Visitor {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+            Question::Friends(friends) => Answer::Clients(friends.list(&self.core.node)),
             Question::Near(nearby) => Answer::Near(nearby.lines(&self.core.node)),
             Question::Count => Answer::Count(self.core.node.count()),
         };

@@ -173,6 +173,33 @@ pub const EVERYWHERE_M: f64 = 20_037_509.0;
 /// The exponent of a number beyond which it is no position and no time: what a program can write at all is less.
 pub const EXPONENT_MAX: i32 = 400;
 
+/// Seconds since 1970 before which no phone's time is: September 2001. Receivers that lost count say less, and Overland
+/// may count from 2001.
+pub const PHONE_TIME_MIN_S: u64 = 1_000_000_000;
+
+/// Bytes of a phone's body that are looked at: Overland's largest batch has 600 KB. More is read and dropped, as an app
+/// would send it again and again, up to so many bytes.
+pub const PHONE_BODY_MAX: usize = 1024 * 1024;
+pub const PHONE_BODY_READ_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of all bodies together that are longer than others may be; for one more there is a 503.
+pub const PHONE_BODIES_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a body that has another second to come in for each of these: a slow line carries more.
+pub const HTTP_BODY_BYTES_PER_S: usize = 4 * 1024;
+
+/// Clients that OwnTracks is told of, as many as a turn finds at once.
+pub const FRIENDS_MAX: usize = super::NEAREST_IN_TURN;
+
+/// Digits of a time that OwnTracks takes for a number.
+pub const OWNTRACKS_TIME_DIGITS: usize = 18;
+
+/// Seconds after which the log says again that something of a phone is ignored, and phones of which that is remembered;
+/// bytes of a name that are shown.
+pub const PHONE_SAY_AGAIN_S: u64 = 3_600;
+pub const PHONES_SAID_MAX: usize = 10_000;
+pub const PHONE_NAME_LOGGED_BYTES: usize = 100;
+
 /// Decimals of a time.
 pub const NANO_DIGITS: usize = 9;
 

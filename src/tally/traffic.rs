@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::phones::{Phones, SummedPhones};
 use super::times::{SummedTimes, Times, add};
 
 macro_rules! commands {
@@ -45,6 +46,7 @@ commands! {
     HttpDelete: "http" "delete",
     HttpList: "http" "list",
     HttpPlaces: "http" "places",
+    HttpPhone: "http" "phone",
     HttpOther: "http" "other",
 }
 
@@ -111,6 +113,7 @@ impl DoorKind {
 pub struct Traffic {
     commands: [Counts; COUNT],
     connections: [Connections; DoorKind::ALL.len()],
+    pub phones: Phones,
 }
 
 /// Connections by one door. One may be opened by one owner and closed by another.
@@ -231,6 +234,13 @@ impl AllTraffic {
             summed.refused += get(&counts.refused);
             counts.times.add_to(&mut summed.times);
         }
+        summed
+    }
+
+    /// What all owners counted of phones.
+    pub fn phones(&self) -> SummedPhones {
+        let mut summed = SummedPhones::default();
+        self.owners().iter().for_each(|owner| owner.phones.add_to(&mut summed));
         summed
     }
 

@@ -20,7 +20,7 @@ use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
-use crate::tally::{Asked, DoorKind, Ended, InTurn, Tallies, Traffic};
+use crate::tally::{App, Asked, DoorKind, Ended, InTurn, Reason, Tallies, Traffic};
 use keeping::Keeping;
 
 /// What turns work on, shared by all of them.
@@ -290,6 +290,18 @@ impl Turn {
     /// All that was asked in this turn is answered, after so long.
     pub fn settle(&mut self, took: Duration) {
         self.traffic.take(&mut self.asked, took);
+    }
+
+    // --- phones
+
+    /// So many reports of an app were taken.
+    pub fn heard_of_phones(&self, app: App, count: u64) {
+        self.traffic.phones.heard(app, count);
+    }
+
+    /// Something that an app sent does not count.
+    pub fn ignored_of_phones(&self, app: App, reason: Reason) {
+        self.traffic.phones.ignored(app, reason);
     }
 
     // --- connections

@@ -168,6 +168,9 @@ impl Outside<AnyStream> for Seat {
             Question::Clients(listing) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
                 Answer::Clients(listing.page(&hall.core.node))
             }),
+            Question::Friends(friends) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
+                Answer::Clients(friends.list(&hall.core.node))
+            }),
             Question::Near(nearby) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
                 Answer::Near(nearby.lines(&hall.core.node))
             }),

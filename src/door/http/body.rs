@@ -1,14 +1,37 @@
 //! The body of a request: taken as it comes, however it is cut, to the byte where the next request begins.
 
 use super::head::{Bad, Framing, is_of_token, is_of_value};
+use super::site::Reserved;
 use crate::limits::{HTTP_CHUNK_LINE_MAX, HTTP_TRAILER_MAX};
 
 /// A body that is coming in.
 #[derive(Debug)]
 pub struct Incoming {
     bytes: Vec<u8>,
-    max: usize,
+    room: Room,
+    /// How many came in.
+    taken: usize,
     left: Left,
+}
+
+/// What there is room for.
+#[derive(Debug)]
+pub struct Room {
+    /// Bytes that are kept; what is beyond is read and dropped.
+    pub keep: usize,
+    /// Bytes that are read at most.
+    pub max: usize,
+    /// For as long as the body is there.
+    pub reserved: Option<Reserved>,
+    /// A larger one would be kept if there were fewer others.
+    pub is_short: bool,
+}
+
+impl Room {
+    /// Room for so many bytes, all of which are kept.
+    pub fn of(max: usize) -> Room {
+        Room { keep: max, max, reserved: None, is_short: false }
+    }
 }
 
 /// What is still to come.
@@ -45,13 +68,21 @@ impl Incoming {
     /// # Errors
     /// It is larger.
     pub fn new(framing: Framing, max: usize) -> Result<Incoming, Bad> {
+        Incoming::within(framing, Room::of(max))
+    }
+
+    /// The same with room for more to be read than is kept.
+    ///
+    /// # Errors
+    /// It is larger than is read.
+    pub fn within(framing: Framing, room: Room) -> Result<Incoming, Bad> {
         let left = match framing {
             Framing::Length(0) => Left::Nothing,
-            Framing::Length(length) if length > max => return Err(TOO_LARGE),
+            Framing::Length(length) if length > room.max => return Err(TOO_LARGE),
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Size(Vec::new()),
         };
-        Ok(Incoming { bytes: Vec::new(), max, left })
+        Ok(Incoming { bytes: Vec::new(), room, taken: 0, left })
     }
 
     /// Whether it is there.
@@ -61,6 +92,21 @@ impl Incoming {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether it was larger than there was room for, so that not all of it is there; and whether there would have been
+    /// if there were fewer others.
+    pub fn is_cut(&self) -> bool {
+        self.taken > self.bytes.len()
+    }
+
+    pub fn is_short_of_room(&self) -> bool {
+        self.is_cut() && self.room.is_short
+    }
+
+    /// How many bytes of it came in.
+    pub fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Takes what belongs to it from the front of `input`; returns how much that was.
@@ -79,7 +125,9 @@ impl Incoming {
         match &mut self.left {
             Left::Bytes(left) | Left::Chunk(left) => {
                 let taken = input.len().min(*left);
-                self.bytes.extend_from_slice(&input[..taken]);
+                let kept = taken.min(self.room.keep.saturating_sub(self.bytes.len()));
+                self.bytes.extend_from_slice(&input[..kept]);
+                self.taken += taken;
                 *left -= taken;
                 if *left == 0 {
                     self.left =
@@ -93,7 +141,7 @@ impl Incoming {
                     let size = chunk_size(line)?;
                     self.left = if size == 0 {
                         Left::Trailer { total: 0, line: Vec::new() }
-                    } else if self.bytes.len() + size > self.max {
+                    } else if self.taken + size > self.room.max {
                         return Err(TOO_LARGE);
                     } else {
                         Left::Chunk(size)

@@ -10,11 +10,7 @@ pub fn write(record: &Record<&[u8]>, distance_m: Option<f64>, out: &mut Vec<u8>)
     out.extend_from_slice(b"{\"type\":\"Feature\",\"id\":");
     write_json(record.client(), out);
     out.extend_from_slice(b",\"geometry\":{\"type\":\"Point\",\"coordinates\":[");
-    let location = record.location();
-    // Behind the sign of the latitude, which is the first byte.
-    let longitude_at =
-        location.iter().skip(1).position(|byte| matches!(byte, b'+' | b'-')).map_or(0, |at| at + 1);
-    let (latitude, longitude) = location.split_at(longitude_at);
+    let (latitude, longitude) = halves(record.location());
     write_number(longitude, out);
     out.push(b',');
     write_number(latitude, out);
@@ -39,8 +35,16 @@ pub fn write(record: &Record<&[u8]>, distance_m: Option<f64>, out: &mut Vec<u8>)
     out.extend_from_slice(b"}}");
 }
 
+/// The latitude and the longitude of a location, each with its sign.
+pub fn halves(location: &[u8]) -> (&[u8], &[u8]) {
+    // Behind the sign of the latitude, which is the first byte.
+    let longitude_at =
+        location.iter().skip(1).position(|byte| matches!(byte, b'+' | b'-')).map_or(0, |at| at + 1);
+    location.split_at(longitude_at)
+}
+
 /// Appends a signed number of a location as one of JSON, which has neither a plus nor zeros in front.
-fn write_number(text: &[u8], out: &mut Vec<u8>) {
+pub fn write_number(text: &[u8], out: &mut Vec<u8>) {
     let (sign, mut digits) = text.split_at(text.len().min(1));
     if sign == b"-" {
         out.push(b'-');

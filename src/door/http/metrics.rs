@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::limits::DURATION_BUCKETS_US;
 use crate::protocol::Rule;
 use crate::status::{Count, Counts, JournalStatus, LinkStatus, Process, Status};
-use crate::tally::{Ended, SummedTimes};
+use crate::tally::{App, Ended, Reason, SummedPhones, SummedTimes};
 
 /// All families, each with its help and its type.
 pub fn text(status: &Status) -> String {
@@ -95,6 +95,7 @@ pub fn text(status: &Status) -> String {
     if let Some(bytes) = status.journal_bytes {
         text.one("herd_journal_bytes", "gauge", "Bytes of the journal's files.", bytes as f64);
     }
+    phones(&mut text, &status.phones);
     text.family("herd_oddities_total", "counter", "What goes wrong now and then, by what it is.");
     for (what, count) in oddities(&status.counts) {
         text.sample("herd_oddities_total", &[("what", what)], count.total as f64);
@@ -118,6 +119,21 @@ fn connections(text: &mut Text, status: &Status) {
         for (ended, count) in Ended::ALL.into_iter().zip(summed.closed) {
             let labels = [("door", door.name()), ("reason", ended.name())];
             text.sample("herd_connections_closed_total", &labels, count as f64);
+        }
+    }
+}
+
+fn phones(text: &mut Text, phones: &SummedPhones) {
+    text.family("herd_phone_reports_total", "counter", "Positions that phones sent, by app.");
+    for (app, count) in App::ALL.into_iter().zip(phones.reports) {
+        text.sample("herd_phone_reports_total", &[("app", app.name())], count as f64);
+    }
+    let help = "What phones sent that does not count, by app and by why.";
+    text.family("herd_phone_reports_ignored_total", "counter", help);
+    for (app, counts) in App::ALL.into_iter().zip(phones.ignored) {
+        for (reason, count) in Reason::ALL.into_iter().zip(counts) {
+            let labels = [("app", app.name()), ("reason", reason.name())];
+            text.sample("herd_phone_reports_ignored_total", &labels, count as f64);
         }
     }
 }

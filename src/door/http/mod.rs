@@ -18,6 +18,8 @@ mod herd;
 mod listing;
 mod metrics;
 mod name;
+mod number;
+mod phones;
 mod problem;
 mod query;
 mod reply;
@@ -29,12 +31,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use listing::Listing;
+pub use phones::Friends;
 pub use problem::Kind as ProblemKind;
 pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HTTP_BODY_MAX, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
+use crate::limits::{HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::logging::Wire;
 use body::Incoming;
 use call::Pending;
@@ -191,7 +194,8 @@ impl HttpDoor {
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
-            let incoming = Incoming::new(head.framing, HTTP_BODY_MAX)?;
+            let room = route::room(visit, self.address.ip(), &head);
+            let incoming = Incoming::within(head.framing, room)?;
             if head.expects_continue && !incoming.is_whole() && rest.len() == length {
                 visit.turn.out.extend_from_slice(CONTINUE);
             }
@@ -211,7 +215,7 @@ impl HttpDoor {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
-        let done = route::serve(visit, self.address.ip(), &head, incoming.bytes());
+        let done = route::serve(visit, self.address.ip(), &head, &incoming);
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
@@ -246,6 +250,7 @@ impl HttpDoor {
             is_kept: false,
             is_http_1_0: false,
             is_head: false,
+            is_overland: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
         };
         let kind = if bad.status == Kind::TooLarge.status() { Kind::TooLarge } else { Kind::Message };
@@ -304,8 +309,9 @@ impl HttpDoor {
             (Some(began), None) => {
                 (began + Duration::from_secs(HTTP_HEAD_S), "its head did not come to an end")
             }
-            (Some(began), Some(_)) => {
-                (began + Duration::from_secs(HTTP_BODY_S), "its body did not come to an end")
+            (Some(began), Some((_, incoming))) => {
+                let seconds = HTTP_BODY_S + (incoming.taken() / HTTP_BODY_BYTES_PER_S) as u64;
+                (began + Duration::from_secs(seconds), "its body did not come to an end")
             }
             (None, _) => {
                 let idle =

@@ -2,7 +2,7 @@
 //! in the detail what is wrong and what to do.
 
 use super::name::write_json_text;
-use super::reply::{PROBLEM, Reply, Way, itoa};
+use super::reply::{JSON, PROBLEM, Reply, Way, itoa};
 
 macro_rules! problems {
     ($($problem:ident: $status:literal $name:literal $title:literal,)+) => {
@@ -83,6 +83,14 @@ impl<'a> Problem<'a> {
     pub fn write(&self, way: Way, out: &mut Vec<u8>) {
         let status = self.status.unwrap_or(self.kind.status());
         let mut body = Vec::with_capacity(256);
+        if way.is_overland {
+            body.extend_from_slice(b"{\"error\":\"");
+            write_json_text(self.detail, &mut body);
+            body.extend_from_slice(b"\"}\n");
+            let fields = self.fields;
+            Reply { status, kind: Some(JSON), body: &body, fields, ..Reply::default() }.write(way, out);
+            return;
+        }
         let mut put = |name: &str, text: &str| {
             body.extend_from_slice(if body.is_empty() { b"{\"" } else { b",\"" });
             body.extend_from_slice(name.as_bytes());
@@ -111,7 +119,7 @@ mod tests {
     #[test]
     fn a_problem_is_json_that_says_what_is_wrong_where() {
         let mut out = Vec::new();
-        let way = Way { is_kept: true, is_http_1_0: false, is_head: false, now_s: 0 };
+        let way = Way { is_kept: true, is_http_1_0: false, is_head: false, is_overland: false, now_s: 0 };
         Problem::of(Kind::Parameter, "limit", "limit is \"x\", but must be from 1 to 1000")
             .write(way, &mut out);
         let text = String::from_utf8(out).expect("text");

@@ -25,6 +25,8 @@ pub struct Way {
     pub is_http_1_0: bool,
     /// The request was HEAD: the same without the body.
     pub is_head: bool,
+    /// What is refused is told in the way that Overland shows to its user.
+    pub is_overland: bool,
     /// Seconds since 1970.
     pub now_s: u64,
 }
@@ -132,7 +134,8 @@ pub fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const WAY: Way = Way { is_kept: true, is_http_1_0: false, is_head: false, now_s: 784_111_777 };
+    const WAY: Way =
+        Way { is_kept: true, is_http_1_0: false, is_head: false, is_overland: false, now_s: 784_111_777 };
 
     fn written(reply: Reply<'_>, way: Way) -> String {
         let mut out = Vec::new();

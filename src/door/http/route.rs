@@ -4,15 +4,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::body::{Incoming, Room};
 use super::call::{Call, Pending, Wanted, refuse, say};
-use super::head::{Head, Method};
+use super::head::{Framing, Head, Method};
 use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
-use super::{Done, clients, herd, metrics, name};
+use super::tokens::WEBHOOK;
+use super::{Done, clients, herd, metrics, name, phones};
 use crate::door::{Answer, Question, Visit};
-use crate::limits::{GUESS_REST_S, GUESSES_MAX};
-use crate::tally::{Asked, Tallies};
+use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
+use crate::tally::{App, Asked, Tallies};
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ enum Route {
     Client(Vec<u8>),
     Places(Vec<u8>),
     Herd,
+    /// Where phones report, as this app unless what they say is another one's.
+    Phone(App),
 }
 
 impl Route {
@@ -33,7 +37,7 @@ impl Route {
     fn is_early(&self) -> bool {
         match self {
             Route::Index | Route::Health | Route::Ready | Route::Metrics | Route::OpenApi => true,
-            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd => false,
+            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd | Route::Phone(_) => false,
         }
     }
 }
@@ -47,8 +51,32 @@ enum Need {
     Metrics,
 }
 
+/// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
+/// nothing, though it is read, as a phone sends it again otherwise.
+pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Room {
+    let Some(site) = visit.manners.http.as_deref().filter(|_| matches!(route(head), Some(Route::Phone(_))))
+    else {
+        return Room::of(HTTP_BODY_MAX);
+    };
+    let room = |keep: usize| Room { keep, max: PHONE_BODY_READ_MAX, reserved: None, is_short: false };
+    let most = match head.framing {
+        Framing::Length(length) => length,
+        Framing::Chunked => PHONE_BODY_MAX,
+    };
+    if most <= HTTP_BODY_MAX {
+        return room(HTTP_BODY_MAX);
+    }
+    if !site.caller(head, from, visit.now.up).is_ok_and(|caller| caller.scopes.write) {
+        return room(0);
+    }
+    match site.reserve(most.min(PHONE_BODY_MAX)) {
+        Some(reserved) => Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) },
+        None => Room { is_short: true, ..room(HTTP_BODY_MAX) },
+    }
+}
+
 /// Serves a request, and counts what came of it.
-pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &[u8]) -> Done {
+pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incoming) -> Done {
     let (begin, asked) = (visit.turn.out.len(), asked_of(head));
     let done = serve_uncounted(visit, asked, from, head, body);
     if let Done::Answered { .. } = done {
@@ -63,7 +91,8 @@ fn is_done(reply: &[u8]) -> bool {
 }
 
 fn asked_of(head: &Head<'_>) -> Asked {
-    match (route(head.path), head.method) {
+    match (route(head), head.method) {
+        (Some(Route::Phone(_)), _) => Asked::HttpPhone,
         (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
         (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
         (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
@@ -73,11 +102,23 @@ fn asked_of(head: &Head<'_>) -> Asked {
     }
 }
 
-fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Head<'_>, body: &[u8]) -> Done {
+fn serve_uncounted(
+    visit: &mut Visit<'_>,
+    asked: Asked,
+    from: IpAddr,
+    head: &Head<'_>,
+    body: &Incoming,
+) -> Done {
+    let found = route(head);
+    let phone = match found {
+        Some(Route::Phone(app)) => Some(app),
+        _ => None,
+    };
     let way = Way {
         is_kept: head.is_kept && !visit.is_on_trial,
         is_http_1_0: head.is_http_1_0,
         is_head: head.method == Method::Head,
+        is_overland: phone.is_some_and(|app| phones::is_overland(app, head)),
         now_s: visit.now.posix_ns / 1_000_000_000,
     };
     log_request(visit, head);
@@ -96,7 +137,7 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
             ..Problem::new(Kind::Busy, "as many connections are open as may be")
         });
     }
-    let Some(route) = route(head.path) else {
+    let Some(route) = found else {
         return refuse(Problem::new(
             Kind::NotFound,
             "there is nothing at this path; /openapi.json lists what there is",
@@ -109,7 +150,9 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
             ..Problem::new(Kind::Method, "the field Allow lists the methods there are")
         });
     };
-    if route != Route::Health && !site.answers_to(head.host) {
+    // A web page that had its own name lead here has no token that a phone has.
+    let is_guarded = phone.is_some() && site.needs_token();
+    if route != Route::Health && !is_guarded && !site.answers_to(head.host) {
         let detail =
             "the request names a host that is not this server; add its name to http.names in herd.conf";
         return refuse(Problem::new(Kind::WebPage, detail));
@@ -145,7 +188,9 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
             }
             let after = format!("Retry-After: {}\r\n", rest.as_secs() + 1);
             let detail = "too many wrong tokens came from this address; wait, and mend the token";
-            return refuse(Problem { fields: &after, ..Problem::new(Kind::TooMany, detail) });
+            // A phone drops what is answered by a 429.
+            let kind = if phone.is_some() { Kind::Busy } else { Kind::TooMany };
+            return refuse(Problem { fields: &after, ..Problem::new(kind, detail) });
         }
         Err(NoCaller::Unknown) => {
             let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
@@ -160,8 +205,16 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
         }
         _ => None,
     };
+    if let Some(detail) = missing.filter(|_| phone.is_some()) {
+        // The one word by which an app tells its user.
+        return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+    }
     if let Some(detail) = missing {
         return refuse(Problem::new(Kind::Forbidden, detail));
+    }
+    if phone.is_some() && body.is_short_of_room() {
+        let detail = "this server takes in too many large bodies; send it again";
+        return refuse(Problem { fields: "Retry-After: 10\r\n", ..Problem::new(Kind::Busy, detail) });
     }
     let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {
@@ -181,7 +234,8 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Hea
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
         (Route::Clients, _) => clients::list(&mut call),
-        (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body),
+        (Route::Phone(app), _) => phones::report(&mut call, app, body.bytes(), body.is_cut()),
+        (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body.bytes()),
         (Route::Client(id), Method::Delete) => clients::delete(&mut call, &id),
         (Route::Client(id), _) => clients::get(&mut call, &id),
         (Route::Places(id), _) => clients::places(&mut call, &id),
@@ -200,7 +254,31 @@ fn visit_is_on_trial(way: Way, head: &Head<'_>) -> bool {
     head.is_kept && !way.is_kept
 }
 
-fn route(path: &[u8]) -> Option<Route> {
+fn route(head: &Head<'_>) -> Option<Route> {
+    let is_report = match head.method {
+        Method::Post => true,
+        Method::Get => phones::is_report(head.query),
+        _ => false,
+    };
+    // Of an app whose user wrote no path.
+    if head.path == b"/" && is_report { Some(Route::Phone(App::OsmAnd)) } else { route_of(head.path) }
+}
+
+fn route_of(path: &[u8]) -> Option<Route> {
+    // Never by a redirect, which iOS does not follow.
+    let phone = match path.strip_suffix(b"/").unwrap_or(path) {
+        b"/owntracks" | b"/pub" => Some(App::OwnTracks),
+        b"/osmand" => Some(App::OsmAnd),
+        b"/overland" => Some(App::Overland),
+        b"/gpslogger" => Some(App::GpsLogger),
+        b"/traccar" => Some(App::Traccar),
+        // What Home Assistant's clients send there.
+        webhook if webhook.starts_with(WEBHOOK) => Some(App::GpsLogger),
+        _ => None,
+    };
+    if let Some(app) = phone {
+        return Some(Route::Phone(app));
+    }
     Some(match path {
         b"/" | b"*" => Route::Index,
         b"/healthz" => Route::Health,
@@ -229,8 +307,11 @@ fn need(route: &Route, method: Method) -> Option<Need> {
             Some(Need::Nothing)
         }
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
-        (_, Method::Get | Method::Head) => Some(Need::Read),
+        (Route::Phone(App::OwnTracks | App::Overland | App::Traccar), Method::Get) => None,
+        (Route::Phone(_), Method::Get | Method::Post) => Some(Need::Write),
         (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
+        (Route::Phone(_), _) => None,
+        (_, Method::Get | Method::Head) => Some(Need::Read),
         _ => None,
     }
 }
@@ -238,6 +319,8 @@ fn need(route: &Route, method: Method) -> Option<Need> {
 fn allowed(route: &Route) -> &'static str {
     match route {
         Route::Client(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+        Route::Phone(App::OwnTracks | App::Overland | App::Traccar) => "POST, OPTIONS",
+        Route::Phone(_) => "GET, POST, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     }
 }
@@ -257,8 +340,9 @@ fn preflight(route: &Route, fields: &str) -> String {
 
 /// The log has the method and the target, but no token of it.
 fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
+    let path = if head.path.starts_with(WEBHOOK) { &b"/api/webhook/..."[..] } else { head.path };
     let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
-    [head.method.name().as_bytes(), b" ", head.path].iter().for_each(|part| line.extend_from_slice(part));
+    [head.method.name().as_bytes(), b" ", path].iter().for_each(|part| line.extend_from_slice(part));
     let mut joint = b'?';
     for (name, value) in super::tokens::query_pairs(head.query) {
         line.push(joint);
@@ -296,6 +380,11 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             let etag = clients::etag_of(page);
             say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
         }
+        (Wanted::Friends(waiting), Answer::Clients(list)) => {
+            phones::answered(visit, way, &fields, waiting, Some(list))
+        }
+        // What it said counts all the same.
+        (Wanted::Friends(waiting), _) => phones::answered(visit, way, &fields, waiting, None),
         (Wanted::Herd, Answer::Status(status)) => {
             let body = herd::json(status, visit.core.node.name());
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })
@@ -330,10 +419,10 @@ mod tests {
     #[test]
     fn paths_lead_to_routes() {
         let client = |id: &str| Some(Route::Client(id.into()));
-        assert_eq!(route(b"/v1/clients/kiwi"), client("kiwi"));
-        assert_eq!(route(b"/v1/clients/a%2Fb%20c"), client("a/b c"));
-        assert_eq!(route(b"/v1/clients/kiwi/places"), Some(Route::Places(b"kiwi".to_vec())));
-        assert_eq!(route(b"/v1/clients/places"), client("places"));
+        assert_eq!(route_of(b"/v1/clients/kiwi"), client("kiwi"));
+        assert_eq!(route_of(b"/v1/clients/a%2Fb%20c"), client("a/b c"));
+        assert_eq!(route_of(b"/v1/clients/kiwi/places"), Some(Route::Places(b"kiwi".to_vec())));
+        assert_eq!(route_of(b"/v1/clients/places"), client("places"));
         for path in [
             "/v1/clients/",
             "/v1/clients/a/b",
@@ -343,7 +432,7 @@ mod tests {
             "/v1",
             "/x",
         ] {
-            assert_eq!(route(path.as_bytes()), None, "{path}");
+            assert_eq!(route_of(path.as_bytes()), None, "{path}");
         }
     }
 
@@ -351,7 +440,7 @@ mod tests {
     fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
         let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
         for (path, item) in document["paths"].as_object().expect("paths") {
-            let route = route(path.replace("{id}", "kiwi").as_bytes()).expect(path);
+            let route = route_of(path.replace("{id}", "kiwi").as_bytes()).expect(path);
             let methods = [
                 ("get", Method::Get),
                 ("put", Method::Put),

@@ -1,13 +1,16 @@
 //! What one server's doors for HTTP serve, and to whom: the same for all of its connections.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::guesses::{Guesses, Verdict};
 use super::head::Head;
 use super::tokens::{Clients, Scopes, Tokens, mark, shown};
-use crate::limits::HTTP_READY_AFTER_S;
+use crate::limits::{HTTP_READY_AFTER_S, PHONE_BODIES_BYTES, PHONE_SAY_AGAIN_S, PHONES_SAID_MAX};
 
 /// The site of a server.
 #[derive(Debug)]
@@ -23,6 +26,23 @@ pub struct Site {
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
     guesses: Guesses,
+    /// What of phones the log has been told of, and when. Bounded.
+    said: Mutex<HashMap<u64, Duration>>,
+    /// Bytes of bodies that are longer than others may be.
+    bodies: Arc<AtomicUsize>,
+}
+
+/// Bytes that are kept free for a body, until it is dropped.
+#[derive(Debug)]
+pub struct Reserved {
+    bodies: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Why nobody is known to ask.
@@ -54,7 +74,16 @@ impl Site {
     ) -> Site {
         let ready_after = Duration::from_secs(HTTP_READY_AFTER_S);
         let tokens = RwLock::new(tokens.map(Arc::new));
-        Site { names, allow_origins, max_ahead_ns, ready_after, tokens, guesses: Guesses::default() }
+        Site {
+            names,
+            allow_origins,
+            max_ahead_ns,
+            ready_after,
+            tokens,
+            guesses: Guesses::default(),
+            said: Mutex::default(),
+            bodies: Arc::default(),
+        }
     }
 
     /// Has other tokens count from now on.
@@ -85,6 +114,35 @@ impl Site {
         }
         let (token, _) = found.ok_or(NoCaller::Unknown)?;
         Ok(Caller { name: Some(token.name.clone()), scopes: token.scopes, clients: token.clients.clone() })
+    }
+
+    /// Whether the site is only for those who show a token.
+    pub fn needs_token(&self) -> bool {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Whether the log is to be told of something that is told of once an hour.
+    pub fn is_said_now(&self, what: impl Hash, now: Duration) -> bool {
+        let mut hasher = DefaultHasher::new();
+        what.hash(&mut hasher);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |at: Duration| now.saturating_sub(at) >= Duration::from_secs(PHONE_SAY_AGAIN_S);
+        if said.len() >= PHONES_SAID_MAX {
+            said.retain(|_, at| !is_over(*at));
+        }
+        match said.get(&hasher.finish()) {
+            Some(at) if !is_over(*at) => false,
+            // Of as many phones as are remembered it is told; the others are counted.
+            None if said.len() >= PHONES_SAID_MAX => false,
+            _ => said.insert(hasher.finish(), now).is_none_or(is_over),
+        }
+    }
+
+    /// Room for a body that is longer than others may be; None where there is none.
+    pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
+        let before = self.bodies.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = Reserved { bodies: self.bodies.clone(), bytes };
+        (before + bytes <= PHONE_BODIES_BYTES).then_some(reserved)
     }
 
     /// Whether a request is for this site, and no web page's that had its own name lead here.

@@ -68,6 +68,7 @@ impl Visitor {
                     Answer::Status(Status::of(&self.core, HallStatus::default(), *span, NOW).into())
                 }
                 Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+                Question::Friends(friends) => Answer::Clients(friends.list(&self.core.node)),
                 Question::Near(_) | Question::Count => panic!("a question of the door for lines"),
             };
             self.call(|door, visit| door.answer(visit, &answer));

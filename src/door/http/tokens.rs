@@ -219,6 +219,9 @@ pub fn shown(head: &Head<'_>) -> Vec<Vec<u8>> {
             basic(rest, &mut secrets);
         }
     }
+    if let Some(secret) = head.path.strip_prefix(WEBHOOK).and_then(name::decode) {
+        secrets.push(secret);
+    }
     for (name, value) in query_pairs(head.query) {
         if name == b"token"
             && let Some(secret) = name::decode_form(value)
@@ -227,6 +230,17 @@ pub fn shown(head: &Head<'_>) -> Vec<Vec<u8>> {
         }
     }
     secrets
+}
+
+/// Where Home Assistant's clients show theirs.
+pub const WEBHOOK: &[u8] = b"/api/webhook/";
+
+/// Whether somebody shows a token as Basic without base64, which only Overland does.
+pub fn is_basic_without_base64(head: &Head<'_>) -> bool {
+    head.fields("authorization").any(|value| {
+        let is_basic = value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "));
+        is_basic && value.ends_with(b":")
+    })
 }
 
 /// `anything:SECRET`, `SECRET:`, and the latter as Overland sends it, without base64.

@@ -352,6 +352,7 @@ impl Bare {
                 Answer::Status(Status::of(&self.core, HallStatus::default(), *span, NOW).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
+            Question::Friends(friends) => Answer::Clients(friends.list(&self.core.node)),
             // The door for lines asks these.
             Question::Near(_) | Question::Count => Answer::None,
         }

@@ -150,6 +150,7 @@ impl World {
                 Answer::Status(Status::of(&running.core, HallStatus::default(), span, now).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(running.node())),
+            Question::Friends(friends) => Answer::Clients(friends.list(running.node())),
             Question::Near(nearby) => Answer::Near(nearby.lines(running.node())),
             Question::Count => Answer::Count(running.node().count()),
         };

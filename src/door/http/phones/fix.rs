@@ -1,0 +1,153 @@
+//! What an app says: a fix, or why something it said is none.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::super::{name, number, tokens};
+use super::time;
+pub use crate::tally::Reason;
+
+/// A request of an app, as far as it says where a phone is.
+#[derive(Clone, Copy, Default)]
+pub struct Request<'r> {
+    pub query: &'r [u8],
+    pub body: &'r [u8],
+    /// `X-Limit-U` and `X-Limit-D`, as OwnTracks sets them.
+    pub user: Option<&'r [u8]>,
+    pub device: Option<&'r [u8]>,
+    /// It is of Overland, which counts seconds from 2001 when it speaks as OwnTracks does.
+    pub is_overland: bool,
+}
+
+/// Where somebody was. Digits are as the app wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// Whom the app says it is of.
+    pub name: Option<Vec<u8>>,
+    pub latitude: Vec<u8>,
+    pub longitude: Vec<u8>,
+    /// Seconds since 1970; None for now.
+    pub time: Option<Vec<u8>>,
+}
+
+/// Why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    pub reason: Reason,
+    /// Whom it is of, as far as that is said.
+    pub name: Vec<u8>,
+}
+
+impl From<Reason> for Ignored {
+    fn from(reason: Reason) -> Ignored {
+        Ignored { reason, name: Vec::new() }
+    }
+}
+
+impl Reason {
+    /// Why something of this name does not count.
+    pub fn of(self, name: Option<Vec<u8>>) -> Ignored {
+        Ignored { reason: self, name: name.unwrap_or_default() }
+    }
+}
+
+/// A fix, or why there is none.
+pub type Outcome = Result<Fix, Ignored>;
+
+impl Fix {
+    /// A fix of texts. An absent coordinate beside one that is there is 0: serializers of some apps leave 0.0 out.
+    pub fn of(
+        name: Option<Vec<u8>>,
+        latitude: Option<&str>,
+        longitude: Option<&str>,
+        time: Result<Option<Vec<u8>>, Reason>,
+    ) -> Outcome {
+        let fix = Fix::unnamed(latitude, longitude, time);
+        match fix {
+            Ok(fix) => Ok(Fix { name, ..fix }),
+            Err(reason) => Err(reason.of(name)),
+        }
+    }
+
+    fn unnamed(
+        latitude: Option<&str>,
+        longitude: Option<&str>,
+        time: Result<Option<Vec<u8>>, Reason>,
+    ) -> Result<Fix, Reason> {
+        if latitude.is_none() && longitude.is_none() {
+            return Err(Reason::NoLocation);
+        }
+        let degrees = |text: Option<&str>, most: u32| {
+            number::degrees(text.unwrap_or("0").trim(), most).ok_or(Reason::BadLocation)
+        };
+        let (latitude, longitude) = (degrees(latitude, 90)?, degrees(longitude, 180)?);
+        let is_zero = |digits: &[u8]| digits.iter().all(|byte| b"-0.".contains(byte));
+        if is_zero(&latitude) && is_zero(&longitude) {
+            return Err(Reason::NullIsland);
+        }
+        Ok(Fix { name: None, latitude, longitude, time: time? })
+    }
+}
+
+/// A time that may be absent.
+pub fn time_of(text: Option<&str>) -> Result<Option<Vec<u8>>, Reason> {
+    text.map(|text| time::read(text).ok_or(Reason::BadTime)).transpose()
+}
+
+/// The members of an object of JSON, each as it was written. Of two of one name the last one counts.
+pub struct Object<'b>(BTreeMap<String, &'b RawValue>);
+
+impl<'b> Object<'b> {
+    pub fn parse(text: &'b str) -> Option<Object<'b>> {
+        text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok().map(Object))?
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub fn get(&self, name: &str) -> Option<&'b RawValue> {
+        self.0.get(name).copied()
+    }
+
+    /// A number's digits or a text's characters; None for null, for an empty text and for anything else.
+    pub fn text(&self, name: &str) -> Option<Cow<'b, str>> {
+        text_of(self.get(name)?)
+    }
+
+    pub fn object(&self, name: &str) -> Option<Object<'b>> {
+        Object::parse(self.get(name)?.get())
+    }
+
+    /// The first of these that has a text.
+    pub fn first(&self, names: &[&str]) -> Option<Cow<'b, str>> {
+        names.iter().find_map(|name| self.text(name))
+    }
+}
+
+pub fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
+    let text = value.get();
+    let text = match text.as_bytes().first()? {
+        b'"' => Cow::Owned(serde_json::from_str::<String>(text).ok()?),
+        b'-' | b'0'..=b'9' => Cow::Borrowed(text),
+        _ => return None,
+    };
+    Some(text).filter(|text| !text.trim().is_empty())
+}
+
+/// The elements of an array of JSON; None for anything else.
+pub fn elements(text: &str) -> Option<Vec<&RawValue>> {
+    text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok())?
+}
+
+/// The pairs of a query or a form, decoded as far as they can be. Some users' templates have a `?` for each `&`.
+pub fn pairs(query: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let decode = |text: &[u8]| name::decode_form(text).unwrap_or_else(|| text.to_vec());
+    let parts = query.split(|&byte| byte == b'?');
+    let pairs = parts.flat_map(tokens::query_pairs);
+    pairs
+        .map(|(name, value)| (String::from_utf8_lossy(&decode(name)).to_lowercase(), decode(value)))
+        .collect()
+}

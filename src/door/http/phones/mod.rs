@@ -1,0 +1,69 @@
+//! Phones: the apps that people have, each read in the way it speaks and answered in the way it needs. A file an app:
+//! bytes in, fixes or reasons out, without a socket or a clock. `report` learns what they say; `friends` is what
+//! OwnTracks shows of the others.
+//! What no retry and no user can cure is answered as if it counted, and said in `X-Herd-Ignored`: an app keeps what is
+//! refused at the head of its queue, and sends nothing else until it is taken.
+
+mod fix;
+mod friends;
+mod gpslogger;
+mod osmand;
+mod overland;
+mod owntracks;
+mod report;
+mod time;
+mod traccar;
+
+pub use fix::{Outcome, Request};
+pub use friends::Friends;
+pub use osmand::is_report;
+pub use report::{Waiting, answered, is_overland, report};
+
+use crate::tally::App;
+use fix::Object;
+
+/// What an app says.
+pub fn read(app: App, request: &Request<'_>) -> Vec<Outcome> {
+    match app {
+        App::OwnTracks => owntracks::read(request),
+        App::OsmAnd => osmand::read(request),
+        App::Overland => overland::read(request),
+        App::GpsLogger => gpslogger::read(request),
+        App::Traccar => traccar::read(request),
+    }
+}
+
+/// Which app speaks so. Users give an app whatever URL they have.
+pub fn app_of(body: &[u8], otherwise: App) -> App {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    if !text.starts_with('{') {
+        return otherwise;
+    }
+    let Some(object) = Object::parse(text) else { return otherwise };
+    if object.has("_type") {
+        App::OwnTracks
+    } else if object.has("locations") {
+        App::Overland
+    } else if object.has("position") && object.has("device") {
+        App::Traccar
+    } else {
+        otherwise
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_is_known_by_what_it_says() {
+        let app = |body: &str| app_of(body.as_bytes(), App::OsmAnd);
+        assert_eq!(app(r#"{"_type":"location"}"#), App::OwnTracks);
+        assert_eq!(app(r#" {"locations":[]}"#), App::Overland);
+        assert_eq!(app(r#"{"position":{},"device":{}}"#), App::Traccar);
+        for other in ["", "id=1&lat=2&lon=3", "{", "[]", r#"{"device_id":"1","location":{}}"#] {
+            assert_eq!(app(other), App::OsmAnd, "{other}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What phones said is learned: of each client the newest, all of it in one turn, and acknowledged in the way that the
+//! app needs.
+
+use std::collections::HashMap;
+
+use super::fix::{Fix, Request};
+use super::{Friends, app_of, read};
+use crate::door::http::call::{self, Call, Wanted};
+use crate::door::http::problem::{Kind, Problem};
+use crate::door::http::reply::{JSON, Reply, Way};
+use crate::door::http::tokens::{Clients, is_basic_without_base64};
+use crate::door::http::{Done, name};
+use crate::door::{Question, Visit};
+use crate::limits::PHONE_NAME_LOGGED_BYTES;
+use crate::logging::Escaped;
+use crate::protocol::timestamp::cmp_exact;
+use crate::protocol::{Location, Report, Rule, Timestamp};
+use crate::tally::{App, Reason};
+
+/// What a request came to before it is learned.
+pub struct Waiting {
+    app: App,
+    /// The newest of each client, and others of the same time.
+    reports: Vec<Said>,
+    /// How many there were in all.
+    count: u64,
+    ignored: Vec<(Reason, Vec<u8>)>,
+    /// The name of the token, if one is needed.
+    token: Option<String>,
+}
+
+/// A report in the bytes of a line.
+struct Said {
+    id: Vec<u8>,
+    location: Vec<u8>,
+    time: Vec<u8>,
+}
+
+/// Whether a request is of Overland, which reads nothing but an object as an answer.
+pub fn is_overland(app: App, head: &crate::door::http::head::Head<'_>) -> bool {
+    let agent = head.field("user-agent").unwrap_or_default();
+    app == App::Overland || agent.starts_with(b"Overland") || is_basic_without_base64(head)
+}
+
+/// Serves a request of an app.
+pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &[u8], is_cut: bool) -> Done {
+    let app = app_of(body, otherwise);
+    call.way.is_overland |= app == App::Overland;
+    if is_cut {
+        return ignore_all(call, app, Reason::TooLarge);
+    }
+    let request = Request {
+        query: call.head.query,
+        body,
+        user: call.head.field("x-limit-u"),
+        device: call.head.field("x-limit-d"),
+        is_overland: call.way.is_overland,
+    };
+    let waiting = weigh(call, app, &request);
+    let friends = friends(call, &waiting);
+    let core = call.visit.core;
+    match friends {
+        Some(friends) if call.visit.turn.may_search() => match friends.soon(&core.node) {
+            Some(list) => learn(call.visit, call.way, &call.fields, waiting, Some(&list)),
+            None => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(waiting)),
+        },
+        Some(friends) => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(waiting)),
+        None => learn(call.visit, call.way, &call.fields, waiting, None),
+    }
+}
+
+/// The friends were looked for, or there is too much to do, and then none is told of.
+pub fn answered(
+    visit: &mut Visit<'_>,
+    way: Way,
+    fields: &str,
+    waiting: Waiting,
+    friends: Option<&[u8]>,
+) -> Done {
+    learn(visit, way, fields, waiting, friends)
+}
+
+/// Nothing of a request counts.
+fn ignore_all(call: &mut Call<'_, '_>, app: App, reason: Reason) -> Done {
+    let waiting = Waiting {
+        app,
+        reports: Vec::new(),
+        count: 0,
+        ignored: vec![(reason, Vec::new())],
+        token: call.caller.name.clone(),
+    };
+    learn(call.visit, call.way, &call.fields, waiting, None)
+}
+
+/// Whom OwnTracks is told of: those around it that its token may read; nobody where it may read itself alone.
+fn friends(call: &Call<'_, '_>, waiting: &Waiting) -> Option<Friends> {
+    let reads = call.caller.scopes.read && !matches!(call.caller.clients, Clients::One(_));
+    if waiting.app != App::OwnTracks || call.way.is_overland || !reads {
+        return None;
+    }
+    let own = waiting.reports.last()?;
+    let location = Location::parse(&own.location)?;
+    Some(Friends::around(&own.id, &location, &own.time, call.caller.clients.clone()))
+}
+
+/// What of a request is to be learned.
+fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Waiting {
+    let token = call.caller.name.clone();
+    let mut waiting = Waiting { app, reports: Vec::new(), count: 0, ignored: Vec::new(), token };
+    let mut places = HashMap::<Vec<u8>, usize>::new();
+    for outcome in read(app, request) {
+        let said = match outcome {
+            Err(ignored) => Err((ignored.reason, ignored.name)),
+            Ok(fix) => {
+                let named = fix.name.clone().unwrap_or_default();
+                said(call, fix).map_err(|reason| (reason, named))
+            }
+        };
+        let said = match said {
+            Ok(said) => said,
+            Err(ignored) => {
+                waiting.ignored.push(ignored);
+                continue;
+            }
+        };
+        waiting.count += 1;
+        match places.get(&said.id).map(|&at| (at, cmp_exact(&said.time, &waiting.reports[at].time))) {
+            Some((_, std::cmp::Ordering::Less)) => {}
+            Some((at, std::cmp::Ordering::Greater)) => waiting.reports[at] = said,
+            // Which of two of one time counts is the same on every server.
+            Some((_, std::cmp::Ordering::Equal)) => waiting.reports.push(said),
+            None => {
+                places.insert(said.id.clone(), waiting.reports.len());
+                waiting.reports.push(said);
+            }
+        }
+    }
+    waiting
+}
+
+fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
+    let id = match (&call.caller.clients, &fix.name, &call.caller.name) {
+        (Clients::One(id), ..) => id.clone(),
+        (_, Some(named), _) => name::of_client(named),
+        (_, None, Some(token)) => name::of_client(token.as_bytes()),
+        (_, None, None) => return Err(Reason::NoId),
+    };
+    if !call.caller.clients.has(&id) {
+        return Err(Reason::NotAllowed);
+    }
+    let (mut location, mut time) = (Vec::new(), Vec::new());
+    Location::of_numbers(&fix.latitude, &fix.longitude, &mut location).ok_or(Reason::BadLocation)?;
+    let now_ns = call.visit.now.posix_ns;
+    match fix.time {
+        Some(text) => time = text,
+        None => {
+            Timestamp::of_ns(now_ns, &mut time);
+        }
+    }
+    if b"IAMAT   ".len() + id.len() + location.len() + time.len() > call.visit.manners.max_line {
+        return Err(Reason::TooLong);
+    }
+    let timestamp = Timestamp::parse(&time).ok_or(Reason::BadTime)?;
+    if timestamp.is_ahead(now_ns, call.site.max_ahead_ns) {
+        return Err(Reason::TimeAhead);
+    }
+    Ok(Said { id, location, time })
+}
+
+/// Learns what is to be learned, and acknowledges all of it; or nothing, if it cannot be kept.
+fn learn(
+    visit: &mut Visit<'_>,
+    way: Way,
+    fields: &str,
+    mut waiting: Waiting,
+    friends: Option<&[u8]>,
+) -> Done {
+    let (core, now_ns, app) = (visit.core, visit.now.posix_ns, waiting.app);
+    for Said { id, location, time } in &waiting.reports {
+        let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
+            continue;
+        };
+        match visit.turn.report(core, &Report { client: id, location, time }, now_ns) {
+            Ok(_) => {}
+            Err(rule @ (Rule::NotKept | Rule::Full)) => {
+                core.tallies.refusals.count(rule);
+                return call::refuse(visit, way, fields, retry(rule));
+            }
+            Err(_) => {
+                waiting.count = waiting.count.saturating_sub(1);
+                waiting.ignored.push((Reason::TimeAhead, id.clone()));
+            }
+        }
+    }
+    visit.turn.heard_of_phones(app, waiting.count);
+    let mut reasons = Vec::new();
+    for (reason, named) in &waiting.ignored {
+        visit.turn.ignored_of_phones(app, *reason);
+        if !reasons.contains(reason) {
+            reasons.push(*reason);
+        }
+        let token = waiting.token.as_deref().unwrap_or_default().as_bytes();
+        log_ignored(visit, app, *reason, if named.is_empty() { token } else { named });
+    }
+    let ignored = match reasons.is_empty() {
+        true => String::new(),
+        false => {
+            let names: Vec<_> = reasons.iter().map(|reason| reason.name()).collect();
+            format!("X-Herd-Ignored: {}\r\n", names.join(", "))
+        }
+    };
+    let (kind, body): (_, &[u8]) = match app {
+        _ if way.is_overland => (Some(JSON), b"{\"result\":\"ok\"}\n"),
+        App::OwnTracks => (Some(JSON), friends.unwrap_or(b"[]\n")),
+        // An empty body is what they wait for.
+        App::OsmAnd | App::Overland | App::GpsLogger | App::Traccar => (None, b""),
+    };
+    let begin = visit.turn.out.len();
+    let done = call::say(
+        visit,
+        way,
+        fields,
+        Reply { status: 200, kind, body, fields: &ignored, ..Reply::default() },
+    );
+    if !waiting.reports.is_empty() {
+        let instead = || call::written(way, fields, retry(Rule::NotKept));
+        visit.turn.promise(core, begin, instead);
+    }
+    done
+}
+
+/// What a retry cures: the app keeps what it has.
+fn retry(rule: Rule) -> Problem<'static> {
+    let (kind, detail) = match rule {
+        Rule::Full => (Kind::Full, Rule::Full.words()),
+        _ => (Kind::NotKept, "the journal cannot be written now; send it again"),
+    };
+    Problem { fields: "Retry-After: 60\r\n", ..Problem::new(kind, detail) }
+}
+
+/// Once an hour for each phone and reason: an app may send the same again every few seconds.
+fn log_ignored(visit: &Visit<'_>, app: App, reason: Reason, named: &[u8]) {
+    let Some(site) = visit.manners.http.as_deref() else { return };
+    if !site.is_said_now((app, reason, named), visit.now.up) {
+        return;
+    }
+    let shown = &named[..named.len().min(PHONE_NAME_LOGGED_BYTES)];
+    let whose = if named.is_empty() { "?".into() } else { Escaped(shown).to_string() };
+    log::warn!("ignoring what {whose} sends as {}: {}; told once an hour", app.name(), reason.name());
+}
