@@ -259,9 +259,10 @@ impl Index {
         let key = Key::of(from, hash);
         let path = self.path(key);
         if bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level) {
-            self.fetch(Key::of(to, hash));
-            self.remove_by(path, key, hash);
-            self.insert(to, hash, locate);
+            if !self.pass_on(&path, key, Key::of(to, hash)) {
+                self.remove_by(path, key, hash);
+                self.insert(to, hash, locate);
+            }
         }
     }
 
@@ -280,12 +281,26 @@ impl Index {
         path
     }
 
-    /// Touches the leaf of a key, so that its memory is fetched beside that of another one, and not after it.
-    fn fetch(&self, key: Key) {
-        let path = self.path(key);
-        if let End::Leaf(leaf) = self.forks[path.fork()].0[key.way(path.level)].end() {
-            std::hint::black_box(self.leaves[leaf].count);
+    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
+    /// the other has room. Otherwise it does nothing, and says so.
+    fn pass_on(&mut self, path: &Path, from: Key, to: Key) -> bool {
+        let (End::Leaf(one), End::Leaf(other)) = (self.end(path, from), self.end(&self.path(to), to)) else {
+            return false;
+        };
+        // Both are looked at before either is searched, so that their memory is fetched at once.
+        let has_room = !self.leaves[other].is_full();
+        if !has_room
+            || self.leaves[one].count <= INDEX_LEAF_JOINED + 1
+            || !self.leaves[one].remove(from.hash())
+        {
+            return false;
         }
+        self.leaves[other].push(to.hash());
+        true
+    }
+
+    fn end(&self, path: &Path, key: Key) -> End {
+        self.forks[path.fork()].0[key.way(path.level)].end()
     }
 
     fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
