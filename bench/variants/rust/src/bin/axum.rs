@@ -157,7 +157,7 @@ fn list(server: &Server, asked: &Asked) -> Option<String> {
     let centre = point_at(latitude.parse().ok()?, longitude.parse().ok()?);
     let found: Vec<_> = {
         let tree = server.tree.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
-        let nearest = tree.nearest_neighbor_iter_with_distance_2(centre).take(asked.limit);
+        let nearest = tree.nearest_neighbor_iter_with_distance_2(&centre).take(asked.limit);
         nearest.map(|(entry, chord_squared)| (entry.data.clone(), chord_squared)).collect()
     };
     let mut features = Vec::with_capacity(found.len());
