@@ -10,8 +10,11 @@ pub struct Sought<'w> {
     pub around: Around,
     pub most: usize,
     /// Appends what is to be said of a record and its distance in metres; false for one that is not sought.
-    pub write: &'w dyn Fn(&Record<&[u8]>, f64, &mut Vec<u8>) -> bool,
+    pub write: &'w Write<'w>,
 }
+
+/// Says of a record and how far it is, in metres, what is wanted of it.
+type Write<'w> = dyn Fn(&Record<&[u8]>, f64, &mut Vec<u8>) -> bool + 'w;
 
 /// What is to be said of the nearest so far, each with its distance in metres.
 #[derive(Default)]

@@ -108,8 +108,8 @@ mod tests {
             // All in one place, in two at the ends, or anywhere.
             let places = [1, 2, INDEX_LEAF_SLOTS as u64][random.usize(..3)];
             for _ in 0..2_000 {
-                let hash =
-                    random.u64(..200) << 32 | (INDEX_LEAF_SLOTS as u64 - 1 + random.u64(..places)) % 128;
+                let slots = INDEX_LEAF_SLOTS as u64;
+                let hash = (random.u64(..200) << 32) | ((slots - 1 + random.u64(..places)) % slots);
                 if set.remove(&hash) {
                     assert!(leaf.remove(hash), "seed {seed}");
                 } else if !leaf.is_full() {

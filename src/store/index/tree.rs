@@ -213,11 +213,10 @@ impl Index {
         }
         let key = Key::of(from, hash);
         let path = self.path(key);
-        if bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level) {
-            if !self.pass_on(&path, key, Key::of(to, hash)) {
-                self.remove_by(path, key, hash);
-                self.insert(to, hash, locate);
-            }
+        let is_outside = bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level);
+        if is_outside && !self.pass_on(&path, key, Key::of(to, hash)) {
+            self.remove_by(path, key, hash);
+            self.insert(to, hash, locate);
         }
     }
 
