@@ -10,7 +10,7 @@ const _: () = assert!(INDEX_LEAF_MAX < INDEX_LEAF_SLOTS, "a slot is free");
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
 /// Bytes a client takes in the index, as measured: see docs/operations.md.
-pub const INDEX_CLIENT_BYTES: usize = 16;
+pub const INDEX_CLIENT_BYTES: usize = 24;
 
 /// Parts of the globe, and records of clients that may be near, that are looked at while the store is locked: for the
 /// nearest ten some 100 and 100, for the nearest hundred twice as many. It takes a fraction of a millisecond.
