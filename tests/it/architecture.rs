@@ -468,7 +468,7 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 47] = [
+const NO_BOUNDS: [&str; 54] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
@@ -484,13 +484,17 @@ const NO_BOUNDS: [&str; 47] = [
     "EARTH_RADIUS_M",
     "FILE_MODE",
     "FOLDER_MODE",
+    "FORK_BITS",
     "HALF",
+    "HALF_TURN_E7",
     "HEAD",
     "HEADER_BYTES",
+    "HIGHEST_BITS",
     "INVALID",
     "LAST_S",
     "LENGTH_BYTES",
-    "MAX", // Of the digits that fit into a number.
+    "LEVELS",
+    "MAX",
     "MEMBER_WAY",
     "NANOS",
     "NODES",
@@ -507,7 +511,10 @@ const NO_BOUNDS: [&str; 47] = [
     "SERVER_DIED",
     "SHORT_DIGITS_MAX",
     "SHORT_SECONDS_MAX",
+    "SLACK",
     "SLACK_DEG",
+    "SQUARES",
+    "SQUARE_BITS",
     "STEPS",
     "TOWNS",
     "TURN_DEG",
