@@ -468,7 +468,7 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 54] = [
+const NO_BOUNDS: [&str; 55] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
@@ -518,6 +518,7 @@ const NO_BOUNDS: [&str; 54] = [
     "STEPS",
     "TOWNS",
     "TURN_DEG",
+    "TURN_E7",
     "UNITS_PER_DEGREE",
     "USAGE",
     "USUAL_TENTHS",
