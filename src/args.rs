@@ -44,7 +44,12 @@ pub struct Args {
     #[argh(option, arg_name = "WHOSE")]
     pub new_token: Option<String>,
 
-    /// with --new-token: the one client it is for, or with * at its end all whose IDs begin so
+    /// make a token for a phone of this name, and print what to type into each app, and a code for OwnTracks to scan; NAME
+    /// is the server that it reports to
+    #[argh(option, arg_name = "PHONE")]
+    pub phone: Option<String>,
+
+    /// with --new-token or --phone: the one client it is for, or with * at its end all whose IDs begin so
     #[argh(option, arg_name = "CLIENT")]
     pub client: Option<String>,
 
@@ -103,8 +108,8 @@ impl Args {
             () if self.explain.is_some() && (self.check || self.agree || self.name.is_some()) => {
                 Some("--explain asks no server, so it takes no NAME, and neither --check nor --agree")
             }
-            () if self.client.is_some() && self.new_token.is_none() => {
-                Some("--client has no meaning without --new-token")
+            () if self.client.is_some() && self.new_token.is_none() && self.phone.is_none() => {
+                Some("--client has no meaning without --new-token or --phone")
             }
             () if self.new_token.is_some() && self.name.is_none() => {
                 Some("--new-token WHOSE needs SCOPES: herd --new-token anna read,write")
@@ -114,6 +119,7 @@ impl Args {
                 self.agree,
                 self.forget.is_some(),
                 self.new_token.is_some(),
+                self.phone.is_some(),
                 self.explain.is_some(),
             ]
             .iter()

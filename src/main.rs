@@ -6,7 +6,7 @@ use std::time::Duration;
 use herd::args::{Args, Early};
 use herd::config;
 use herd::run::say::{fail, say};
-use herd::run::{agree, check, conf, exit, explain, family, forget, one, signals, token};
+use herd::run::{agree, check, conf, exit, explain, family, forget, one, phone, signals, token};
 
 fn main() -> ExitCode {
     signals::hear_early();
@@ -45,6 +45,9 @@ fn run(args: Args) -> ExitCode {
         Ok(_) if args.agree => agree::run(&config, Duration::from_secs(wait_s)),
         Ok(index) if args.forget.is_some() => {
             forget::run(&config, index, args.forget.as_deref().unwrap_or_default())
+        }
+        Ok(index) if args.phone.is_some() => {
+            phone::run(&config, index, args.phone.as_deref().unwrap_or_default(), args.client.as_deref())
         }
         Ok(index) if args.check => check::run(&config, index),
         Ok(Some(index)) => one::run(&config, index),

@@ -224,7 +224,7 @@ impl Bench {
             self.starter.one(variant, neighbours, door).map_err(|why: io::Error| why.to_string())
         };
         let by_lines = || {
-            if variant.speaks == Speaks::Http {
+            if matches!(variant.speaks, Speaks::Http | Speaks::Near) {
                 return Ok(0);
             }
             let started = start(&neighbours, Door::Lines)?;
@@ -306,10 +306,13 @@ impl Bench {
     fn run_one(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
         let started = self.starter.one(variant, &[], workload.door)?;
         let dialect = match (variant.speaks, workload.door) {
+            (_, door) if workload.known > 0 => {
+                Dialect::Near { server: NAME.into(), by_http: door == Door::Http }
+            }
             (_, Door::Http) => Dialect::Http { server: NAME.into() },
             (Speaks::Echo, Door::Lines) => Dialect::Echo,
             (Speaks::Redis, Door::Lines) => Dialect::Redis,
-            (Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http, Door::Lines) => {
+            (Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http | Speaks::Near, Door::Lines) => {
                 Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every }
             }
         };

@@ -5,6 +5,7 @@ use memchr::memchr;
 use memchr::memmem;
 
 use crate::http;
+use crate::mover::Mover;
 
 /// What a server speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Dialect {
     Herd { server: String, whatsat_every: u64 },
     /// PUT of the same reports by HTTP, answered under this server's name.
     Http { server: String },
+    /// Reports by turns with searches for the nearest clients, by lines or by HTTP, answered under this server's name.
+    Near { server: String, by_http: bool },
     /// IAMAT, answered by a line of the right size whose text does not depend on the command.
     Echo,
     /// SET over RESP, of about the size of an AT line.
@@ -35,6 +38,8 @@ pub struct Script {
     /// What comes back of a report, and ends the reply: ID, location, time, and what is behind them.
     tail: Counted,
     query: Vec<u8>,
+    /// Whose commands and replies they are instead.
+    mover: Option<Mover>,
 }
 
 /// A text with the counter in it.
@@ -76,7 +81,9 @@ impl Script {
         let id = format!("c{client:07}.bench");
         let position = format!("{id} {LOCATION} {base_s}.");
         let report = match dialect {
-            Dialect::Herd { .. } | Dialect::Echo => Counted::new(&format!("IAMAT {position}"), "\n"),
+            Dialect::Herd { .. } | Dialect::Near { .. } | Dialect::Echo => {
+                Counted::new(&format!("IAMAT {position}"), "\n")
+            }
             Dialect::Http { .. } => {
                 let body = format!("{{{NUMBERS},\"time\":{base_s}.");
                 let length = body.len() + COUNTER_DIGITS + 1;
@@ -96,7 +103,11 @@ impl Script {
         let (head, end) = match dialect {
             Dialect::Herd { server, .. } => (format!("AT {server} "), "\n"),
             Dialect::Http { server } => (format!("{{\"news\":true,\"at\":\"AT {server} "), "\"}\n"),
-            Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
+            Dialect::Near { .. } | Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
+        };
+        let mover = match dialect {
+            Dialect::Near { server, by_http } => Some(Mover::new(server, *by_http, client, base_s)),
+            Dialect::Herd { .. } | Dialect::Http { .. } | Dialect::Echo | Dialect::Redis => None,
         };
         Script {
             dialect: dialect.clone(),
@@ -104,6 +115,7 @@ impl Script {
             report,
             tail: Counted::new(&position, end),
             query: format!("WHATSAT {id} 10 5\n").into_bytes(),
+            mover,
         }
     }
 
@@ -112,13 +124,15 @@ impl Script {
             Dialect::Herd { whatsat_every, .. } => {
                 whatsat_every > 0 && number % whatsat_every == whatsat_every - 1
             }
-            Dialect::Http { .. } | Dialect::Echo | Dialect::Redis => false,
+            Dialect::Http { .. } | Dialect::Near { .. } | Dialect::Echo | Dialect::Redis => false,
         }
     }
 
     /// Appends command `number`.
     pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
-        if self.is_query(number) {
+        if let Some(mover) = &self.mover {
+            mover.write(number, out);
+        } else if self.is_query(number) {
             out.extend_from_slice(&self.query);
         } else {
             out.extend_from_slice(self.report.set(number));
@@ -131,6 +145,9 @@ impl Script {
     /// # Errors
     /// It is not the reply to that command; the message says what came.
     pub fn take_reply(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, String> {
+        if let Some(mover) = &self.mover {
+            return mover.take_reply(number, bytes);
+        }
         if matches!(self.dialect, Dialect::Http { .. }) {
             return self.take_http(number, bytes);
         }
@@ -143,7 +160,7 @@ impl Script {
             )
         };
         match self.dialect {
-            Dialect::Http { .. } => Ok(None),
+            Dialect::Http { .. } | Dialect::Near { .. } => Ok(None),
             Dialect::Redis => {
                 if line == b"+OK\r\n" {
                     Ok(Some(line.len()))
@@ -186,18 +203,22 @@ impl Script {
         Ok(Some(reply.length()))
     }
 
-    /// Whether a text begins and ends as the reply to a report does, with a difference between.
     fn is_at_line(&self, line: &[u8]) -> bool {
-        let middle = line.strip_suffix(&self.tail.text[..]);
-        let difference = middle.and_then(|middle| middle.strip_prefix(&self.head[..]));
-        let Some([sign, digits @ .., b' ']) = difference else { return false };
-        let Some(point) = digits.len().checked_sub(10) else { return false };
-        let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-        b"+-".contains(sign)
-            && is_number(&digits[..point])
-            && digits[point] == b'.'
-            && is_number(&digits[point + 1..])
+        is_report(line, &self.head, &self.tail.text)
     }
+}
+
+/// Whether a text begins and ends as the reply to a report does, with a difference between.
+pub fn is_report(text: &[u8], head: &[u8], tail: &[u8]) -> bool {
+    let middle = text.strip_suffix(tail);
+    let difference = middle.and_then(|middle| middle.strip_prefix(head));
+    let Some([sign, digits @ .., b' ']) = difference else { return false };
+    let Some(point) = digits.len().checked_sub(10) else { return false };
+    let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    b"+-".contains(sign)
+        && is_number(&digits[..point])
+        && digits[point] == b'.'
+        && is_number(&digits[point + 1..])
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         dialect: Dialect::Herd { server: NAME.into(), whatsat_every: 0 },
         connections,
         idle: 0,
+        known: 0,
         mob: false,
         fresh: false,
         greedy: false,

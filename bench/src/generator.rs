@@ -1,7 +1,7 @@
 //! The load generator: a few threads, each with a poller and its share of the connections. Every
 //! reply is checked; a wrong one voids the run. `compare` and `load` call it.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,8 @@ pub struct Plan {
     pub connections: usize,
     /// Connections that are held and say nothing.
     pub idle: usize,
+    /// Clients that report once before it begins.
+    pub known: usize,
     /// A connection for every command, closed after its reply.
     pub fresh: bool,
     /// The first connection has `GREEDY_DEPTH` commands under way, and counts only as load.
@@ -65,6 +67,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// Commands under way on a connection that pipelines without end: more than a server reads at once.
 const GREEDY_DEPTH: usize = 2_000;
+
+/// Reports under way of clients that are to be known; their replies fit into what the system buffers.
+const INTRODUCED_AT_ONCE: usize = 250;
 
 const EVENTS_MAX: usize = 1_024;
 const READ_BYTES: usize = 64 * 1_024;
@@ -114,6 +119,7 @@ impl Hooks<'_> {
 /// # Errors
 /// The connections cannot be made. What goes wrong later voids the outcome.
 pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
+    introduce(plan).map_err(|why| io::Error::other(format!("telling of clients before: {why}")))?;
     let idle: Vec<_> = (0..plan.idle).map(|number| hold(plan, number)).collect::<io::Result<_>>()?;
     let threads = plan.threads.clamp(1, plan.connections);
     let mut loads: Vec<_> =
@@ -135,6 +141,35 @@ pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
     drop(mob);
     still_open(&idle)?;
     outcome.ok_or_else(|| io::Error::other("no connections to load it with"))
+}
+
+/// Tells the server of the clients that it is to know, over one connection.
+fn introduce(plan: &Plan) -> io::Result<()> {
+    let first = plan.first_client + plan.connections + plan.idle;
+    let clients: Vec<_> = (first..first + plan.known).collect();
+    let mut stream = dial(plan.address)?;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(DRAIN))?;
+    let mut buffer = vec![0; READ_BYTES];
+    for some in clients.chunks(INTRODUCED_AT_ONCE) {
+        let (mut reports, mut replies, mut done) = (Vec::new(), Vec::new(), 0);
+        let mut scripts: Vec<_> =
+            some.iter().map(|client| Script::new(&plan.dialect, *client, plan.base_s)).collect();
+        scripts.iter_mut().for_each(|script| script.write(0, &mut reports));
+        stream.write_all(&reports)?;
+        for script in &mut scripts {
+            done += loop {
+                if let Some(length) = script.take_reply(0, &replies[done..]).map_err(io::Error::other)? {
+                    break length;
+                }
+                match stream.read(&mut buffer)? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => replies.extend_from_slice(&buffer[..count]),
+                }
+            };
+        }
+    }
+    Ok(())
 }
 
 /// A connection that is held. By HTTP it has made a report, of a client of its own, so that the server has seen a

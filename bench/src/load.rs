@@ -37,6 +37,7 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         },
         connections: args.connections.max(1),
         idle: args.idle,
+        known: 0,
         mob: args.mob,
         fresh: args.fresh,
         greedy: false,

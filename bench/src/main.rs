@@ -15,6 +15,7 @@ mod leftovers;
 mod link_end;
 mod load;
 mod mob;
+mod mover;
 mod observer;
 mod pacing;
 mod poller;

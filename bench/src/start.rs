@@ -112,7 +112,7 @@ impl Starter {
     ) -> io::Result<()> {
         let ready = match variant.speaks {
             Speaks::Redis => Ready::Takes(listen),
-            Speaks::Http => Ready::ServesHttp,
+            Speaks::Http | Speaks::Near => Ready::ServesHttp,
             Speaks::Lines | Speaks::LinesAndHttp | Speaks::Echo => Ready::Listens,
         };
         let mut command = variant.command(name, listen.port(), &started.config);

@@ -25,6 +25,8 @@ pub enum Speaks {
     LinesAndHttp,
     /// Reports by HTTP alone.
     Http,
+    /// Reports by HTTP, and the nearest clients: measured where these are asked for.
+    Near,
     /// The same line to everything.
     Echo,
     /// RESP, on `{port}`; it does not say when it listens.
@@ -113,6 +115,7 @@ pub fn all(places: &Places) -> Vec<Variant> {
         node("node", "server.mjs"),
         http(variant("axum", &built("axum"), "{name} {config}")),
         http(variant("axum-1", &built("axum"), "--current-thread {name} {config}")),
+        Variant { speaks: Speaks::Near, ..variant("axum-rstar", &built("axum"), "--rstar {name} {config}") },
         http(asyncio("aiohttp", "aiohttp_server.py", "--uvloop")),
         http(node("node-http", "http.mjs")),
         Variant { speaks: Speaks::Echo, ..variant("echo", &built("echo"), "{name} {config}") },
@@ -130,14 +133,21 @@ impl Speaks {
     }
 
     pub fn http(self) -> bool {
-        matches!(self, Speaks::Http | Speaks::LinesAndHttp)
+        matches!(self, Speaks::Http | Speaks::LinesAndHttp | Speaks::Near)
     }
 }
 
 impl Variant {
     /// Whether a workload is for it.
     pub fn does(&self, workload: &Workload) -> bool {
+        if workload.known > 0 {
+            return match workload.door {
+                Door::Lines => self.speaks == Speaks::LinesAndHttp,
+                Door::Http => matches!(self.speaks, Speaks::LinesAndHttp | Speaks::Near),
+            };
+        }
         match workload.door {
+            _ if self.speaks == Speaks::Near => false,
             Door::Http => self.speaks.http(),
             Door::Lines if self.speaks.lines() => true,
             // What is there to compare with knows reports alone.

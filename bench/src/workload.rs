@@ -15,6 +15,8 @@ pub struct Workload {
     pub connections: usize,
     pub depth: usize,
     pub idle: usize,
+    /// Clients that are known before; each report is followed by a search among them. 0 is no search.
+    pub known: usize,
     pub fresh: bool,
     /// The first connection pipelines without end, and is not counted.
     pub greedy: bool,
@@ -52,6 +54,7 @@ const PLAIN: Workload = Workload {
     connections: 50,
     depth: 1,
     idle: 0,
+    known: 0,
     fresh: false,
     greedy: false,
     mob: false,
@@ -61,7 +64,7 @@ const PLAIN: Workload = Workload {
     door: Door::Lines,
 };
 
-pub const ALL: [Workload; 16] = [
+pub const ALL: [Workload; 18] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -121,6 +124,13 @@ pub const ALL: [Workload; 16] = [
         door: Door::Http,
         ..PLAIN
     },
+    Workload {
+        name: "near",
+        about: "50 clients that move and ask after every step for the 10 nearest of 100,000",
+        known: 100_000,
+        ..PLAIN
+    },
+    Workload { name: "near-http", about: "the same by HTTP", known: 100_000, door: Door::Http, ..PLAIN },
 ];
 
 impl Workload {
@@ -135,6 +145,7 @@ impl Workload {
             dialect,
             connections: self.connections,
             idle: self.idle,
+            known: self.known,
             fresh: self.fresh,
             greedy: self.greedy,
             mob: self.mob,

@@ -9,7 +9,7 @@ use serde_json::Value;
 const MISSING: &str = "install it with: ";
 
 /// What serves reports by HTTP and no lines.
-const HTTP_RIVALS: [&str; 4] = ["axum", "axum-1", "aiohttp", "node-http"];
+const HTTP_RIVALS: [&str; 5] = ["axum", "axum-1", "axum-rstar", "aiohttp", "node-http"];
 
 fn compare(arguments: &[&str]) -> (Value, String) {
     let out = tempfile::tempdir().expect("a folder");
@@ -81,7 +81,9 @@ fn assert_measured(cells: &[Value], said: &str) {
 
 #[test]
 fn every_server_of_reports_by_http_conforms_and_is_measured() {
-    let only = format!("herd,{},http,http-idle", HTTP_RIVALS.join(","));
+    // The one with an R-tree is measured by what it has it for.
+    let rivals = HTTP_RIVALS.into_iter().filter(|name| *name != "axum-rstar").collect::<Vec<_>>();
+    let only = format!("herd,{},http,http-idle", rivals.join(","));
     let (report, said) = compare(&["--rounds", "1", "--seconds", "0.2", "--only", &only]);
     let variants = report["variants"].as_array().expect("variants");
     for variant in variants {
@@ -92,6 +94,17 @@ fn every_server_of_reports_by_http_conforms_and_is_measured() {
     let measured = variants.iter().filter(|variant| variant["skipped"].is_null()).count();
     let cells = report["cells"].as_array().expect("cells");
     assert_eq!(cells.len(), 2 * measured);
+    assert_measured(cells, &said);
+}
+
+#[test]
+fn who_is_nearest_is_asked_by_lines_and_by_http() {
+    let (report, said) =
+        compare(&["--rounds", "1", "--seconds", "0.2", "--only", "herd,axum-rstar,near,near-http"]);
+    let cells = report["cells"].as_array().expect("cells");
+    let of = |cell: &Value| format!("{} {}", cell["variant"], cell["workload"]).replace('"', "");
+    let expected = ["herd near", "herd near-http", "axum-rstar near-http"];
+    assert_eq!(cells.iter().map(of).collect::<Vec<_>>(), expected, "{said}");
     assert_measured(cells, &said);
 }
 

@@ -1,14 +1,16 @@
 //! The bounds of finding who is nearest: of the index of positions, and of what is asked of it. `limits` hands them on.
 
-/// Clients of a leaf of the index before it is cut in two, and that two halves may have together when they are joined
-/// again: with fewer a leaf is not cut again at once. Leaves of 16 find as fast and take more memory; of 64 a client that
-/// moves has longer lists to be found in.
-pub const INDEX_LEAF_MAX: usize = 128;
-pub const INDEX_LEAF_JOINED: usize = 64;
+/// Slots of a leaf of the index, how many clients it may have before it is cut in two, and how many two halves may have
+/// together when they are joined again: with fewer a leaf is not cut again at once. With smaller leaves more moves are
+/// from one to another; with larger ones more records are read for who is near.
+pub const INDEX_LEAF_SLOTS: usize = 128;
+pub const INDEX_LEAF_MAX: usize = 96;
+pub const INDEX_LEAF_JOINED: usize = 48;
+const _: () = assert!(INDEX_LEAF_MAX < INDEX_LEAF_SLOTS, "a slot is free");
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
 /// Bytes a client takes in the index, as measured: see docs/operations.md.
-pub const INDEX_CLIENT_BYTES: usize = 16;
+pub const INDEX_CLIENT_BYTES: usize = 24;
 
 /// Parts of the globe, and records of clients that may be near, that are looked at while the store is locked: for the
 /// nearest ten some 100 and 100, for the nearest hundred twice as many. It takes a fraction of a millisecond.

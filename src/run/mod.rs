@@ -15,6 +15,7 @@ pub mod forget;
 pub mod memory;
 pub mod one;
 pub mod orders;
+pub mod phone;
 pub mod say;
 pub mod secrets;
 pub mod signals;

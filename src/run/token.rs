@@ -15,28 +15,51 @@ use crate::files;
 use crate::limits::{SECRET_MODE, TOKEN_BYTES, TOKENS_FILE_MAX};
 use crate::link::keys;
 
-/// Makes one for whoever this is.
+/// Makes one for whoever this is, and says it.
 pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> ExitCode {
-    let path = match file_of(config) {
-        Ok(path) => path,
-        Err(why) => return fail(exit::CONFIG, why),
-    };
-    let secret = match keys::random::<TOKEN_BYTES>() {
-        Ok(bytes) => text_of(&bytes),
-        Err(why) => return fail(exit::OS, why),
-    };
-    if whose.is_empty() || whose.contains(char::is_whitespace) || whose.starts_with('#') {
-        return fail(
-            exit::USAGE,
-            "whose token it is stands in one word of the file, so it has no white space",
-        );
+    match make(config, whose, scopes, client) {
+        Ok(Made { secret, added }) => say(format!("{secret}\n{added}")),
+        Err(failed) => failed.fail(),
+    }
+}
+
+/// A token that is in the file by its digest.
+pub struct Made {
+    pub secret: String,
+    /// A sentence of where it is, and what to do for it to count.
+    pub added: String,
+}
+
+/// Why there is none: the exit status, and a sentence.
+pub struct Failed(u8, String);
+
+impl Failed {
+    pub fn fail(self) -> ExitCode {
+        fail(self.0, self.1)
+    }
+}
+
+/// Makes one and adds it to the file.
+///
+/// # Errors
+/// herd.conf names no file of tokens, or what is wanted is no token, or it cannot be written.
+pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> Result<Made, Failed> {
+    let path = file_of(config).map_err(|why| Failed(exit::CONFIG, why))?;
+    let secret = keys::random::<TOKEN_BYTES>().map_err(|why| Failed(exit::OS, why.to_string()))?;
+    let secret = text_of(&secret);
+    let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
+    if !is_word(whose) || whose.starts_with('#') || client.is_some_and(|client| !is_word(client)) {
+        let why =
+            "whose token it is, and for which client, stand in a word each of the file: without white space";
+        return Err(Failed(exit::USAGE, why.to_owned()));
     }
     let line = Token::line(whose, scopes, &secret, client);
-    match add(&path, &line) {
-        Ok(()) => say(format!("{secret}\nadded to {}; SIGHUP has running servers read it", path.display())),
-        Err(Refused::Wrong(why)) => fail(exit::USAGE, why),
-        Err(Refused::Failed(why)) => fail(exit::OS, format!("{}: {why}", path.display())),
-    }
+    add(&path, &line).map_err(|refused| match refused {
+        Refused::Wrong(why) => Failed(exit::USAGE, why),
+        Refused::Failed(why) => Failed(exit::OS, format!("{}: {why}", path.display())),
+    })?;
+    let added = format!("added to {}; SIGHUP has running servers read it", path.display());
+    Ok(Made { secret, added })
 }
 
 enum Refused {

@@ -136,8 +136,8 @@ impl Store {
     pub fn hashes_in(&self, areas: &[Corners], most: usize) -> Option<Vec<u64>> {
         let mut found = Vec::new();
         let clients = self.lock();
-        let leaves = clients.index.as_ref()?.search_area(areas, |hashes| {
-            found.extend_from_slice(hashes);
+        let leaves = clients.index.as_ref()?.search_area(areas, |hash| {
+            found.push(hash);
             found.len() <= most
         });
         drop(clients);

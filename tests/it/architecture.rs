@@ -470,7 +470,7 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 47] = [
+const NO_BOUNDS: [&str; 55] = [
     "AIRPORT_ID_MIN",
     "BANDS",
     "BANDS_PER_DEGREE",
@@ -486,13 +486,17 @@ const NO_BOUNDS: [&str; 47] = [
     "EARTH_RADIUS_M",
     "FILE_MODE",
     "FOLDER_MODE",
+    "FORK_BITS",
     "HALF",
+    "HALF_TURN_E7",
     "HEAD",
     "HEADER_BYTES",
+    "HIGHEST_BITS",
     "INVALID",
     "LAST_S",
     "LENGTH_BYTES",
-    "MAX", // Of the digits that fit into a number.
+    "LEVELS",
+    "MAX",
     "MEMBER_WAY",
     "NANOS",
     "NODES",
@@ -509,10 +513,14 @@ const NO_BOUNDS: [&str; 47] = [
     "SERVER_DIED",
     "SHORT_DIGITS_MAX",
     "SHORT_SECONDS_MAX",
+    "SLACK",
     "SLACK_DEG",
+    "SQUARES",
+    "SQUARE_BITS",
     "STEPS",
     "TOWNS",
     "TURN_DEG",
+    "TURN_E7",
     "UNITS_PER_DEGREE",
     "USAGE",
     "USUAL_TENTHS",

@@ -223,12 +223,12 @@ fn a_check_tells_what_memory_the_limits_allow() {
             herd.folder.path(),
             who,
             0,
-            &["memory at most", "171 MB", "index           16 MB", " 50 MB", " 17 MB", links, "in all"],
+            &["memory at most", "171 MB", "index            24 MB", " 50 MB", " 17 MB", links, "in all"],
         );
         check(herd.folder.path(), who, 0, &["long lines     8459 MB"]);
     }
     let plain = folder_with(&format!("max_clients = 1000000\nindex = false\n{GOLOMAN}"));
-    check(plain.path(), &[], 0, &["index            0 MB"]);
+    check(plain.path(), &[], 0, &["index             0 MB"]);
     let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
     check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);
 }

@@ -153,12 +153,14 @@ fn told(
 
 /// The figures of docs/operations.md: `cargo test --release --test it -- --ignored --nocapture the_nearest_of_a_million`.
 #[test]
-#[ignore = "a figure: takes a minute and a gigabyte of memory"]
+#[ignore = "a figure: takes a minute and more than a gigabyte of memory"]
 fn the_nearest_of_a_million_moving_clients() {
     const CLIENTS: usize = 1_000_000;
     println!(
         "| clients | index | a report without it | with it | the nearest 10 | 99 in 100 | the nearest 100 |"
     );
+    // What was freed would be used again, and not counted.
+    let mut kept = Vec::new();
     for (name, spread) in [("one city", Spread::City), ("towns", Spread::Towns), ("the world", Spread::World)]
     {
         let mut random = fastrand::Rng::with_seed(7);
@@ -191,7 +193,10 @@ fn the_nearest_of_a_million_moving_clients() {
                 let at = Coordinates::of_degrees(latitude, longitude);
                 let begun = Instant::now();
                 let mut look = Look::new(Around::new(at, 20_037_000.0), most);
-                assert_eq!(stores[1].0.look(&mut look, |_| true), Looked::All);
+                // Ten are always found by one look, a hundred nearly always.
+                let looks =
+                    1 + (0..8).take_while(|_| stores[1].0.look(&mut look, |_| true) == Looked::Some).count();
+                assert!(looks == 1 || (most == 100 && looks < 8), "{looks}");
                 let mut lines = Vec::new();
                 stores[1].0.see_nearest(look, |record, _| lines.push(record.line().to_vec()));
                 took.push(begun.elapsed().as_secs_f64());
@@ -211,6 +216,7 @@ fn the_nearest_of_a_million_moving_clients() {
             at(&mut found[0], 99) * 1e6,
             at(&mut found[1], 50) * 1e6,
         );
+        kept.push(stores);
     }
 }
 

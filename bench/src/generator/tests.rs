@@ -38,6 +38,7 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         dialect: Dialect::Herd { server: "Goloman".into(), whatsat_every: 0 },
         connections: 4,
         idle: 3,
+        known: 0,
         fresh: false,
         greedy: false,
         mob: false,

@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use listing::Listing;
+pub use name::path_segment;
 pub use phones::Friends;
 pub use problem::Kind as ProblemKind;
 pub use site::Site;

@@ -85,6 +85,13 @@ pub fn write_json_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// A text as a segment of a path or a value of a query.
+pub fn path_segment(text: &str) -> String {
+    let mut segment = Vec::with_capacity(text.len());
+    write_segment(text.as_bytes(), &mut segment);
+    String::from_utf8_lossy(&segment).into_owned()
+}
+
 /// Appends an ID as a segment of a path or a value of a query.
 pub fn write_segment(id: &[u8], out: &mut Vec<u8>) {
     for &byte in id {

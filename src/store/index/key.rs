@@ -42,6 +42,10 @@ impl Key {
         Key { place: spread(east(at)) << 1 | spread(north(at)), hash }
     }
 
+    pub fn hash(self) -> u64 {
+        self.hash
+    }
+
     /// Which way it goes at a fork of this level.
     pub fn way(self, level: usize) -> usize {
         let bits = FORK_BITS * level as u32;

@@ -10,6 +10,7 @@
 
 mod depths;
 mod key;
+mod leaf;
 mod search;
 mod slab;
 mod sphere;

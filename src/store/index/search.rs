@@ -39,17 +39,21 @@ impl Index {
         mut reach: Haversine,
         mut visit: impl FnMut(&[u64]) -> Option<Haversine>,
     ) -> Leaves {
-        let (mut due, mut parts) = (BinaryHeap::new(), 0);
+        let (mut due, mut parts, mut hashes) = (BinaryHeap::new(), 0, Vec::new());
         due.push(Due { haversine: 0.0, what: What::Fork(ROOT, Cell::default()) });
         while let Some(Due { haversine, what }) = due.pop() {
             if haversine >= reach {
                 break;
             }
             match what {
-                What::Leaf(leaf) => match visit(self.leaves[leaf].hashes()) {
-                    Some(nearer) => reach = nearer,
-                    None => return Leaves::Some,
-                },
+                What::Leaf(leaf) => {
+                    hashes.clear();
+                    hashes.extend(self.leaves[leaf].hashes());
+                    match visit(&hashes) {
+                        Some(nearer) => reach = nearer,
+                        None => return Leaves::Some,
+                    }
+                }
                 What::Fork(fork, cell) => {
                     for (ways, end) in self.forks[fork].ends() {
                         let part = cell.part(ways.first, ways.count);
@@ -75,7 +79,7 @@ impl Index {
 
     /// Hands the hashes of the leaves that reach into an area, which is what lies between the corners of any of these, to
     /// `visit`, which says whether it wants more.
-    pub fn search_area(&self, areas: &[Corners], mut visit: impl FnMut(&[u64]) -> bool) -> Leaves {
+    pub fn search_area(&self, areas: &[Corners], mut visit: impl FnMut(u64) -> bool) -> Leaves {
         let (mut due, mut parts) = (vec![(ROOT, Cell::default())], 0);
         while let Some((fork, cell)) = due.pop() {
             for (ways, end) in self.forks[fork].ends() {
@@ -87,7 +91,7 @@ impl Index {
                 match end {
                     End::Nowhere => {}
                     End::Fork(next) => due.push((next, part)),
-                    End::Leaf(leaf) if visit(self.leaves[leaf].hashes()) => {}
+                    End::Leaf(leaf) if self.leaves[leaf].hashes().all(&mut visit) => {}
                     End::Leaf(_) => return Leaves::Some,
                 }
             }

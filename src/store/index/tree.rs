@@ -7,8 +7,9 @@
 
 use super::depths::Depths;
 use super::key::{FORK_BITS, Key, LEVELS, WAYS, common_bits};
+use super::leaf::{FREE, Leaf};
 use super::slab::Slab;
-use crate::limits::{INDEX_LEAF_JOINED, INDEX_LEAF_MAX};
+use crate::limits::INDEX_LEAF_JOINED;
 use crate::protocol::Coordinates;
 
 /// Which leaf everybody is in.
@@ -35,13 +36,6 @@ pub enum End {
     Nowhere,
     Leaf(u32),
     Fork(u32),
-}
-
-/// The hashes of those whose keys begin alike.
-#[derive(Clone)]
-pub struct Leaf {
-    count: usize,
-    hashes: [u64; INDEX_LEAF_MAX],
 }
 
 /// Some neighbouring ways of a fork: as many as a power of two, beginning at a multiple of it.
@@ -138,45 +132,6 @@ impl Ways {
     }
 }
 
-impl Default for Leaf {
-    fn default() -> Leaf {
-        Leaf { count: 0, hashes: [0; INDEX_LEAF_MAX] }
-    }
-}
-
-impl Leaf {
-    pub(super) fn hashes(&self) -> &[u64] {
-        &self.hashes[..self.count]
-    }
-
-    fn is_full(&self) -> bool {
-        self.hashes().len() == INDEX_LEAF_MAX
-    }
-
-    fn push(&mut self, hash: u64) {
-        self.hashes[self.count] = hash;
-        self.count += 1;
-    }
-
-    /// Takes out a hash; says whether it was there.
-    fn remove(&mut self, hash: u64) -> bool {
-        let Some(place) = self.hashes().iter().position(|other| *other == hash) else { return false };
-        self.count -= 1;
-        self.hashes[place] = self.hashes[self.count];
-        true
-    }
-
-    /// Takes out those whose keys, which are in the same order, have a one behind so many bits.
-    fn take_upper(&mut self, keys: &[Key], bits: u32) -> Leaf {
-        let (mut lower, mut upper) = (Leaf::default(), Leaf::default());
-        for (&hash, key) in self.hashes().iter().zip(keys) {
-            if key.bit(bits) { &mut upper } else { &mut lower }.push(hash);
-        }
-        *self = lower;
-        upper
-    }
-}
-
 impl Default for Index {
     fn default() -> Index {
         let mut forks = Slab::default();
@@ -230,8 +185,8 @@ impl Index {
     }
 
     fn keys_of(&self, leaf: u32, locate: Locate<'_>) -> Vec<Key> {
-        let hashes = self.leaves[leaf].hashes();
-        let all = hashes.iter().zip(locate(hashes));
+        let hashes: Vec<_> = self.leaves[leaf].hashes().collect();
+        let all = hashes.iter().zip(locate(&hashes));
         all.map(|(&hash, at)| Key::of(at.unwrap_or_default(), hash)).collect()
     }
 
@@ -258,8 +213,8 @@ impl Index {
         }
         let key = Key::of(from, hash);
         let path = self.path(key);
-        if bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level) {
-            self.fetch(Key::of(to, hash));
+        let is_outside = bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level);
+        if is_outside && !self.pass_on(&path, key, Key::of(to, hash)) {
             self.remove_by(path, key, hash);
             self.insert(to, hash, locate);
         }
@@ -280,12 +235,26 @@ impl Index {
         path
     }
 
-    /// Touches the leaf of a key, so that its memory is fetched beside that of another one, and not after it.
-    fn fetch(&self, key: Key) {
-        let path = self.path(key);
-        if let End::Leaf(leaf) = self.forks[path.fork()].0[key.way(path.level)].end() {
-            std::hint::black_box(self.leaves[leaf].count);
+    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
+    /// the other has room. Otherwise it does nothing, and says so.
+    fn pass_on(&mut self, path: &Path, from: Key, to: Key) -> bool {
+        let (End::Leaf(one), End::Leaf(other)) = (self.end(path, from), self.end(&self.path(to), to)) else {
+            return false;
+        };
+        // Both are looked at before either is searched, so that their memory is fetched at once.
+        let has_room = !self.leaves[other].is_full();
+        if !has_room
+            || self.leaves[one].count() <= INDEX_LEAF_JOINED + 1
+            || !self.leaves[one].remove(from.hash())
+        {
+            return false;
         }
+        self.leaves[other].push(to.hash());
+        true
+    }
+
+    fn end(&self, path: &Path, key: Key) -> End {
+        self.forks[path.fork()].0[key.way(path.level)].end()
     }
 
     fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
@@ -293,12 +262,12 @@ impl Index {
         let End::Leaf(number) = self.forks[path.fork()].0[way].end() else { return };
         let leaf = &mut self.leaves[number];
         let was_there = leaf.remove(hash);
-        debug_assert!(was_there, "{hash:x} is not in the index");
-        if leaf.count > INDEX_LEAF_JOINED {
+        debug_assert!(was_there || hash == FREE, "{hash:x} is not in the index");
+        if leaf.count() > INDEX_LEAF_JOINED {
             return;
         }
         let ways = self.forks[path.fork()].ways_beside(way);
-        let left = if leaf.count == 0 {
+        let left = if leaf.count() == 0 {
             self.leaves.take(number);
             self.forks[path.fork()].set(ways, Way::NOWHERE);
             None
@@ -325,12 +294,12 @@ impl Index {
                 };
                 left = match (left, beside) {
                     (Some(one), Some(other)) => {
-                        let both = self.leaves[one].count + self.leaves[other].count;
+                        let both = self.leaves[one].count() + self.leaves[other].count();
                         if both > INDEX_LEAF_JOINED {
                             break;
                         }
                         let other = self.leaves.take(other);
-                        other.hashes().iter().for_each(|&hash| self.leaves[one].push(hash));
+                        other.hashes().for_each(|hash| self.leaves[one].push(hash));
                         Some(one)
                     }
                     (one, other) => one.or(other),

@@ -68,20 +68,22 @@ impl Herd {
             return Err(ExitCode::from(64));
         };
         let opened = Config::load(Path::new(path)).map_err(|why| why.to_string());
-        let herd = opened.and_then(|config| Herd::of(&config, name));
+        // Who has an R-tree of its own needs no index.
+        let is_indexed = !std::env::args().any(|argument| argument == "--rstar");
+        let herd = opened.and_then(|config| Herd::of(&config, name, is_indexed));
         herd.map_err(|why| {
             eprintln!("{why}");
             ExitCode::from(78)
         })
     }
 
-    fn of(config: &Config, name: &str) -> Result<Herd, String> {
+    fn of(config: &Config, name: &str, is_indexed: bool) -> Result<Herd, String> {
         let index = config.find(name).ok_or_else(|| format!("no server {name:?}"))?;
         let own = &config.servers[index];
         let neighbours = own.neighbours.iter().map(|&other| config.servers[other].address.to_string());
         let peers = own.neighbours.iter().filter_map(|&other| config.servers[other].address.ip());
         Ok(Herd {
-            node: Node::new(name, Bounds::default()),
+            node: Node::new(name, Bounds { is_indexed, ..Bounds::default() }),
             listen: own.listen.to_string(),
             http: own.http.as_ref().map(|http| http.listen.to_string()),
             neighbours: neighbours.collect(),
@@ -129,8 +131,8 @@ impl Herd {
                 }
                 true
             }
-            // These servers know no links but plain AT lines.
-            Ok(Command::At(_) | Command::Link(_)) => false,
+            // These servers know no links but plain AT lines, and find nobody.
+            Ok(Command::At(_) | Command::Link(_) | Command::Near(_) | Command::Count) => false,
             Err(invalid) => invalid.is_at && is_neighbour,
         };
         if !answered {

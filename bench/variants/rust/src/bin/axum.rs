@@ -1,25 +1,30 @@
 //! axum on tokio, as a rival of herd's door for HTTP: reports alone, with herd's protocol and store. A client's ID that
 //! a line cannot hold as it stands is refused, as no workload has one. `--current-thread` runs the same on one thread.
+//! `--rstar` lists the nearest clients, too, by an R-tree of points in space beside the store.
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::put;
+use axum::routing::{get, put};
 use axum::serve::ListenerExt;
-use herd::protocol::{Location, Report, Timestamp};
+use herd::protocol::{Location, Record, Report, Timestamp};
 use herd::store::Learned;
+use rstar::RTree;
+use rstar::primitives::GeomWithData;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use variants::{Herd, asynchronous};
+
+const EARTH_RADIUS_M: f64 = 6_371_008.8;
 
 /// What a client tells. The digits of its numbers stay as they are.
 #[derive(Deserialize)]
@@ -31,6 +36,21 @@ struct Told<'b> {
     lon: &'b RawValue,
     #[serde(borrow)]
     time: &'b RawValue,
+}
+
+/// Where who is, on a sphere of the radius 1.
+type Entry = GeomWithData<[f64; 3], String>;
+
+struct Server {
+    herd: Herd,
+    tree: Option<Mutex<RTree<Entry>>>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    near: String,
+    radius_m: f64,
+    limit: usize,
 }
 
 #[derive(Serialize)]
@@ -63,7 +83,12 @@ async fn run(herd: Herd) -> io::Result<()> {
         // A connection that broke is its client's business.
         let _ = stream.set_nodelay(true);
     });
-    let routes = Router::new().route("/v1/clients/{id}", put(report)).with_state(Arc::new(herd));
+    let has_tree = std::env::args().any(|argument| argument == "--rstar");
+    let server = Server { herd, tree: has_tree.then(Mutex::default) };
+    let routes = Router::new()
+        .route("/v1/clients", get(nearest))
+        .route("/v1/clients/{id}", put(report))
+        .with_state(Arc::new(server));
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, routes) => served,
@@ -71,15 +96,15 @@ async fn run(herd: Herd) -> io::Result<()> {
     }
 }
 
-async fn report(State(herd): State<Arc<Herd>>, Path(id): Path<String>, body: Bytes) -> Response {
-    match learn(&herd, &id, &body) {
+async fn report(State(server): State<Arc<Server>>, Path(id): Path<String>, body: Bytes) -> Response {
+    match learn(&server, &id, &body) {
         Some(answer) => ([(header::CONTENT_TYPE, "application/json")], answer).into_response(),
         None => StatusCode::BAD_REQUEST.into_response(),
     }
 }
 
 /// The body of the answer; None where the report is none.
-fn learn(herd: &Herd, id: &str, body: &[u8]) -> Option<Vec<u8>> {
+fn learn(server: &Server, id: &str, body: &[u8]) -> Option<Vec<u8>> {
     let is_of_line =
         |character: char| !(character.is_whitespace() || character.is_control() || "%/".contains(character));
     if !id.chars().all(is_of_line) {
@@ -92,9 +117,78 @@ fn learn(herd: &Herd, id: &str, body: &[u8]) -> Option<Vec<u8>> {
     let report = Report { client: id.as_bytes(), location, time };
     let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let mut line = Vec::new();
-    let (record, learned) = herd.node.report(&report, now_ns, &mut line).ok()?;
+    let mut tree = server.tree.as_ref().map(|tree| tree.lock().unwrap_or_else(PoisonError::into_inner));
+    let node = &server.herd.node;
+    let before = tree.as_ref().and_then(|_| node.store.read(id.as_bytes(), |known| point(&known)));
+    let (record, learned) = node.report(&report, now_ns, &mut line).ok()?;
+    if let Some(tree) = tree.as_mut().filter(|_| learned == Learned::News) {
+        if let Some(before) = before {
+            tree.remove(&Entry::new(before, id.to_owned()));
+        }
+        tree.insert(Entry::new(point(&record), id.to_owned()));
+    }
+    drop(tree);
     let at = std::str::from_utf8(record.line()).ok()?.trim_end();
     let mut answer = serde_json::to_vec(&Answer { news: learned == Learned::News, at }).ok()?;
     answer.push(b'\n');
     Some(answer)
+}
+
+fn point(record: &Record<&[u8]>) -> [f64; 3] {
+    let (latitude_deg, longitude_deg) = record.degrees();
+    point_at(latitude_deg, longitude_deg)
+}
+
+fn point_at(latitude_deg: f64, longitude_deg: f64) -> [f64; 3] {
+    let (latitude, longitude) = (latitude_deg.to_radians(), longitude_deg.to_radians());
+    [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()]
+}
+
+async fn nearest(State(server): State<Arc<Server>>, Query(asked): Query<Asked>) -> Response {
+    match list(&server, &asked) {
+        Some(page) => ([(header::CONTENT_TYPE, "application/geo+json")], page).into_response(),
+        None => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// The nearest clients as GeoJSON, as herd writes it.
+fn list(server: &Server, asked: &Asked) -> Option<String> {
+    let (latitude, longitude) = asked.near.split_once(',')?;
+    let centre = point_at(latitude.parse().ok()?, longitude.parse().ok()?);
+    let found: Vec<_> = {
+        let tree = server.tree.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let nearest = tree.nearest_neighbor_iter_with_distance_2(&centre).take(asked.limit);
+        nearest.map(|(entry, chord_squared)| (entry.data.clone(), chord_squared)).collect()
+    };
+    let mut features = Vec::with_capacity(found.len());
+    for (id, chord_squared) in found {
+        let distance_m = 2.0 * EARTH_RADIUS_M * (chord_squared.sqrt() / 2.0).min(1.0).asin();
+        if distance_m <= asked.radius_m {
+            features
+                .extend(server.herd.node.see(id.as_bytes(), |record| feature(&record, distance_m)).flatten());
+        }
+    }
+    Some(format!("{{\"type\":\"FeatureCollection\",\"features\":[{}]}}\n", features.join(",")))
+}
+
+fn feature(record: &Record<&[u8]>, distance_m: f64) -> Option<String> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let json = |text: &str| serde_json::to_string(text).ok();
+    let location = text(record.location())?;
+    let longitude_at = location.get(1..)?.find(['+', '-'])? + 1;
+    let (latitude, longitude) = location.split_at(longitude_at);
+    let number = |digits: &str| digits.trim_start_matches('+').to_owned();
+    Some(format!(
+        "{{\"type\":\"Feature\",\"id\":{},\"geometry\":{{\"type\":\"Point\",\"coordinates\":[{},{}]}},\
+         \"properties\":{{\"time\":\"{}\",\"server\":{},\"difference\":\"{}\",\"received\":{},\"distance_m\":{},\"at\":{}}}}}",
+        json(text(record.client())?)?,
+        number(longitude),
+        number(latitude),
+        text(record.time())?,
+        json(text(record.origin())?)?,
+        text(record.difference())?,
+        record.received_s(),
+        distance_m.round(),
+        json(text(record.line())?)?,
+    ))
 }

@@ -1,0 +1,143 @@
+//! `herd --phone NAME`: makes a token for a phone, and prints what to type into each app. `main` calls it.
+
+use std::process::ExitCode;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
+
+use super::exit;
+use super::say::{fail, say};
+use super::token::{self, Made};
+use crate::config::{Config, Http, Server};
+use crate::door::http::path_segment;
+
+/// Makes one for the phone of this name. Its settings lead to the server of this index, or to the first that serves HTTP.
+pub fn run(config: &Config, index: Option<usize>, name: &str, client: Option<&str>) -> ExitCode {
+    let of = |server| Some((server, http_of(server)?));
+    let found = match index {
+        Some(index) => of(&config.servers[index]),
+        None => config.servers.iter().find_map(of),
+    };
+    let Some((server, http)) = found else {
+        let path = config.path.display();
+        return fail(exit::CONFIG, format!("{path}: no http.listen, which phones report to"));
+    };
+    let base = match base_of(server, http) {
+        Ok(base) => base,
+        Err(why) => return fail(exit::CONFIG, why),
+    };
+    // A phone that sees no other needs no more than to write.
+    let client = client.unwrap_or(name);
+    let scopes = if client.ends_with('*') { "read,write" } else { "write" };
+    let made = match token::make(config, name, scopes, Some(client)) {
+        Ok(made) => made,
+        Err(failed) => return failed.fail(),
+    };
+    say(settings(&base, name, client, &made))
+}
+
+fn http_of(server: &Server) -> Option<&Http> {
+    server.http.as_ref()
+}
+
+/// The address that phones call, without a path.
+fn base_of(server: &Server, http: &Http) -> Result<String, String> {
+    let scheme = if http.tls.is_some() || !http.listen.is_loopback() { "https" } else { "http" };
+    let is_behind_proxy = http.tls.is_none() && !http.listen.is_loopback();
+    match http.names.first() {
+        // The proxy has a port of its own.
+        Some(name) if is_behind_proxy => Ok(format!("{scheme}://{name}")),
+        Some(name) => Ok(format!("{scheme}://{name}:{}", http.listen.port)),
+        None if http.listen.is_wildcard() || is_behind_proxy => Err(format!(
+            "{}: phones need a name or an address to call; add names = [\"herd.example\"] to its http table",
+            server.name
+        )),
+        None => Ok(format!("{scheme}://{}", http.listen)),
+    }
+}
+
+/// What to type into each app.
+fn settings(base: &str, name: &str, client: &str, made: &Made) -> String {
+    let (secret, id) = (&made.secret, path_segment(name));
+    let config = serde_json::json!({
+        "_type": "configuration",
+        "mode": 3,
+        "url": format!("{base}/owntracks"),
+        "auth": true,
+        "usePassword": true,
+        "username": name,
+        "password": secret,
+        "deviceId": name,
+    });
+    let inline = path_segment(&BASE64_STANDARD.encode(config.to_string()));
+    let owntracks = format!("owntracks:///config?inline={}", inline.replace('=', "%3D").replace('+', "%2B"));
+    let overland = format!(
+        "overland://setup?url={}&token={secret}&device_id={id}",
+        path_segment(&format!("{base}/overland")).replace(':', "%3A")
+    );
+    let whose = match client.strip_suffix('*') {
+        Some(prefix) => {
+            format!("It reports as the client that the app names, which has to begin with {prefix}")
+        }
+        None => format!("It reports as the client {client}, whatever name the app gives"),
+    };
+    // Most terminals are dark, so what is light in a code is drawn.
+    let code = QrCode::new(&owntracks)
+        .map(|code| code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
+        .unwrap_or_else(|why| format!("(no code can be drawn: {why})"));
+    format!(
+        "The token of {name}, which is shown this once: {secret}\n\
+         {added}\n\
+         {whose}.\n\
+         \n\
+         OwnTracks   open this link on the phone, or scan the code below\n\
+         {I}{owntracks}\n\
+         {I}or type: mode HTTP, URL {base}/owntracks, user {name}, password {secret}, device {name}\n\
+         Traccar Client\n\
+         {I}server URL {base}/osmand?token={secret}\n\
+         {I}device identifier {name}\n\
+         OsmAnd      Trip recording, Online tracking, Web address\n\
+         {I}{base}/osmand?id={id}&lat={{0}}&lon={{1}}&timestamp={{2}}&token={secret}\n\
+         Overland    open this link on the phone\n\
+         {I}{overland}\n\
+         {I}or type: receiver endpoint {base}/overland, access token {secret}, device ID {name}\n\
+         GPSLogger   Log to custom URL\n\
+         {I}URL {base}/gpslogger?device={id}&lat=%LAT&lon=%LON&timestamp=%TIMESTAMP\n\
+         {I}Basic authentication: user {name}, password {secret}\n\
+         \n\
+         {code}",
+        added = made.added,
+        I = "            ",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_lead_to_the_server_and_have_the_token() {
+        let made = Made { secret: "s-e_cret0123456789".into(), added: "added".into() };
+        let text = settings("https://herd.example:8443", "anna's phone", "anna", &made);
+        let link = text.split_whitespace().find(|word| word.starts_with("owntracks:")).expect("a link");
+        let inline = link.split_once("inline=").expect("inline").1.replace("%2B", "+").replace("%2F", "/");
+        let json = BASE64_STANDARD.decode(inline.replace("%3D", "=")).expect("base64");
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!((&json["_type"], &json["mode"]), (&"configuration".into(), &3.into()));
+        assert_eq!(json["url"], "https://herd.example:8443/owntracks");
+        assert_eq!(
+            (&json["username"], &json["password"]),
+            (&"anna's phone".into(), &"s-e_cret0123456789".into())
+        );
+        let osmand = "https://herd.example:8443/osmand?id=anna's%20phone&lat={0}&lon={1}&timestamp={2}&token=s-e_cret0123456789";
+        assert!(text.contains(osmand), "{text}");
+        assert!(
+            text.contains("overland://setup?url=https%3A%2F%2Fherd.example%3A8443%2Foverland&token="),
+            "{text}"
+        );
+        // Two rows of modules a line, with a quiet zone.
+        assert!(text.lines().rev().take_while(|line| line.contains('█')).count() > 30, "{text}");
+    }
+}
