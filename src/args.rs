@@ -129,7 +129,7 @@ impl Args {
                 && !(self.check && self.agree) =>
             {
                 Some(
-                    "--check, --agree, --forget, --new-token and --explain are commands; run one, then the other",
+                    "--check, --agree, --forget, --new-token, --phone and --explain are commands; run one, then the other",
                 )
             }
             () if self.check && self.agree => {

@@ -139,6 +139,9 @@ pub const CERTIFICATE_WARN_DAYS: u64 = 14;
 /// theirs, as a request on one that is closed meanwhile is lost.
 pub const HTTP_IDLE_S: u64 = 330;
 
+/// Bytes of a page from which on packing it pays: one packet of a network carries less unpacked.
+pub const GZIP_BYTES_MIN: usize = 1_400;
+
 /// Clients of a page, and the most that may be asked for; bytes of a page, after which the next one begins.
 pub const HTTP_PAGE: u64 = 100;
 pub const HTTP_PAGE_MAX: u64 = 1_000;

@@ -49,8 +49,7 @@ pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) ->
     let secret = text_of(&secret);
     let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
     if !is_word(whose) || whose.starts_with('#') || client.is_some_and(|client| !is_word(client)) {
-        let why =
-            "whose token it is, and for which client, stand in a word each of the file: without white space";
+        let why = "whose token it is, and for which client, stand in a word each of the file: they have no white space";
         return Err(Failed(exit::USAGE, why.to_owned()));
     }
     let line = Token::line(whose, scopes, &secret, client);

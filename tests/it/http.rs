@@ -400,6 +400,64 @@ fn a_new_token_is_said_once_and_the_file_has_no_secret() {
 }
 
 #[test]
+fn what_a_phone_is_told_to_type_is_what_the_server_takes() {
+    let folder = folder_with(
+        "[http]\ntokens_file = \"tokens\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
+    );
+    let make = |arguments: &[&str]| crate::harness::run(folder.path(), arguments);
+    let (status, said, why) = make(&["--phone", "anna"]);
+    assert_eq!(status, Some(0), "{why}");
+    let server = Server::start(folder.path(), "Goloman");
+    let osmand = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("http://127.0.0.1:0/osmand?id="))
+        .expect("a URL");
+    let target = format!("/osmand?id={osmand}")
+        .replace("{0}", "34.5")
+        .replace("{1}", "-118.25")
+        .replace("{2}", "1786433532123");
+    assert_eq!(get(&server, &target).status, 200);
+    assert!(server.knows("anna").is_some_and(|line| line.ends_with(" anna +34.5-118.25 1786433532.123")));
+    let secret = said.lines().next().and_then(|line| line.split(": ").nth(1)).expect("a token");
+    assert!(!std::fs::read_to_string(folder.path().join("tokens")).expect("a file").contains(secret));
+    let (_, said, _) = make(&["--phone", "vans", "--client", "van-*"]);
+    assert!(said.contains("which has to begin with van-"), "{said}");
+    for (arguments, status, why) in [
+        (&["--phone", "anna"][..], 64, "a second time"),
+        (&["--phone", "an na"], 64, "no white space"),
+        (&["--phone", "bert", "Nobody"], 64, "no server"),
+        (&["--phone", "bert", "--check"], 64, "run one, then the other"),
+    ] {
+        let (ended, _, said) = make(arguments);
+        assert!(ended == Some(status) && said.contains(why), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_page_is_packed_for_who_reads_that() {
+    let (_conf, server) = alone("", "");
+    (0..100).for_each(|number| assert!(server.ask(&format!("IAMAT c{number} +1+1 5\n")).starts_with("AT ")));
+    let plain = get(&server, "/v1/clients");
+    assert_eq!((plain.field("Vary"), plain.field("Content-Encoding")), (Some("Accept-Encoding"), None));
+    let mut connection = Connection::to(server.http.expect("it serves HTTP"));
+    connection.say(b"GET /v1/clients HTTP/1.0\r\nHost: localhost\r\nAccept-Encoding: br, gzip\r\n\r\n");
+    let said = connection.rest();
+    let end = said.windows(4).position(|four| four == b"\r\n\r\n").expect("a head") + 4;
+    let head = String::from_utf8_lossy(&said[..end]);
+    assert!(
+        head.contains("Content-Encoding: gzip\r\n") && head.contains("Vary: Accept-Encoding\r\n"),
+        "{head}"
+    );
+    assert!((said.len() - end) * 5 < plain.body.len(), "{} and {}", said.len() - end, plain.body.len());
+    let tag = |head: &str| head.lines().find_map(|line| line.strip_prefix("ETag: ").map(str::to_owned));
+    assert_ne!(tag(&head), tag(&plain.head), "another text has another tag");
+    let mut unpacked = String::new();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&said[end..]), &mut unpacked)
+        .expect("whole");
+    assert_eq!(unpacked, plain.body);
+}
+
+#[test]
 fn a_client_is_forgotten_by_command_on_a_herd_without_http() {
     let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "secret_file = \"herd.key\"", &[]);
     write_secret(&herd.folder.path().join("herd.key"), "a secret of many bytes\n");

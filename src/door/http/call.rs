@@ -1,6 +1,6 @@
 //! A request that is being served, and how it is answered: at once, or when what it asks for is there.
 
-use super::phones::Waiting;
+use super::heard::Heard;
 use super::problem::{Kind, Problem};
 use super::query::BadParameter;
 use super::reply::{Reply, Way, itoa};
@@ -43,7 +43,7 @@ pub enum Wanted {
     Metrics,
     Ready,
     /// To learn what a phone said, and to tell it of others.
-    Friends(Waiting),
+    Friends(Heard),
 }
 
 pub fn say(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> Done {

@@ -11,7 +11,7 @@ use super::name;
 use super::problem::{Kind, Problem};
 use super::query::{BadParameter, Query};
 use super::reply::{GEO_JSON, JSON, Reply};
-use super::{Done, feature, number};
+use super::{Done, feature, gzip, number};
 use crate::door::Question;
 use crate::limits::{HTTP_PAGE, HTTP_PAGE_MAX, NANO_DIGITS};
 use crate::object;
@@ -119,6 +119,7 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
         Ok(listing) => {
             let tags: Vec<_> = call.head.fields("if-none-match").collect();
             let if_none_match = (!tags.is_empty()).then(|| tags.join(&b','));
+            let listing = if gzip::is_wanted(call.head) { listing.packed() } else { listing };
             let is_soon = listing.is_near() && call.visit.turn.may_search();
             if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
                 let etag = etag_of(&page);
@@ -140,9 +141,9 @@ pub fn etag_of(page: &[u8]) -> String {
 pub fn page<'p>(page: &'p [u8], if_none_match: Option<&[u8]>) -> Reply<'p> {
     let tag = etag_of(page);
     if if_none_match.is_some_and(|field| matches(std::iter::once(field), &tag)) {
-        return Reply { status: 304, ..Reply::default() };
+        return Reply { status: 304, fields: gzip::UNPACKED, ..Reply::default() };
     }
-    Reply { status: 200, kind: Some(GEO_JSON), body: page, ..Reply::default() }
+    Reply { status: 200, kind: Some(GEO_JSON), body: page, fields: gzip::fields(page), ..Reply::default() }
 }
 
 // --- DELETE

@@ -1,10 +1,10 @@
 //! A page of clients: those in an area, or those nearest to a point. The thread for what takes long makes it, as it
 //! walks the store; a worker makes it in its own turn where the index of positions has those who are nearest.
 
-use super::feature;
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
 use super::tokens::Clients;
+use super::{feature, gzip};
 use crate::limits::{AREA_READS_MAX, AREA_SLACK_DEG, EVERYWHERE_M, HTTP_PAGE_BYTES};
 use crate::node::{Node, Sought};
 use crate::protocol::{Coordinates, Record};
@@ -20,6 +20,8 @@ pub struct Listing {
     after: Option<Vec<u8>>,
     /// Whom the asker may see.
     clients: Clients,
+    /// The page is to be packed.
+    is_packed: bool,
 }
 
 /// From west to east, over the date line where west is more than east. Degrees.
@@ -111,11 +113,21 @@ impl Listing {
             Around::new(at, radius_m.unwrap_or(EVERYWHERE_M))
         });
         let area = area.map(|[west, south, east, north]| Area { west, south, east, north });
-        Ok(Listing { area, near, limit, after, clients })
+        Ok(Listing { area, near, limit, after, clients, is_packed: false })
     }
 
     /// The page, as GeoJSON. Takes as long as it takes to look at all clients, at most.
     pub fn page(&self, node: &Node) -> Vec<u8> {
+        let page = self.unpacked(node);
+        if self.is_packed { gzip::pack(page) } else { page }
+    }
+
+    /// The same, but packed if it pays.
+    pub fn packed(self) -> Listing {
+        Listing { is_packed: true, ..self }
+    }
+
+    fn unpacked(&self, node: &Node) -> Vec<u8> {
         let Some(around) = self.near else { return self.next_page(node) };
         let write = |record: &Record<&[u8]>, distance_m, out: &mut Vec<u8>| {
             let is_wanted = self.wants(record);

@@ -2,6 +2,7 @@
 //! the files of the routes do what they are for.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::body::{Incoming, Room};
@@ -11,7 +12,7 @@ use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
 use super::tokens::WEBHOOK;
-use super::{Done, clients, herd, metrics, name, phones};
+use super::{Done, clients, gzip, herd, metrics, name, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
 use crate::tally::{App, Asked, Tallies};
@@ -228,7 +229,16 @@ fn serve_uncounted(
             ..Reply::default()
         }),
         (Route::OpenApi, _) => {
-            call.say(Reply { status: 200, kind: Some(JSON), body: OPEN_API, ..Reply::default() })
+            let packed = gzip::is_wanted(call.head);
+            let body =
+                if packed { OPEN_API_PACKED.get_or_init(|| gzip::pack(OPEN_API.to_vec())) } else { OPEN_API };
+            call.say(Reply {
+                status: 200,
+                kind: Some(JSON),
+                body,
+                fields: gzip::fields(body),
+                ..Reply::default()
+            })
         }
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
@@ -246,6 +256,9 @@ const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authent
 
 /// Every route, for programs.
 pub const OPEN_API: &[u8] = include_bytes!("openapi.json");
+
+/// The same, packed when it is first asked for.
+static OPEN_API_PACKED: OnceLock<Vec<u8>> = OnceLock::new();
 
 const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
     /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
@@ -380,11 +393,11 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             let etag = clients::etag_of(page);
             say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
         }
-        (Wanted::Friends(waiting), Answer::Clients(list)) => {
-            phones::answered(visit, way, &fields, waiting, Some(list))
+        (Wanted::Friends(heard), Answer::Clients(list)) => {
+            phones::answered(visit, way, &fields, heard, Some(list))
         }
         // What it said counts all the same.
-        (Wanted::Friends(waiting), _) => phones::answered(visit, way, &fields, waiting, None),
+        (Wanted::Friends(heard), _) => phones::answered(visit, way, &fields, heard, None),
         (Wanted::Herd, Answer::Status(status)) => {
             let body = herd::json(status, visit.core.node.name());
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })

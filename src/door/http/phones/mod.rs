@@ -17,7 +17,7 @@ mod traccar;
 pub use fix::{Outcome, Request};
 pub use friends::Friends;
 pub use osmand::is_report;
-pub use report::{Waiting, answered, is_overland, report};
+pub use report::{answered, is_overland, report};
 
 use crate::tally::App;
 use fix::Object;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use super::fix::{Fix, Request};
 use super::{Friends, app_of, read};
 use crate::door::http::call::{self, Call, Wanted};
+use crate::door::http::heard::{Heard, Said};
 use crate::door::http::problem::{Kind, Problem};
 use crate::door::http::reply::{JSON, Reply, Way};
 use crate::door::http::tokens::{Clients, is_basic_without_base64};
@@ -16,25 +17,6 @@ use crate::logging::Escaped;
 use crate::protocol::timestamp::cmp_exact;
 use crate::protocol::{Location, Report, Rule, Timestamp};
 use crate::tally::{App, Reason};
-
-/// What a request came to before it is learned.
-pub struct Waiting {
-    app: App,
-    /// The newest of each client, and others of the same time.
-    reports: Vec<Said>,
-    /// How many there were in all.
-    count: u64,
-    ignored: Vec<(Reason, Vec<u8>)>,
-    /// The name of the token, if one is needed.
-    token: Option<String>,
-}
-
-/// A report in the bytes of a line.
-struct Said {
-    id: Vec<u8>,
-    location: Vec<u8>,
-    time: Vec<u8>,
-}
 
 /// Whether a request is of Overland, which reads nothing but an object as an answer.
 pub fn is_overland(app: App, head: &crate::door::http::head::Head<'_>) -> bool {
@@ -56,57 +38,51 @@ pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &[u8], is_cut: bool
         device: call.head.field("x-limit-d"),
         is_overland: call.way.is_overland,
     };
-    let waiting = weigh(call, app, &request);
-    let friends = friends(call, &waiting);
+    let heard = weigh(call, app, &request);
+    let friends = friends(call, &heard);
     let core = call.visit.core;
     match friends {
         Some(friends) if call.visit.turn.may_search() => match friends.soon(&core.node) {
-            Some(list) => learn(call.visit, call.way, &call.fields, waiting, Some(&list)),
-            None => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(waiting)),
+            Some(list) => learn(call.visit, call.way, &call.fields, heard, Some(&list)),
+            None => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(heard)),
         },
-        Some(friends) => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(waiting)),
-        None => learn(call.visit, call.way, &call.fields, waiting, None),
+        Some(friends) => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(heard)),
+        None => learn(call.visit, call.way, &call.fields, heard, None),
     }
 }
 
 /// The friends were looked for, or there is too much to do, and then none is told of.
-pub fn answered(
-    visit: &mut Visit<'_>,
-    way: Way,
-    fields: &str,
-    waiting: Waiting,
-    friends: Option<&[u8]>,
-) -> Done {
-    learn(visit, way, fields, waiting, friends)
+pub fn answered(visit: &mut Visit<'_>, way: Way, fields: &str, heard: Heard, friends: Option<&[u8]>) -> Done {
+    learn(visit, way, fields, heard, friends)
 }
 
 /// Nothing of a request counts.
 fn ignore_all(call: &mut Call<'_, '_>, app: App, reason: Reason) -> Done {
-    let waiting = Waiting {
+    let heard = Heard {
         app,
         reports: Vec::new(),
         count: 0,
         ignored: vec![(reason, Vec::new())],
         token: call.caller.name.clone(),
     };
-    learn(call.visit, call.way, &call.fields, waiting, None)
+    learn(call.visit, call.way, &call.fields, heard, None)
 }
 
 /// Whom OwnTracks is told of: those around it that its token may read; nobody where it may read itself alone.
-fn friends(call: &Call<'_, '_>, waiting: &Waiting) -> Option<Friends> {
+fn friends(call: &Call<'_, '_>, heard: &Heard) -> Option<Friends> {
     let reads = call.caller.scopes.read && !matches!(call.caller.clients, Clients::One(_));
-    if waiting.app != App::OwnTracks || call.way.is_overland || !reads {
+    if heard.app != App::OwnTracks || call.way.is_overland || !reads {
         return None;
     }
-    let own = waiting.reports.last()?;
+    let own = heard.reports.last()?;
     let location = Location::parse(&own.location)?;
     Some(Friends::around(&own.id, &location, &own.time, call.caller.clients.clone()))
 }
 
 /// What of a request is to be learned.
-fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Waiting {
+fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Heard {
     let token = call.caller.name.clone();
-    let mut waiting = Waiting { app, reports: Vec::new(), count: 0, ignored: Vec::new(), token };
+    let mut heard = Heard { app, reports: Vec::new(), count: 0, ignored: Vec::new(), token };
     let mut places = HashMap::<Vec<u8>, usize>::new();
     for outcome in read(app, request) {
         let said = match outcome {
@@ -119,23 +95,23 @@ fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Waiting {
         let said = match said {
             Ok(said) => said,
             Err(ignored) => {
-                waiting.ignored.push(ignored);
+                heard.ignored.push(ignored);
                 continue;
             }
         };
-        waiting.count += 1;
-        match places.get(&said.id).map(|&at| (at, cmp_exact(&said.time, &waiting.reports[at].time))) {
+        heard.count += 1;
+        match places.get(&said.id).map(|&at| (at, cmp_exact(&said.time, &heard.reports[at].time))) {
             Some((_, std::cmp::Ordering::Less)) => {}
-            Some((at, std::cmp::Ordering::Greater)) => waiting.reports[at] = said,
+            Some((at, std::cmp::Ordering::Greater)) => heard.reports[at] = said,
             // Which of two of one time counts is the same on every server.
-            Some((_, std::cmp::Ordering::Equal)) => waiting.reports.push(said),
+            Some((_, std::cmp::Ordering::Equal)) => heard.reports.push(said),
             None => {
-                places.insert(said.id.clone(), waiting.reports.len());
-                waiting.reports.push(said);
+                places.insert(said.id.clone(), heard.reports.len());
+                heard.reports.push(said);
             }
         }
     }
-    waiting
+    heard
 }
 
 fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
@@ -168,38 +144,37 @@ fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
 }
 
 /// Learns what is to be learned, and acknowledges all of it; or nothing, if it cannot be kept.
-fn learn(
-    visit: &mut Visit<'_>,
-    way: Way,
-    fields: &str,
-    mut waiting: Waiting,
-    friends: Option<&[u8]>,
-) -> Done {
-    let (core, now_ns, app) = (visit.core, visit.now.posix_ns, waiting.app);
-    for Said { id, location, time } in &waiting.reports {
+fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friends: Option<&[u8]>) -> Done {
+    let (core, now_ns, app) = (visit.core, visit.now.posix_ns, heard.app);
+    for Said { id, location, time } in &heard.reports {
         let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
             continue;
         };
         match visit.turn.report(core, &Report { client: id, location, time }, now_ns) {
             Ok(_) => {}
-            Err(rule @ (Rule::NotKept | Rule::Full)) => {
-                core.tallies.refusals.count(rule);
-                return call::refuse(visit, way, fields, retry(rule));
+            // Its time is too far ahead for this server.
+            Err(Rule::TooFarAhead) => {
+                heard.count = heard.count.saturating_sub(1);
+                heard.ignored.push((Reason::TimeAhead, id.clone()));
             }
-            Err(_) => {
-                waiting.count = waiting.count.saturating_sub(1);
-                waiting.ignored.push((Reason::TimeAhead, id.clone()));
+            Err(rule) => {
+                core.tallies.refusals.count(rule);
+                let (kind, detail) = match rule {
+                    Rule::Full => (Kind::Full, rule.words()),
+                    _ => (Kind::NotKept, NOT_KEPT),
+                };
+                return call::refuse(visit, way, fields, retry(kind, detail));
             }
         }
     }
-    visit.turn.heard_of_phones(app, waiting.count);
+    visit.turn.heard_of_phones(app, heard.count);
     let mut reasons = Vec::new();
-    for (reason, named) in &waiting.ignored {
+    for (reason, named) in &heard.ignored {
         visit.turn.ignored_of_phones(app, *reason);
         if !reasons.contains(reason) {
             reasons.push(*reason);
         }
-        let token = waiting.token.as_deref().unwrap_or_default().as_bytes();
+        let token = heard.token.as_deref().unwrap_or_default().as_bytes();
         log_ignored(visit, app, *reason, if named.is_empty() { token } else { named });
     }
     let ignored = match reasons.is_empty() {
@@ -222,21 +197,19 @@ fn learn(
         fields,
         Reply { status: 200, kind, body, fields: &ignored, ..Reply::default() },
     );
-    if !waiting.reports.is_empty() {
-        let instead = || call::written(way, fields, retry(Rule::NotKept));
+    if !heard.reports.is_empty() {
+        let instead = || call::written(way, fields, retry(Kind::NotKept, NOT_KEPT));
         visit.turn.promise(core, begin, instead);
     }
     done
 }
 
 /// What a retry cures: the app keeps what it has.
-fn retry(rule: Rule) -> Problem<'static> {
-    let (kind, detail) = match rule {
-        Rule::Full => (Kind::Full, Rule::Full.words()),
-        _ => (Kind::NotKept, "the journal cannot be written now; send it again"),
-    };
+fn retry(kind: Kind, detail: &str) -> Problem<'_> {
     Problem { fields: "Retry-After: 60\r\n", ..Problem::new(kind, detail) }
 }
+
+const NOT_KEPT: &str = "the journal cannot be written now; send it again";
 
 /// Once an hour for each phone and reason: an app may send the same again every few seconds.
 fn log_ignored(visit: &Visit<'_>, app: App, reason: Reason, named: &[u8]) {

@@ -1,0 +1,23 @@
+//! What phones said, from when it was read to when it is learned: meanwhile others may have to be looked for.
+
+use crate::tally::{App, Reason};
+
+/// What a request came to before it is learned.
+pub struct Heard {
+    pub app: App,
+    /// The newest of each client, and others of the same time.
+    pub reports: Vec<Said>,
+    /// How many there were in all.
+    pub count: u64,
+    /// What does not count, and whom it is of.
+    pub ignored: Vec<(Reason, Vec<u8>)>,
+    /// The name of the token, if one is needed.
+    pub token: Option<String>,
+}
+
+/// A report in the bytes of a line.
+pub struct Said {
+    pub id: Vec<u8>,
+    pub location: Vec<u8>,
+    pub time: Vec<u8>,
+}
