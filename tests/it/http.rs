@@ -434,6 +434,17 @@ fn what_a_phone_is_told_to_type_is_what_the_server_takes() {
 }
 
 #[test]
+fn a_type_of_problem_leads_to_what_to_do() {
+    let (_conf, server) = alone("", "");
+    for kind in herd::door::http::ProblemKind::ALL {
+        let page = get(&server, &format!("/problems/{}", kind.name()));
+        let to_do = page.body.lines().find_map(|line| line.strip_prefix("What to do: "));
+        assert!(page.status == 200 && to_do.is_some_and(|to_do| to_do.len() > 10), "{page:?}");
+    }
+    assert_eq!(get(&server, "/problems/none").status, 404);
+}
+
+#[test]
 fn a_page_is_packed_for_who_reads_that() {
     let (_conf, server) = alone("", "");
     (0..100).for_each(|number| assert!(server.ask(&format!("IAMAT c{number} +1+1 5\n")).starts_with("AT ")));

@@ -58,6 +58,14 @@ problems! {
     Message: 400 "bad-message" "This is no message of HTTP that can be read",
 }
 
+/// What a person reads who follows a type: what it is, and the row that docs/api.md has of it.
+pub fn page(kind: Kind) -> String {
+    const DOCS: &str = include_str!("../../../docs/api.md");
+    let row = DOCS.lines().find_map(|line| line.strip_prefix(&format!("| `{}` | ", kind.name())));
+    let to_do = row.and_then(|row| row.split(" | ").nth(1)).unwrap_or_default().trim_end_matches(" |");
+    format!("{}\n\nWhat to do: {to_do}.\nAll types: docs/api.md, section Problems.\n", kind.title())
+}
+
 /// One problem.
 pub struct Problem<'a> {
     pub kind: Kind,

@@ -29,6 +29,8 @@ enum Route {
     Client(Vec<u8>),
     Places(Vec<u8>),
     Herd,
+    /// What a kind of problem is.
+    Problem(Kind),
     /// Where phones report, as this app unless what they say is another one's.
     Phone(App),
 }
@@ -37,7 +39,12 @@ impl Route {
     /// Whether it is served while the journal is still being read.
     fn is_early(&self) -> bool {
         match self {
-            Route::Index | Route::Health | Route::Ready | Route::Metrics | Route::OpenApi => true,
+            Route::Index
+            | Route::Health
+            | Route::Ready
+            | Route::Metrics
+            | Route::OpenApi
+            | Route::Problem(_) => true,
             Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd | Route::Phone(_) => false,
         }
     }
@@ -240,6 +247,10 @@ fn serve_uncounted(
                 ..Reply::default()
             })
         }
+        (Route::Problem(kind), _) => {
+            let page = super::problem::page(kind);
+            call.say(Reply { status: 200, kind: Some(TEXT), body: page.as_bytes(), ..Reply::default() })
+        }
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
@@ -292,6 +303,9 @@ fn route_of(path: &[u8]) -> Option<Route> {
     if let Some(app) = phone {
         return Some(Route::Phone(app));
     }
+    if let Some(name) = path.strip_prefix(b"/problems/") {
+        return Kind::ALL.into_iter().find(|kind| kind.name().as_bytes() == name).map(Route::Problem);
+    }
     Some(match path {
         b"/" | b"*" => Route::Index,
         b"/healthz" => Route::Health,
@@ -316,9 +330,10 @@ fn route_of(path: &[u8]) -> Option<Route> {
 fn need(route: &Route, method: Method) -> Option<Need> {
     match (route, method) {
         (_, Method::Options) => Some(Need::Nothing),
-        (Route::Index | Route::Health | Route::Ready | Route::OpenApi, Method::Get | Method::Head) => {
-            Some(Need::Nothing)
-        }
+        (
+            Route::Index | Route::Health | Route::Ready | Route::OpenApi | Route::Problem(_),
+            Method::Get | Method::Head,
+        ) => Some(Need::Nothing),
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
         (Route::Phone(App::OwnTracks | App::Overland | App::Traccar), Method::Get) => None,
         (Route::Phone(_), Method::Get | Method::Post) => Some(Need::Write),
