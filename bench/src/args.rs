@@ -2,6 +2,8 @@
 
 use argh::FromArgs;
 
+use crate::phones::Shape;
+
 /// Measures herd against the same server built otherwise.
 #[derive(FromArgs, Debug)]
 pub struct Args {
@@ -14,6 +16,7 @@ pub struct Args {
 pub enum Command {
     Compare(Compare),
     Load(LoadArgs),
+    Phones(PhonesArgs),
 }
 
 /// Build, check and measure the variants, all of them in every round, and write the report.
@@ -109,4 +112,53 @@ pub struct LoadArgs {
     /// generator threads (default 1)
     #[argh(option, default = "1")]
     pub threads: usize,
+}
+
+/// Start herd, and have phones report to it beside clients that speak lines.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "phones")]
+pub struct PhonesArgs {
+    /// the program (default target/release/herd)
+    #[argh(option, default = "\"target/release/herd\".into()")]
+    pub herd: String,
+
+    /// phones, each on a connection that it keeps (default 10000)
+    #[argh(option, default = "10_000")]
+    pub phones: usize,
+
+    /// owntracks, a report a request, or overland, a batch of up to 1,000 (default owntracks)
+    #[argh(option, default = "Shape::OwnTracks")]
+    pub shape: Shape,
+
+    /// seconds from one report of a phone to its next (default 10)
+    #[argh(option, default = "10.0")]
+    pub every: f64,
+
+    /// the morning: every phone comes back with so many points, and sends them as fast as they are taken
+    #[argh(option, default = "0")]
+    pub queued: usize,
+
+    /// one token for all phones, so that each is told of others as its friends; by default each has its own
+    #[argh(switch)]
+    pub shared_token: bool,
+
+    /// clients that speak lines beside them (default 50)
+    #[argh(option, default = "50")]
+    pub lines: usize,
+
+    /// their commands a second, in an open loop; without it every reply makes room for the next command
+    #[argh(option)]
+    pub rate: Option<f64>,
+
+    /// seconds that these are measured alone, and then beside phones that report every so often (default 20)
+    #[argh(option, default = "20.0")]
+    pub seconds: f64,
+
+    /// seconds that queues may take to drain (default 600)
+    #[argh(option, default = "600")]
+    pub most: u64,
+
+    /// a line at the top of herd.conf
+    #[argh(option, default = "String::new()")]
+    pub settings: String,
 }

@@ -18,6 +18,7 @@ mod mob;
 mod mover;
 mod observer;
 mod pacing;
+mod phones;
 mod poller;
 mod process;
 mod report;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Compare(args) if args.reports.is_empty() => compare::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare_reports(&args.reports),
         Command::Load(args) => load::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Phones(args) => phones::run(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

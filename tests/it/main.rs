@@ -33,6 +33,7 @@ mod oddities;
 mod order;
 mod osm;
 mod own_places;
+mod phone_models;
 mod plain;
 mod promises;
 mod protocol;
