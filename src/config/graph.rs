@@ -27,6 +27,31 @@ pub fn distinct(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> 
     Ok(())
 }
 
+/// Nor a door for HTTP on an address that is taken. Servers that are not all on one machine may each have the same one.
+pub fn distinct_http(tables: &[(Spanned<String>, RawServer)], servers: &[Server]) -> Result<(), Problem> {
+    let mut taken: Vec<(&Server, &HostPort)> =
+        servers.iter().map(|server| (server, &server.listen)).collect();
+    for ((_, table), server) in tables.iter().zip(servers) {
+        let Some(http) = &server.http else { continue };
+        let is_beside = |other: &Server| {
+            let are_here = other.listen.is_loopback() && server.listen.is_loopback();
+            let is_wide = other.listen.is_wildcard() || server.listen.is_wildcard();
+            other.name == server.name || are_here || (!is_wide && other.listen.same_host(&server.listen))
+        };
+        let is_taken = |at: &HostPort| {
+            let is_wide = at.is_wildcard() || http.listen.is_wildcard();
+            at.port != 0 && at.port == http.listen.port && (is_wide || at.same_host(&http.listen))
+        };
+        if let Some((other, at)) = taken.iter().find(|(other, at)| is_beside(other) && is_taken(at)) {
+            let why = format!("{} listens on {at} already; choose another port for http.listen", other.name);
+            let place = table.http.as_ref().and_then(|http| http.listen.as_ref()).unwrap_or(&table.listen);
+            return Err(Problem::at(place, why));
+        }
+        taken.push((server, &http.listen));
+    }
+    Ok(())
+}
+
 /// Whether two servers cannot both listen, as far as can be told without asking for names. One that
 /// listens on every address of its machine and is dialled by another may be on another machine.
 fn clash(a: &Server, b: &Server) -> bool {

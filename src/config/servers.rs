@@ -30,6 +30,7 @@ pub fn servers(
     connect(&tables, &mut servers)?;
     pair_up(&tables, &mut servers, paths)?;
     graph::distinct(&tables, &servers)?;
+    graph::distinct_http(&tables, &servers)?;
     graph::dialable(&tables, &servers)?;
     graph::one_family(&tables, &servers)?;
     Ok(servers)

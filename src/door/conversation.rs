@@ -351,7 +351,7 @@ impl Conversation<'_, '_> {
 }
 
 /// What a line that was refused was meant to be.
-fn asked_of(text: &[u8]) -> Asked {
+pub(super) fn asked_of(text: &[u8]) -> Asked {
     let text = text.trim_ascii_start();
     let is = |keyword: &[u8]| {
         text.strip_prefix(keyword).is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
@@ -359,6 +359,8 @@ fn asked_of(text: &[u8]) -> Asked {
     match () {
         () if is(b"IAMAT") => Asked::Iamat,
         () if is(b"WHATSAT") => Asked::Whatsat,
+        () if is(b"NEAR") => Asked::Near,
+        () if is(b"COUNT") => Asked::Count,
         () if is(b"AT") => Asked::At,
         () => Asked::NoCommand,
     }

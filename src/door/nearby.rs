@@ -1,12 +1,13 @@
 //! NEAR and COUNT: the nearest clients to a position, and how many there are. `conversation` passes them on.
 
-use super::conversation::{Conversation, Line};
+use super::conversation::{Conversation, Line, asked_of};
 use super::line::Phase;
 use super::{Answer, Question, Visit};
 use crate::logging::count;
 use crate::node::{Node, Sought};
 use crate::protocol::{Record, Reply, Rule, Vicinity};
 use crate::store::Around;
+use crate::tally::Asked;
 
 /// Who is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,12 +46,14 @@ fn write_line(record: &Record<&[u8]>, _: f64, out: &mut Vec<u8>) -> bool {
 /// Says who was found. The log has how many: their lines would fill it.
 fn say(visit: &mut Visit<'_>, lines: &[u8]) {
     Reply::Nearest(lines).write(&mut visit.turn.out);
+    visit.turn.asked.count(Asked::Near, true);
     let clients = lines.iter().filter(|&&byte| byte == b'\n').count();
     visit.turn.wire.sent(count(clients as u64, "client").as_bytes());
 }
 
 fn say_count(visit: &mut Visit<'_>, count: usize) {
     Reply::Count(count).write(&mut visit.turn.out);
+    visit.turn.asked.count(Asked::Count, true);
     visit.turn.wire.sent(format!("COUNT {count}").as_bytes());
 }
 
@@ -98,6 +101,7 @@ impl super::line::LineDoor {
                 Reply::Refused(line).write(&mut visit.turn.out);
                 visit.turn.wire.refused(Rule::Busy.words(), line, false);
                 visit.core.tallies.refusals.count(Rule::Busy);
+                visit.turn.asked.count(asked_of(line), false);
             }
         }
         if visit.manners.one_shot {

@@ -13,6 +13,11 @@ pub fn say(text: impl Display) -> ExitCode {
     ExitCode::from(exit::OK)
 }
 
+/// Says on stderr what is no part of the output of a command.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Says on stderr why a command ends with this status.
 pub fn fail(status: u8, why: impl Display) -> ExitCode {
     let _ = writeln!(io::stderr(), "herd: {why}");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::exit;
-use super::say::{fail, say};
+use super::say::{fail, remark, say};
 use crate::config::Config;
 use crate::door::http::{Token, Tokens};
 use crate::files;
@@ -18,7 +18,15 @@ use crate::link::keys;
 /// Makes one for whoever this is, and says it.
 pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> ExitCode {
     match make(config, whose, scopes, client) {
-        Ok(Made { secret, added }) => say(format!("{secret}\n{added}")),
+        Ok(Made { secret, added }) => {
+            // So that `herd --new-token ... > FILE` has the token alone.
+            let done = say(secret);
+            remark(added);
+            if client.is_none() {
+                remark(format!("it is for all clients; --client {whose} would limit it to one"));
+            }
+            done
+        }
         Err(failed) => failed.fail(),
     }
 }
@@ -57,7 +65,10 @@ pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) ->
         Refused::Wrong(why) => Failed(exit::USAGE, why),
         Refused::Failed(why) => Failed(exit::OS, format!("{}: {why}", path.display())),
     })?;
-    let added = format!("added to {}; SIGHUP has running servers read it", path.display());
+    let added = format!(
+        "added to {}; SIGHUP has running servers read it (one that runs in a terminal ends at that: start it again)",
+        path.display()
+    );
     Ok(Made { secret, added })
 }
 

@@ -39,6 +39,8 @@ macro_rules! commands {
 commands! {
     Iamat: "line" "IAMAT",
     Whatsat: "line" "WHATSAT",
+    Near: "line" "NEAR",
+    Count: "line" "COUNT",
     At: "line" "AT",
     NoCommand: "line" "none",
     HttpPut: "http" "put",

@@ -82,9 +82,12 @@ impl Guesses {
         Verdict::Shut { rest: (known.since + REST).saturating_sub(now), is_first: !was_shut }
     }
 
-    /// Other tokens count from now on.
-    pub fn forget(&self) {
-        self.by_address().clear();
+    /// From now on these are right: what was wrong may be, and what was right from an address and still is, stays so.
+    pub fn reread(&self, right: &[Mark]) {
+        for shown in self.by_address().values_mut() {
+            shown.wrong.clear();
+            shown.right.retain(|mark| right.contains(mark));
+        }
     }
 
     fn by_address(&self) -> MutexGuard<'_, HashMap<IpAddr, Shown>> {
@@ -124,6 +127,12 @@ mod tests {
         assert!(is_open(&guesses, HERE, 1, true, 100), "it was right from there before");
         assert!(is_open(&guesses, THERE, 2, true, 100), "another address");
         assert!(is_open(&guesses, HERE, 2, true, 100 + GUESS_REST_S), "after a rest");
+        guesses.reread(&[1]);
+        (0..100).for_each(|guess| {
+            is_open(&guesses, HERE, 2_000 + guess, false, 300);
+        });
+        let are_open = [1, 2].map(|mark| is_open(&guesses, HERE, mark, true, 300));
+        assert_eq!(are_open, [true, false], "the one that is right still");
     }
 
     #[test]

@@ -43,6 +43,7 @@ problems! {
     Unauthorized: 401 "no-token" "A token is needed",
     Forbidden: 403 "not-allowed" "The token does not allow this",
     WebPage: 403 "web-page" "A web page of elsewhere may not do this",
+    Host: 403 "unknown-host" "The server does not know this name",
     NotFound: 404 "no-such-page" "There is nothing at this path",
     UnknownClient: 404 "unknown-client" "No such client is known here",
     Method: 405 "wrong-method" "This path has no such method",

@@ -163,7 +163,7 @@ fn serve_uncounted(
     if route != Route::Health && !is_guarded && !site.answers_to(head.host) {
         let detail =
             "the request names a host that is not this server; add its name to http.names in herd.conf";
-        return refuse(Problem::new(Kind::WebPage, detail));
+        return refuse(Problem::new(Kind::Host, detail));
     }
     if head.method == Method::Options {
         let allow = format!("Allow: {}\r\n{}", allowed(&route), preflight(&route, &fields));

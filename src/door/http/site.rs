@@ -88,9 +88,15 @@ impl Site {
 
     /// Has other tokens count from now on.
     pub fn replace_tokens(&self, tokens: Tokens) {
-        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tokens));
-        // What was wrong may be right now, and the other way round.
-        self.guesses.forget();
+        let marks = tokens.marks();
+        let is_same = {
+            let mut known = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+            let before = known.replace(Arc::new(tokens));
+            before.is_some_and(|before| before.marks() == marks)
+        };
+        if !is_same {
+            self.guesses.reread(&marks);
+        }
     }
 
     /// Who a request from an address is of.

@@ -40,8 +40,11 @@ pub struct Token {
 
 /// What a secret that was shown is remembered by: the beginning of its digest.
 pub fn mark(secret: &[u8]) -> u64 {
-    let digest = digest(&SHA256, secret);
-    digest.as_ref().iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
+    mark_of(digest(&SHA256, secret).as_ref())
+}
+
+fn mark_of(digest: &[u8]) -> u64 {
+    digest.iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
 }
 
 /// All of a file.
@@ -91,7 +94,10 @@ impl Tokens {
 
     fn check(&self, token: &Token) -> Result<(), String> {
         match self.0.iter().find(|known| known.digest == token.digest || known.name == token.name) {
-            Some(known) if known.name == token.name => Err(format!("{} is here a second time", token.name)),
+            Some(known) if known.name == token.name => Err(format!(
+                "{} is here a second time; delete its first line to replace that token",
+                token.name
+            )),
             Some(known) => Err(format!(
                 "{} has the secret of {}; one of the two could not be taken back",
                 token.name, known.name
@@ -102,6 +108,11 @@ impl Tokens {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What the secrets are remembered by.
+    pub fn marks(&self) -> Vec<u64> {
+        self.0.iter().map(|token| mark_of(&token.digest)).collect()
     }
 
     pub fn len(&self) -> usize {
