@@ -269,7 +269,8 @@ fn who_guesses_tokens_is_told_nothing_and_who_was_right_before_is_served() {
     assert_eq!((get(&server, "/healthz").status, get(&server, "/v1/clients").status), (200, 401));
     let log = server.wait_for_log("showed 10 wrong tokens");
     assert_eq!(log.matches("showed 10 wrong tokens").count(), 1, "{log}");
-    // The file may have changed because of that.
+    // What was wrong may be right now; what was right and still is stays known.
+    write_secret(&path, &format!("anna read {known}\nbert read {other}\ncleo read aaaabbbbccccdddd\n"));
     server.process.signal(rustix::process::Signal::HUP);
     server.wait_for_log("read the tokens again");
     assert_eq!(with(other).status, 200);
