@@ -2,11 +2,15 @@
 //! include this file and call it, and so does a test, with the inputs that the fuzzer found worth keeping.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use herd::clock::Moment;
 use herd::config::Config;
-use herd::door::{self, Door, Manners, Question, Visit};
+use herd::door::http::Site;
+use herd::door::http::body::Incoming;
+use herd::door::http::head::{self, Framing, Head};
+use herd::door::{self, Door, DoorKind, Manners, Question, Visit};
 use herd::journal::{self, Entries, Replayed};
 use herd::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
 use herd::logging::Wire;
@@ -26,9 +30,11 @@ use herd::turn::{Core, Turn};
 type Check = fn(&[u8]);
 
 /// Every kind by its name, which is that of its target and of its folder of inputs.
-pub const KINDS: [(&str, Check); 8] = [
+pub const KINDS: [(&str, Check); 10] = [
     ("line", lines),
     ("link", links),
+    ("head", heads),
+    ("body", bodies),
     ("journal", segments),
     ("places", answers),
     ("conf", confs),
@@ -46,16 +52,7 @@ pub fn check(kind: &str, bytes: &[u8]) {
 /// A client's or neighbour's bytes: whatever they are, every reply is one that is understood, and what was learned
 /// is learned again as it is.
 fn lines(bytes: &[u8]) {
-    let manners = Manners {
-        max_line: 4_096,
-        max_unsent: 262_144,
-        max_clients: usize::MAX,
-        one_shot: false,
-        idle_timeout: None,
-        greeting: Duration::from_secs(5),
-        silent: Duration::from_secs(10),
-        http: None,
-    };
+    let manners = manners(None);
     let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
     for address in ["127.0.0.1:5", "127.0.0.2:5"] {
         let core = core();
@@ -75,6 +72,19 @@ fn lines(bytes: &[u8]) {
         check_replies(&turn.out);
         turn.commit(&core, now);
         check_store(&core.node);
+    }
+}
+
+fn manners(http: Option<Arc<Site>>) -> Manners {
+    Manners {
+        max_line: 4_096,
+        max_unsent: 262_144,
+        max_clients: usize::MAX,
+        one_shot: false,
+        idle_timeout: None,
+        greeting: Duration::from_secs(5),
+        silent: Duration::from_secs(10),
+        http,
     }
 }
 
@@ -133,6 +143,141 @@ fn restore(node: &Node, line: &[u8]) -> bool {
 
 fn is_at(text: &[u8]) -> bool {
     matches!(Command::parse(text), Ok(Command::At(_)))
+}
+
+/// Requests by HTTP: they are answered in the same way wherever they are cut; and a head is what it looks like to one
+/// who goes by its lines.
+fn heads(bytes: &[u8]) {
+    let whole = conversation([bytes]);
+    assert!(whole == conversation(bytes.chunks(1)), "byte by byte");
+    let (begin, rest) = bytes.split_at(bytes.len() / 2);
+    assert!(whole == conversation([begin, rest]), "in halves");
+    let mut looked = 0;
+    let Ok(Some(length)) = head::end(bytes, &mut looked) else { return };
+    let bytes = &bytes[..length];
+    let Ok(head) = Head::parse(bytes) else { return };
+    let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Into::into);
+    let mut lines = text.strip_suffix("\r\n\r\n").expect("an empty line").split("\r\n");
+    let first: Vec<_> = lines.next().expect("a line").split(' ').collect();
+    assert!(first.len() == 3 && first[2] == if head.is_http_1_0 { "HTTP/1.0" } else { "HTTP/1.1" });
+    let fields: Vec<_> = lines.map(|line| line.split_once(':').expect("a field")).collect();
+    let values = |name: &str| {
+        let named = fields.iter().filter(|(field, _)| field.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.trim_matches([' ', '\t'])).collect::<Vec<_>>()
+    };
+    assert!(
+        fields
+            .iter()
+            .all(|(name, value)| !name.ends_with([' ', '\t']) && !value.contains(['\r', '\n', '\0']))
+    );
+    assert!(values("host").len() <= 1 && (head.is_http_1_0 || head.host.is_some()));
+    match (head.framing, &values("content-length")[..], &values("transfer-encoding")[..]) {
+        (Framing::Chunked, [], [coding]) => {
+            assert!(!head.is_http_1_0 && coding.eq_ignore_ascii_case("chunked"))
+        }
+        (Framing::Length(0), [], []) => {}
+        (Framing::Length(length), [digits], []) => {
+            assert!(digits.parse() == Ok(length) && length.to_string() == *digits || length == usize::MAX);
+        }
+        (framing, lengths, codings) => panic!("{framing:?} of {lengths:?} and {codings:?}"),
+    }
+    let target = first[1].as_bytes();
+    assert!(target.ends_with(&[head.path, head.query].join(&b"?"[..])) || head.query.is_empty());
+    assert!(head.path.starts_with(b"/") || head.path == b"*");
+}
+
+/// The replies to these pieces without the interim ones, which depend on how they are cut, and whether it is closed.
+fn conversation<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, bool) {
+    let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
+    let site = Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, None);
+    let (core, manners) = (core(), manners(Some(Arc::new(site))));
+    let mut turn = Turn::new(&core, Wire::mute());
+    let mut door = Door::open(DoorKind::Http, "127.0.0.1:5".parse().expect("an address"), None, &core, now);
+    let mut said = Vec::new();
+    for piece in pieces {
+        let mut visit =
+            Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+        let mut question = door.read(&mut visit, piece);
+        loop {
+            turn.commit(&core, now);
+            said.append(&mut turn.out);
+            let mut visit =
+                Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+            match question {
+                Some(asked) => door.answer(&mut visit, &answer(&asked, &core, now)),
+                None if door.is_stalled() => {}
+                None => break,
+            }
+            question = door.go_on(&mut visit);
+        }
+    }
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    while let Some(at) = said.windows(go_on.len()).position(|window| window == go_on) {
+        said.drain(at..at + go_on.len());
+    }
+    (said, door.closes().is_some())
+}
+
+/// A request's body: it is the same however it is cut, and what a plain reader makes of the whole.
+fn bodies(bytes: &[u8]) {
+    const MAX: usize = 1_024;
+    let Some((&kind, bytes)) = bytes.split_first() else { return };
+    let framing = match kind {
+        255 => Framing::Chunked,
+        length => Framing::Length(usize::from(length) * 8),
+    };
+    let whole = take(framing, bytes, bytes.len().max(1), MAX);
+    for piece in [1, 2, 3, 7] {
+        assert_eq!(take(framing, bytes, piece, MAX), whole, "by {piece}");
+    }
+    match framing {
+        Framing::Length(length) if length > MAX => assert_eq!(whole, Err(413)),
+        Framing::Length(length) => {
+            let expected = bytes.get(..length).map(|body| (body.to_vec(), length));
+            assert_eq!(whole, Ok(expected));
+        }
+        Framing::Chunked => {
+            if let Ok(Some((body, taken))) = whole {
+                assert_eq!(plain_chunks(&bytes[..taken]), Some(body));
+            }
+        }
+    }
+}
+
+/// The body and its bytes on the wire, None if it is not whole, or the status of what is wrong with it.
+fn take(framing: Framing, bytes: &[u8], piece: usize, max: usize) -> Result<Option<(Vec<u8>, usize)>, u16> {
+    let mut body = Incoming::new(framing, max).map_err(|bad| bad.status)?;
+    let mut done = 0;
+    for piece in bytes.chunks(piece) {
+        let taken = body.take(piece).map_err(|bad| bad.status)?;
+        done += taken;
+        assert!(taken == piece.len() || body.is_whole());
+        if taken < piece.len() {
+            break;
+        }
+    }
+    assert!(body.bytes().len() <= max);
+    Ok(body.is_whole().then(|| (body.bytes().to_vec(), done)))
+}
+
+/// What these chunks hold, if they are chunks and no more.
+fn plain_chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|two| two == b"\r\n")?;
+        let line = std::str::from_utf8(&rest[..end])
+            .map_or_else(|_| String::from_utf8_lossy(&rest[..end]), Into::into);
+        let digits = line.split([';', ' ', '\t']).next()?;
+        let size = usize::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?;
+        rest = &rest[end + 2..];
+        if size == 0 {
+            let is_end = rest == b"\r\n"
+                || rest.windows(4).position(|four| four == b"\r\n\r\n") == Some(rest.len() - 4);
+            return is_end.then_some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest[size..].strip_prefix(b"\r\n")?;
+    }
 }
 
 /// What servers say beside AT lines: a line that is understood is written as it can be read again.

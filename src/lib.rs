@@ -79,5 +79,6 @@ pub mod clock;
 pub mod files;
 pub mod limits;
 pub mod logging;
+pub mod object;
 pub mod tally;
 pub mod thread;

@@ -2,6 +2,8 @@
 //! snapshot, from which whoever asks is answered: `herd --agree` by the words of a neighbour. The
 //! thread for sweeps takes it, as it walks the store.
 
+mod process;
+
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -9,8 +11,10 @@ use crate::link::{Lag, Outlet};
 use crate::logging::count;
 use crate::protocol::{Rule, Span};
 use crate::store::digest::Digest;
-use crate::tally::{Asked, Summed, Tallies, Tally};
+use crate::tally::{Asked, DoorKind, Summed, SummedConnections, SummedTimes, Tallies, Tally};
 use crate::turn::Core;
+
+pub use process::Process;
 
 /// A snapshot.
 pub struct Status {
@@ -25,9 +29,19 @@ pub struct Status {
     pub forgotten: u64,
     /// One a neighbour.
     pub links: Vec<LinkStatus>,
+    /// When its journal was read, since the start of the process's clock; None before that.
+    pub opened_at: Option<Duration>,
     pub journal: JournalStatus,
     /// Bytes of its files; None without one, and while somebody writes to it.
     pub journal_bytes: Option<u64>,
+    /// How long its syncs took, and how often it could not be written; None without one.
+    pub journal_work: Option<(SummedTimes, u64)>,
+    /// Batches of news that were handed to links.
+    pub flood_batches: u64,
+    /// Connections by door.
+    pub connections: Vec<(DoorKind, SummedConnections)>,
+    /// What the system counts of this process.
+    pub process: Process,
     /// Clocks, names and herd.confs that are not as they should be, in sentences.
     pub oddities: Vec<String>,
     pub counts: Counts,
@@ -39,7 +53,7 @@ pub struct Status {
 }
 
 /// What the worker's hall knows: connections, lookups and the log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HallStatus {
     /// Connections of guests, of those who may still prove to be of the herd, and of those who have.
     pub guests: usize,
@@ -48,6 +62,8 @@ pub struct HallStatus {
     /// Bytes of replies that clients have not read, the system's share included.
     pub unsent_bytes: usize,
     pub lookups_waiting: usize,
+    /// Lookups since the start, by what came of them.
+    pub lookups: Vec<(&'static str, u64)>,
     /// None when there is no bound.
     pub lookups_left_today: Option<u64>,
     /// Records of the log that were dropped since the start.
@@ -74,6 +90,8 @@ pub struct LinkStatus {
 pub enum JournalStatus {
     /// Nothing is to be kept.
     Absent,
+    /// What was kept before the start is still being read.
+    Reading,
     Written,
     /// It cannot be written.
     Degraded,
@@ -104,6 +122,8 @@ pub struct Counts {
     /// Reports refused as too many clients are known, and taken with a time far ahead.
     pub full: Count,
     pub far_ahead: Count,
+    /// Addresses that showed as many wrong tokens as may be.
+    pub guessed: Count,
     /// The same, where our own clock seems to be wrong.
     pub suspect: Count,
     /// Words of neighbours about another server of our own name.
@@ -121,12 +141,18 @@ impl Status {
             news: store.news(),
             forgotten: store.forgotten(),
             links: core.flood.links().iter().map(|link| LinkStatus::of(link, core, now.up)).collect(),
-            journal: match &core.journal {
+            opened_at: core.opened_at(),
+            journal: match core.journal() {
+                None if core.opened_at().is_none() => JournalStatus::Reading,
                 None => JournalStatus::Absent,
                 Some(journal) if journal.is_degraded() => JournalStatus::Degraded,
                 Some(_) => JournalStatus::Written,
             },
-            journal_bytes: core.journal.as_ref().and_then(|journal| journal.bytes()),
+            journal_bytes: core.journal().and_then(|journal| journal.bytes()),
+            journal_work: core.journal().map(|journal| (journal.syncs(), journal.failures())),
+            flood_batches: core.flood.batches(),
+            connections: DoorKind::ALL.map(|by| (by, core.tallies.traffic.connections(by))).into(),
+            process: Process::look(),
             oddities: core.neighbours.oddities.notes(now.up),
             counts: Counts::of(core, now.up),
             refused_lines: core.tallies.refusals.by_rule(),
@@ -217,6 +243,7 @@ impl Counts {
             denied,
             past,
             full,
+            guessed,
             far_ahead,
             suspect,
             refusals: _,
@@ -232,6 +259,7 @@ impl Counts {
             denied: count(denied),
             past: count(past),
             full: count(full),
+            guessed: count(guessed),
             far_ahead: count(far_ahead),
             suspect: count(suspect),
             twins_told: count(&core.neighbours.oddities.twins_told),
@@ -260,7 +288,7 @@ mod tests {
         count(&core.neighbours.oddities.twins_told, 5);
         (0..2).for_each(|_| tallies.refusals.count(Rule::Keyword));
         let hall = HallStatus { guests: 7, ..HallStatus::default() };
-        let status = Status::of(&core, hall, Some(Span::ALL), now);
+        let status = Status::of(&core, hall.clone(), Some(Span::ALL), now);
         let Counts { evicted, shed, suspect, far_ahead, twins_told, full, .. } = status.counts;
         let totals = [evicted, shed, suspect, far_ahead, twins_told, full].map(|count| count.total);
         assert_eq!(totals, [1, 2, 3, 4, 5, 0]);

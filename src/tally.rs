@@ -1,6 +1,7 @@
 //! Counts of what goes wrong often, each logged at most so often. Doors, workers and links count; the status
 //! reads. Times are since the start of the process's clock.
 
+mod times;
 mod traffic;
 
 use std::fmt;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use crate::limits::{TALLY_RECENT_S, TALLY_REST_S, TALLY_SAY_AGAIN_S};
 use crate::protocol::Rule;
-pub use traffic::{AllTraffic, Asked, InTurn, Summed, Traffic};
+pub use times::{SummedTimes, Times};
+pub use traffic::{AllTraffic, Asked, DoorKind, Ended, InTurn, Summed, SummedConnections, Traffic};
 
 /// A counter with a log line that repeats at most once a second, or after another rest.
 pub struct Tally {
@@ -80,6 +82,8 @@ pub struct Tallies {
     pub past: Tally,
     /// Reports of clients that are not known, with as many known as may be.
     pub full: Tally,
+    /// Addresses that showed as many wrong tokens as may be.
+    pub guessed: Tally,
     /// Reports whose time is far ahead.
     pub far_ahead: Tally,
     /// The same, where our own clock seems to be wrong.
@@ -103,6 +107,7 @@ impl Default for Tallies {
             denied: Tally::default(),
             past: Tally::default(),
             full: Tally::with_rest(say_again),
+            guessed: Tally::default(),
             far_ahead: Tally::default(),
             suspect: Tally::with_rest(say_again),
             refusals: Refusals::default(),

@@ -110,6 +110,8 @@ fn cases() -> Vec<Case> {
         ("a body and more", r#"{"lat":1,"lon":1,"time":1}}"#),
         ("no JSON", "IAMAT a +1+1 1"),
         ("a text of JSON", r#""+1+1 1""#),
+        ("a list of the members", "[1,1,1]"),
+        ("a list of reports", r#"[{"lat":1,"lon":1,"time":1}]"#),
         ("a latitude is missing", r#"{"lon":1,"time":1}"#),
         ("a longitude is missing", r#"{"lat":1,"time":1}"#),
         ("a member too many", r#"{"lat":1,"lon":1,"time":1,"speed":1}"#),

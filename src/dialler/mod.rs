@@ -61,8 +61,7 @@ impl Dialler {
         let poller = Arc::new(Poller::new()?);
         let waker = poller.clone();
         // What was there before the start a plain neighbour gets only by `refill`.
-        let (seen, _) = node.store.close_epoch();
-        let outlet = Outlet::new(id, &name, kind, seen, Outbox::default(), Box::new(move || waker.wake()));
+        let outlet = Outlet::new(id, &name, kind, Outbox::default(), Box::new(move || waker.wake()));
         let link = Link::new(node, neighbours, Arc::new(outlet), timing, write_timeout);
         let (course, wire) = (Course::new(Arc::new(link), clock.up()), Wire::new(sink));
         Ok(Dialler { course, target, source, clock, poller, wire })

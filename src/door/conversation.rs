@@ -5,7 +5,7 @@ use std::time::Duration;
 use memchr::memchr;
 
 use super::line::{LineDoor, Phase};
-use super::{Question, Visit};
+use super::{PEER_CLOSED, Question, Visit};
 use crate::clock::Moment;
 use crate::limits;
 use crate::link::PeerKind;
@@ -86,7 +86,7 @@ impl Conversation<'_, '_> {
             done += text.len() + usize::from(terminated);
             if is_last {
                 if matches!(self.door.phase, Phase::Open) {
-                    self.door.close("the peer closed it");
+                    self.door.close(PEER_CLOSED);
                 }
                 break;
             }

@@ -4,6 +4,7 @@
 //! takes the time as a value. It may touch the turn, the neighbours, the status and `protocol`.
 
 mod conversation;
+mod crowd;
 mod events;
 pub mod http;
 mod line;
@@ -21,7 +22,9 @@ use crate::places::Lookup;
 use crate::protocol::Span;
 use crate::status::Status;
 use crate::store::digest::Digest;
+pub use crate::tally::DoorKind;
 use crate::turn::{Core, Turn};
+pub use crowd::crowd;
 use http::{HttpDoor, Listing, Site};
 use line::LineDoor;
 pub use nearby::Nearby;
@@ -34,12 +37,8 @@ pub enum Door {
     Http(Box<HttpDoor>),
 }
 
-/// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DoorKind {
-    Line,
-    Http,
-}
+/// Why a door ends whose peer sends no more.
+pub const PEER_CLOSED: &str = "the peer closed it";
 
 /// As whom a connection is of the herd.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,6 +128,13 @@ impl Door {
         let mut peer = core.neighbours.peer(address.ip());
         peer.is_at_home |= own == Some(address.ip());
         Door::Line(LineDoor::new(peer, address, now.up))
+    }
+
+    pub fn kind(&self) -> DoorKind {
+        match self {
+            Door::Line(_) => DoorKind::Line,
+            Door::Http(_) => DoorKind::Http,
+        }
     }
 
     /// Takes what came in.

@@ -1,5 +1,6 @@
 //! The flooder: takes batches and marks from the channel and sends them. The server gives it a thread.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,12 +21,15 @@ pub struct FloodSender {
     pub max_ahead_ns: u64,
     pub links: Vec<Arc<Outlet>>,
     pub wire: Wire,
+    /// How many batches were handed to links.
+    pub batches: Arc<AtomicU64>,
 }
 
 impl FloodSender {
     /// Hands the newest record of each client to every link but the one it came from.
     pub fn send(&mut self, drained: &[News], now_ns: u64) {
         self.wire.at(now_ns);
+        self.batches.fetch_add(1, Ordering::Relaxed);
         let sure_ns = now_ns.saturating_add(self.max_ahead_ns).saturating_sub(AHEAD_UNSURE_NS);
         for (from, lines) in newest_by_source(drained, sure_ns) {
             self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));

@@ -10,6 +10,7 @@ mod message;
 mod newest;
 mod turns;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub struct Flood {
     channel: Sender<Message>,
     sender: Arc<Mutex<FloodSender>>,
     links: Vec<Arc<Outlet>>,
+    batches: Arc<AtomicU64>,
     /// Whose turns a mark waits for.
     pub turns: Arc<Turns>,
     /// Bytes of a batch that a turn may send itself.
@@ -69,15 +71,26 @@ impl Flood {
         let (channel, batches) = bounded(bounds.batches);
         let turns = Arc::new(Turns::default());
         let max_ahead_ns = node.bounds().max_ahead_ns;
-        let sender = Arc::new(Mutex::new(FloodSender { max_ahead_ns, links: links.clone(), wire }));
+        let sent = Arc::<AtomicU64>::default();
+        let sender = Arc::new(Mutex::new(FloodSender {
+            max_ahead_ns,
+            links: links.clone(),
+            wire,
+            batches: sent.clone(),
+        }));
         let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
-        (Flood { channel, sender, links, turns, small_bytes: bounds.small_bytes }, flooder)
+        (Flood { channel, sender, links, batches: sent, turns, small_bytes: bounds.small_bytes }, flooder)
     }
 
     /// The links there are.
     pub fn links(&self) -> &[Arc<Outlet>] {
         &self.links
+    }
+
+    /// How many batches were handed to links.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
     }
 
     /// A neighbour has dialled and proven itself.

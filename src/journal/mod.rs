@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub use replay::{Replayed, scan};
 use segment::{Open, Part};
 
 pub use crate::limits::SyncMode;
+use crate::tally::{SummedTimes, Times};
 
 /// The journal of one server.
 pub struct Journal {
@@ -39,6 +40,10 @@ pub struct Journal {
     synced: Condvar,
     /// Held for reading from before an entry is written until what it says is known.
     settling: RwLock<()>,
+    /// How long its syncs took, of which there is one at a time.
+    syncs: Times,
+    /// Writes and syncs that failed.
+    failures: AtomicU64,
     /// It cannot be written: nothing of what is learned is kept.
     degraded: AtomicBool,
     /// The server stops, and a compaction is not worth its wait.
@@ -101,6 +106,16 @@ impl Journal {
     /// How large its files are. None while somebody writes to them, for which nobody has to wait.
     pub fn bytes(&self) -> Option<u64> {
         self.active.try_lock().ok().map(|active| active.bytes())
+    }
+
+    /// How long its syncs took.
+    pub fn syncs(&self) -> SummedTimes {
+        self.syncs.summed()
+    }
+
+    /// How often it could not be written.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// Appends entries in one write, and calls `settle` when they are as safe as the mode says, or

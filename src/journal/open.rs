@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
@@ -14,6 +14,7 @@ use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
 use crate::files::{self, own};
 use crate::limits::Timing;
+use crate::tally::Times;
 
 /// The name of the file that is locked.
 pub const LOCK: &str = "lock";
@@ -81,6 +82,8 @@ impl Journal {
             active: Mutex::new(active),
             synced: Condvar::new(),
             settling: RwLock::new(()),
+            syncs: Times::default(),
+            failures: AtomicU64::default(),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             hastened: AtomicBool::new(false),

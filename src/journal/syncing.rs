@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::segment::Open;
 use super::{Active, Journal, NotKept, SyncMode};
@@ -55,12 +56,14 @@ impl Journal {
         active.syncing = true;
         let covered = open.appended();
         drop(active);
+        let begun = Instant::now();
         // Nobody is told of a report that the next start would not find.
         let done = open.file.sync().and_then(|()| match self.is_strict() {
             true => open.misplaced(&*self.disk).map_or(Ok(()), Err),
             false => Ok(()),
         });
         active = self.active();
+        self.syncs.take(1, begun.elapsed());
         match done {
             Ok(()) => {
                 open.save(covered);
@@ -125,6 +128,7 @@ impl Journal {
     }
 
     fn degrade(&self, why: &io::Error) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         if !self.degraded.swap(true, Ordering::SeqCst) {
             let rest = if self.is_strict() {
                 "refusing reports until it can be written again"

@@ -54,11 +54,9 @@ struct State {
 }
 
 impl Outlet {
-    /// `seen` is the epoch from which a neighbour without marks gets what it misses; in `outbox` so many bytes
-    /// may wait as it has room for.
-    pub fn new(id: NeighbourId, name: &str, kind: Kind, seen: u32, outbox: Outbox, wake: Wake) -> Outlet {
-        let mut state = State { outbox, ..State::default() };
-        state.outbox.begin_after(seen);
+    /// In `outbox` so many bytes may wait as it has room for.
+    pub fn new(id: NeighbourId, name: &str, kind: Kind, outbox: Outbox, wake: Wake) -> Outlet {
+        let state = State { outbox, ..State::default() };
         Outlet {
             id,
             name: name.to_owned(),
@@ -71,6 +69,11 @@ impl Outlet {
             spared: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
             untrue: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
         }
+    }
+
+    /// Before it is up: a neighbour without marks gets what is of later epochs than this one.
+    pub fn begin_after(&self, epoch: u32) {
+        self.state().outbox.begin_after(epoch);
     }
 
     /// Which of this server's neighbours it leads to.

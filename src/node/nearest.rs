@@ -5,16 +5,15 @@ use crate::limits::{NEAREST_BYTES_MAX, NEAREST_IN_TURN, NEAREST_ROUNDS_MAX};
 use crate::protocol::Record;
 use crate::store::{Around, Look, Looked};
 
+/// Appends what is to be said of a record and its distance in metres; false for one that is not sought.
+type Say<'w> = dyn Fn(&Record<&[u8]>, f64, &mut Vec<u8>) -> bool + 'w;
+
 /// Who is sought, and what is to be said of each.
 pub struct Sought<'w> {
     pub around: Around,
     pub most: usize,
-    /// Appends what is to be said of a record and its distance in metres; false for one that is not sought.
-    pub write: &'w Write<'w>,
+    pub write: &'w Say<'w>,
 }
-
-/// Says of a record and how far it is, in metres, what is wanted of it.
-type Write<'w> = dyn Fn(&Record<&[u8]>, f64, &mut Vec<u8>) -> bool + 'w;
 
 /// What is to be said of the nearest so far, each with its distance in metres.
 #[derive(Default)]

@@ -42,6 +42,9 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Status; 4] =
+        [Status::UnknownError, Status::OverQueryLimit, Status::RequestDenied, Status::InvalidRequest];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Status::UnknownError => "UNKNOWN_ERROR",

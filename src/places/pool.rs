@@ -89,6 +89,9 @@ struct Shared {
     /// Who waits for each lookup that is queued or being asked. As long as the connections that
     /// have one WHATSAT each in hand, so bounded by their number.
     waiting: Mutex<HashMap<Same, Crowd>>,
+    /// Lookups that were answered, and that failed, by status.
+    answered: AtomicU64,
+    failed: [AtomicU64; Status::ALL.len()],
     next_job: AtomicU64,
 }
 
@@ -105,6 +108,8 @@ impl Pool {
             budget: Budget::new(bounds.daily_budget),
             stopping: AtomicBool::new(false),
             waiting: Mutex::default(),
+            answered: AtomicU64::default(),
+            failed: Default::default(),
             next_job: AtomicU64::default(),
         });
         let threads: io::Result<Vec<_>> = (0..bounds.threads.max(1))
@@ -169,6 +174,13 @@ impl Pool {
     /// Lookups that wait for a thread.
     pub fn waiting(&self) -> usize {
         self.shared.jobs.count()
+    }
+
+    /// How many lookups came to what, since the start.
+    pub fn results(&self) -> Vec<(&'static str, u64)> {
+        let failed = Status::ALL.iter().zip(&self.shared.failed);
+        let failed = failed.map(|(status, count)| (status.as_str(), count.load(Ordering::Relaxed)));
+        [("OK", self.shared.answered.load(Ordering::Relaxed))].into_iter().chain(failed).collect()
     }
 
     /// How many lookups may still be sent on this day; None when there is no bound.
@@ -265,6 +277,11 @@ impl Shared {
     /// Answers all who wait for the lookup, and is the one place that logs it.
     fn answer(&self, lookup: &Lookup, result: Result<Vec<u8>, PlacesError>, took: Duration) {
         let all = self.waiting().remove(&same(lookup)).map_or_else(Vec::new, |crowd| crowd.all);
+        let counter = match &result {
+            Ok(_) => &self.answered,
+            Err(error) => &self.failed[error.status as usize],
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         let outcome = match &result {
             Ok(json) => format!("{} bytes", json.len()),
             Err(error) => error.to_string(),

@@ -103,7 +103,7 @@ impl Server {
         // After the workers, as the last of what they learned is to last.
         let kept = tending.map_or(Kept::Whole, |tending| {
             let is_synced = tending.stop(later);
-            kept(self.hall.core.journal.as_deref(), is_synced)
+            kept(self.hall.core.journal().map(|journal| &**journal), is_synced)
         });
         is_flushed &= kept != Kept::NotSynced;
         links.iter().for_each(|(outlet, _)| outlet.stop());

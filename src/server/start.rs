@@ -27,7 +27,6 @@ use crate::places::Places;
 use crate::places::pool::{self, Pool};
 use crate::protocol::vouch::is_vouch;
 use crate::protocol::{Command, Record};
-use crate::tally::Tallies;
 use crate::thread;
 use crate::turn::Core;
 use crate::worker::{Desk, Entrance, Errands, Hall, Unsent, Worker};
@@ -64,12 +63,9 @@ impl Server {
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
         let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
-        let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let (errands, due) = Errands::new();
         let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
         let sweeps = thread::spawn("sweeps", move || sweeps::run(sweeps, &due, clock))?;
-        let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
-        let tending = core.journal.clone().map(|journal| Tending::start(journal, tended)).transpose()?;
         let hall = Arc::new(Hall {
             core,
             entrance: Entrance::new(listeners, capacity(config, index)),
@@ -84,12 +80,20 @@ impl Server {
             stopping: AtomicBool::new(false),
         });
         hall.desks[0].load.set_at_work(true);
-        let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
         let worker = |index| {
             let worker = Worker::new(hall.clone(), index);
             thread::spawn(format!("worker-{index}"), move || worker.run())
         };
+        // Before the journal is read, which may take long: they say so to whoever asks by HTTP.
         let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
+        let journal = journal(config, index, &hall.core, clock).inspect_err(|_| hall.stop())?;
+        let core = &hall.core;
+        core.open(journal.clone(), clock.up());
+        let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
+        let tending = journal.map(|journal| Tending::start(journal, tended)).transpose()?;
+        let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
+        let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
+        hall.open();
         let threads = Threads { workers, flooder, sweeps, tending, links };
         Ok(Server { hall, addresses, threads })
     }
@@ -100,7 +104,7 @@ fn start_dialler(dialler: Dialler) -> io::Result<(Arc<Outlet>, JoinHandle<()>)> 
     Ok((outlet, thread::spawn(dialler.thread_name(), move || dialler.run())?))
 }
 
-/// Makes what turns work on, and what they send to. Its journal is read.
+/// Makes what turns work on, and what they send to. Its journal is still to be read.
 fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<Sink>) -> io::Result<Parts> {
     let (own, settings) = (&config.servers[index], &config.settings);
     let bounds = Bounds {
@@ -113,14 +117,6 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
     };
     let node = Arc::new(Node::new(&own.name, bounds));
     let neighbours = Arc::new(neighbours(config, index, keys)?);
-    let journal = match config.data_path(own) {
-        Some(folder) => {
-            let (mode, disk) = (settings.sync, Box::new(RealDisk));
-            let journal = open_journal(&folder, mode, disk, &node, &neighbours, clock.now().posix_ns)?;
-            Some(Arc::new(journal.resting(settings.timing.compact_rest)))
-        }
-        None => None,
-    };
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
     let outlets = diallers.iter().map(Dialler::outlet).collect();
     let (flood, flooder) = Flood::new(
@@ -131,8 +127,16 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
         settings.timing,
         clock.up(),
     );
-    let core = Core { node, journal, flood, neighbours, tallies: Tallies::default() };
-    Ok(Parts { core: Arc::new(core), flooder, diallers })
+    Ok(Parts { core: Arc::new(Core::new(node, flood, neighbours)), flooder, diallers })
+}
+
+/// Reads the journal of a server; None where it has none.
+fn journal(config: &Config, index: usize, core: &Core, clock: Clock) -> io::Result<Option<Arc<Journal>>> {
+    let (own, settings) = (&config.servers[index], &config.settings);
+    let Some(folder) = config.data_path(own) else { return Ok(None) };
+    let (mode, disk, now_ns) = (settings.sync, Box::new(RealDisk), clock.now().posix_ns);
+    let journal = open_journal(&folder, mode, disk, &core.node, &core.neighbours, now_ns)?;
+    Ok(Some(Arc::new(journal.resting(settings.timing.compact_rest))))
 }
 
 fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {

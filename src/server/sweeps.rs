@@ -63,6 +63,10 @@ impl Sweeps {
             return;
         }
         self.tick_at = now.up + TICK;
+        if self.core.opened_at().is_none() {
+            // What is still being read is not to be forgotten meanwhile.
+            return;
+        }
         self.core.neighbours.reckon(&self.core.node, now.up);
         if now.up.saturating_sub(self.told.1) >= Duration::from_secs(REFUSALS_REST_S) {
             self.tell_refusals(now.up);

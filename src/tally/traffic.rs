@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limits::DURATION_BUCKETS_US;
+use super::times::{SummedTimes, Times, add};
 
 macro_rules! commands {
     ($($command:ident: $door:literal $name:literal,)+) => {
@@ -49,22 +49,98 @@ commands! {
 }
 
 const COUNT: usize = Asked::ALL.len();
-const BUCKETS: usize = DURATION_BUCKETS_US.len();
+
+macro_rules! endings {
+    ($($(#[$doc:meta])* $ending:ident: $name:literal,)+) => {
+        /// How a connection ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Ended {
+            $($(#[$doc])* $ending,)+
+        }
+
+        impl Ended {
+            pub const ALL: [Ended; 0 $(+ { let _ = Ended::$ending; 1 })+] = [$(Ended::$ending,)+];
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Ended::$ending => $name,)+
+                }
+            }
+        }
+    };
+}
+
+endings! {
+    /// The peer closed or reset it.
+    ByPeer: "peer",
+    /// Its door had nothing more to say: as it was asked to close, or could not read what was said.
+    ByDoor: "door",
+    /// Its time was up.
+    Timeout: "timeout",
+    /// Another needed its place, or there was none for it.
+    NoRoom: "no_room",
+    /// Its peer did not read, and too much was unsent in all.
+    Unread: "unread",
+    /// The system could not read, write or watch it.
+    Broken: "broken",
+    Stopping: "stopping",
+}
+
+const ENDINGS: usize = Ended::ALL.len();
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DoorKind {
+    Line,
+    Http,
+}
+
+impl DoorKind {
+    pub const ALL: [DoorKind; 2] = [DoorKind::Line, DoorKind::Http];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            DoorKind::Line => "line",
+            DoorKind::Http => "http",
+        }
+    }
+}
 
 /// One owner's. Only the owner writes, so a load and a store add.
 #[derive(Default)]
 pub struct Traffic {
     commands: [Counts; COUNT],
+    connections: [Connections; DoorKind::ALL.len()],
+}
+
+/// Connections by one door. One may be opened by one owner and closed by another.
+#[derive(Default)]
+struct Connections {
+    opened: AtomicU64,
+    closed: [AtomicU64; ENDINGS],
+}
+
+/// The sum of all owners' connections by a door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SummedConnections {
+    pub opened: u64,
+    pub closed: [u64; ENDINGS],
+}
+
+impl SummedConnections {
+    /// How many are open.
+    pub fn open(&self) -> u64 {
+        // The owners are not read at one moment.
+        self.opened.saturating_sub(self.closed.iter().sum())
+    }
 }
 
 #[derive(Default)]
 struct Counts {
     done: AtomicU64,
     refused: AtomicU64,
-    /// Of those done: by how long they took, the last for longer than any bucket, and in all, in ns.
-    buckets: [AtomicU64; BUCKETS],
-    beyond: AtomicU64,
-    sum_ns: AtomicU64,
+    /// How long those done took.
+    times: Times,
 }
 
 /// How many were asked in a turn that is not over: done, refused.
@@ -79,19 +155,14 @@ pub struct InTurn {
 pub struct Summed {
     pub done: u64,
     pub refused: u64,
-    pub buckets: [u64; BUCKETS],
-    pub beyond: u64,
-    pub sum_ns: u64,
+    /// How long those done took.
+    pub times: SummedTimes,
 }
 
 /// All owners there are.
 #[derive(Default)]
 pub struct AllTraffic {
     owners: Mutex<Vec<Arc<Traffic>>>,
-}
-
-fn add(counter: &AtomicU64, more: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
 }
 
 impl InTurn {
@@ -123,14 +194,21 @@ impl Traffic {
         let counts = &self.commands[asked as usize];
         if is_done { counts.take(1, took) } else { add(&counts.refused, 1) }
     }
+
+    /// A connection was let in by a door.
+    pub fn opened(&self, by: DoorKind) {
+        add(&self.connections[by as usize].opened, 1);
+    }
+
+    /// One is gone.
+    pub fn closed(&self, by: DoorKind, ended: Ended) {
+        add(&self.connections[by as usize].closed[ended as usize], 1);
+    }
 }
 
 impl Counts {
     fn take(&self, count: u64, took: Duration) {
-        let took_us = took.as_micros() as u64;
-        let bucket = DURATION_BUCKETS_US.iter().position(|most_us| took_us <= *most_us);
-        add(bucket.map_or(&self.beyond, |bucket| &self.buckets[bucket]), count);
-        add(&self.sum_ns, count.saturating_mul(took.as_nanos() as u64));
+        self.times.take(count, took);
         add(&self.done, count);
     }
 }
@@ -151,9 +229,19 @@ impl AllTraffic {
             let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             summed.done += get(&counts.done);
             summed.refused += get(&counts.refused);
-            summed.beyond += get(&counts.beyond);
-            summed.sum_ns += get(&counts.sum_ns);
-            summed.buckets.iter_mut().zip(&counts.buckets).for_each(|(sum, bucket)| *sum += get(bucket));
+            counts.times.add_to(&mut summed.times);
+        }
+        summed
+    }
+
+    /// What all owners counted of the connections of a door.
+    pub fn connections(&self, by: DoorKind) -> SummedConnections {
+        let mut summed = SummedConnections::default();
+        for owner in self.owners().iter() {
+            let counts = &owner.connections[by as usize];
+            summed.opened += counts.opened.load(Ordering::Relaxed);
+            let closed = counts.closed.iter().map(|count| count.load(Ordering::Relaxed));
+            summed.closed.iter_mut().zip(closed).for_each(|(sum, count)| *sum += count);
         }
         summed
     }
@@ -179,8 +267,16 @@ mod tests {
         first.take(&mut turn, Duration::from_micros(60));
         second.count(Asked::Iamat, true, Duration::from_secs(60));
         let summed = all.of(Asked::Iamat);
-        assert_eq!((summed.done, summed.refused, summed.beyond, summed.buckets[1]), (3, 1, 1, 2));
-        assert_eq!(summed.buckets.iter().sum::<u64>() + summed.beyond, summed.done);
+        let times = summed.times;
+        assert_eq!((summed.done, summed.refused, times.beyond, times.buckets[1]), (3, 1, 1, 2));
+        assert_eq!(times.count(), summed.done);
+        first.opened(DoorKind::Http);
+        first.opened(DoorKind::Http);
+        second.closed(DoorKind::Http, Ended::Timeout);
+        let connections = all.connections(DoorKind::Http);
+        let of = |ended: Ended| connections.closed[ended as usize];
+        assert_eq!((connections.open(), of(Ended::Timeout), of(Ended::ByPeer)), (1, 1, 0));
+        assert_eq!(all.connections(DoorKind::Line), SummedConnections::default());
         assert_eq!(all.of(Asked::At), Summed::default());
     }
 }

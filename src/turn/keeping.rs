@@ -64,7 +64,7 @@ impl Turn {
 
     /// Has the journal keep what the turn learned. What could not be kept is not promised.
     pub(super) fn keep(&mut self, core: &Core, now_ns: u64) {
-        if let Some(journal) = &core.journal {
+        if let Some(journal) = core.journal() {
             self.collect(core);
             let entries = std::mem::take(&mut self.keeping.entries);
             journal.keep(&entries, |kept| match kept {

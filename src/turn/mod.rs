@@ -7,7 +7,7 @@
 mod keeping;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::clock::Moment;
@@ -20,17 +20,25 @@ use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
-use crate::tally::{Asked, InTurn, Tallies, Traffic};
+use crate::tally::{Asked, DoorKind, Ended, InTurn, Tallies, Traffic};
 use keeping::Keeping;
 
 /// What turns work on, shared by all of them.
 pub struct Core {
     pub node: Arc<Node>,
-    /// None where nothing is kept on disk.
-    pub journal: Option<Arc<Journal>>,
+    /// Set once, when the journal is read: from then on there are turns that learn.
+    opened: OnceLock<Opened>,
     pub flood: Flood,
     pub neighbours: Arc<Neighbours>,
     pub tallies: Tallies,
+}
+
+/// What is there from the moment at which the journal is read.
+struct Opened {
+    /// None where nothing is kept on disk.
+    journal: Option<Arc<Journal>>,
+    /// Since the start of the process's clock.
+    at: Duration,
 }
 
 /// What one turn learns and says; reused by the next.
@@ -105,8 +113,34 @@ impl Core {
             timing,
             Duration::ZERO,
         );
-        let (journal, tallies) = (None, Tallies::default());
-        Core { node, journal, flood, neighbours: Arc::new(neighbours), tallies }
+        let core = Core::new(node, flood, Arc::new(neighbours));
+        core.open(None, Duration::ZERO);
+        core
+    }
+
+    /// A core whose journal is still to be read.
+    pub fn new(node: Arc<Node>, flood: Flood, neighbours: Arc<Neighbours>) -> Core {
+        Core { node, opened: OnceLock::new(), flood, neighbours, tallies: Tallies::default() }
+    }
+
+    /// The journal is read, or there is none, and no link is up yet. What was kept is no news to a neighbour without
+    /// marks. Only the first time counts.
+    pub fn open(&self, journal: Option<Arc<Journal>>, now: Duration) {
+        self.opened.get_or_init(|| {
+            let (epoch, _) = self.node.store.close_epoch();
+            self.flood.links().iter().for_each(|link| link.begin_after(epoch));
+            Opened { journal, at: now }
+        });
+    }
+
+    /// When the journal was read; None before that.
+    pub fn opened_at(&self) -> Option<Duration> {
+        self.opened.get().map(|opened| opened.at)
+    }
+
+    /// The journal; None where nothing is kept on disk, and before it is read.
+    pub fn journal(&self) -> Option<&Arc<Journal>> {
+        self.opened.get()?.journal.as_ref()
     }
 
     /// Whether a report would be refused now, as it cannot be kept as safe as it must be.
@@ -116,7 +150,7 @@ impl Core {
 
     /// The journal, where nothing may be promised that is not on the disk.
     fn strict_journal(&self) -> Option<&Journal> {
-        self.journal.as_deref().filter(|journal| journal.is_strict())
+        self.journal().map(|journal| &**journal).filter(|journal| journal.is_strict())
     }
 }
 
@@ -256,6 +290,18 @@ impl Turn {
     /// All that was asked in this turn is answered, after so long.
     pub fn settle(&mut self, took: Duration) {
         self.traffic.take(&mut self.asked, took);
+    }
+
+    // --- connections
+
+    /// Its owner was given a connection that came in.
+    pub fn opened(&self, by: DoorKind) {
+        self.traffic.opened(by);
+    }
+
+    /// A connection of its owner is gone.
+    pub fn closed(&self, by: DoorKind, ended: Ended) {
+        self.traffic.closed(by, ended);
     }
 
     // --- commit

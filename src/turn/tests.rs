@@ -79,8 +79,10 @@ impl Kept {
         let list = vec![Neighbour { name: "Hands".into(), kind: Kind::Herd }];
         let beat = Timing::default().heartbeat;
         let neighbours = Neighbours::new(own, list, KeyRing::default(), Duration::ZERO, beat);
-        let core = Core::alone(Node::new("Goloman", bounds), neighbours);
-        Kept { core: Core { journal: Some(Arc::new(journal)), ..core }, disk, _folder: folder }
+        let alone = Core::alone(Node::new("Goloman", bounds), neighbours);
+        let core = Core::new(alone.node, alone.flood, alone.neighbours);
+        core.open(Some(Arc::new(journal)), Duration::ZERO);
+        Kept { core, disk, _folder: folder }
     }
 
     fn turn(&self) -> Turn {

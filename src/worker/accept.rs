@@ -25,10 +25,20 @@ pub struct Accepted {
     pub admission: Admission,
 }
 
+/// Which listeners are watched.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Watching {
+    #[default]
+    None,
+    /// Those that are asked how the server is, while it does not serve clients yet.
+    Early,
+    All,
+}
+
 /// Whether and when a worker watches the listeners.
 #[derive(Default)]
 pub struct Acceptor {
-    watching: bool,
+    watching: Watching,
     /// It took all it might at once, and there may be more.
     has_more: bool,
     resumes_at: Option<Duration>,
@@ -39,9 +49,11 @@ pub struct Acceptor {
 impl Acceptor {
     /// Watches the listeners from now on.
     pub fn open(&mut self, entrance: &Entrance, poller: &Poller) {
-        if !self.watching && self.resumes_at.is_none() {
-            self.watching = true;
-            for (_, listener) in &entrance.listeners {
+        let wanted = if entrance.is_open() { Watching::All } else { Watching::Early };
+        if self.watching != wanted && self.resumes_at.is_none() {
+            let before = std::mem::replace(&mut self.watching, wanted);
+            let is_new = |kind: &DoorKind| watches(wanted, *kind) && !watches(before, *kind);
+            for (_, listener) in entrance.listeners.iter().filter(|(kind, _)| is_new(kind)) {
                 // One key for all: whichever has a connection, all are asked in turn.
                 if let Err(why) = poller.add_shared(listener, LISTENER) {
                     log::error!("a worker cannot watch a listener: {why}");
@@ -53,8 +65,9 @@ impl Acceptor {
     /// Watches it no more.
     pub fn close(&mut self, entrance: &Entrance, poller: &Poller) {
         (self.resumes_at, self.has_more) = (None, false);
-        if std::mem::replace(&mut self.watching, false) {
-            for (_, listener) in &entrance.listeners {
+        let before = std::mem::take(&mut self.watching);
+        if before != Watching::None {
+            for (_, listener) in entrance.listeners.iter().filter(|(kind, _)| watches(before, *kind)) {
                 // Removing fails only for a source that is not watched, which is what it is to be.
                 let _ = poller.remove(listener);
             }
@@ -97,7 +110,10 @@ impl Acceptor {
         while taken < count {
             self.next = (self.next + 1) % entrance.listeners.len();
             let (kind, listener) = &entrance.listeners[self.next];
-            let result = listener.accept();
+            let result = match watches(self.watching, *kind) {
+                true => listener.accept(),
+                false => Err(io::ErrorKind::WouldBlock.into()),
+            };
             if !matches!(&result, Err(why) if why.kind() == io::ErrorKind::WouldBlock) {
                 (idle, taken) = (0, taken + 1);
             }
@@ -129,6 +145,14 @@ impl Acceptor {
             }
         }
         accepted
+    }
+}
+
+fn watches(watching: Watching, kind: DoorKind) -> bool {
+    match watching {
+        Watching::None => false,
+        Watching::Early => kind == DoorKind::Http,
+        Watching::All => true,
     }
 }
 

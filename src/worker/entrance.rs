@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::door::{DoorKind, Kin};
+use crate::door::{DoorKind, Kin, crowd};
 use crate::limits::{SLOTS_FOR_ASKERS, SLOTS_FOR_TRIALS, SLOTS_PER_NEIGHBOUR};
 use crate::net::Listener;
 
@@ -16,6 +17,8 @@ pub struct Entrance {
     pub listeners: Vec<(DoorKind, Listener)>,
     pub bounds: Capacity,
     counts: Mutex<Counts>,
+    /// Clients are served.
+    open: AtomicBool,
 }
 
 /// How many may be in.
@@ -57,7 +60,17 @@ struct Counts {
 
 impl Entrance {
     pub fn new(listeners: Vec<(DoorKind, Listener)>, bounds: Capacity) -> Entrance {
-        Entrance { listeners, bounds, counts: Mutex::default() }
+        Entrance { listeners, bounds, counts: Mutex::default(), open: AtomicBool::new(false) }
+    }
+
+    /// Clients are served from now on, by workers that are woken.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// Whether clients are served; before that only those are who ask how the server is.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
     }
 
     /// Counts a guest in, if there is room; `is_free` says that its address has no bound of its own.
@@ -138,16 +151,6 @@ impl Counts {
                 from_there.remove();
             }
         }
-    }
-}
-
-/// Whom an address stands for: of IPv6 a host has a whole /64 to choose from.
-pub fn crowd(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        // This machine stays this machine.
-        IpAddr::V6(address) if address.is_loopback() => address.into(),
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        v4 => v4,
     }
 }
 

@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::accept::count_refused;
 use super::desk::{Desk, Letter};
-use super::entrance::{Admission, Entrance, crowd};
+use super::entrance::{Admission, Entrance};
 use super::room::Outside;
 use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
-use crate::door::{Answer, Kin, Manners, Question};
+use crate::door::{Answer, Kin, Manners, Question, crowd};
 use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
 use crate::net::{AnyStream, Interest, Watch};
@@ -52,6 +52,12 @@ pub enum Errand {
 }
 
 impl Hall {
+    /// Has clients served from now on.
+    pub fn open(&self) {
+        self.entrance.open();
+        self.desks.iter().for_each(|desk| desk.poller.wake());
+    }
+
     /// Has every worker stop.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -67,6 +73,7 @@ impl Hall {
             herd,
             unsent_bytes: self.unsent.bytes(),
             lookups_waiting: self.places.waiting(),
+            lookups: self.places.results(),
             lookups_left_today: self.places.left_today(now.posix_ns),
             log_dropped: self.sink.lost(),
         }

@@ -14,11 +14,12 @@ use std::time::Duration;
 use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
-use crate::door::{Answer, Door, Kin, Manners, Question, Visit};
+use crate::door::{Answer, Door, Kin, Manners, PEER_CLOSED, Question, Visit};
 use crate::limits::{HANDSHAKE_S, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
 use crate::places::pool::Asker;
+use crate::tally::Ended;
 use crate::turn::{Core, Turn};
 
 /// What a room needs of the world around it.
@@ -207,6 +208,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             door.hide();
         }
         let opened = self.now.up;
+        self.turn.opened(door.kind());
         let connection = Connection::new(stream, self.outside.write_timeout(), opened);
         self.adopt(Guest {
             connection,
@@ -234,7 +236,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         }
         if let Err(why) = self.outside.add(&guest.connection.stream, key, guest.connection.watched) {
             log::warn!("cannot watch {}: {why}", guest.address);
-            self.close(key, "it cannot be watched");
+            self.close(key, Ended::Broken, "it cannot be watched");
             return;
         }
         self.hold(key);
@@ -279,7 +281,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 self.read(key);
             }
         } else if event.broken {
-            self.close(key, "the peer reset it");
+            self.close(key, Ended::ByPeer, "the peer reset it");
         }
         if self.read_bytes >= TURN_BYTES_MAX {
             self.flush();
@@ -380,7 +382,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         let Some(guest) = self.guests.get(key) else { return };
         if guest.connection.unsent() == 0 && guest.connection.lingers().is_none() {
             match guest.door.closes() {
-                Some(why) if guest.connection.eof => return self.close(key, why),
+                Some(why) if guest.connection.eof => {
+                    let ended = if why == PEER_CLOSED { Ended::ByPeer } else { Ended::ByDoor };
+                    return self.close(key, ended, why);
+                }
                 Some(why) => return self.linger(key, why),
                 None if guest.door.is_stalled() => self.go_on(key),
                 None => {}

@@ -1,13 +1,19 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
+mod differential;
+mod monitoring;
 mod requests;
+mod table;
 mod tls;
 mod tools;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::harness::{GOLOMAN_AND_HANDS, HANG, Herd, ONE_LINK, Server, folder_with, wait_for, write_secret};
+use crate::harness::{
+    Client, Disk, GOLOMAN_AND_HANDS, HANG, Herd, ONE_LINK, Server, folder_with, free_address, wait_for,
+    write_secret,
+};
 
 /// A reply, cut into its parts.
 #[derive(Debug)]
@@ -155,7 +161,11 @@ fn what_cannot_be_used_is_told_with_what_would_be_right() {
         (r#"{"location":"+1+1","lat":1}"#, "location", "either"),
         (r#"{"lat":1,"lon":1,"speed":1}"#, "", "unknown field"),
         (r#"{"lat":1,"lat":2,"lon":1}"#, "", "duplicate field"),
-        (r#"[1"#, "", "EOF"),
+        (r#"{"lat":1,"lon":1"#, "", "EOF"),
+        ("[1,1,1]", "", "an object"),
+        (r#" [1,1,1,"+1+1"]"#, "", "an object"),
+        (r#"[{"lat":1,"lon":1}]"#, "", "an object"),
+        ("1", "", "an object"),
         ("", "", "EOF"),
     ] {
         let reply = ask(&server, "PUT /v1/clients/a", "Content-Type: application/json\r\n", body);
@@ -237,6 +247,32 @@ fn who_may_do_what_is_what_the_tokens_say_and_they_are_read_anew() {
     server.wait_for_log("read the tokens again");
     assert_eq!(with("GET /v1/clients/anna", token, "").status, 401);
     assert!(!server.log_text().contains(token), "no token is in the log");
+}
+
+#[test]
+fn who_guesses_tokens_is_told_nothing_and_who_was_right_before_is_served() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, known, other) = (folder.path().join("tokens"), "0123456789abcdef", "fedcba9876543210");
+    write_secret(&path, &format!("anna read {known}\nbert read {other}\n"));
+    let (_conf, server) = alone("", &format!("http.tokens_file = {path:?}"));
+    let with =
+        |token: &str| ask(&server, "GET /v1/clients", &format!("Authorization: Bearer {token}\r\n"), "");
+    assert_eq!(with(known).status, 200);
+    (0..30).for_each(|_| assert_eq!(with("the-same-one-again").status, 401, "it is no further guess"));
+    let told: Vec<_> = (0..30).map(|guess| with(&format!("guess-number-{guess:04}")).status).collect();
+    assert_eq!(told.iter().filter(|status| **status == 401).count(), 8, "{told:?}");
+    let shut = with(other);
+    assert_eq!((shut.status, shut.json()["type"].as_str()), (429, Some("/problems/too-many-guesses")));
+    let rest: u64 = shut.field("Retry-After").and_then(|text| text.parse().ok()).expect("a rest");
+    assert!((1..=61).contains(&rest), "{rest}");
+    assert_eq!(with(known).status, 200, "it was right from here before");
+    assert_eq!((get(&server, "/healthz").status, get(&server, "/v1/clients").status), (200, 401));
+    let log = server.wait_for_log("showed 10 wrong tokens");
+    assert_eq!(log.matches("showed 10 wrong tokens").count(), 1, "{log}");
+    // The file may have changed because of that.
+    server.process.signal(rustix::process::Signal::HUP);
+    server.wait_for_log("read the tokens again");
+    assert_eq!(with(other).status, 200);
 }
 
 #[test]
@@ -411,4 +447,42 @@ fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_t
     let hands = herd.start("Hands");
     wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
     drop(goloman);
+}
+
+#[test]
+fn while_the_journal_is_read_a_server_says_so_and_takes_no_report() {
+    let (http, line) = (free_address(), free_address());
+    let tables = format!("[servers.Goloman]\nlisten = \"{line}\"\nhttp.listen = \"{http}\"\n");
+    let (folder, disk) = (folder_with(&format!("data_dir = \"data\"\n{tables}")), Disk::new());
+    let server = disk.herd(folder.path(), "Goloman");
+    server.tell("a");
+    assert_eq!(server.stop(), Some(0));
+    // What was read is made to last before it counts, and the disk takes its time for that.
+    disk.set("hold");
+    let mut process = disk.begin(folder.path(), "Goloman");
+    let early = |request: &str, body: &str| {
+        wait_for("the door for HTTP", || TcpStream::connect(http).ok());
+        let mut connection = Connection::to(http);
+        let length = body.len();
+        let fields =
+            format!("Host: {http}\r\nContent-Length: {length}\r\nContent-Type: application/json\r\n");
+        connection.say(format!("{request} HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        connection.say(body.as_bytes());
+        connection.reply()
+    };
+    let ready = early("GET /readyz", "");
+    assert_eq!((ready.status, &ready.json()["reasons"][0]), (503, &"the journal is being read".into()));
+    assert_eq!((early("GET /healthz", "").status, early("GET /metrics", "").status), (200, 200));
+    let refused = early("PUT /v1/clients/b", r#"{"lat":1,"lon":2}"#);
+    assert_eq!((refused.status, refused.json()["type"].as_str()), (503, Some("/problems/starting")));
+    assert_eq!(refused.field("Retry-After"), Some("1"));
+    assert_eq!(early("GET /v1/clients/a", "").status, 503, "it is not said to be unknown");
+    // Whoever speaks lines waits until there is an answer.
+    let mut waiting = Client::connect(line);
+    waiting.send("WHATSAT a 1 0\n");
+    disk.unset("hold");
+    process.lines_until("Goloman listens on");
+    assert!(waiting.text_line().starts_with("AT Goloman "));
+    assert_eq!((early("GET /readyz", "").status, early("GET /v1/clients/a", "").status), (200, 200));
+    assert_eq!(early("PUT /v1/clients/b", r#"{"lat":1,"lon":2}"#).status, 200);
 }

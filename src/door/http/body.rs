@@ -1,6 +1,6 @@
 //! The body of a request: taken as it comes, however it is cut, to the byte where the next request begins.
 
-use super::head::{Bad, Framing};
+use super::head::{Bad, Framing, is_of_token, is_of_value};
 use crate::limits::{HTTP_CHUNK_LINE_MAX, HTTP_TRAILER_MAX};
 
 /// A body that is coming in.
@@ -31,6 +31,9 @@ enum Left {
 }
 
 const TOO_LARGE: Bad = Bad { status: 413, why: "the body is larger than is taken here" };
+
+const LINE_TOO_LONG: Bad = malformed("a line within the body is too long");
+const TRAILER_TOO_LONG: Bad = Bad { status: 431, why: "the fields behind the body are too long" };
 
 const fn malformed(why: &'static str) -> Bad {
     Bad { status: 400, why }
@@ -85,7 +88,7 @@ impl Incoming {
                 Ok(taken)
             }
             Left::Size(line) => {
-                let (taken, is_whole) = take_line(input, line, HTTP_CHUNK_LINE_MAX)?;
+                let (taken, is_whole) = take_line(input, line, HTTP_CHUNK_LINE_MAX, LINE_TOO_LONG)?;
                 if is_whole {
                     let size = chunk_size(line)?;
                     self.left = if size == 0 {
@@ -109,20 +112,18 @@ impl Incoming {
                 Ok(1)
             }
             Left::Trailer { total, line } => {
-                let (taken, is_whole) = take_line(input, line, HTTP_TRAILER_MAX)?;
+                let line_max = HTTP_TRAILER_MAX - *total + line.len();
+                let (taken, is_whole) = take_line(input, line, line_max, TRAILER_TOO_LONG)?;
                 *total += taken;
-                if *total > HTTP_TRAILER_MAX {
-                    return Err(Bad { status: 431, why: "the fields behind the body are too long" });
-                }
                 if is_whole && line.is_empty() {
                     self.left = Left::Nothing;
                 } else if is_whole {
                     // What they say is of no use here, but what is no field may be meant to be something else.
                     let is_field = line.iter().position(|&byte| byte == b':').is_some_and(|at| {
+                        let (name, value) = line.split_at(at);
                         at > 0
-                            && line[..at].iter().all(|&byte| {
-                                byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-                            })
+                            && name.iter().all(|&byte| is_of_token(byte))
+                            && value.iter().all(|&byte| is_of_value(byte))
                     });
                     if !is_field {
                         return Err(malformed("what stands behind the body is no field"));
@@ -137,12 +138,12 @@ impl Incoming {
 }
 
 /// Takes a line, as far as it is there, without its CRLF; says how much was taken, and whether it is whole.
-fn take_line(input: &[u8], line: &mut Vec<u8>, max: usize) -> Result<(usize, bool), Bad> {
+fn take_line(input: &[u8], line: &mut Vec<u8>, max: usize, too_long: Bad) -> Result<(usize, bool), Bad> {
     let newline = memchr::memchr(b'\n', input);
     let taken = newline.map_or(input.len(), |at| at + 1);
     line.extend_from_slice(&input[..taken]);
     if line.len() > max {
-        return Err(malformed("a line within the body is too long"));
+        return Err(too_long);
     }
     if newline.is_none() {
         return Ok((taken, false));
@@ -159,15 +160,49 @@ fn take_line(input: &[u8], line: &mut Vec<u8>, max: usize) -> Result<(usize, boo
 /// `1a`, `1A;name=value`: what follows the size is dropped.
 fn chunk_size(line: &[u8]) -> Result<usize, Bad> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let rest = line[digits..].trim_ascii_start();
-    // White space is for what follows it.
-    let is_extended =
-        rest.first() == Some(&b';') && !rest.iter().any(|&byte| byte < b' ' && byte != b'\t' || byte == 0x7f);
-    if digits == 0 || digits > 8 || !(rest.is_empty() && line.len() == digits || is_extended) {
+    if digits == 0 || digits > 8 || !are_extensions(&line[digits..]) {
         return Err(malformed("a chunk's size is no hexadecimal number of at most eight digits"));
     }
     let text = std::str::from_utf8(&line[..digits]).unwrap_or_default();
     usize::from_str_radix(text, 16).map_err(|_| malformed("a chunk's size is no number"))
+}
+
+/// Whether these are none or some of ` ; name = value`, ` ; name = "a value"` and ` ; name`.
+fn are_extensions(mut rest: &[u8]) -> bool {
+    while !rest.is_empty() {
+        let name = behind_blanks(rest).strip_prefix(b";").map(behind_blanks);
+        let Some(behind) = name.and_then(behind_token) else { return false };
+        rest = behind;
+        if let Some(value) = behind_blanks(rest).strip_prefix(b"=").map(behind_blanks) {
+            let Some(behind) = behind_token(value).or_else(|| behind_quoted(value)) else { return false };
+            rest = behind;
+        }
+    }
+    true
+}
+
+fn behind_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|&&byte| byte == b' ' || byte == b'\t').count();
+    &text[blanks..]
+}
+
+fn behind_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|&&byte| is_of_token(byte)).count();
+    (length > 0).then(|| &text[length..])
+}
+
+/// What is behind a text in quotes, in which a backslash makes the next byte one of the text.
+fn behind_quoted(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text.strip_prefix(b"\"")?;
+    loop {
+        let (&byte, behind) = rest.split_first()?;
+        rest = match byte {
+            b'"' => return Some(behind),
+            b'\\' => behind.split_first().filter(|(next, _)| is_of_value(**next))?.1,
+            _ if is_of_value(byte) => behind,
+            _ => return None,
+        };
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +238,7 @@ mod tests {
         let chunked = |text: &str, expected| check(Framing::Chunked, text, expected);
         chunked("3\r\nabc\r\n0\r\n\r\nGET", Ok(("abc", 3)));
         chunked("3;x=y\r\nabc\r\n1 ;z\r\nd\r\n000\r\nX-Y: z\r\n\r\n", Ok(("abcd", 0)));
+        chunked("3 ; x = \"a; \\\"b\\\"\" ;y\t;z=1\r\nabc\r\n0\r\n\r\n", Ok(("abc", 0)));
         chunked("3\r\nabc\r\n0\r\n", Err(0));
         for text in [
             "3\nabc\r\n0\r\n\r\n",
@@ -217,6 +253,14 @@ mod tests {
             "3\r\nabc0\r\n\r\n",
             "3\r\nabc\r\n0\r\nno field\r\n\r\n",
             "3;x\ry\r\nabc\r\n0\r\n\r\n",
+            "3;\r\nabc\r\n0\r\n\r\n",
+            "3;a[=b\r\nabc\r\n0\r\n\r\n",
+            "3;a=\r\nabc\r\n0\r\n\r\n",
+            "3;a \r\nabc\r\n0\r\n\r\n",
+            "3;a=\"b\r\nabc\r\n0\r\n\r\n",
+            "3;a=\"b\\\r\nabc\r\n0\r\n\r\n",
+            "3\x0c;a\r\nabc\r\n0\r\n\r\n",
+            "3\r\nabc\r\n0\r\nX: a\0\r\n\r\n",
         ] {
             chunked(text, Err(400));
         }
@@ -229,6 +273,10 @@ mod tests {
         let take = |text: String| take(Framing::Chunked, text.as_bytes(), 100);
         assert_eq!(take(format!("3;{}", "x".repeat(HTTP_CHUNK_LINE_MAX))), Err(400));
         assert_eq!(take(format!("0\r\n{}", "X: y\r\n".repeat(HTTP_TRAILER_MAX))), Err(431));
+        // However many lines they are, and wherever they are cut.
+        let long = format!("0\r\nX: y\r\nX: {}\r\n", "y".repeat(HTTP_TRAILER_MAX));
+        assert_eq!(super::tests::take(Framing::Chunked, long.as_bytes(), long.len()), Err(431));
+        assert_eq!(take(long), Err(431));
         let many = format!("{}0\r\n\r\n", "1\r\na\r\n".repeat(MAX + 1));
         assert_eq!(take(many), Err(413));
     }

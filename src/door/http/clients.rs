@@ -14,6 +14,7 @@ use super::reply::{GEO_JSON, JSON, Reply};
 use super::{Done, feature};
 use crate::door::Question;
 use crate::limits::{EXPONENT_MAX, HTTP_PAGE, HTTP_PAGE_MAX, NANO_DIGITS};
+use crate::object;
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp, decimal};
 
@@ -116,13 +117,14 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
     }
     match read {
         Ok(listing) => {
+            let tags: Vec<_> = call.head.fields("if-none-match").collect();
+            let if_none_match = (!tags.is_empty()).then(|| tags.join(&b','));
             let is_soon = listing.is_near() && call.visit.turn.may_search();
             if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
                 let etag = etag_of(&page);
-                let reply = self::page(&page, call.head.field("if-none-match"));
+                let reply = self::page(&page, if_none_match.as_deref());
                 return call.say(Reply { etag: Some(&etag), ..reply });
             }
-            let if_none_match = call.head.field("if-none-match").map(<[u8]>::to_vec);
             call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_none_match })
         }
         Err(bad) => call.refuse_parameter(&bad),
@@ -202,10 +204,7 @@ pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
     if let Err(done) = check_conditions(call, &id) {
         return done;
     }
-    let Ok(text) = std::str::from_utf8(body) else {
-        return call.refuse(Problem::new(Kind::Body, "the body is no UTF-8"));
-    };
-    let parsed: Body<'_> = match serde_json::from_str(text) {
+    let parsed: Body<'_> = match object::read(body) {
         Ok(parsed) => parsed,
         Err(why) => return call.refuse(Problem::new(Kind::Body, &why.to_string())),
     };
@@ -223,19 +222,21 @@ pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
 
 /// What a body cannot be read for, before it is looked at.
 fn unreadable(call: &Call<'_, '_>) -> Option<Problem<'static>> {
-    let media = call.head.field("content-type").unwrap_or(b"application/json");
+    let mut kinds = call.head.fields("content-type");
+    let media = kinds.next().unwrap_or(b"application/json");
     let media = media.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
     let is_json =
         media.eq_ignore_ascii_case(b"application/json") || media.to_ascii_lowercase().ends_with(b"+json");
-    if !is_json {
+    // A body of two kinds is of none.
+    if !is_json || kinds.next().is_some() {
         let detail = "the body must be JSON: Content-Type: application/json";
         return Some(Problem {
             fields: "Accept: application/json\r\n",
             ..Problem::new(Kind::MediaType, detail)
         });
     }
-    let coding = call.head.field("content-encoding").unwrap_or(b"identity");
-    if !coding.eq_ignore_ascii_case(b"identity") {
+    let codings = call.head.fields("content-encoding").flat_map(|field| field.split(|&byte| byte == b','));
+    if codings.map(<[u8]>::trim_ascii).any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         let detail = "a body that is compressed is not read";
         return Some(Problem {
             fields: "Accept-Encoding: identity\r\n",
@@ -247,16 +248,17 @@ fn unreadable(call: &Call<'_, '_>) -> Option<Problem<'static>> {
 
 /// Whether the client is as `If-Match` and `If-None-Match` want it.
 fn check_conditions(call: &mut Call<'_, '_>, id: &[u8]) -> Result<(), Done> {
-    let (wants, wants_not) = (call.head.field("if-match"), call.head.field("if-none-match"));
-    if wants.is_none() && wants_not.is_none() {
+    let has_field = |name: &str| call.head.fields(name).next().is_some();
+    let (wants, wants_not) = (has_field("if-match"), has_field("if-none-match"));
+    if !wants && !wants_not {
         return Ok(());
     }
     if call.visit.turn.is_early(call.visit.core, id) {
         return Err(Done::Later);
     }
     let tag = call.visit.core.node.see(id, |record| feature::etag(record.line()));
-    let has = |field: &[u8]| tag.as_deref().is_some_and(|tag| matches(std::iter::once(field), tag));
-    if wants.is_some_and(|field| !has(field)) || wants_not.is_some_and(has) {
+    let has = |name: &str| tag.as_deref().is_some_and(|tag| matches(call.head.fields(name), tag));
+    if wants && !has("if-match") || wants_not && has("if-none-match") {
         return Err(call.refuse(Problem::new(
             Kind::Precondition,
             "the client has another position than the request expects",

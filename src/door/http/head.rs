@@ -68,34 +68,53 @@ const fn bad(status: u16, why: &'static str) -> Bad {
     Bad { status, why }
 }
 
-/// Finds where the head ends: behind its empty line. `looked` is how far it was looked at before, and is moved on.
+/// Finds where the head ends: behind its empty line. `looked` is how far it was looked at before, and is moved on. What
+/// is refused is so for the bytes up to some place, so that it does not matter how they are cut.
 ///
 /// # Errors
 /// It is none, or too long, whatever follows.
 pub fn end(input: &[u8], looked: &mut usize) -> Result<Option<usize>, Bad> {
+    // No method begins with anything else: a TLS handshake, say, is answered before it is complete.
+    if input.first().is_some_and(|first| !first.is_ascii_graphic() && *first != b'\r') {
+        return Err(bad(400, "this is no HTTP/1.1"));
+    }
+    if input.len() > LINE_MAX && !input[..LINE_MAX].contains(&b'\n') {
+        let has_method = input[..LINE_MAX].contains(&b' ');
+        return Err(if has_method { TARGET_TOO_LONG } else { NO_METHOD });
+    }
     while let Some(at) = memchr::memchr(b'\n', &input[*looked..]) {
         let newline = *looked + at;
+        if newline >= HTTP_HEAD_MAX {
+            return Err(TOO_LONG);
+        }
         if newline == 0 || input[newline - 1] != b'\r' {
             return Err(bad(400, "a line ends in LF without CR"));
         }
         *looked = newline + 1;
         if newline == 1 || input[..newline - 1].ends_with(b"\n") {
-            return if *looked > HTTP_HEAD_MAX { Err(TOO_LONG) } else { Ok(Some(*looked)) };
+            return Ok(Some(*looked));
         }
     }
     *looked = input.len();
-    let has_line = input[..input.len().min(HTTP_TARGET_MAX + 64)].contains(&b'\n');
-    if !has_line && input.len() > HTTP_TARGET_MAX + 64 {
-        return Err(bad(414, "the target is longer than 8 KiB"));
-    }
-    // No method begins with anything else: a TLS handshake, say, is answered before it is complete.
-    if input.first().is_some_and(|first| !first.is_ascii_graphic() && *first != b'\r') {
-        return Err(bad(400, "this is no HTTP/1.1"));
-    }
     if input.len() > HTTP_HEAD_MAX { Err(TOO_LONG) } else { Ok(None) }
 }
 
+/// Bytes of a request line: the target's, and those of the method and the version.
+const LINE_MAX: usize = HTTP_TARGET_MAX + 64;
+
+const TARGET_TOO_LONG: Bad = bad(414, "the target is longer than 8 KiB");
 const TOO_LONG: Bad = bad(431, "the head is longer than 16 KiB");
+const NO_METHOD: Bad = bad(501, "no such method is known");
+
+/// Whether a name may have this byte: of a field, a method, a coding.
+pub fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether a field's value may have this byte.
+pub fn is_of_value(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
 
 impl<'b> Head<'b> {
     /// Reads a whole head.
@@ -143,9 +162,14 @@ impl<'b> Head<'b> {
         values(&self.fields, name)
     }
 
+    /// The name and the value of each field.
+    pub fn all_fields(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> {
+        self.fields.iter().map(|field| (field.name, field.value.trim_ascii()))
+    }
+
     fn read_target(&mut self, target: &'b [u8]) -> Result<(), Bad> {
         if target.len() > HTTP_TARGET_MAX {
-            return Err(bad(414, "the target is longer than 8 KiB"));
+            return Err(TARGET_TOO_LONG);
         }
         if !target.iter().all(|&byte| is_of_target(byte)) {
             return Err(bad(400, "the target has a byte that must be percent-encoded"));
@@ -201,7 +225,7 @@ fn method_of(text: &str) -> Result<Method, Bad> {
         "DELETE" => Method::Delete,
         "OPTIONS" => Method::Options,
         "PATCH" | "TRACE" | "CONNECT" | "QUERY" | "PROPFIND" | "REPORT" | "SEARCH" => Method::Other,
-        _ => return Err(bad(501, "no such method is known")),
+        _ => return Err(NO_METHOD),
     })
 }
 
@@ -210,7 +234,8 @@ fn of_httparse(why: httparse::Error, bytes: &[u8]) -> Bad {
         httparse::Error::TooManyHeaders => bad(431, "more than 64 fields"),
         httparse::Error::Version => {
             let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
-            let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+            // A blank within the target brings what is behind it to the version's place.
+            let version = line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default();
             let is_one = version.len() == 8
                 && version.starts_with(b"HTTP/")
                 && version[5].is_ascii_digit()
@@ -240,7 +265,8 @@ fn host<'b>(fields: &[Header<'b>], is_http_1_0: bool) -> Result<Option<&'b [u8]>
     let mut hosts = values(fields, "host");
     match (hosts.next(), hosts.next()) {
         (Some(_), Some(_)) => Err(bad(400, "two fields Host")),
-        (Some(host), None) if is_host(host) || host.is_empty() => Ok(Some(host)),
+        // An empty one is for addresses that have no host, of which HTTP has none.
+        (Some(host), None) if is_host(host) => Ok(Some(host)),
         (Some(_), None) => Err(bad(400, "Host is no host")),
         (None, _) if is_http_1_0 => Ok(None),
         (None, _) => Err(bad(400, "no field Host")),
@@ -278,23 +304,49 @@ fn framing(fields: &[Header<'_>], is_http_1_0: bool) -> Result<Framing, Bad> {
     if lengths.next().is_some() {
         return Err(bad(400, "two fields Content-Length"));
     }
-    let mut codings = values(fields, "transfer-encoding");
-    let coding = codings.next();
-    let has_more = codings.next().is_some();
-    match (coding, length) {
+    match (length, coding(fields)?) {
         (None, None) => Ok(Framing::Length(0)),
-        (None, Some(length)) => {
-            let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit);
+        (Some(length), None) => {
+            // Behind a zero some read an octal number.
+            let is_octal = length.len() > 1 && length.starts_with(b"0");
+            let is_number = !length.is_empty() && length.iter().all(u8::is_ascii_digit) && !is_octal;
             let number = std::str::from_utf8(length).ok().filter(|_| is_number);
             let number = number.ok_or(bad(400, "Content-Length is no number"))?;
             // One that fits in nothing is too long, not malformed.
             Ok(Framing::Length(number.parse().unwrap_or(usize::MAX)))
         }
         (Some(_), Some(_)) => Err(bad(400, "both Content-Length and Transfer-Encoding")),
-        (Some(_), None) if is_http_1_0 => Err(bad(400, "Transfer-Encoding in HTTP/1.0")),
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && !has_more => Ok(Framing::Chunked),
-        (Some(_), None) => Err(bad(501, "the only Transfer-Encoding that is known is chunked, once")),
+        (None, Some(_)) if is_http_1_0 => Err(bad(400, "Transfer-Encoding in HTTP/1.0")),
+        (None, Some(Coding::Chunked)) => Ok(Framing::Chunked),
+        (None, Some(Coding::Unknown)) => Err(bad(501, "the only Transfer-Encoding that is known is chunked")),
+        (None, Some(Coding::Endless)) => Err(bad(400, "Transfer-Encoding does not end in chunked, once")),
     }
+}
+
+/// How a body is coded.
+enum Coding {
+    Chunked,
+    /// In a way that is not known, and then chunked.
+    Unknown,
+    /// So that nobody can tell where it ends.
+    Endless,
+}
+
+fn coding(fields: &[Header<'_>]) -> Result<Option<Coding>, Bad> {
+    let (mut count, mut chunked, mut is_last) = (0, 0, false);
+    for part in list(fields, "transfer-encoding") {
+        if part.is_empty() {
+            return Err(bad(400, "a Transfer-Encoding has no name"));
+        }
+        is_last = part.eq_ignore_ascii_case(b"chunked");
+        (count, chunked) = (count + 1, chunked + u32::from(is_last));
+    }
+    Ok(match (count, chunked, is_last) {
+        (0, ..) => None,
+        (1, 1, _) => Some(Coding::Chunked),
+        (_, 1, true) => Some(Coding::Unknown),
+        _ => Some(Coding::Endless),
+    })
 }
 
 fn is_kept(fields: &[Header<'_>], is_http_1_0: bool) -> bool {
@@ -377,10 +429,16 @@ mod tests {
             ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
             ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            ("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 400),
+            ("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400),
+            ("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n", 400),
             (
                 "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-                501,
+                400,
             ),
+            ("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 07\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
             ("PUT / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
             ("PUT / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417),
             ("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),

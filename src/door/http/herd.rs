@@ -20,6 +20,7 @@ pub fn json(status: &Status, name: &str) -> Vec<u8> {
         "journal": {
             "state": match status.journal {
                 JournalStatus::Absent => "absent",
+                JournalStatus::Reading => "reading",
                 JournalStatus::Written => "written",
                 JournalStatus::Degraded => "degraded",
             },
@@ -41,16 +42,20 @@ fn link(link: &LinkStatus) -> Value {
 }
 
 /// Whether the server is ready for clients: 200, or 503 with the reasons. A neighbour that takes its time makes it
-/// ready later, and not never: up to `ready_after` from its start.
+/// ready later, and not never: up to `ready_after` from when its journal was read.
 pub fn readiness(status: &Status, up: Duration, ready_after: Duration) -> (u16, Vec<u8>) {
     let mut reasons = Vec::new();
+    let Some(opened_at) = status.opened_at else {
+        let reasons = ["the journal is being read"];
+        return (503, line(&json!({ "ready": false, "reasons": reasons })));
+    };
     if status.journal == JournalStatus::Degraded {
         reasons.push("the journal cannot be written".to_owned());
     }
     let is_kept = reasons.is_empty();
     let sending = status.links.iter().filter(|link| link.lag.is_up && link.is_still_sending);
     reasons.extend(sending.map(|link| format!("{} is up, and has not yet sent all it knows", link.name)));
-    let is_ready = reasons.is_empty() || is_kept && up >= ready_after;
+    let is_ready = reasons.is_empty() || is_kept && up.saturating_sub(opened_at) >= ready_after;
     (if is_ready { 200 } else { 503 }, line(&json!({ "ready": is_ready, "reasons": reasons })))
 }
 

@@ -3,13 +3,17 @@
 //! files of its routes), and how it is said (`reply`, `problem`, `feature`).
 //! Called by: `Door`, for connections of listeners for HTTP. May touch what the door for lines may: the turn, the status
 //! and `protocol`; it names no poller, socket, thread or clock.
+//!
+//! A head is read by `httparse`, and what it leaves open is decided here. `ureq_proto::server`, which ureq brings anyway,
+//! was tried in place of both with the requests of tests/it/http/table.txt; docs/architecture.md has the figures.
 
-mod body;
+pub mod body;
 mod call;
 mod clients;
 mod date;
 mod feature;
-mod head;
+mod guesses;
+pub mod head;
 mod herd;
 mod listing;
 mod metrics;
@@ -29,7 +33,7 @@ pub use problem::Kind as ProblemKind;
 pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
-use super::{Answer, Manners, Question, Visit};
+use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
 use crate::limits::{HTTP_BODY_MAX, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::logging::Wire;
 use body::Incoming;
@@ -157,7 +161,7 @@ impl HttpDoor {
         self.is_stalled |= matches!(self.phase, Phase::Open) && !self.may_reply(visit, begin);
         if self.has_ended && matches!(self.phase, Phase::Open) && !self.is_stalled {
             // What is left is no request.
-            self.close("the peer closed it");
+            self.close(PEER_CLOSED);
         }
         if !matches!(self.phase, Phase::Closing(_)) {
             input.drain(..done);
@@ -207,7 +211,7 @@ impl HttpDoor {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
-        let done = route::serve(visit, &head, incoming.bytes());
+        let done = route::serve(visit, self.address.ip(), &head, incoming.bytes());
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
@@ -244,7 +248,8 @@ impl HttpDoor {
             is_head: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
         };
-        let problem = Problem { status: Some(bad.status), ..Problem::new(Kind::Message, bad.why) };
+        let kind = if bad.status == Kind::TooLarge.status() { Kind::TooLarge } else { Kind::Message };
+        let problem = Problem { status: Some(bad.status), ..Problem::new(kind, bad.why) };
         problem.write(way, &mut visit.turn.out);
         visit.turn.wire.received(b"no message of HTTP");
         visit.turn.wire.refused(bad.why, b"", true);

@@ -53,6 +53,7 @@ problems! {
     TooMany: 429 "too-many-guesses" "Too many wrong tokens came from this address",
     Full: 503 "too-many-clients" "No further client can be known",
     NotKept: 503 "not-kept" "The journal cannot be written",
+    Starting: 503 "starting" "The server is starting",
     Busy: 503 "busy" "There is too much to do",
     Message: 400 "bad-message" "This is no message of HTTP that can be read",
 }

@@ -1,16 +1,18 @@
 //! What is served at which path, by which method, to whom. A request that may not be served is told why here, so that
 //! the files of the routes do what they are for.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::call::{Call, Pending, Wanted, refuse, say};
 use super::head::{Head, Method};
 use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
-use super::site::Caller;
+use super::site::{Caller, NoCaller};
 use super::{Done, clients, herd, metrics, name};
 use crate::door::{Answer, Question, Visit};
-use crate::tally::Asked;
+use crate::limits::{GUESS_REST_S, GUESSES_MAX};
+use crate::tally::{Asked, Tallies};
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,16 @@ enum Route {
     Herd,
 }
 
+impl Route {
+    /// Whether it is served while the journal is still being read.
+    fn is_early(&self) -> bool {
+        match self {
+            Route::Index | Route::Health | Route::Ready | Route::Metrics | Route::OpenApi => true,
+            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd => false,
+        }
+    }
+}
+
 /// What a caller needs for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -36,9 +48,9 @@ enum Need {
 }
 
 /// Serves a request, and counts what came of it.
-pub fn serve(visit: &mut Visit<'_>, head: &Head<'_>, body: &[u8]) -> Done {
+pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &[u8]) -> Done {
     let (begin, asked) = (visit.turn.out.len(), asked_of(head));
-    let done = serve_uncounted(visit, asked, head, body);
+    let done = serve_uncounted(visit, asked, from, head, body);
     if let Done::Answered { .. } = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
@@ -61,7 +73,7 @@ fn asked_of(head: &Head<'_>) -> Asked {
     }
 }
 
-fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &[u8]) -> Done {
+fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, from: IpAddr, head: &Head<'_>, body: &[u8]) -> Done {
     let way = Way {
         is_kept: head.is_kept && !visit.is_on_trial,
         is_http_1_0: head.is_http_1_0,
@@ -76,6 +88,7 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &
     let fields = site
         .allowed_origin(head)
         .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
+    let (core, up) = (visit.core, visit.now.up);
     let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
     if visit_is_on_trial(way, head) {
         return refuse(Problem {
@@ -110,11 +123,31 @@ fn serve_uncounted(visit: &mut Visit<'_>, asked: Asked, head: &Head<'_>, body: &
             "a web page of another origin sends this; add that origin to http.allow_origins in herd.conf";
         return refuse(Problem::new(Kind::WebPage, detail));
     }
+    if !route.is_early() && core.opened_at().is_none() {
+        return refuse(Problem {
+            fields: "Retry-After: 1\r\n",
+            ..Problem::new(
+                Kind::Starting,
+                "this server still reads its journal; ask again, or ask another one",
+            )
+        });
+    }
     let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
-    let caller = match (need, site.caller(head)) {
-        (Need::Nothing, caller) => caller.unwrap_or(nobody),
-        (_, Some(caller)) => caller,
-        (_, None) => {
+    let caller = match need {
+        Need::Nothing => Ok(nobody),
+        Need::Read | Need::Write | Need::Metrics => site.caller(head, from, up),
+    };
+    let caller = match caller {
+        Ok(caller) => caller,
+        Err(NoCaller::Guesses { rest, is_first }) => {
+            if is_first {
+                log_guesses(&core.tallies, from, up);
+            }
+            let after = format!("Retry-After: {}\r\n", rest.as_secs() + 1);
+            let detail = "too many wrong tokens came from this address; wait, and mend the token";
+            return refuse(Problem { fields: &after, ..Problem::new(Kind::TooMany, detail) });
+        }
+        Err(NoCaller::Unknown) => {
             let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
             return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
         }
@@ -239,6 +272,15 @@ fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
         joint = b'&';
     }
     visit.turn.wire.received(&line);
+}
+
+fn log_guesses(tallies: &Tallies, from: IpAddr, now: Duration) {
+    tallies.guessed.count(now, |total| {
+        log::warn!(
+            "{from} showed {GUESSES_MAX} wrong tokens: only those that were right from there before count for \
+             {GUESS_REST_S} s; {total} times so far"
+        );
+    });
 }
 
 /// Says what was asked for; returns whether the connection is kept.

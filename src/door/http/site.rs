@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::guesses::{Guesses, Verdict};
 use super::head::Head;
-use super::tokens::{Clients, Scopes, Tokens, shown};
+use super::tokens::{Clients, Scopes, Tokens, mark, shown};
 use crate::limits::HTTP_READY_AFTER_S;
 
 /// The site of a server.
@@ -21,6 +22,18 @@ pub struct Site {
     pub ready_after: Duration,
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
+    guesses: Guesses,
+}
+
+/// Why nobody is known to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCaller {
+    Unknown,
+    /// Too many wrong tokens came from there: none is looked at for so long. The first time it is worth a word.
+    Guesses {
+        rest: Duration,
+        is_first: bool,
+    },
 }
 
 /// Whoever asks.
@@ -40,23 +53,38 @@ impl Site {
         tokens: Option<Tokens>,
     ) -> Site {
         let ready_after = Duration::from_secs(HTTP_READY_AFTER_S);
-        Site { names, allow_origins, max_ahead_ns, ready_after, tokens: RwLock::new(tokens.map(Arc::new)) }
+        let tokens = RwLock::new(tokens.map(Arc::new));
+        Site { names, allow_origins, max_ahead_ns, ready_after, tokens, guesses: Guesses::default() }
     }
 
     /// Has other tokens count from now on.
     pub fn replace_tokens(&self, tokens: Tokens) {
         *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(tokens));
+        // What was wrong may be right now, and the other way round.
+        self.guesses.forget();
     }
 
-    /// Who a request is from; None where a token is needed and none that is known is shown.
-    pub fn caller(&self, head: &Head<'_>) -> Option<Caller> {
+    /// Who a request from an address is of.
+    ///
+    /// # Errors
+    /// A token is needed, and none that is known is shown, or none from there is looked at.
+    pub fn caller(&self, head: &Head<'_>, from: IpAddr, now: Duration) -> Result<Caller, NoCaller> {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(tokens) = tokens else {
-            return Some(Caller { name: None, scopes: Scopes::ALL, clients: Clients::All });
+            return Ok(Caller { name: None, scopes: Scopes::ALL, clients: Clients::All });
         };
         let secrets = shown(head);
-        let token = secrets.iter().find_map(|secret| tokens.find(secret))?;
-        Some(Caller { name: Some(token.name.clone()), scopes: token.scopes, clients: token.clients.clone() })
+        if secrets.is_empty() {
+            return Err(NoCaller::Unknown);
+        }
+        let found = secrets.iter().find_map(|secret| Some((tokens.find(secret)?, mark(secret))));
+        let marks: Vec<_> = secrets.iter().map(|secret| mark(secret)).collect();
+        match self.guesses.weigh(from, &marks, found.map(|(_, mark)| mark), now) {
+            Verdict::Open => {}
+            Verdict::Shut { rest, is_first } => return Err(NoCaller::Guesses { rest, is_first }),
+        }
+        let (token, _) = found.ok_or(NoCaller::Unknown)?;
+        Ok(Caller { name: Some(token.name.clone()), scopes: token.scopes, clients: token.clients.clone() })
     }
 
     /// Whether a request is for this site, and no web page's that had its own name lead here.
@@ -101,6 +129,8 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn site() -> Site {
         let tokens = Tokens::parse("anna write,read 0123456789abcdef client=anna").expect("valid");
@@ -149,9 +179,9 @@ mod tests {
 
     #[test]
     fn a_caller_is_known_by_its_token() {
-        let caller = |fields: &str| with(fields, |site, head| site.caller(head));
-        assert_eq!(caller(""), None);
-        assert_eq!(caller("Authorization: Bearer x\r\n"), None);
+        let caller = |fields: &str| with(fields, |site, head| site.caller(head, HERE, Duration::ZERO));
+        assert_eq!(caller(""), Err(NoCaller::Unknown));
+        assert_eq!(caller("Authorization: Bearer x\r\n"), Err(NoCaller::Unknown));
         let anna = caller("Authorization: Bearer 0123456789abcdef\r\n").expect("known");
         assert!(
             anna.scopes.write
@@ -161,7 +191,9 @@ mod tests {
         );
         let open = Site::new(Vec::new(), Vec::new(), 0, None);
         let text = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        let anybody = open.caller(&Head::parse(text).expect("a head")).expect("no token is needed");
+        let anybody = open
+            .caller(&Head::parse(text).expect("a head"), HERE, Duration::ZERO)
+            .expect("no token is needed");
         assert_eq!(anybody.scopes, Scopes::ALL);
     }
 }

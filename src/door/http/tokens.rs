@@ -38,6 +38,12 @@ pub struct Token {
     digest: [u8; 32],
 }
 
+/// What a secret that was shown is remembered by: the beginning of its digest.
+pub fn mark(secret: &[u8]) -> u64 {
+    let digest = digest(&SHA256, secret);
+    digest.as_ref().iter().take(8).fold(0, |mark, byte| mark << 8 | u64::from(*byte))
+}
+
 /// All of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens(Vec<Token>);

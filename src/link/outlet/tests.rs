@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::net::TcpStream;
 
 fn outlet() -> Outlet {
-    Outlet::new(NeighbourId(0), "Hands", Kind::Herd, 0, Outbox::default(), Box::new(|| ()))
+    Outlet::new(NeighbourId(0), "Hands", Kind::Herd, Outbox::default(), Box::new(|| ()))
 }
 
 #[test]

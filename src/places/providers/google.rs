@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::layout::{Place, Point, Viewport, decimal, results_json};
+use crate::object;
 use crate::places::ask::{Answer, Failed, Http, Key, Question, Wording};
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
@@ -139,15 +140,14 @@ pub fn parse(answer: &Answer, bound: u8, wording: &Wording) -> Result<Vec<u8>, F
     if answer.code != 200 {
         return Err(refused(answer, wording));
     }
-    let found: Found<'_> =
-        serde_json::from_slice(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
+    let found: Found<'_> = object::read(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
     let places: Option<Vec<Place<'_>>> = found.places.iter().take(bound.into()).map(place).collect();
     let places = places.ok_or_else(|| wording.garbled("a number is none"))?;
     Ok(results_json(&[], &places))
 }
 
 fn refused(answer: &Answer, wording: &Wording) -> Failed {
-    let Ok(Refusal { error }) = serde_json::from_slice(&answer.body) else {
+    let Ok(Refusal { error }) = object::read(&answer.body) else {
         return wording.by_code(answer.code, "");
     };
     let reasons: Vec<&str> = error.details.iter().map(|d| d.reason.as_str()).collect();

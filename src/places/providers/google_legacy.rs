@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::layout::decimal;
+use crate::object;
 use crate::places::ask::{Answer, Failed, Http, Key, Question, Wording, percent_encoded};
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
 
@@ -63,7 +64,7 @@ impl Places for GoogleLegacy {
 pub fn parse(answer: &Answer, bound: u8, wording: &Wording) -> Result<Vec<u8>, Failed> {
     let parsed = str::from_utf8(&answer.body)
         .map_err(|e| e.to_string())
-        .and_then(|text| Ok((text, serde_json::from_str(text).map_err(|e| e.to_string())?)));
+        .and_then(|text| Ok((text, object::read(&answer.body).map_err(|e| e.to_string())?)));
     let (text, body): (&str, Body<'_>) = match parsed {
         Ok(parsed) => parsed,
         Err(_) if answer.code != 200 => return Err(wording.by_code(answer.code, "")),

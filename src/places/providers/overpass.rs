@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::layout::{Place, Point, decimal, results_json};
 use crate::limits::{OVERPASS_FIRST_RADIUS_M, OVERPASS_WIDENING};
+use crate::object;
 use crate::places::ask::{Answer, Failed, Http, Question, Wording, detail, percent_encoded};
 use crate::places::points::{distance_m, osm};
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
@@ -115,7 +116,7 @@ pub fn parse(answer: &Answer, wording: &Wording) -> Result<Found, Failed> {
         // Overpass words its errors in HTML pages; the code is all that is fit to show.
         return Err(wording.by_code(answer.code, ""));
     }
-    let found: Found = serde_json::from_slice(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
+    let found: Found = object::read(&answer.body).map_err(|e| wording.garbled(&e.to_string()))?;
     match &found.remark {
         None => Ok(found),
         Some(remark) => {

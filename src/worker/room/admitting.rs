@@ -8,6 +8,7 @@ use super::{Guest, Outside, Room, SWEEP_REST};
 use crate::door::Kin;
 use crate::limits::{QUIET_MAX, SLOTS_FOR_ASKERS, SLOTS_PER_NEIGHBOUR};
 use crate::net::Stream;
+use crate::tally::Ended;
 
 impl<S: Stream> Guest<S> {
     /// Since when a guest has said nothing and has been owed nothing; None for a connection that may be silent. A link in
@@ -40,7 +41,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                      file limit is reached; {total} so far"
                 );
             });
-            self.close(key, "it was silent, and another needs its place");
+            self.close(key, Ended::NoRoom, "it was silent, and another needs its place");
             return true;
         }
         false
@@ -85,7 +86,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         };
         let chosen = silent.or_else(|| may_go(false)).or_else(|| if is_known { may_go(true) } else { None });
         let Some(key) = chosen.and_then(|index| self.trials.remove(index)) else { return false };
-        self.close(key, "there is no room for it");
+        self.close(key, Ended::NoRoom, "there is no room for it");
         true
     }
 
@@ -113,6 +114,6 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                  free; {total} so far"
             ),
         });
-        self.close(key, "others of its kind have the slots for them");
+        self.close(key, Ended::NoRoom, "others of its kind have the slots for them");
     }
 }

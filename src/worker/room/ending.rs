@@ -1,10 +1,13 @@
 //! How a room's connections end: broken, finished, out of time, or with the server.
 
 use std::io;
+use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
 use std::time::Duration;
 
 use super::{Guest, Outside, Room, SWEEP_REST};
+use crate::door::PEER_CLOSED;
 use crate::net::Stream;
+use crate::tally::Ended;
 
 impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Waits a while for the peer to close, too.
@@ -17,7 +20,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     pub(super) fn close_lingering(&mut self, key: u64) {
         let lingers = self.guests.get(key).and_then(|guest| guest.connection.lingers());
-        self.close(key, lingers.map_or("the peer closed it", |(_, why)| why));
+        match lingers {
+            Some((_, why)) => self.close(key, self.ended_by_us(), why),
+            None => self.close(key, Ended::ByPeer, PEER_CLOSED),
+        }
     }
 
     pub(super) fn broken(&mut self, key: u64, why: &io::Error) {
@@ -25,17 +31,24 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if guest.connection.lingers().is_some() {
             self.close_lingering(key);
         } else {
-            self.close(key, &why.to_string());
+            let is_peers = matches!(why.kind(), ConnectionReset | BrokenPipe | ConnectionAborted);
+            self.close(key, if is_peers { Ended::ByPeer } else { Ended::Broken }, &why.to_string());
         }
     }
 
-    pub(super) fn close(&mut self, key: u64, why: &str) {
+    /// How one ends that its door, or the server's end, closes.
+    fn ended_by_us(&self) -> Ended {
+        if self.is_stopping { Ended::Stopping } else { Ended::ByDoor }
+    }
+
+    pub(super) fn close(&mut self, key: u64, ended: Ended, why: &str) {
         if let Some(mut guest) = self.guests.remove(key) {
             guest.connection.leave();
             self.outside.unsent().change(guest.weight, 0);
             self.turn.wire.at(self.outside.posix_ns());
             guest.door.show(self.outside.core(), &mut self.turn.wire);
             self.turn.wire.closed(why, guest.door.is_shown());
+            self.turn.closed(guest.door.kind(), ended);
             self.outside.left(guest.admission, guest.address);
         }
     }
@@ -58,15 +71,21 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             return;
         }
         (self.sweep_at, self.swept_at) = (None, self.now.up);
+        let self_ended = self.ended_by_us();
         for key in self.guests.keys() {
             match self.deadline_of(key) {
                 Some((at, _)) if at <= self.now.up && self.reads_after_all(key) => self.resume(key),
                 Some((at, _)) if at <= self.now.up && self.expires(key) => self.flush(),
                 Some((at, why)) if at <= self.now.up => {
+                    let mut ended = Ended::Timeout;
                     if let Some(guest) = self.guests.get(key) {
+                        // It has been told all it is to be told, and only its own end was waited for.
+                        if guest.connection.lingers().is_some() {
+                            ended = self_ended;
+                        }
                         guest.door.note_timeout(self.outside.core(), why, self.now.up);
                     }
-                    self.close(key, why);
+                    self.close(key, ended, why);
                 }
                 Some(_) => self.note_deadline(key),
                 None => {}
@@ -123,7 +142,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                      max_unsent_total in herd.conf allows; {total} so far"
                 );
             });
-            self.close(key, "too much is unsent in all");
+            self.close(key, Ended::Unread, "too much is unsent in all");
         }
         self.turn.wire.commit();
     }
@@ -143,7 +162,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             if sends {
                 self.linger(key, "the server stops");
             } else {
-                self.close(key, "the server stops");
+                self.close(key, Ended::Stopping, "the server stops");
             }
         }
         self.turn.wire.commit();

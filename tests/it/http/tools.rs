@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use super::{alone, ask, get};
 use crate::harness::{GOLOMAN_AND_HANDS, Herd, ONE_LINK, write_secret};
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn tool(name: &str) -> Option<PathBuf> {
+pub fn tool(name: &str) -> Option<PathBuf> {
     let path = Path::new(ROOT).join("target/tools/bin").join(name);
     if !path.exists() {
         assert!(std::env::var_os("CI").is_none(), "no {}: .ci/run installs it", path.display());

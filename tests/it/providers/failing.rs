@@ -17,6 +17,10 @@ fn a_stand_in_that_misbehaves() {
         (text("{\"places\": 5, \"status\": 5, \"elements\": 5}"), UnknownError, 1, "cannot be read"),
         (Act::Reply(200, b"{\"places\": \"\xff\"}".to_vec()), UnknownError, 1, "cannot be read"),
         (text(""), UnknownError, 1, "cannot be read"),
+        // The members of an answer without their names: Google's, the older Google's and that of Overpass.
+        (text("[[]]"), UnknownError, 1, "cannot be read"),
+        (text("[\"OK\", \"\", []]"), UnknownError, 1, "cannot be read"),
+        (text("[[], null]"), UnknownError, 1, "cannot be read"),
         (Act::Truncated(b"{\"pla".to_vec(), 40), UnknownError, 2, "connection failed"),
         (Act::Huge(2 << 20), UnknownError, 1, "over 1 MiB"),
         (Act::Reply(200, vec![b' '; (1 << 20) + 1]), UnknownError, 1, "over 1 MiB"),

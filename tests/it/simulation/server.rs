@@ -20,7 +20,6 @@ use herd::node::{Bounds, NeighbourId, Node};
 use herd::places::pool::Asker;
 use herd::server::{Sweeps, Tended, open_journal};
 use herd::store::Store;
-use herd::tally::Tallies;
 use herd::turn::{Core, Turn};
 use herd::worker::{Admission, Outside, Room, Unsent};
 
@@ -117,8 +116,7 @@ impl Running {
         let link = |(index, name): (usize, &String)| {
             let woken = woken.clone();
             let (outbox, wake) = (Outbox::with_room(plan.room), Box::new(move || woken(index)));
-            let (seen, _) = node.store.close_epoch();
-            let outlet = Outlet::new(NeighbourId(index as u16), name, Kind::Herd, seen, outbox, wake);
+            let outlet = Outlet::new(NeighbourId(index as u16), name, Kind::Herd, outbox, wake);
             let link = Link::new(
                 node.clone(),
                 neighbours.clone(),
@@ -133,7 +131,8 @@ impl Running {
         let (flood, flooder) =
             Flood::new(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
-        let core = Arc::new(Core { node, journal, flood, neighbours, tallies: Tallies::default() });
+        let core = Arc::new(Core::new(node, flood, neighbours));
+        core.open(journal, now.up);
         let manners = Manners {
             max_line: plan.max_line,
             max_unsent: 4_096,
@@ -212,7 +211,7 @@ impl Running {
 
     /// What the journal's thread does once a second.
     pub fn tend(&self) {
-        if let Some(journal) = &self.core.journal {
+        if let Some(journal) = self.core.journal() {
             self.tended.tend(journal);
         }
     }

@@ -110,7 +110,7 @@ fn learn(server: &Server, id: &str, body: &[u8]) -> Option<Vec<u8>> {
     if !id.chars().all(is_of_line) {
         return None;
     }
-    let told: Told<'_> = serde_json::from_slice(body).ok()?;
+    let told: Told<'_> = herd::object::read(body).ok()?;
     let mut text = Vec::new();
     let location = Location::of_numbers(told.lat.get().as_bytes(), told.lon.get().as_bytes(), &mut text)?;
     let time = Timestamp::parse(told.time.get().as_bytes())?;
