@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use herd::clock::Moment;
 use herd::config::Config;
-use herd::door::http::Site;
 use herd::door::http::body::Incoming;
 use herd::door::http::head::{self, Framing, Head};
+use herd::door::http::{Site, Tokens};
 use herd::door::{self, Door, DoorKind, Manners, Question, Visit};
 use herd::journal::{self, Entries, Replayed};
 use herd::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
@@ -22,19 +22,21 @@ use herd::places::{Lookup, Places};
 use herd::protocol::neighbour::Word;
 use herd::protocol::{Command, Record, Span};
 use herd::status::{HallStatus, Status};
-use herd::store::Walk;
 use herd::store::digest::Digest;
+use herd::store::{Store, Walk};
+use herd::tally::Reason;
 use herd::turn::{Core, Turn};
 
 /// What is called with bytes; it panics when something does not hold.
 type Check = fn(&[u8]);
 
 /// Every kind by its name, which is that of its target and of its folder of inputs.
-pub const KINDS: [(&str, Check); 10] = [
+pub const KINDS: [(&str, Check); 11] = [
     ("line", lines),
     ("link", links),
     ("head", heads),
     ("body", bodies),
+    ("phones", phones),
     ("journal", segments),
     ("places", answers),
     ("conf", confs),
@@ -90,7 +92,9 @@ fn manners(http: Option<Arc<Site>>) -> Manners {
 
 /// A server with a neighbour at 127.0.0.2.
 fn core() -> Core {
-    let node = Node::new("Goloman", Bounds { forget_after_s: Some(3_600), ..Bounds::default() });
+    let mut node = Node::new("Goloman", Bounds { forget_after_s: Some(3_600), ..Bounds::default() });
+    // The same in every run, and made at once.
+    node.store = Store::seeded(16, 1);
     let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
     let list = vec![Neighbour { name: "Hands".into(), kind: Kind::Herd }];
     let beat = Duration::from_secs(5);
@@ -191,21 +195,31 @@ fn heads(bytes: &[u8]) {
 fn conversation<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, bool) {
     let now = Moment { up: Duration::ZERO, posix_ns: 1_700_000_000_000_000_000 };
     let site = Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, None);
-    let (core, manners) = (core(), manners(Some(Arc::new(site))));
-    let mut turn = Turn::new(&core, Wire::mute());
-    let mut door = Door::open(DoorKind::Http, "127.0.0.1:5".parse().expect("an address"), None, &core, now);
+    converse(&core(), site, now, pieces)
+}
+
+/// The same of a server.
+fn converse<'p>(
+    core: &Core,
+    site: Site,
+    now: Moment,
+    pieces: impl IntoIterator<Item = &'p [u8]>,
+) -> (Vec<u8>, bool) {
+    let manners = manners(Some(Arc::new(site)));
+    let mut turn = Turn::new(core, Wire::mute());
+    let mut door = Door::open(DoorKind::Http, "127.0.0.1:5".parse().expect("an address"), None, core, now);
     let mut said = Vec::new();
     for piece in pieces {
         let mut visit =
-            Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+            Visit { core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
         let mut question = door.read(&mut visit, piece);
         loop {
-            turn.commit(&core, now);
+            turn.commit(core, now);
             said.append(&mut turn.out);
             let mut visit =
-                Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+                Visit { core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
             match question {
-                Some(asked) => door.answer(&mut visit, &answer(&asked, &core, now)),
+                Some(asked) => door.answer(&mut visit, &answer(&asked, core, now)),
                 None if door.is_stalled() => {}
                 None => break,
             }
@@ -217,6 +231,110 @@ fn conversation<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, boo
         said.drain(at..at + go_on.len());
     }
     (said, door.closes().is_some())
+}
+
+/// Tokens, the way in which each is shown, and the clients that may come of it.
+const TOKENS: &str = "all write the-token-of-all-vans\nreader read,write a-token-of-readers\n\
+                      one write the-token-of-anna client=anna\nvan write the-token-of-vans client=van-*\n";
+const SHOWN: [(&str, &str); 8] = [
+    ("", ""),
+    ("Authorization: Bearer the-token-of-all-vans\r\n", ""),
+    ("Authorization: Bearer a-token-of-readers\r\n", ""),
+    ("Authorization: Bearer the-token-of-anna\r\n", "anna"),
+    ("Authorization: Bearer the-token-of-vans\r\n", "van-"),
+    ("Authorization: Basic the-token-of-all-vans:\r\n", ""),
+    ("Authorization: Basic YW5uYTp0aGUtdG9rZW4tb2YtYW5uYQ==\r\n", "anna"),
+    ("Authorization: Bearer no-token-at-all-of-herd\r\n", ""),
+];
+
+const PHONE_PATHS: [&str; 10] = [
+    "/owntracks",
+    "/pub/",
+    "/osmand",
+    "/",
+    "/overland",
+    "/gpslogger/",
+    "/traccar",
+    "/api/webhook/the-token-of-all-vans",
+    "/osmand/",
+    "/owntracks/",
+];
+
+/// What phones send: whatever it is, it is taken, in the way that the app needs, however it is cut; and what was learned
+/// is of a client that the token is for.
+fn phones(bytes: &[u8]) {
+    let Some((&[path, shown, more], rest)) = bytes.split_first_chunk() else { return };
+    let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let (query, body) = (&rest[..end], rest.get(end + 1..).unwrap_or_default());
+    let path = PHONE_PATHS[usize::from(path) % PHONE_PATHS.len()];
+    let (fields, clients) = SHOWN[usize::from(shown) % SHOWN.len()];
+    let is_set = |bit: u8| more & bit != 0;
+    let is_open = is_set(32);
+    let mut target = String::new();
+    for &byte in query {
+        match byte {
+            b'!'..=b'~' if !b"\"#<>[]\\^`{|}".contains(&byte) => target.push(byte.into()),
+            _ => target += &format!("%{byte:02X}"),
+        }
+    }
+    let method = if is_set(1) { "GET" } else { "POST" };
+    let mut text = format!("{method} {path}?{target} HTTP/1.1\r\nHost: localhost\r\n{fields}");
+    for (bit, field) in [
+        (2, "X-Limit-U: anna b\r\n"),
+        (4, "X-Limit-D: a phone/2\r\n"),
+        (8, "User-Agent: Overland/1.3\r\n"),
+        (16, "Content-Type: application/json; charset=utf-8\r\n"),
+    ] {
+        text += if is_set(bit) { field } else { "" };
+    }
+    text += &format!("Content-Length: {}\r\n\r\n", body.len());
+    let text = [text.as_bytes(), body].concat();
+    let now = Moment { up: Duration::from_secs(100), posix_ns: 1_800_000_000_000_000_000 };
+    let core = core();
+    let tell = |piece: usize| {
+        let tokens = Tokens::parse(TOKENS).expect("tokens");
+        let site = Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, (!is_open).then_some(tokens));
+        let said = converse(&core, site, now, text.chunks(piece));
+        let (mut lines, mut walk) = (Vec::new(), Walk::all());
+        while walk.step(&core.node.store, &mut lines) {}
+        (said, lines)
+    };
+    let ((said, is_closed), lines) = tell(text.len());
+    let halves = tell(text.len() / 2 + 1);
+    assert!(halves == ((said.clone(), false), lines.clone()) && !is_closed, "in halves");
+    let said = String::from_utf8(said).expect("a reply is text");
+    let (head, answer) = said.split_once("\r\n\r\n").expect("a head");
+    let length = format!("\r\nContent-Length: {}\r\n", answer.len());
+    let status: u16 =
+        head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok()).expect("a status");
+    assert!(format!("{head}\r\n").contains(&length), "{head}");
+    let is_known = is_open || !fields.is_empty() && !fields.contains("no-token") || path.contains("webhook");
+    match status {
+        200 => assert!(is_known || target.contains("token") || (method, path) == ("GET", "/"), "{head}"),
+        401 => assert!(!is_known, "{head}"),
+        405 => {
+            assert!(method == "GET" && !["/osmand", "/osmand/", "/gpslogger/", "/"].contains(&path), "{head}")
+        }
+        414 | 431 => assert!(target.len() > 4_000, "{head}"),
+        _ => panic!("{head}"),
+    }
+    assert!(status == 200 || lines.is_empty(), "{head}");
+    if status != 200 {
+        return;
+    }
+    let ignored = head.lines().find_map(|line| line.strip_prefix("X-Herd-Ignored: "));
+    let mut reasons = ignored.into_iter().flat_map(|reasons| reasons.split(", "));
+    assert!(reasons.all(|reason| Reason::ALL.iter().any(|known| known.name() == reason)), "{head}");
+    let json = serde_json::from_str::<serde_json::Value>(answer);
+    let is_page = (method, path) == ("GET", "/") && answer.starts_with("herd, ");
+    assert!(is_page || answer.is_empty() || json.is_ok_and(|json| json.is_array() || json["result"] == "ok"));
+    let is_by_field = !is_open && !target.contains("token") && !path.contains("webhook");
+    for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        let Ok(Command::At(fields)) = Command::parse(line) else { panic!("no AT line") };
+        let id = String::from_utf8_lossy(Record::write(&fields, &mut Vec::new()).client()).into_owned();
+        let is_allowed = id.starts_with(clients) && (clients != "anna" || id == "anna");
+        assert!(is_allowed || !is_by_field, "{id}");
+    }
 }
 
 /// A request's body: it is the same however it is cut, and what a plain reader makes of the whole.

@@ -201,6 +201,9 @@ pub const OWNTRACKS_TIME_DIGITS: usize = 18;
 /// bytes of a name that are shown.
 pub const PHONE_SAY_AGAIN_S: u64 = 3_600;
 pub const PHONES_SAID_MAX: usize = 10_000;
+
+/// Seconds after which those of them that are over are looked for again, once there are as many.
+pub const PHONES_SAID_LOOK_S: u64 = 60;
 pub const PHONE_NAME_LOGGED_BYTES: usize = 100;
 
 /// Decimals of a time.

@@ -3,8 +3,8 @@
 mod differential;
 mod monitoring;
 mod requests;
-mod table;
-mod tls;
+pub mod table;
+pub mod tls;
 mod tools;
 
 use std::io::{Read, Write};

@@ -34,6 +34,7 @@ mod order;
 mod osm;
 mod own_places;
 mod phone_models;
+mod phones;
 mod plain;
 mod promises;
 mod protocol;

@@ -197,7 +197,7 @@ impl HttpDoor {
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
-            let room = route::room(visit, self.address.ip(), &head);
+            let room = route::room(visit, &head);
             let incoming = Incoming::within(head.framing, room)?;
             if head.expects_continue && !incoming.is_whole() && rest.len() == length {
                 visit.turn.out.extend_from_slice(CONTINUE);

@@ -61,7 +61,7 @@ enum Need {
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
 /// nothing, though it is read, as a phone sends it again otherwise.
-pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Room {
+pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Room {
     let Some(site) = visit.manners.http.as_deref().filter(|_| matches!(route(head), Some(Route::Phone(_))))
     else {
         return Room::of(HTTP_BODY_MAX);
@@ -74,7 +74,7 @@ pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Room {
     if most <= HTTP_BODY_MAX {
         return room(HTTP_BODY_MAX);
     }
-    if !site.caller(head, from, visit.now.up).is_ok_and(|caller| caller.scopes.write) {
+    if !site.may_write(head) {
         return room(0);
     }
     match site.reserve(most.min(PHONE_BODY_MAX)) {
@@ -372,7 +372,7 @@ fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
     let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
     [head.method.name().as_bytes(), b" ", path].iter().for_each(|part| line.extend_from_slice(part));
     let mut joint = b'?';
-    for (name, value) in super::tokens::query_pairs(head.query) {
+    for (name, value) in super::tokens::loose_pairs(head.query) {
         line.push(joint);
         line.extend_from_slice(name);
         line.push(b'=');

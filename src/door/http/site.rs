@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::guesses::{Guesses, Verdict};
 use super::head::Head;
 use super::tokens::{Clients, Scopes, Tokens, mark, shown};
-use crate::limits::{HTTP_READY_AFTER_S, PHONE_BODIES_BYTES, PHONE_SAY_AGAIN_S, PHONES_SAID_MAX};
+use crate::limits::{
+    HTTP_READY_AFTER_S, PHONE_BODIES_BYTES, PHONE_SAY_AGAIN_S, PHONES_SAID_LOOK_S, PHONES_SAID_MAX,
+};
 
 /// The site of a server.
 #[derive(Debug)]
@@ -26,10 +28,18 @@ pub struct Site {
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
     guesses: Guesses,
-    /// What of phones the log has been told of, and when. Bounded.
-    said: Mutex<HashMap<u64, Duration>>,
+    said: Mutex<Said>,
     /// Bytes of bodies that are longer than others may be.
     bodies: Arc<AtomicUsize>,
+}
+
+/// What of phones the log has been told of.
+#[derive(Debug, Default)]
+struct Said {
+    /// When. Bounded.
+    at: HashMap<u64, Duration>,
+    /// When those that are over were last looked for.
+    looked: Duration,
 }
 
 /// Bytes that are kept free for a body, until it is dropped.
@@ -122,6 +132,13 @@ impl Site {
         Ok(Caller { name: Some(token.name.clone()), scopes: token.scopes, clients: token.clients.clone() })
     }
 
+    /// Whether a request shows a token that may write, which counts neither for nor against its address.
+    pub fn may_write(&self, head: &Head<'_>) -> bool {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(tokens) = tokens else { return true };
+        shown(head).iter().find_map(|secret| tokens.find(secret)).is_some_and(|token| token.scopes.write)
+    }
+
     /// Whether the site is only for those who show a token.
     pub fn needs_token(&self) -> bool {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).is_some()
@@ -131,17 +148,27 @@ impl Site {
     pub fn is_said_now(&self, what: impl Hash, now: Duration) -> bool {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
+        let hash = hasher.finish();
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |at: Duration| now.saturating_sub(at) >= Duration::from_secs(PHONE_SAY_AGAIN_S);
-        if said.len() >= PHONES_SAID_MAX {
-            said.retain(|_, at| !is_over(*at));
+        if let Some(at) = said.at.get_mut(&hash) {
+            let is_again = is_over(*at);
+            *at = if is_again { now } else { *at };
+            return is_again;
         }
-        match said.get(&hasher.finish()) {
-            Some(at) if !is_over(*at) => false,
-            // Of as many phones as are remembered it is told; the others are counted.
-            None if said.len() >= PHONES_SAID_MAX => false,
-            _ => said.insert(hasher.finish(), now).is_none_or(is_over),
+        // Not for each one more, as a batch may have thousands of names.
+        if said.at.len() >= PHONES_SAID_MAX
+            && now.saturating_sub(said.looked) >= Duration::from_secs(PHONES_SAID_LOOK_S)
+        {
+            said.looked = now;
+            said.at.retain(|_, at| !is_over(*at));
         }
+        // Of as many phones as are remembered it is told; the others are counted.
+        let is_new = said.at.len() < PHONES_SAID_MAX;
+        if is_new {
+            said.at.insert(hash, now);
+        }
+        is_new
     }
 
     /// Room for a body that is longer than others may be; None where there is none.

@@ -230,12 +230,12 @@ pub fn shown(head: &Head<'_>) -> Vec<Vec<u8>> {
             basic(rest, &mut secrets);
         }
     }
-    if let Some(secret) = head.path.strip_prefix(WEBHOOK).and_then(name::decode) {
-        secrets.push(secret);
+    if let Some(secret) = head.path.strip_prefix(WEBHOOK) {
+        secrets.extend(name::decode(secret.strip_suffix(b"/").unwrap_or(secret)));
     }
-    for (name, value) in query_pairs(head.query) {
+    for (name, value) in query_pairs(head.query).chain(loose_pairs(head.query)) {
         if name == b"token"
-            && let Some(secret) = name::decode_form(value)
+            && let Some(secret) = name::decode_form(value).filter(|secret| !secrets.contains(secret))
         {
             secrets.push(secret);
         }
@@ -273,6 +273,11 @@ pub fn query_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
         (&pair[..at], pair.get(at + 1..).unwrap_or_default())
     })
+}
+
+/// The same where a `?` may stand for a `&`, as in some users' templates.
+pub fn loose_pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|&byte| byte == b'?').flat_map(query_pairs)
 }
 
 #[cfg(test)]
@@ -334,6 +339,9 @@ mod tests {
         check("Authorization: Basic YWJjOg==\r\n", "/", &["abc"]);
         check("Authorization: Basic abc:\r\n", "/", &["abc"]);
         check("", "/?x=1&token=a%2Bb", &["a+b"]);
+        check("", "/?id=7?token=a?lat=1", &["a"]);
+        check("", "/?token=a?b&x=1", &["a?b", "a"]);
+        check("", "/api/webhook/a%2Bb/", &["a+b"]);
         check("Authorization: Digest x\r\n", "/?tokens=a", &[]);
     }
 }

@@ -4,6 +4,7 @@
 mod feed;
 mod log_lines;
 pub mod page;
+mod phones;
 mod problems;
 mod transcripts;
 

@@ -14,6 +14,7 @@ use herd::link::{Identity, KeyRing, Neighbours};
 use herd::logging::Wire;
 use herd::node::{Bounds, Node};
 use herd::status::{HallStatus, Status};
+use herd::store::{Store, Walk};
 use herd::turn::{Core, Turn};
 
 const TABLE: &str = include_str!("table.txt");
@@ -286,15 +287,23 @@ pub struct Bare {
     core: Core,
     manners: Manners,
     turn: Turn,
+    now: Moment,
 }
 
 impl Bare {
     pub fn new() -> Bare {
+        Bare::of(Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, None), NOW)
+    }
+
+    /// One with this door for HTTP, at this time.
+    pub fn of(site: Site, now: Moment) -> Bare {
+        let mut node = Node::new("Goloman", Bounds::default());
+        // As many as there are at once take long to look through.
+        node.store = Store::seeded(16, 1);
         let own = Identity { name: "Goloman".into(), incarnation: 1, conf: 3 };
         let neighbours =
             Neighbours::new(own, Vec::new(), KeyRing::default(), Duration::ZERO, Duration::from_secs(5));
-        let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
-        let site = Site::new(Vec::new(), Vec::new(), 86_400_000_000_000, None);
+        let core = Core::alone(node, neighbours);
         let manners = Manners {
             max_line: 4_096,
             max_unsent: 262_144,
@@ -306,13 +315,30 @@ impl Bare {
             http: Some(Arc::new(site)),
         };
         let turn = Turn::new(&core, Wire::mute());
-        Bare { core, manners, turn }
+        Bare { core, manners, turn, now }
+    }
+
+    /// The AT lines of all that it knows.
+    pub fn lines(&self) -> Vec<String> {
+        let (mut lines, mut walk) = (Vec::new(), Walk::all());
+        while walk.step(&self.core.node.store, &mut lines) {}
+        String::from_utf8_lossy(&lines).lines().map(str::to_owned).collect()
+    }
+
+    /// What it says to these lines.
+    pub fn say(&mut self, text: &[u8]) -> String {
+        let mut door =
+            Door::open_line("127.0.0.1:5".parse().expect("an address"), None, &self.core, self.now);
+        let mut said = Vec::new();
+        let question = self.visit(&mut said, |visit| door.read(visit, text));
+        assert!(question.is_none(), "no line that asks");
+        String::from_utf8(said).expect("text")
     }
 
     /// A new conversation of these pieces: what is said to it, and whether it is closed.
     pub fn converse<'p>(&mut self, pieces: impl IntoIterator<Item = &'p [u8]>) -> (Vec<u8>, bool) {
         let address = "127.0.0.1:5".parse().expect("an address");
-        let mut door = Door::open(DoorKind::Http, address, None, &self.core, NOW);
+        let mut door = Door::open(DoorKind::Http, address, None, &self.core, self.now);
         let mut said = Vec::new();
         for piece in pieces {
             let mut question = self.visit(&mut said, |visit| door.read(visit, piece));
@@ -334,12 +360,12 @@ impl Bare {
             core: &self.core,
             manners: &self.manners,
             turn: &mut self.turn,
-            now: NOW,
+            now: self.now,
             unsent: 0,
             is_on_trial: false,
         };
         let done = call(&mut visit);
-        self.turn.commit(&self.core, NOW);
+        self.turn.commit(&self.core, self.now);
         said.append(&mut self.turn.out);
         done
     }
@@ -349,7 +375,7 @@ impl Bare {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
             Question::Digest(span) => Answer::Digest(self.core.node.digest(*span, 0).into()),
             Question::Status(span) => {
-                Answer::Status(Status::of(&self.core, HallStatus::default(), *span, NOW).into())
+                Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
             }
             Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
             Question::Friends(friends) => Answer::Clients(friends.list(&self.core.node)),

@@ -91,7 +91,7 @@ fn folder(settings: &str) -> TempDir {
 }
 
 /// A server with TLS and these settings, and the certificate that its clients are to trust.
-fn sealed(settings: &str) -> Option<(TempDir, Server, PathBuf)> {
+pub fn sealed(settings: &str) -> Option<(TempDir, Server, PathBuf)> {
     if !has_tools() {
         return None;
     }
@@ -102,13 +102,13 @@ fn sealed(settings: &str) -> Option<(TempDir, Server, PathBuf)> {
 }
 
 /// A client's end of TLS.
-struct Peer {
+pub struct Peer {
     tls: ClientConnection,
     socket: TcpStream,
 }
 
 impl Peer {
-    fn to(server: &Server, trusted: &Path) -> Peer {
+    pub fn to(server: &Server, trusted: &Path) -> Peer {
         Peer::by(server, trusted, &[&version::TLS13, &version::TLS12])
     }
 
@@ -158,7 +158,7 @@ impl Peer {
     }
 
     /// The handshake, sent in pieces of so many bytes.
-    fn shake(mut self, piece: usize) -> Peer {
+    pub fn shake(mut self, piece: usize) -> Peer {
         while self.tls.is_handshaking() {
             self.send(piece);
             if self.tls.is_handshaking() {
@@ -169,12 +169,12 @@ impl Peer {
         self
     }
 
-    fn send(&mut self, piece: usize) {
+    pub fn send(&mut self, piece: usize) {
         let records = self.sealed();
         records.chunks(piece).for_each(|piece| self.socket.write_all(piece).expect("sent"));
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    pub fn say(&mut self, bytes: &[u8]) {
         self.tls.set_buffer_limit(None);
         self.tls.writer().write_all(bytes).expect("said");
     }
@@ -195,7 +195,7 @@ impl Peer {
     }
 
     /// Replies, until there are so many.
-    fn replies(&mut self, count: usize) -> Vec<Reply> {
+    pub fn replies(&mut self, count: usize) -> Vec<Reply> {
         let (mut bytes, mut at, mut replies, mut buffer) = (Vec::new(), 0, Vec::new(), vec![0; 65_536]);
         while replies.len() < count {
             if let Some((reply, length)) = Reply::cut(&bytes[at..]) {

@@ -145,9 +145,7 @@ pub fn elements(text: &str) -> Option<Vec<&RawValue>> {
 /// The pairs of a query or a form, decoded as far as they can be. Some users' templates have a `?` for each `&`.
 pub fn pairs(query: &[u8]) -> Vec<(String, Vec<u8>)> {
     let decode = |text: &[u8]| name::decode_form(text).unwrap_or_else(|| text.to_vec());
-    let parts = query.split(|&byte| byte == b'?');
-    let pairs = parts.flat_map(tokens::query_pairs);
-    pairs
+    tokens::loose_pairs(query)
         .map(|(name, value)| (String::from_utf8_lossy(&decode(name)).to_lowercase(), decode(value)))
         .collect()
 }

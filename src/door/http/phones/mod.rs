@@ -20,7 +20,7 @@ pub use osmand::is_report;
 pub use report::{answered, is_overland, report};
 
 use crate::tally::App;
-use fix::Object;
+use fix::{Object, elements};
 
 /// What an app says.
 pub fn read(app: App, request: &Request<'_>) -> Vec<Outcome> {
@@ -37,13 +37,13 @@ pub fn read(app: App, request: &Request<'_>) -> Vec<Outcome> {
 pub fn app_of(body: &[u8], otherwise: App) -> App {
     let text = String::from_utf8_lossy(body);
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    if !text.starts_with('{') {
-        return otherwise;
-    }
-    let Some(object) = Object::parse(text) else { return otherwise };
+    // All of a list are one app's.
+    let list = elements(text).unwrap_or_default();
+    let one = list.first().map_or(text, |first| first.get());
+    let Some(object) = Object::parse(one) else { return otherwise };
     if object.has("_type") {
         App::OwnTracks
-    } else if object.has("locations") {
+    } else if object.has("locations") || object.has("geometry") && object.has("properties") {
         App::Overland
     } else if object.has("position") && object.has("device") {
         App::Traccar
@@ -62,6 +62,8 @@ mod tests {
         assert_eq!(app(r#"{"_type":"location"}"#), App::OwnTracks);
         assert_eq!(app(r#" {"locations":[]}"#), App::Overland);
         assert_eq!(app(r#"{"position":{},"device":{}}"#), App::Traccar);
+        assert_eq!(app(r#"[{"type":"Feature","geometry":null,"properties":{}},7]"#), App::Overland);
+        assert_eq!(app(r#"[{"_type":"location"}]"#), App::OwnTracks);
         for other in ["", "id=1&lat=2&lon=3", "{", "[]", r#"{"device_id":"1","location":{}}"#] {
             assert_eq!(app(other), App::OsmAnd, "{other}");
         }

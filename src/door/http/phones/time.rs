@@ -20,8 +20,9 @@ pub fn read(text: &str) -> Option<Vec<u8>> {
 pub fn read_apple(text: &str) -> Option<Vec<u8>> {
     let number = number::plain(text.trim())?;
     let (whole, fraction) = parts(&number)?;
-    let whole: u64 = whole.parse().ok()?;
-    Some(written(whole.checked_add(APPLE_EPOCH_S)?, fraction))
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let seconds = whole.checked_add(APPLE_EPOCH_S).filter(|seconds| *seconds >= PHONE_TIME_MIN_S)?;
+    Some(written(seconds, fraction))
 }
 
 /// Whether a number is too small to count from 1970.
@@ -193,6 +194,8 @@ mod tests {
     fn apple_counts_from_2001() {
         assert_eq!(read_apple("742067199"), Some(b"1720374399".to_vec()));
         assert_eq!(read_apple("742067199.5"), Some(b"1720374399.5".to_vec()));
+        // A receiver that lost count says no more by it.
+        assert!(read_apple("0").is_none() && read_apple("-5").is_none() && read_apple("21692799").is_none());
         assert!(is_before_2001("742067199") && !is_before_2001("1720374399") && !is_before_2001("x"));
     }
 
