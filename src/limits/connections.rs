@@ -46,6 +46,10 @@ pub const GREEDY_BYTES_MAX: usize = 64 * 1024;
 /// Ready connections fetched from the poller at once.
 pub const EVENTS_MAX: usize = 256;
 
+/// Of those by HTTP: ten thousand phones that come back at once are served so few a turn, some 30 µs each, and whoever
+/// speaks lines waits for no more of them. With `sync = "always"` a turn of so many shares a sync.
+pub const METERED_EVENTS_MAX: usize = 32;
+
 /// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
 /// loop starves the reads, and one that is too slow those who wait to be let in.
 pub const ACCEPTS_PER_TURN: usize = 8;
@@ -87,7 +91,7 @@ pub const ACCEPT_PAUSE_MS: u64 = 100;
 /// connection and the next one, and what the system's resolver opens for a name.
 pub const RESERVED_DESCRIPTORS: usize = 48;
 pub const DESCRIPTORS_PER_NEIGHBOUR: usize = 4;
-pub const DESCRIPTORS_PER_WORKER: usize = 2;
+pub const DESCRIPTORS_PER_WORKER: usize = 3;
 pub const DESCRIPTORS_PER_LOOKUP: usize = 4;
 
 /// Milliseconds between two looks at the deadlines of all connections of a worker.

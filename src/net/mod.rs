@@ -15,7 +15,7 @@ pub mod tls;
 pub use connection::Connection;
 pub use host_port::HostPort;
 pub use listener::{AnyStream, Listener};
-pub use poller::{Event, Events, Interest, Poller, WAKE};
+pub use poller::{Event, Events, Interest, Lane, Poller, WAKE};
 pub use slots::Slots;
 pub use stream::{Stream, Watch};
 pub use tls::Tls;

@@ -8,11 +8,18 @@ use std::time::Duration;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 
+use crate::limits::METERED_EVENTS_MAX;
+
 /// The key of a wake-up among the events.
 pub const WAKE: u64 = u64::MAX;
 
+/// The key of the metered sources among the others.
+const METERED: u64 = u64::MAX - 2;
+
 pub struct Poller {
     epoll: OwnedFd,
+    /// The sources of the lane of this name, itself a source of the other poller.
+    metered: Option<OwnedFd>,
     /// An eventfd; readable while a wake-up is due.
     waker: OwnedFd,
 }
@@ -24,6 +31,15 @@ pub enum Interest {
     Readable,
     Writable,
     Both,
+}
+
+/// How many of the sources that are ready a wait may tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// As many as there is room for.
+    Open,
+    /// A few: however many are ready, those of the other lane wait for so few of them.
+    Metered,
 }
 
 /// What happened to a source.
@@ -39,6 +55,8 @@ pub struct Event {
 /// Events of one wait; reused, so that waiting does not allocate.
 pub struct Events {
     list: Vec<epoll::Event>,
+    /// Those of the metered lane, behind the others.
+    metered: Vec<epoll::Event>,
 }
 
 impl Poller {
@@ -46,7 +64,24 @@ impl Poller {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let waker = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&epoll, &waker, EventData::new_u64(WAKE), EventFlags::IN)?;
-        Ok(Poller { epoll, waker })
+        Ok(Poller { epoll, metered: None, waker })
+    }
+
+    /// One with both lanes.
+    pub fn with_lanes() -> io::Result<Poller> {
+        let (poller, metered) = (Poller::new()?, epoll::create(CreateFlags::CLOEXEC)?);
+        epoll::add(&poller.epoll, &metered, EventData::new_u64(METERED), EventFlags::IN)?;
+        Ok(Poller { metered: Some(metered), ..poller })
+    }
+
+    /// The same as `add` in a lane.
+    pub fn add_in(&self, lane: Lane, source: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
+        match &self.metered {
+            Some(metered) if lane == Lane::Metered => {
+                Ok(epoll::add(metered, source, EventData::new_u64(key), interest.flags())?)
+            }
+            _ => self.add(source, key, interest),
+        }
     }
 
     /// Watches a source, whose events will carry `key`, until it is removed or closed.
@@ -61,26 +96,42 @@ impl Poller {
     }
 
     pub fn modify(&self, source: impl AsFd, key: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, source, EventData::new_u64(key), interest.flags())?)
+        self.in_its_lane(|epoll| epoll::modify(epoll, &source, EventData::new_u64(key), interest.flags()))
     }
 
     pub fn remove(&self, source: impl AsFd) -> io::Result<()> {
-        Ok(epoll::delete(&self.epoll, source)?)
+        self.in_its_lane(|epoll| epoll::delete(epoll, &source))
+    }
+
+    /// Does something to a source in the lane that it is in.
+    fn in_its_lane(&self, act: impl Fn(&OwnedFd) -> rustix::io::Result<()>) -> io::Result<()> {
+        match (act(&self.epoll), &self.metered) {
+            (Err(rustix::io::Errno::NOENT), Some(metered)) => Ok(act(metered)?),
+            (done, _) => Ok(done?),
+        }
     }
 
     /// Waits for events or the timeout; None is for ever. An interrupting signal ends it early.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.list.clear();
+        events.metered.clear();
         // Rounded up to a millisecond, which every kernel's epoll understands.
         let timeout = timeout.map(|timeout| {
             let ms = timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i64;
             Timespec { tv_sec: ms / 1_000, tv_nsec: (ms % 1_000) * 1_000_000 }
         });
         let spare = rustix::buffer::spare_capacity(&mut events.list);
-        match epoll::wait(&self.epoll, spare, timeout.as_ref()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(why) => Err(why.into()),
+        wait(&self.epoll, spare, timeout.as_ref())?;
+        let found = events.list.iter().position(|event| {
+            let epoll::Event { data, .. } = *event;
+            data.u64() == METERED
+        });
+        if let (Some(index), Some(metered)) = (found, &self.metered) {
+            events.list.swap_remove(index);
+            let spare = rustix::buffer::spare_capacity(&mut events.metered);
+            wait(metered, spare, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         }
+        Ok(())
     }
 
     /// Makes the current or the next wait return with a `WAKE` event.
@@ -92,6 +143,18 @@ impl Poller {
     /// Takes note of a `WAKE` event.
     pub fn woken(&self) {
         let _ = rustix::io::read(&self.waker, &mut [0u8; 8]);
+    }
+}
+
+/// An interrupting signal ends it early.
+fn wait(
+    epoll: &OwnedFd,
+    spare: rustix::buffer::SpareCapacity<'_, epoll::Event>,
+    timeout: Option<&Timespec>,
+) -> io::Result<()> {
+    match epoll::wait(epoll, spare, timeout) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(why) => Err(why.into()),
     }
 }
 
@@ -108,21 +171,22 @@ impl Interest {
 
 impl Events {
     pub fn with_capacity(capacity: usize) -> Events {
-        Events { list: Vec::with_capacity(capacity) }
+        Events { list: Vec::with_capacity(capacity), metered: Vec::with_capacity(METERED_EVENTS_MAX) }
     }
 
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.metered.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.len() == 0
     }
 
     /// The event at an index below `len`.
     pub fn get(&self, index: usize) -> Event {
         // Copied out by value: epoll's event is packed.
-        let epoll::Event { flags, data, .. } = self.list[index];
+        let event = self.list.get(index).unwrap_or_else(|| &self.metered[index - self.list.len()]);
+        let epoll::Event { flags, data, .. } = *event;
         Event {
             key: data.u64(),
             readable: flags.contains(EventFlags::IN),
@@ -149,6 +213,42 @@ mod tests {
         poller.woken();
         poller.wait(&mut events, Some(Duration::ZERO)).expect("polled");
         assert_eq!(events.len(), 0);
+    }
+
+    #[test]
+    fn of_metered_sources_few_are_told_at_once_and_all_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let poller = Poller::with_lanes().expect("a poller");
+        let pairs: Vec<_> = (0..3 * METERED_EVENTS_MAX as u64)
+            .map(|key| {
+                let mut near = TcpStream::connect(address).expect("connected");
+                near.write_all(b"x").expect("written");
+                let (far, _) = listener.accept().expect("accepted");
+                let lane = if key < 5 { Lane::Open } else { Lane::Metered };
+                poller.add_in(lane, &far, key, Interest::Readable).expect("added");
+                (near, far)
+            })
+            .collect();
+        let mut events = Events::with_capacity(256);
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..4 {
+            poller.wait(&mut events, None).expect("ready");
+            let keys: Vec<_> = (0..events.len()).map(|index| events.get(index).key).collect();
+            let (open, metered) = keys.split_at(5);
+            assert!(open.iter().all(|key| *key < 5), "{open:?}");
+            assert!(metered.len() <= METERED_EVENTS_MAX, "{metered:?}");
+            seen.extend(keys);
+        }
+        assert_eq!(seen.len(), pairs.len(), "each has its turn");
+        for (key, (_, far)) in pairs.iter().enumerate() {
+            match key % 2 {
+                0 => poller.modify(far, key as u64, Interest::Nothing).expect("modified"),
+                _ => poller.remove(far).expect("removed"),
+            }
+        }
+        poller.wait(&mut events, Some(Duration::ZERO)).expect("polled");
+        assert!(events.is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::SockRef;
 
-use super::poller::{Interest, Poller};
+use super::poller::{Interest, Lane, Poller};
 use super::socket;
 
 /// A connected socket. Nothing here waits.
@@ -57,7 +57,7 @@ pub trait Stream: Send + Sync {
 /// What tells when a stream is ready.
 pub trait Watch<S> {
     /// Watches a stream, whose events will carry `key`, until it is removed or closed.
-    fn add(&self, stream: &S, key: u64, interest: Interest) -> io::Result<()>;
+    fn add(&self, lane: Lane, stream: &S, key: u64, interest: Interest) -> io::Result<()>;
     fn modify(&self, stream: &S, key: u64, interest: Interest) -> io::Result<()>;
     fn remove(&self, stream: &S) -> io::Result<()>;
 }
@@ -102,8 +102,8 @@ impl Stream for TcpStream {
 }
 
 impl Watch<TcpStream> for Poller {
-    fn add(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
-        Poller::add(self, stream, key, interest)
+    fn add(&self, lane: Lane, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {
+        self.add_in(lane, stream, key, interest)
     }
 
     fn modify(&self, stream: &TcpStream, key: u64, interest: Interest) -> io::Result<()> {

@@ -26,7 +26,7 @@ pub enum Letter {
 
 impl Desk {
     pub fn new() -> io::Result<Desk> {
-        Ok(Desk { poller: Poller::new()?, inbox: Mutex::new(Some(Vec::new())), load: Load::default() })
+        Ok(Desk { poller: Poller::with_lanes()?, inbox: Mutex::new(Some(Vec::new())), load: Load::default() })
     }
 
     /// Gives the worker a letter, or gives it back when the worker has ended.

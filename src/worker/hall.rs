@@ -17,7 +17,7 @@ use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Kin, Manners, Question, crowd};
 use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
-use crate::net::{AnyStream, Interest, Watch};
+use crate::net::{AnyStream, Interest, Lane, Watch};
 use crate::places::pool::{Asker, Pool};
 use crate::status::{HallStatus, Status};
 use crate::turn::Core;
@@ -202,8 +202,8 @@ impl Outside<AnyStream> for Seat {
 }
 
 impl Watch<AnyStream> for Seat {
-    fn add(&self, stream: &AnyStream, key: u64, interest: Interest) -> io::Result<()> {
-        self.desk().poller.add(stream, key, interest)
+    fn add(&self, lane: Lane, stream: &AnyStream, key: u64, interest: Interest) -> io::Result<()> {
+        self.desk().poller.add_in(lane, stream, key, interest)
     }
 
     fn modify(&self, stream: &AnyStream, key: u64, interest: Interest) -> io::Result<()> {

@@ -14,10 +14,10 @@ use std::time::Duration;
 use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
-use crate::door::{Answer, Door, Kin, Manners, PEER_CLOSED, Question, Visit};
+use crate::door::{Answer, Door, DoorKind, Kin, Manners, PEER_CLOSED, Question, Visit};
 use crate::limits::{HANDSHAKE_S, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
-use crate::net::{Connection, Event, Interest, Slots, Stream, Watch};
+use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
 use crate::tally::Ended;
 use crate::turn::{Core, Turn};
@@ -234,7 +234,12 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if matches!(guest.admission, Admission::OnTrial(_)) {
             self.trials.push_back(key);
         }
-        if let Err(why) = self.outside.add(&guest.connection.stream, key, guest.connection.watched) {
+        // Thousands of phones may come back at once, and whoever speaks lines is not to wait for all of them.
+        let lane = match guest.door.kind() {
+            DoorKind::Line => Lane::Open,
+            DoorKind::Http => Lane::Metered,
+        };
+        if let Err(why) = self.outside.add(lane, &guest.connection.stream, key, guest.connection.watched) {
             log::warn!("cannot watch {}: {why}", guest.address);
             self.close(key, Ended::Broken, "it cannot be watched");
             return;

@@ -5,17 +5,20 @@ mod apps;
 mod phone;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use crate::harness::{
     Client, Disk, GOLOMAN_AND_HANDS, Herd, ONE_LINK, Server, folder_with, free_address, wait_for,
     write_secret,
 };
+use crate::http::Connection;
 use apps::{App, Item, place};
 use phone::{Phone, exchange};
 
@@ -237,6 +240,59 @@ fn every_queue_of_a_phone_drains_whatever_becomes_of_the_server_and_nothing_ackn
     }
 }
 
+/// A server alone with these tokens.
+fn serving(tokens: &str) -> (TempDir, Server) {
+    let folder = folder_with(
+        "[http]\ntokens_file = \"tokens\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
+    );
+    write_secret(&folder.path().join("tokens"), tokens);
+    let server = Server::start(folder.path(), "Goloman");
+    (folder, server)
+}
+
+#[test]
+fn a_large_batch_that_there_is_no_room_for_is_refused_before_it_is_sent_and_taken_later() {
+    let (_folder, server) = serving(&tokens());
+    let http = server.http.expect("it serves HTTP");
+    let bearer = format!("Authorization: Bearer {}\r\n", App::Overland.secret());
+    let announce = |bytes: usize| {
+        let head =
+            format!("POST /overland HTTP/1.1\r\nHost: localhost\r\n{bearer}Content-Length: {bytes}\r\n\r\n");
+        let mut one = Connection::to(http);
+        one.say(head.as_bytes());
+        one
+    };
+    let mut phone = Phone::new(App::Overland);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let fix = |number: u64| Item {
+        text: App::Overland.fix(now - 1_000 + number).replace(":-1", &format!(":{}1", " ".repeat(2_000))),
+        taken_s: 0,
+        time: now - 1_000 + number,
+        reason: None,
+    };
+    phone.queue.extend((0..50).map(fix));
+    // As many as there is room for, of a megabyte each, none of which comes in.
+    let slow: Vec<_> = (0..64).map(|_| announce(1 << 20)).collect();
+    wait_for("room to be short", || {
+        let mut one = announce(100_000);
+        one.0.set_read_timeout(Some(Duration::from_millis(100))).expect("set");
+        let mut status = [0; 12];
+        one.0.read_exact(&mut status).ok().map(|()| assert_eq!(&status, b"HTTP/1.1 503"))
+    });
+    phone.attempt(http, 0, || {});
+    assert_eq!(phone.queue.len(), 50, "it keeps what was refused");
+    // One that is small has a way past them, and so has a client that speaks lines.
+    let small = App::Overland.fix(now - 2_000);
+    assert_eq!(crate::http::ask(&server, "POST /overland", &bearer, &format!("[{small}]")).status, 200);
+    server.tell("other");
+    drop(slow);
+    wait_for("the batch to be taken", || {
+        phone.attempt(http, 0, || {});
+        phone.queue.is_empty().then_some(())
+    });
+    assert!(server.knows(&App::Overland.id()).expect("known").ends_with(&format!(" {}", now - 951)));
+}
+
 /// The 99th of 100 latencies of a client that speaks lines, in ms.
 fn p99_ms(client: &mut Client) -> f64 {
     let mut taken: Vec<Duration> = (0..2_000)
@@ -253,11 +309,7 @@ fn p99_ms(client: &mut Client) -> f64 {
 
 #[test]
 fn an_app_that_tries_again_without_a_pause_costs_another_client_little() {
-    let folder = folder_with(
-        "[http]\ntokens_file = \"tokens\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
-    );
-    write_secret(&folder.path().join("tokens"), "other write 0123456789-of-another\n");
-    let server = Server::start(folder.path(), "Goloman");
+    let (_folder, server) = serving("other write 0123456789-of-another\n");
     let http = server.http.expect("it serves HTTP");
     let time = 1_786_433_532;
     let fix = Item { text: App::OsmAnd.fix(time), taken_s: 0, time, reason: None };

@@ -23,14 +23,12 @@ pub struct Room {
     pub max: usize,
     /// For as long as the body is there.
     pub reserved: Option<Reserved>,
-    /// A larger one would be kept if there were fewer others.
-    pub is_short: bool,
 }
 
 impl Room {
     /// Room for so many bytes, all of which are kept.
     pub fn of(max: usize) -> Room {
-        Room { keep: max, max, reserved: None, is_short: false }
+        Room { keep: max, max, reserved: None }
     }
 }
 
@@ -94,14 +92,9 @@ impl Incoming {
         &self.bytes
     }
 
-    /// Whether it was larger than there was room for, so that not all of it is there; and whether there would have been
-    /// if there were fewer others.
+    /// Whether it was larger than is looked at, so that not all of it is there.
     pub fn is_cut(&self) -> bool {
         self.taken > self.bytes.len()
-    }
-
-    pub fn is_short_of_room(&self) -> bool {
-        self.is_cut() && self.room.is_short
     }
 
     /// How many bytes of it came in.

@@ -197,7 +197,7 @@ impl HttpDoor {
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
-            let room = route::room(visit, &head);
+            let room = route::room(visit, &head)?;
             let incoming = Incoming::within(head.framing, room)?;
             if head.expects_continue && !incoming.is_whole() && rest.len() == length {
                 visit.turn.out.extend_from_slice(CONTINUE);
@@ -256,21 +256,35 @@ impl HttpDoor {
             is_overland: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
         };
-        let kind = if bad.status == Kind::TooLarge.status() { Kind::TooLarge } else { Kind::Message };
-        let problem = Problem { status: Some(bad.status), ..Problem::new(kind, bad.why) };
-        problem.write(way, &mut visit.turn.out);
-        visit.turn.wire.received(b"no message of HTTP");
+        let kind = [Kind::TooLarge, Kind::Busy].into_iter().find(|kind| kind.status() == bad.status);
+        let fields = if kind == Some(Kind::Busy) { "Retry-After: 10\r\n" } else { "" };
+        let problem = Problem::new(kind.unwrap_or(Kind::Message), bad.why);
+        Problem { status: Some(bad.status), fields, ..problem }.write(way, &mut visit.turn.out);
+        let what = if kind.is_some() { &b"a message of HTTP"[..] } else { b"no message of HTTP" };
+        visit.turn.wire.received(what);
         visit.turn.wire.refused(bad.why, b"", true);
-        self.close("what it said is no message of HTTP");
+        self.close(if kind.is_some() {
+            "its body is not taken in"
+        } else {
+            "what it said is no message of HTTP"
+        });
     }
 
     /// Its time is up: says so, if it has begun a request. True if there is something to be sent.
     pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
         let is_late = self.began.is_some() && matches!(self.phase, Phase::Open);
         if is_late {
-            self.refuse(visit, Bad { status: 408, why: "the request did not come to an end in time" });
+            // A phone on a bad line is to keep what it has.
+            let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
+            self.refuse(visit, Bad { status, why: "the request did not come to an end in time" });
         }
         is_late
+    }
+
+    /// Whether the request under way is of a phone, as far as its head is there.
+    fn is_of_phone(&self) -> bool {
+        let head = self.incoming.as_ref().and_then(|(length, _)| self.input.get(..*length));
+        head.is_some_and(|head| Head::parse(head).is_ok_and(|head| route::is_of_phone(&head)))
     }
 
     fn may_reply(&self, visit: &Visit<'_>, begin: usize) -> bool {

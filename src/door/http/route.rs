@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::body::{Incoming, Room};
 use super::call::{Call, Pending, Wanted, refuse, say};
-use super::head::{Framing, Head, Method};
+use super::head::{Bad, Framing, Head, Method};
 use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
@@ -61,26 +61,34 @@ enum Need {
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
 /// nothing, though it is read, as a phone sends it again otherwise.
-pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Room {
-    let Some(site) = visit.manners.http.as_deref().filter(|_| matches!(route(head), Some(Route::Phone(_))))
-    else {
-        return Room::of(HTTP_BODY_MAX);
+///
+/// # Errors
+/// Too many large ones are coming in. That is said before it has come in, too: it would have to be sent a second time.
+pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Result<Room, Bad> {
+    let Some(site) = visit.manners.http.as_deref().filter(|_| is_of_phone(head)) else {
+        return Ok(Room::of(HTTP_BODY_MAX));
     };
-    let room = |keep: usize| Room { keep, max: PHONE_BODY_READ_MAX, reserved: None, is_short: false };
+    let room = |keep: usize| Room { keep, max: PHONE_BODY_READ_MAX, reserved: None };
     let most = match head.framing {
         Framing::Length(length) => length,
         Framing::Chunked => PHONE_BODY_MAX,
     };
     if most <= HTTP_BODY_MAX {
-        return room(HTTP_BODY_MAX);
+        return Ok(room(HTTP_BODY_MAX));
     }
     if !site.may_write(head) {
-        return room(0);
+        return Ok(room(0));
     }
-    match site.reserve(most.min(PHONE_BODY_MAX)) {
-        Some(reserved) => Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) },
-        None => Room { is_short: true, ..room(HTTP_BODY_MAX) },
-    }
+    let reserved = site.reserve(most.min(PHONE_BODY_MAX)).ok_or(TOO_MANY_BODIES)?;
+    Ok(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
+}
+
+const TOO_MANY_BODIES: Bad =
+    Bad { status: 503, why: "this server takes in too many large bodies; send it again" };
+
+/// Whether a request is of a phone, which gives up what is refused by a status below 500.
+pub fn is_of_phone(head: &Head<'_>) -> bool {
+    matches!(route(head), Some(Route::Phone(_)))
 }
 
 /// Serves a request, and counts what came of it.
@@ -219,10 +227,6 @@ fn serve_uncounted(
     }
     if let Some(detail) = missing {
         return refuse(Problem::new(Kind::Forbidden, detail));
-    }
-    if phone.is_some() && body.is_short_of_room() {
-        let detail = "this server takes in too many large bodies; send it again";
-        return refuse(Problem { fields: "Retry-After: 10\r\n", ..Problem::new(Kind::Busy, detail) });
     }
     let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {

@@ -164,6 +164,20 @@ fn a_request_has_its_time_and_is_told_when_it_is_over() {
 }
 
 #[test]
+fn a_phone_whose_body_does_not_come_in_time_keeps_what_it_has() {
+    for path in ["/owntracks", "/pub/", "/overland", "/", "/osmand"] {
+        let mut visitor = Visitor::new();
+        visitor.say(
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n{{").as_bytes(),
+        );
+        visitor.now.up += Duration::from_secs(2 * HTTP_BODY_S);
+        assert!(visitor.call(|door, visit| door.expire(visit)));
+        let said = &visitor.said;
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{path}: {said}");
+    }
+}
+
+#[test]
 fn a_door_owns_a_buffer_only_while_it_holds_part_of_a_request() {
     let mut visitor = Visitor::new();
     visitor.say(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET");

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fastrand::Rng;
-use herd::net::{Interest, Stream, Watch};
+use herd::net::{Interest, Lane, Stream, Watch};
 
 use super::Time;
 
@@ -435,7 +435,7 @@ impl Watched {
 }
 
 impl Watch<SimStream> for Watched {
-    fn add(&self, stream: &SimStream, key: u64, interest: Interest) -> io::Result<()> {
+    fn add(&self, _: Lane, stream: &SimStream, key: u64, interest: Interest) -> io::Result<()> {
         self.0.lock().expect("no panic before").push((key, stream.end, interest));
         Ok(())
     }

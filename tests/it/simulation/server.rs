@@ -15,7 +15,7 @@ use herd::journal::SyncMode;
 use herd::limits::Timing;
 use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet};
 use herd::logging::Wire;
-use herd::net::{Event, Interest, Watch};
+use herd::net::{Event, Interest, Lane, Watch};
 use herd::node::{Bounds, NeighbourId, Node};
 use herd::places::pool::Asker;
 use herd::server::{Sweeps, Tended, open_journal};
@@ -275,8 +275,8 @@ impl Outside<SimStream> for Seat {
 }
 
 impl Watch<SimStream> for Seat {
-    fn add(&self, stream: &SimStream, key: u64, interest: Interest) -> std::io::Result<()> {
-        self.watched.add(stream, key, interest)
+    fn add(&self, lane: Lane, stream: &SimStream, key: u64, interest: Interest) -> std::io::Result<()> {
+        self.watched.add(lane, stream, key, interest)
     }
 
     fn modify(&self, stream: &SimStream, key: u64, interest: Interest) -> std::io::Result<()> {
