@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::body::{Incoming, Room};
 use super::call::{Call, Pending, Wanted, refuse, say};
-use super::head::{Bad, Framing, Head, Method};
+use super::head::{Framing, Head, Method};
 use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
@@ -53,12 +53,10 @@ enum Need {
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
 /// nothing, though it is read, as a phone sends it again otherwise.
-///
-/// # Errors
-/// Too many large ones are coming in. That is said before it has come in, too: it would have to be sent a second time.
-pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Result<Room, Bad> {
+/// None while too many large ones are coming in.
+pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Option<Room> {
     let Some(site) = visit.manners.http.as_deref().filter(|_| is_of_phone(head)) else {
-        return Ok(Room::of(HTTP_BODY_MAX));
+        return Some(Room::of(HTTP_BODY_MAX));
     };
     let room = |keep: usize| Room { keep, max: PHONE_BODY_READ_MAX, reserved: None };
     let most = match head.framing {
@@ -66,17 +64,19 @@ pub fn room(visit: &Visit<'_>, from: IpAddr, head: &Head<'_>) -> Result<Room, Ba
         Framing::Chunked => PHONE_BODY_MAX,
     };
     if most <= HTTP_BODY_MAX {
-        return Ok(room(HTTP_BODY_MAX));
+        return Some(room(HTTP_BODY_MAX));
     }
     if !site.caller(head, from, visit.now.up).is_ok_and(|caller| caller.scopes.write) {
-        return Ok(room(0));
+        return Some(room(0));
     }
-    let reserved = site.reserve(most.min(PHONE_BODY_MAX)).ok_or(TOO_MANY_BODIES)?;
-    Ok(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
+    let reserved = site.reserve(most.min(PHONE_BODY_MAX))?;
+    Some(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
 }
 
-const TOO_MANY_BODIES: Bad =
-    Bad { status: 503, why: "this server takes in too many large bodies; send it again" };
+/// Whether there is room for the largest body: those that wait for it look at nothing else first.
+pub fn has_room(visit: &Visit<'_>) -> bool {
+    visit.manners.http.as_deref().is_none_or(|site| site.reserve(PHONE_BODY_MAX).is_some())
+}
 
 /// Whether a request is of a phone, which gives up what is refused by a status below 500.
 pub fn is_of_phone(head: &Head<'_>) -> bool {
