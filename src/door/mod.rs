@@ -252,10 +252,11 @@ impl Door {
         }
     }
 
-    /// Its time is up: says so where that is said. True if there is something to be sent.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+    /// Its time is up: says so where that is said, or goes on with what it waited for. True unless that was its end; with
+    /// what is asked for then.
+    pub fn expire(&mut self, visit: &mut Visit<'_>) -> (bool, Option<Question>) {
         match self {
-            Door::Line(_) => false,
+            Door::Line(_) => (false, None),
             Door::Http(http) => http.expire(visit),
         }
     }

@@ -189,7 +189,9 @@ pub const PHONE_TIME_MIN_S: u64 = 1_000_000_000;
 pub const PHONE_BODY_MAX: usize = 1024 * 1024;
 pub const PHONE_BODY_READ_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes of all bodies together that are longer than others may be; for one more there is a 503.
+/// Bytes of all bodies together that are longer than others may be. One more waits, unread, for so many seconds, and then
+/// there is a 503: ten thousand batches of Overland, of 300 KB each, take about as long.
+pub const HTTP_ROOM_S: u64 = 120;
 pub const PHONE_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of a body that has another second to come in for each of these: a slow line carries more.

@@ -40,7 +40,7 @@ pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
+use crate::limits::{HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S};
 use crate::logging::Wire;
 use body::Incoming;
 use call::Pending;
@@ -58,6 +58,8 @@ pub struct HttpDoor {
     looked: usize,
     /// The body of the request under way, once its head is there, and how long that head is.
     incoming: Option<(usize, Incoming)>,
+    /// Until when the body of the request under way has to have room. Nothing is read meanwhile.
+    no_room_until: Option<Duration>,
     /// When the request under way began, or the body of it.
     began: Option<Duration>,
     /// When bytes last came in.
@@ -76,6 +78,9 @@ enum Phase {
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
     Closing(&'static str),
 }
+
+const TOO_MANY_BODIES: Bad =
+    Bad { status: 503, why: "this server takes in too many large bodies; send it again" };
 
 /// How long a request was, and what is asked for it.
 type Next = (usize, Option<Question>);
@@ -99,6 +104,7 @@ impl HttpDoor {
             input: Vec::new(),
             looked: 0,
             incoming: None,
+            no_room_until: None,
             began: None,
             heard: now,
             spoken: now,
@@ -116,6 +122,9 @@ impl HttpDoor {
             return None;
         }
         self.input.extend_from_slice(bytes);
+        if self.no_room_until.is_some() {
+            return None;
+        }
         self.converse(visit)
     }
 
@@ -125,7 +134,10 @@ impl HttpDoor {
     }
 
     pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
-        if !matches!(self.phase, Phase::Open) || (self.input.is_empty() && !self.has_ended) {
+        if !matches!(self.phase, Phase::Open)
+            || (self.input.is_empty() && !self.has_ended)
+            || self.no_room_until.is_some()
+        {
             return None;
         }
         if visit.unsent > 0 {
@@ -197,7 +209,12 @@ impl HttpDoor {
             self.began.get_or_insert(visit.now.up);
             let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
-            let room = route::room(visit, &head)?;
+            let Some(room) = route::room(visit, &head) else {
+                // Refused, it would be sent again and again by all who were, and the network is the better queue.
+                (self.no_room_until, self.looked) =
+                    (Some(visit.now.up + Duration::from_secs(HTTP_ROOM_S)), 0);
+                return Ok(None);
+            };
             let incoming = Incoming::within(head.framing, room)?;
             if head.expects_continue && !incoming.is_whole() && rest.len() == length {
                 visit.turn.out.extend_from_slice(CONTINUE);
@@ -270,15 +287,33 @@ impl HttpDoor {
         });
     }
 
-    /// Its time is up: says so, if it has begun a request. True if there is something to be sent.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+    /// Its time is up: says so, if it has begun a request, or sees whether there is room for its body. True unless that
+    /// was its end; with what is asked for then.
+    pub fn expire(&mut self, visit: &mut Visit<'_>) -> (bool, Option<Question>) {
+        match self.no_room_until {
+            Some(until) if visit.now.up < until => {
+                if route::has_room(visit) {
+                    self.no_room_until = None;
+                    let question = self.converse(visit);
+                    // It waits on from when it began to.
+                    self.no_room_until = self.no_room_until.map(|_| until);
+                    return (true, question);
+                }
+                return (true, None);
+            }
+            Some(_) => {
+                self.refuse(visit, TOO_MANY_BODIES);
+                return (true, None);
+            }
+            None => {}
+        }
         let is_late = self.began.is_some() && matches!(self.phase, Phase::Open);
         if is_late {
             // A phone on a bad line is to keep what it has.
             let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
             self.refuse(visit, Bad { status, why: "the request did not come to an end in time" });
         }
-        is_late
+        (is_late, None)
     }
 
     /// Whether the request under way is of a phone, as far as its head is there.
@@ -293,14 +328,14 @@ impl HttpDoor {
     }
 
     fn close(&mut self, why: &'static str) {
-        (self.input, self.incoming) = (Vec::new(), None);
+        (self.input, self.incoming, self.no_room_until) = (Vec::new(), None, None);
         self.phase = Phase::Closing(why);
     }
 
     // --- what the room asks
 
     pub fn reads(&self) -> bool {
-        matches!(self.phase, Phase::Open)
+        matches!(self.phase, Phase::Open) && self.no_room_until.is_none()
     }
 
     pub fn waits(&self) -> bool {
@@ -321,6 +356,9 @@ impl HttpDoor {
     pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
         if !matches!(self.phase, Phase::Open) {
             return None;
+        }
+        if self.no_room_until.is_some() {
+            return Some((taken, "there was no room for its body"));
         }
         Some(match (self.began, &self.incoming) {
             (Some(began), None) => {

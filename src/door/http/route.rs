@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::body::{Incoming, Room};
 use super::call::{Call, Pending, Wanted, refuse, say};
-use super::head::{Bad, Framing, Head, Method};
+use super::head::{Framing, Head, Method};
 use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
@@ -61,30 +61,31 @@ enum Need {
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
 /// nothing, though it is read, as a phone sends it again otherwise.
-///
-/// # Errors
-/// Too many large ones are coming in. That is said before it has come in, too: it would have to be sent a second time.
-pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Result<Room, Bad> {
+/// None while too many large ones are coming in.
+pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Option<Room> {
+    // Nearly all: nobody has to be asked whose they are.
+    if matches!(head.framing, Framing::Length(length) if length <= HTTP_BODY_MAX) {
+        return Some(Room::of(HTTP_BODY_MAX));
+    }
     let Some(site) = visit.manners.http.as_deref().filter(|_| is_of_phone(head)) else {
-        return Ok(Room::of(HTTP_BODY_MAX));
+        return Some(Room::of(HTTP_BODY_MAX));
     };
     let room = |keep: usize| Room { keep, max: PHONE_BODY_READ_MAX, reserved: None };
     let most = match head.framing {
         Framing::Length(length) => length,
         Framing::Chunked => PHONE_BODY_MAX,
     };
-    if most <= HTTP_BODY_MAX {
-        return Ok(room(HTTP_BODY_MAX));
-    }
     if !site.may_write(head) {
-        return Ok(room(0));
+        return Some(room(0));
     }
-    let reserved = site.reserve(most.min(PHONE_BODY_MAX)).ok_or(TOO_MANY_BODIES)?;
-    Ok(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
+    let reserved = site.reserve(most.min(PHONE_BODY_MAX))?;
+    Some(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
 }
 
-const TOO_MANY_BODIES: Bad =
-    Bad { status: 503, why: "this server takes in too many large bodies; send it again" };
+/// Whether there is room for the largest body: those that wait for it look at nothing else first.
+pub fn has_room(visit: &Visit<'_>) -> bool {
+    visit.manners.http.as_deref().is_none_or(|site| site.reserve(PHONE_BODY_MAX).is_some())
+}
 
 /// Whether a request is of a phone, which gives up what is refused by a status below 500.
 pub fn is_of_phone(head: &Head<'_>) -> bool {
@@ -93,8 +94,9 @@ pub fn is_of_phone(head: &Head<'_>) -> bool {
 
 /// Serves a request, and counts what came of it.
 pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incoming) -> Done {
-    let (begin, asked) = (visit.turn.out.len(), asked_of(head));
-    let done = serve_uncounted(visit, asked, from, head, body);
+    let (begin, found) = (visit.turn.out.len(), route(head));
+    let asked = asked_of(found.as_ref(), head.method);
+    let done = serve_uncounted(visit, asked, from, head, found, body);
     if let Done::Answered { .. } = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
@@ -106,8 +108,8 @@ fn is_done(reply: &[u8]) -> bool {
     reply.get(b"HTTP/1.1 ".len()).is_some_and(|first| *first < b'4')
 }
 
-fn asked_of(head: &Head<'_>) -> Asked {
-    match (route(head), head.method) {
+fn asked_of(found: Option<&Route>, method: Method) -> Asked {
+    match (found, method) {
         (Some(Route::Phone(_)), _) => Asked::HttpPhone,
         (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
         (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
@@ -123,9 +125,9 @@ fn serve_uncounted(
     asked: Asked,
     from: IpAddr,
     head: &Head<'_>,
+    found: Option<Route>,
     body: &Incoming,
 ) -> Done {
-    let found = route(head);
     let phone = match found {
         Some(Route::Phone(app)) => Some(app),
         _ => None,

@@ -152,15 +152,18 @@ fn a_request_has_its_time_and_is_told_when_it_is_over() {
     assert_eq!(left(&visitor), Some(HTTP_HEAD_S), "however slowly it comes");
     visitor.say(b"\r\n{");
     assert_eq!(left(&visitor), Some(5 + HTTP_BODY_S));
-    assert!(visitor.call(|door, visit| door.expire(visit)));
+    assert!(visitor.call(|door, visit| door.expire(visit).0));
     assert!(
         visitor.said.starts_with("HTTP/1.1 408 ") && visitor.said.contains("Connection: close"),
         "{}",
         visitor.said
     );
-    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit)));
+    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit).0));
     let mut idle = Visitor::new();
-    assert!(!idle.call(|door, visit| door.expire(visit)) && idle.said.is_empty(), "there is nobody to tell");
+    assert!(
+        !idle.call(|door, visit| door.expire(visit).0) && idle.said.is_empty(),
+        "there is nobody to tell"
+    );
 }
 
 #[test]
@@ -171,10 +174,33 @@ fn a_phone_whose_body_does_not_come_in_time_keeps_what_it_has() {
             format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n{{").as_bytes(),
         );
         visitor.now.up += Duration::from_secs(2 * HTTP_BODY_S);
-        assert!(visitor.call(|door, visit| door.expire(visit)));
+        assert!(visitor.call(|door, visit| door.expire(visit).0));
         let said = &visitor.said;
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{path}: {said}");
     }
+}
+
+#[test]
+fn a_large_body_waits_unread_until_there_is_room_for_it() {
+    let mut visitor = Visitor::new();
+    let site = visitor.manners.http.clone().expect("a site");
+    let others = site.reserve(crate::limits::PHONE_BODIES_BYTES).expect("all of it");
+    let length = 100_000;
+    visitor.say(
+        format!("POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n[").as_bytes(),
+    );
+    assert!(!visitor.door.reads() && visitor.said.is_empty(), "{}", visitor.said);
+    let mut late = Visitor::new();
+    late.manners.http = Some(site.clone());
+    late.say(b"POST /owntracks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n");
+    late.now.up += Duration::from_secs(HTTP_ROOM_S - 1);
+    assert!(late.call(|door, visit| door.expire(visit).0) && late.said.is_empty());
+    late.now.up += Duration::from_secs(1);
+    assert!(late.call(|door, visit| door.expire(visit).0) && late.said.starts_with("HTTP/1.1 503 "));
+    drop(others);
+    assert!(visitor.call(|door, visit| door.expire(visit).0) && visitor.door.reads());
+    visitor.say(format!("{}]", " ".repeat(length - 2)).as_bytes());
+    assert!(visitor.said.starts_with("HTTP/1.1 200 "), "{}", visitor.said);
 }
 
 #[test]

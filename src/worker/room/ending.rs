@@ -101,12 +101,13 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if self.guests.get(key).is_none_or(is_sending) {
             return false;
         }
-        let mut says = false;
+        let mut goes_on = false;
         self.visit(key, |door, visit, _| {
-            says = door.expire(visit);
-            None
+            let (is_not_over, question) = door.expire(visit);
+            goes_on = is_not_over;
+            question
         });
-        says
+        goes_on
     }
 
     /// Whether one whose replies have waited for long has taken some of them, though not so much that the system
