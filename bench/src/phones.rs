@@ -66,6 +66,7 @@ pub fn run(args: &PhonesArgs) -> Result<(), String> {
         None => Pace::Closed { depth: 1 },
     };
     let mut lines = Plan {
+        known: 0,
         address: server.address,
         dialect: Dialect::Herd { server: NAME.into(), whatsat_every: 0 },
         connections: args.lines.max(1),
