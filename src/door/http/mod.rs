@@ -21,6 +21,7 @@ mod listing;
 mod metrics;
 mod name;
 mod number;
+mod paths;
 mod phones;
 mod problem;
 mod query;

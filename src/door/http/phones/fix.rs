@@ -149,3 +149,19 @@ pub fn pairs(query: &[u8]) -> Vec<(String, Vec<u8>)> {
         .map(|(name, value)| (String::from_utf8_lossy(&decode(name)).to_lowercase(), decode(value)))
         .collect()
 }
+
+/// An outcome in a line, for the tests of the apps: name, latitude, longitude and time, or the reason.
+#[cfg(test)]
+pub fn shown(outcome: Outcome) -> String {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match outcome {
+        Ok(Fix { name, latitude, longitude, time }) => format!(
+            "{} {} {} {}",
+            name.map_or("?".into(), text),
+            text(latitude),
+            text(longitude),
+            time.map_or("now".into(), text)
+        ),
+        Err(ignored) => ignored.reason.name().to_owned(),
+    }
+}

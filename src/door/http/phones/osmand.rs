@@ -110,22 +110,12 @@ fn read_members(coords: &Object<'_>, timed: &Object<'_>, id: Option<Vec<u8>>, na
 
 #[cfg(test)]
 mod tests {
+    use super::super::fix;
     use super::*;
 
     fn shown(query: &str, body: &str) -> Vec<String> {
         let request = Request { query: query.as_bytes(), body: body.as_bytes(), ..Request::default() };
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let show = |outcome: Outcome| match outcome {
-            Ok(Fix { name, latitude, longitude, time }) => format!(
-                "{} {} {} {}",
-                name.map_or("?".into(), text),
-                text(latitude),
-                text(longitude),
-                time.map_or("now".into(), text)
-            ),
-            Err(ignored) => ignored.reason.name().to_owned(),
-        };
-        read(&request).into_iter().map(show).collect()
+        read(&request).into_iter().map(fix::shown).collect()
     }
 
     #[test]

@@ -33,21 +33,11 @@ fn read_one(text: &str) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fix;
     use super::*;
 
     fn shown(body: &str) -> Vec<String> {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        let show = |outcome: Outcome| match outcome {
-            Ok(Fix { name, latitude, longitude, time }) => format!(
-                "{} {} {} {}",
-                name.map_or("?".into(), text),
-                text(latitude),
-                text(longitude),
-                time.map_or("now".into(), text)
-            ),
-            Err(ignored) => ignored.reason.name().to_owned(),
-        };
-        read(&Request { body: body.as_bytes(), ..Request::default() }).into_iter().map(show).collect()
+        read(&Request { body: body.as_bytes(), ..Request::default() }).into_iter().map(fix::shown).collect()
     }
 
     #[test]

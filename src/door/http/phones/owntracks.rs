@@ -67,26 +67,13 @@ fn name(object: &Object<'_>, request: &Request<'_>) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fix::shown;
     use super::*;
 
     fn one(body: &str, request: Request<'_>) -> Outcome {
         let mut read = read(&Request { body: body.as_bytes(), ..request });
         assert_eq!(read.len(), 1);
         read.remove(0)
-    }
-
-    fn shown(outcome: Outcome) -> String {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-        match outcome {
-            Ok(Fix { name, latitude, longitude, time }) => format!(
-                "{} {} {} {}",
-                name.map_or("?".into(), text),
-                text(latitude),
-                text(longitude),
-                time.map_or("now".into(), text)
-            ),
-            Err(ignored) => ignored.reason.name().to_owned(),
-        }
     }
 
     #[test]

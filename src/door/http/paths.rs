@@ -1,0 +1,186 @@
+//! Which paths there are, by which methods, and what a caller needs for each. It says no word: `route` serves them.
+
+use super::head::{Head, Method};
+use super::problem::Kind;
+use super::tokens::WEBHOOK;
+use super::{name, phones};
+use crate::tally::{App, Asked};
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    Index,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+    Clients,
+    Client(Vec<u8>),
+    Places(Vec<u8>),
+    Herd,
+    /// What a kind of problem is.
+    Problem(Kind),
+    /// Where phones report, as this app unless what they say is another one's.
+    Phone(App),
+}
+
+impl Route {
+    /// Whether it is served while the journal is still being read.
+    pub fn is_early(&self) -> bool {
+        match self {
+            Route::Index
+            | Route::Health
+            | Route::Ready
+            | Route::Metrics
+            | Route::OpenApi
+            | Route::Problem(_) => true,
+            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd | Route::Phone(_) => false,
+        }
+    }
+}
+
+/// What a caller needs for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Nothing,
+    Read,
+    Write,
+    Metrics,
+}
+
+/// What a request counts as.
+pub fn asked_of(found: Option<&Route>, method: Method) -> Asked {
+    match (found, method) {
+        (Some(Route::Phone(_)), _) => Asked::HttpPhone,
+        (Some(Route::Client(_)), Method::Put) => Asked::HttpPut,
+        (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
+        (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
+        (Some(Route::Clients), _) => Asked::HttpList,
+        (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        _ => Asked::HttpOther,
+    }
+}
+
+/// What a request is for.
+pub fn route(head: &Head<'_>) -> Option<Route> {
+    let is_report = match head.method {
+        Method::Post => true,
+        Method::Get => phones::is_report(head.query),
+        _ => false,
+    };
+    // Of an app whose user wrote no path.
+    if head.path == b"/" && is_report { Some(Route::Phone(App::OsmAnd)) } else { route_of(head.path) }
+}
+
+fn route_of(path: &[u8]) -> Option<Route> {
+    // Never by a redirect, which iOS does not follow.
+    let phone = match path.strip_suffix(b"/").unwrap_or(path) {
+        b"/owntracks" | b"/pub" => Some(App::OwnTracks),
+        b"/osmand" => Some(App::OsmAnd),
+        b"/overland" => Some(App::Overland),
+        b"/gpslogger" => Some(App::GpsLogger),
+        b"/traccar" => Some(App::Traccar),
+        // What Home Assistant's clients send there.
+        webhook if webhook.starts_with(WEBHOOK) => Some(App::GpsLogger),
+        _ => None,
+    };
+    if let Some(app) = phone {
+        return Some(Route::Phone(app));
+    }
+    if let Some(name) = path.strip_prefix(b"/problems/") {
+        return Kind::ALL.into_iter().find(|kind| kind.name().as_bytes() == name).map(Route::Problem);
+    }
+    Some(match path {
+        b"/" | b"*" => Route::Index,
+        b"/healthz" => Route::Health,
+        b"/readyz" => Route::Ready,
+        b"/metrics" => Route::Metrics,
+        b"/openapi.json" => Route::OpenApi,
+        b"/v1/clients" => Route::Clients,
+        b"/v1/herd" => Route::Herd,
+        _ => {
+            let rest = path.strip_prefix(b"/v1/clients/")?;
+            let (id, is_places) = match rest.strip_suffix(b"/places") {
+                Some(id) => (id, true),
+                None => (rest, false),
+            };
+            let id = name::decode(id).filter(|name| !name.is_empty() && !id.contains(&b'/'))?;
+            if is_places { Route::Places(id) } else { Route::Client(id) }
+        }
+    })
+}
+
+/// What a caller needs for a method of a route; None where there is no such method.
+pub fn need(route: &Route, method: Method) -> Option<Need> {
+    match (route, method) {
+        (_, Method::Options) => Some(Need::Nothing),
+        (
+            Route::Index | Route::Health | Route::Ready | Route::OpenApi | Route::Problem(_),
+            Method::Get | Method::Head,
+        ) => Some(Need::Nothing),
+        (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
+        (Route::Phone(App::OwnTracks | App::Overland | App::Traccar), Method::Get) => None,
+        (Route::Phone(_), Method::Get | Method::Post) => Some(Need::Write),
+        (Route::Client(_), Method::Put | Method::Delete) => Some(Need::Write),
+        (Route::Phone(_), _) => None,
+        (_, Method::Get | Method::Head) => Some(Need::Read),
+        _ => None,
+    }
+}
+
+/// The methods of a route, as `Allow` lists them.
+pub fn allowed(route: &Route) -> &'static str {
+    match route {
+        Route::Client(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+        Route::Phone(App::OwnTracks | App::Overland | App::Traccar) => "POST, OPTIONS",
+        Route::Phone(_) => "GET, POST, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::route::OPEN_API;
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_routes() {
+        let client = |id: &str| Some(Route::Client(id.into()));
+        assert_eq!(route_of(b"/v1/clients/kiwi"), client("kiwi"));
+        assert_eq!(route_of(b"/v1/clients/a%2Fb%20c"), client("a/b c"));
+        assert_eq!(route_of(b"/v1/clients/kiwi/places"), Some(Route::Places(b"kiwi".to_vec())));
+        assert_eq!(route_of(b"/v1/clients/places"), client("places"));
+        for path in [
+            "/v1/clients/",
+            "/v1/clients/a/b",
+            "/v1/clients//places",
+            "/v1/clients/%zz",
+            "/V1/clients",
+            "/v1",
+            "/x",
+        ] {
+            assert_eq!(route_of(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
+        let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let route = route_of(path.replace("{id}", "kiwi").as_bytes()).expect(path);
+            let methods = [
+                ("get", Method::Get),
+                ("put", Method::Put),
+                ("post", Method::Post),
+                ("delete", Method::Delete),
+            ];
+            for (name, method) in methods {
+                assert_eq!(item.get(name).is_some(), need(&route, method).is_some(), "{name} {path}");
+                let is_open = item[name]["security"].as_array().is_some_and(Vec::is_empty);
+                let needs_nothing = need(&route, method) == Some(Need::Nothing);
+                assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
+            }
+        }
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
+    }
+}
