@@ -99,4 +99,15 @@ mod tests {
         let groups = newest_by_source(&drained, 100_000_000_000);
         assert_eq!(groups, [(None, Cow::Borrowed(&b"AT A +1 kiwi +1+1 900\nAT A +1 kiwi +1+1 7\n"[..]))]);
     }
+
+    /// By a client's own clock, its report may be older than the note that it was made after.
+    #[test]
+    fn a_note_and_a_report_of_one_client_both_go_on() {
+        let note = "AT * +0 kiwi +0+0 900";
+        let drained = [news(None, &[note, "AT A +1000 kiwi +1+1 5"])];
+        assert!(drained[0].record(&drained[0].items[0]).is_note(), "{note}");
+        let groups = newest_by_source(&drained, u64::MAX);
+        let expected = format!("{note}\nAT A +1000 kiwi +1+1 5\n");
+        assert_eq!(groups, [(None, Cow::Borrowed(expected.as_bytes()))]);
+    }
 }
