@@ -50,6 +50,9 @@ pub const EVENTS_MAX: usize = 256;
 /// speaks lines waits for no more of them. With `sync = "always"` a turn of so many shares a sync.
 pub const METERED_EVENTS_MAX: usize = 32;
 
+/// Microseconds of a turn after which no further one of these is begun: a batch of Overland takes about a millisecond.
+pub const METERED_TURN_US: u64 = 500;
+
 /// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
 /// loop starves the reads, and one that is too slow those who wait to be let in.
 pub const ACCEPTS_PER_TURN: usize = 8;
