@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::limits::READ_BYTES;
 use crate::logging::Wire;
 use crate::node::NeighbourId;
 use crate::places::Lookup;
@@ -176,6 +177,14 @@ impl Door {
         match self {
             Door::Line(line) => line.reads(),
             Door::Http(http) => http.reads(),
+        }
+    }
+
+    /// How many bytes it takes at once: what it may have to keep while it reads no more.
+    pub fn takes(&self) -> usize {
+        match self {
+            Door::Line(_) => READ_BYTES,
+            Door::Http(http) => http.takes(),
         }
     }
 

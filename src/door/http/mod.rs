@@ -41,7 +41,10 @@ pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S};
+use crate::limits::{
+    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S,
+    READ_BYTES,
+};
 use crate::logging::Wire;
 use body::Incoming;
 use call::Pending;
@@ -333,6 +336,12 @@ impl HttpDoor {
 
     pub fn reads(&self) -> bool {
         matches!(self.phase, Phase::Open) && self.no_room_until.is_none()
+    }
+
+    /// Of a request whose head is not there: ten thousand may have to wait for room for their bodies, and have to keep
+    /// what was read.
+    pub fn takes(&self) -> usize {
+        if self.incoming.is_some() { READ_BYTES } else { HTTP_FIRST_READ_BYTES }
     }
 
     pub fn waits(&self) -> bool {

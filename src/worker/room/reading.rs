@@ -10,12 +10,13 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         let Some(guest) = self.guests.get(key) else { return };
         guest.active_in = self.window;
         let lingers = guest.connection.lingers().is_some();
-        match guest.connection.read(&mut self.buffer, self.now.up) {
+        let most = guest.door.takes().min(self.buffer.len());
+        match guest.connection.read(&mut self.buffer[..most], self.now.up) {
             Ok(0) if lingers => self.close_lingering(key),
             Ok(_) if lingers => self.watch(key),
             Ok(count) => {
                 guest.connection.eof = count == 0;
-                guest.is_greedy = count == self.buffer.len();
+                guest.is_greedy = count == most;
                 self.read_bytes += count;
                 self.visit(key, |door, visit, buffer| match count {
                     0 => door.end(visit),
