@@ -170,11 +170,10 @@ pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
 
 /// Wrong tokens, each another one, that an address may show before nothing it shows is looked at, and for how many seconds
 /// from the first: a person who types is far below, and a program that guesses gets ten a minute. Addresses that are
-/// remembered, and right tokens of each, as behind a proxy: some 10 MB at most.
+/// remembered, each with a bit for every token that was shown: for the 43,000 of the largest file that is 55 MB at most.
 pub const GUESSES_MAX: usize = 10;
 pub const GUESS_REST_S: u64 = 60;
 pub const GUESS_ADDRESSES_MAX: usize = 10_000;
-pub const GUESS_KNOWN_MAX: usize = 1_000;
 
 /// Random bytes of a token that herd makes, and the mode of a file that it makes for them.
 pub const TOKEN_BYTES: usize = 24;
