@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::limits::READ_BYTES;
 use crate::logging::Wire;
 use crate::node::NeighbourId;
 use crate::places::Lookup;
@@ -179,6 +180,14 @@ impl Door {
         }
     }
 
+    /// How many bytes it takes at once: what it may have to keep while it reads no more.
+    pub fn takes(&self) -> usize {
+        match self {
+            Door::Line(_) => READ_BYTES,
+            Door::Http(http) => http.takes(),
+        }
+    }
+
     /// Whether it waits for the answer to a question.
     pub fn waits(&self) -> bool {
         match self {
@@ -252,11 +261,26 @@ impl Door {
         }
     }
 
-    /// Its time is up: says so where that is said, or goes on with what it waited for. True unless that was its end; with
-    /// what is asked for then.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> (bool, Option<Question>) {
+    /// Whether it reads nothing until there is room for more of what is large.
+    pub fn waits_for_room(&self) -> bool {
         match self {
-            Door::Line(_) => (false, None),
+            Door::Line(_) => false,
+            Door::Http(http) => http.waits_for_room(),
+        }
+    }
+
+    /// Goes on if there is room for what waits for it.
+    pub fn find_room(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        match self {
+            Door::Line(_) => None,
+            Door::Http(http) => http.find_room(visit),
+        }
+    }
+
+    /// Its time is up: says so where that is said. True if there was something to say.
+    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+        match self {
+            Door::Line(_) => false,
             Door::Http(http) => http.expire(visit),
         }
     }

@@ -50,6 +50,9 @@ pub const EVENTS_MAX: usize = 256;
 /// speaks lines waits for no more of them. With `sync = "always"` a turn of so many shares a sync.
 pub const METERED_EVENTS_MAX: usize = 32;
 
+/// Microseconds of a turn after which no further one of these is begun: a batch of Overland takes about a millisecond.
+pub const METERED_TURN_US: u64 = 500;
+
 /// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
 /// loop starves the reads, and one that is too slow those who wait to be let in.
 pub const ACCEPTS_PER_TURN: usize = 8;
@@ -106,6 +109,12 @@ pub const HTTP_HEAD_MAX: usize = 16 * 1024;
 pub const HTTP_TARGET_MAX: usize = 8 * 1024;
 pub const HTTP_FIELDS_MAX: usize = 64;
 
+/// Bytes of a request that are read first: a phone's report has less, with its head. What it has more of waits in the
+/// network until its head is there. And bytes that the kernel takes of a request that nobody reads, of which it makes
+/// twice as many; in 100 ms there and back it still carries 160 KB/s.
+pub const HTTP_FIRST_READ_BYTES: usize = 2 * 1024;
+pub const HTTP_RECEIVE_BUFFER_BYTES: usize = 16 * 1024;
+
 /// Bytes of a request's body: a report has some hundred. And of a chunk's line, and of the fields behind a body.
 pub const HTTP_BODY_MAX: usize = 64 * 1024;
 pub const HTTP_CHUNK_LINE_MAX: usize = 256;
@@ -161,11 +170,10 @@ pub const TOKENS_FILE_MAX: u64 = 1024 * 1024;
 
 /// Wrong tokens, each another one, that an address may show before nothing it shows is looked at, and for how many seconds
 /// from the first: a person who types is far below, and a program that guesses gets ten a minute. Addresses that are
-/// remembered, and right tokens of each, as behind a proxy: some 10 MB at most.
+/// remembered, each with a bit for every token that was shown: for the 43,000 of the largest file that is 55 MB at most.
 pub const GUESSES_MAX: usize = 10;
 pub const GUESS_REST_S: u64 = 60;
 pub const GUESS_ADDRESSES_MAX: usize = 10_000;
-pub const GUESS_KNOWN_MAX: usize = 1_000;
 
 /// Random bytes of a token that herd makes, and the mode of a file that it makes for them.
 pub const TOKEN_BYTES: usize = 24;

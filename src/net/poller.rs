@@ -55,8 +55,9 @@ pub struct Event {
 /// Events of one wait; reused, so that waiting does not allocate.
 pub struct Events {
     list: Vec<epoll::Event>,
-    /// Those of the metered lane, behind the others.
+    /// Those of the metered lane, and how many of them were taken. What is left is taken after the next wait.
     metered: Vec<epoll::Event>,
+    taken: usize,
 }
 
 impl Poller {
@@ -114,7 +115,7 @@ impl Poller {
     /// Waits for events or the timeout; None is for ever. An interrupting signal ends it early.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         events.list.clear();
-        events.metered.clear();
+        let timeout = if events.has_metered() { Some(Duration::ZERO) } else { timeout };
         // Rounded up to a millisecond, which every kernel's epoll understands.
         let timeout = timeout.map(|timeout| {
             let ms = timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i64;
@@ -128,6 +129,11 @@ impl Poller {
         });
         if let (Some(index), Some(metered)) = (found, &self.metered) {
             events.list.swap_remove(index);
+            if events.has_metered() {
+                return Ok(());
+            }
+            events.metered.clear();
+            events.taken = 0;
             let spare = rustix::buffer::spare_capacity(&mut events.metered);
             wait(metered, spare, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         }
@@ -171,21 +177,42 @@ impl Interest {
 
 impl Events {
     pub fn with_capacity(capacity: usize) -> Events {
-        Events { list: Vec::with_capacity(capacity), metered: Vec::with_capacity(METERED_EVENTS_MAX) }
+        Events {
+            list: Vec::with_capacity(capacity),
+            metered: Vec::with_capacity(METERED_EVENTS_MAX),
+            taken: 0,
+        }
     }
 
+    /// How many there are of the open lane.
     pub fn len(&self) -> usize {
-        self.list.len() + self.metered.len()
+        self.list.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.list.is_empty()
     }
 
-    /// The event at an index below `len`.
+    /// The event of the open lane at an index below `len`.
     pub fn get(&self, index: usize) -> Event {
+        Event::of(&self.list[index])
+    }
+
+    /// Takes the next one of the metered lane. Its source may be gone, if it is of an earlier wait.
+    pub fn take_metered(&mut self) -> Option<Event> {
+        let event = self.metered.get(self.taken).map(Event::of);
+        self.taken += usize::from(event.is_some());
+        event
+    }
+
+    fn has_metered(&self) -> bool {
+        self.taken < self.metered.len()
+    }
+}
+
+impl Event {
+    fn of(event: &epoll::Event) -> Event {
         // Copied out by value: epoll's event is packed.
-        let event = self.list.get(index).unwrap_or_else(|| &self.metered[index - self.list.len()]);
         let epoll::Event { flags, data, .. } = *event;
         Event {
             key: data.u64(),
@@ -234,11 +261,14 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for _ in 0..4 {
             poller.wait(&mut events, None).expect("ready");
-            let keys: Vec<_> = (0..events.len()).map(|index| events.get(index).key).collect();
-            let (open, metered) = keys.split_at(5);
-            assert!(open.iter().all(|key| *key < 5), "{open:?}");
-            assert!(metered.len() <= METERED_EVENTS_MAX, "{metered:?}");
-            seen.extend(keys);
+            let open: Vec<_> = (0..events.len()).map(|index| events.get(index).key).collect();
+            assert!(open.len() == 5 && open.iter().all(|key| *key < 5), "{open:?}");
+            // Those that are left come after the next wait.
+            let first: Vec<_> = (0..3).filter_map(|_| events.take_metered()).map(|event| event.key).collect();
+            poller.wait(&mut events, None).expect("ready");
+            let rest: Vec<_> = std::iter::from_fn(|| events.take_metered()).map(|event| event.key).collect();
+            assert!(first.len() + rest.len() <= METERED_EVENTS_MAX, "{first:?} {rest:?}");
+            seen.extend([open, first, rest].concat());
         }
         assert_eq!(seen.len(), pairs.len(), "each has its turn");
         for (key, (_, far)) in pairs.iter().enumerate() {
@@ -248,7 +278,7 @@ mod tests {
             }
         }
         poller.wait(&mut events, Some(Duration::ZERO)).expect("polled");
-        assert!(events.is_empty());
+        assert!(events.is_empty() && events.take_metered().is_none());
     }
 
     #[test]

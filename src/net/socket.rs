@@ -25,6 +25,14 @@ pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
     })
 }
 
+/// Has the kernel keep so few bytes of those who come that nobody reads yet. Left to itself it keeps 128 KB, of thousands.
+///
+/// # Errors
+/// The system does not let it.
+pub fn receive_at_most(listener: &TcpListener, bytes: usize) -> io::Result<()> {
+    SockRef::from(listener).set_recv_buffer_size(bytes)
+}
+
 /// Says whether `listen` would go well, which meanwhile it does for others, too.
 ///
 /// # Errors

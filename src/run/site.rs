@@ -7,7 +7,9 @@ use std::{io, str};
 use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
 use crate::door::http::{Site, Tokens};
-use crate::limits::{CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, TOKENS_FILE_MAX};
+use crate::limits::{
+    CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, HTTP_RECEIVE_BUFFER_BYTES, TOKENS_FILE_MAX,
+};
 use crate::net::tls::{BadPem, Certificate};
 use crate::net::{Listener, Tls, socket};
 use crate::{clock, files};
@@ -67,8 +69,11 @@ impl Web {
             Some(tls) => Listener::sealed(socket, tls.clone()),
             None => Listener::clear(socket),
         };
-        let sockets = socket::listen(&self.http.listen)?.into_iter();
-        Ok(sockets.map(|socket| (DoorKind::Http, of(socket))).collect())
+        let sockets = socket::listen(&self.http.listen)?;
+        for socket in &sockets {
+            socket::receive_at_most(socket, HTTP_RECEIVE_BUFFER_BYTES)?;
+        }
+        Ok(sockets.into_iter().map(|socket| (DoorKind::Http, of(socket))).collect())
     }
 }
 

@@ -258,6 +258,11 @@ impl Turn {
         epoch
     }
 
+    /// Whether what is learned waits for the disk, so that as much as can be is committed at once.
+    pub fn is_commit_dear(&self, core: &Core) -> bool {
+        core.strict_journal().is_some()
+    }
+
     // --- say
 
     /// What was said from `begin` on is for `to`.

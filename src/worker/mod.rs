@@ -85,6 +85,14 @@ impl Worker {
             for index in 0..events.len() {
                 self.take(events.get(index), is_stopping);
             }
+            self.room.begin_metered();
+            while let Some(event) = events.take_metered() {
+                self.ready += 1;
+                self.take(event, is_stopping);
+                if !self.room.has_metered_time() {
+                    break;
+                }
+            }
             self.room.finish();
             if !is_stopping {
                 self.acceptor.resume(&hall.entrance, &desk.poller, self.now.up);

@@ -15,7 +15,7 @@ use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, DoorKind, Kin, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HANDSHAKE_S, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
+use crate::limits::{HANDSHAKE_S, METERED_TURN_US, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
@@ -61,6 +61,10 @@ pub struct Room<S, O> {
     /// Connections that are ready to go on with their handshake, the first one first: a few of them are read a turn, and
     /// none is watched meanwhile.
     handshakes: VecDeque<u64>,
+    /// Connections that wait for room for what is large, the first one first.
+    unroomed: VecDeque<u64>,
+    /// When those of the metered lane began to be served in this turn.
+    metered_ns: u64,
     /// Connections whose question was refused, which are told so in the next turn.
     refused: Vec<u64>,
     /// No connection's time is up before this.
@@ -92,6 +96,8 @@ pub struct Guest<S> {
     is_held: bool,
     /// It is among those that wait to go on with their handshake.
     is_put_off: bool,
+    /// It is among those that wait for room.
+    is_unroomed: bool,
     /// The last of its worker's load windows in which it was read.
     pub active_in: u32,
 }
@@ -101,7 +107,16 @@ const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
 
 const HANDSHAKE: Duration = Duration::from_secs(HANDSHAKE_S);
 
+const METERED_TURN: Duration = Duration::from_micros(METERED_TURN_US);
+
 impl<S: Stream> Guest<S> {
+    fn lane(&self) -> Lane {
+        match self.door.kind() {
+            DoorKind::Line => Lane::Open,
+            DoorKind::Http => Lane::Metered,
+        }
+    }
+
     fn interest(&self) -> Interest {
         if self.is_put_off { Interest::Nothing } else { self.connection.interest(self.door.reads()) }
     }
@@ -137,6 +152,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             greedy_last: 0,
             held: Vec::new(),
             handshakes: VecDeque::new(),
+            unroomed: VecDeque::new(),
+            metered_ns: 0,
             refused: Vec::new(),
             sweep_at: None,
             swept_at: now.up,
@@ -162,6 +179,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub fn begin(&mut self, now: Moment, window: u32, is_stopping: bool) {
         self.turn.begin();
         (self.now, self.window, self.is_stopping) = (now, window, is_stopping);
+        self.metered_ns = now.posix_ns;
         for key in std::mem::take(&mut self.refused) {
             self.answered(key, &Answer::None);
         }
@@ -173,11 +191,26 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         }
     }
 
+    /// All of the open lane that were ready are served, and those of the metered lane come next.
+    pub fn begin_metered(&mut self) {
+        if !self.turn.is_commit_dear(self.outside.core()) {
+            self.flush();
+        }
+        self.metered_ns = self.outside.posix_ns();
+    }
+
+    /// Whether one more of the metered lane may be served in this turn: those of the open lane wait for it.
+    pub fn has_metered_time(&self) -> bool {
+        let took_ns = self.outside.posix_ns().saturating_sub(self.metered_ns);
+        Duration::from_nanos(took_ns) < METERED_TURN
+    }
+
     /// Ends the turn: sends what it made, reads those that always have more and those in their handshake, and closes
     /// whose time is up.
     pub fn finish(&mut self) {
         self.flush();
         self.read_greedy();
+        self.find_room();
         self.read_handshakes();
         self.sweep();
         self.shed();
@@ -188,7 +221,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if !(self.refused.is_empty() && self.held.is_empty() && self.handshakes.is_empty()) {
             return Some(Duration::ZERO);
         }
-        self.sweep_at.map(|at| at.saturating_sub(self.now.up))
+        // Another worker may have made room.
+        let looks_for_room = (!self.unroomed.is_empty()).then_some(SWEEP_REST);
+        let sweeps = self.sweep_at.map(|at| at.saturating_sub(self.now.up));
+        [looks_for_room, sweeps].into_iter().flatten().min()
     }
 
     // --- connections come and go
@@ -221,6 +257,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             is_greedy: false,
             is_held: false,
             is_put_off: false,
+            is_unroomed: false,
             active_in: 0,
         });
     }
@@ -228,23 +265,21 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Makes a connection this room's own.
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         // Of what another room was about to do it knows nothing.
-        (guest.is_held, guest.is_put_off) = (false, false);
+        (guest.is_held, guest.is_put_off, guest.is_unroomed) = (false, false, false);
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
         if matches!(guest.admission, Admission::OnTrial(_)) {
             self.trials.push_back(key);
         }
         // Thousands of phones may come back at once, and whoever speaks lines is not to wait for all of them.
-        let lane = match guest.door.kind() {
-            DoorKind::Line => Lane::Open,
-            DoorKind::Http => Lane::Metered,
-        };
+        let lane = guest.lane();
         if let Err(why) = self.outside.add(lane, &guest.connection.stream, key, guest.connection.watched) {
             log::warn!("cannot watch {}: {why}", guest.address);
             self.close(key, Ended::Broken, "it cannot be watched");
             return;
         }
         self.hold(key);
+        self.line_up(key);
         self.note_deadline(key);
     }
 
@@ -413,6 +448,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             }
         }
         self.hold(key);
+        self.line_up(key);
         self.note_deadline(key);
     }
 }

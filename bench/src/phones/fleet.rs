@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use socket2::SockRef;
 
 use super::shape::{Shape, Verdict, secret};
 use crate::connection::dial;
@@ -58,6 +59,16 @@ const READ_BYTES: usize = 64 * 1_024;
 /// OwnTracks' way to wait for the next attempt: from a second, twice as long each time, up to this.
 const PAUSE_MAX_S: u64 = 120;
 
+/// What waits to be sent is in a phone's own memory. Here the kernel would keep a whole batch of each, more than it has for
+/// all of TCP, and would drop what the clients of lines send.
+const SEND_BUFFER_BYTES: usize = 16 * 1_024;
+
+fn dial_as_phone(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = dial(address)?;
+    SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Ok(stream)
+}
+
 struct Phone {
     stream: TcpStream,
     output: Vec<u8>,
@@ -89,7 +100,7 @@ impl<'f> Crowd<'f> {
         let poller = Poller::new()?;
         let mut phones = Vec::with_capacity(fleet.phones);
         for key in 0..fleet.phones {
-            let stream = dial(fleet.address)?;
+            let stream = dial_as_phone(fleet.address)?;
             poller.add(&stream, key, Interest::Readable)?;
             let left = match fleet.work {
                 Work::Every(_) => usize::MAX,
@@ -262,7 +273,7 @@ impl<'f> Crowd<'f> {
         self.told.lost += 1;
         let phone = &mut self.phones[key];
         (phone.output, phone.input, phone.sent) = (Vec::new(), Vec::new(), 0);
-        if let Ok(stream) = dial(self.fleet.address) {
+        if let Ok(stream) = dial_as_phone(self.fleet.address) {
             // The old one is closed by this, and leaves the poller.
             phone.stream = stream;
             phone.is_watched_for_room = false;

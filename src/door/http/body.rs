@@ -80,7 +80,12 @@ impl Incoming {
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Size(Vec::new()),
         };
-        Ok(Incoming { bytes: Vec::new(), room, taken: 0, left })
+        let bytes = match framing {
+            // What is set aside for it is taken at once: grown piece by piece it takes up to three times as much.
+            Framing::Length(length) if room.reserved.is_some() => Vec::with_capacity(length.min(room.keep)),
+            Framing::Length(_) | Framing::Chunked => Vec::new(),
+        };
+        Ok(Incoming { bytes, room, taken: 0, left })
     }
 
     /// Whether it is there.

@@ -41,7 +41,10 @@ pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S};
+use crate::limits::{
+    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S,
+    READ_BYTES,
+};
 use crate::logging::Wire;
 use body::Incoming;
 use call::Pending;
@@ -288,25 +291,21 @@ impl HttpDoor {
         });
     }
 
-    /// Its time is up: says so, if it has begun a request, or sees whether there is room for its body. True unless that
-    /// was its end; with what is asked for then.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> (bool, Option<Question>) {
-        match self.no_room_until {
-            Some(until) if visit.now.up < until => {
-                if route::has_room(visit) {
-                    self.no_room_until = None;
-                    let question = self.converse(visit);
-                    // It waits on from when it began to.
-                    self.no_room_until = self.no_room_until.map(|_| until);
-                    return (true, question);
-                }
-                return (true, None);
-            }
-            Some(_) => {
-                self.refuse(visit, TOO_MANY_BODIES);
-                return (true, None);
-            }
-            None => {}
+    /// Sees whether there is room for the body that waits for it, and goes on if there is.
+    pub fn find_room(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        let until = self.no_room_until.filter(|_| route::has_room(visit))?;
+        self.no_room_until = None;
+        let question = self.converse(visit);
+        // It waits on from when it began to.
+        self.no_room_until = self.no_room_until.map(|_| until);
+        question
+    }
+
+    /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end.
+    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+        if self.no_room_until.is_some() {
+            self.refuse(visit, TOO_MANY_BODIES);
+            return true;
         }
         let is_late = self.began.is_some() && matches!(self.phase, Phase::Open);
         if is_late {
@@ -314,7 +313,7 @@ impl HttpDoor {
             let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
             self.refuse(visit, Bad { status, why: "the request did not come to an end in time" });
         }
-        (is_late, None)
+        is_late
     }
 
     /// Whether the request under way is of a phone, as far as its head is there.
@@ -339,12 +338,22 @@ impl HttpDoor {
         matches!(self.phase, Phase::Open) && self.no_room_until.is_none()
     }
 
+    /// Of a request whose head is not there: ten thousand may have to wait for room for their bodies, and have to keep
+    /// what was read.
+    pub fn takes(&self) -> usize {
+        if self.incoming.is_some() { READ_BYTES } else { HTTP_FIRST_READ_BYTES }
+    }
+
     pub fn waits(&self) -> bool {
         matches!(self.phase, Phase::Asked(_))
     }
 
     pub fn is_stalled(&self) -> bool {
         self.is_stalled
+    }
+
+    pub fn waits_for_room(&self) -> bool {
+        self.no_room_until.is_some()
     }
 
     pub fn closes(&self) -> Option<&'static str> {
@@ -358,8 +367,8 @@ impl HttpDoor {
         if !matches!(self.phase, Phase::Open) {
             return None;
         }
-        if self.no_room_until.is_some() {
-            return Some((taken, "there was no room for its body"));
+        if let Some(until) = self.no_room_until {
+            return Some((until, "there was no room for its body"));
         }
         Some(match (self.began, &self.incoming) {
             (Some(began), None) => {

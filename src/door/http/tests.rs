@@ -152,18 +152,15 @@ fn a_request_has_its_time_and_is_told_when_it_is_over() {
     assert_eq!(left(&visitor), Some(HTTP_HEAD_S), "however slowly it comes");
     visitor.say(b"\r\n{");
     assert_eq!(left(&visitor), Some(5 + HTTP_BODY_S));
-    assert!(visitor.call(|door, visit| door.expire(visit).0));
+    assert!(visitor.call(|door, visit| door.expire(visit)));
     assert!(
         visitor.said.starts_with("HTTP/1.1 408 ") && visitor.said.contains("Connection: close"),
         "{}",
         visitor.said
     );
-    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit).0));
+    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit)));
     let mut idle = Visitor::new();
-    assert!(
-        !idle.call(|door, visit| door.expire(visit).0) && idle.said.is_empty(),
-        "there is nobody to tell"
-    );
+    assert!(!idle.call(|door, visit| door.expire(visit)) && idle.said.is_empty(), "there is nobody to tell");
 }
 
 #[test]
@@ -174,7 +171,7 @@ fn a_phone_whose_body_does_not_come_in_time_keeps_what_it_has() {
             format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n{{").as_bytes(),
         );
         visitor.now.up += Duration::from_secs(2 * HTTP_BODY_S);
-        assert!(visitor.call(|door, visit| door.expire(visit).0));
+        assert!(visitor.call(|door, visit| door.expire(visit)));
         let said = &visitor.said;
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{path}: {said}");
     }
@@ -190,15 +187,20 @@ fn a_large_body_waits_unread_until_there_is_room_for_it() {
         format!("POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n[").as_bytes(),
     );
     assert!(!visitor.door.reads() && visitor.said.is_empty(), "{}", visitor.said);
+    let left = |visitor: &Visitor| {
+        visitor.door.deadline(&visitor.manners, NOW.up).map(|(at, _)| (at - visitor.now.up).as_secs())
+    };
     let mut late = Visitor::new();
     late.manners.http = Some(site.clone());
     late.say(b"POST /owntracks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n");
+    assert_eq!(left(&late), Some(HTTP_ROOM_S));
     late.now.up += Duration::from_secs(HTTP_ROOM_S - 1);
-    assert!(late.call(|door, visit| door.expire(visit).0) && late.said.is_empty());
+    assert!(!late.call(|door, visit| door.find_room(visit).is_some()) && late.door.waits_for_room());
+    assert_eq!(left(&late), Some(1), "it waits on from when it began to");
     late.now.up += Duration::from_secs(1);
-    assert!(late.call(|door, visit| door.expire(visit).0) && late.said.starts_with("HTTP/1.1 503 "));
+    assert!(late.call(|door, visit| door.expire(visit)) && late.said.starts_with("HTTP/1.1 503 "));
     drop(others);
-    assert!(visitor.call(|door, visit| door.expire(visit).0) && visitor.door.reads());
+    assert!(!visitor.call(|door, visit| door.find_room(visit).is_some()) && visitor.door.reads());
     visitor.say(format!("{}]", " ".repeat(length - 2)).as_bytes());
     assert!(visitor.said.starts_with("HTTP/1.1 200 "), "{}", visitor.said);
 }

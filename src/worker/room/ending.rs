@@ -101,13 +101,12 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         if self.guests.get(key).is_none_or(is_sending) {
             return false;
         }
-        let mut goes_on = false;
+        let mut is_told = false;
         self.visit(key, |door, visit, _| {
-            let (is_not_over, question) = door.expire(visit);
-            goes_on = is_not_over;
-            question
+            is_told = door.expire(visit);
+            None
         });
-        goes_on
+        is_told
     }
 
     /// Whether one whose replies have waited for long has taken some of them, though not so much that the system

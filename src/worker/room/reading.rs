@@ -1,21 +1,22 @@
 //! How a room's connections are read: at an event, after the others, or without one.
 
-use super::{Outside, Room};
-use crate::limits::{GREEDY_BYTES_MAX, HANDSHAKES_PER_TURN};
+use super::{Guest, Outside, Room};
+use crate::limits::{GREEDY_BYTES_MAX, HANDSHAKES_PER_TURN, METERED_EVENTS_MAX};
 use crate::net::stream::is_retry;
-use crate::net::{Interest, Stream};
+use crate::net::{Interest, Lane, Stream};
 
 impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub(super) fn read(&mut self, key: u64) {
         let Some(guest) = self.guests.get(key) else { return };
         guest.active_in = self.window;
         let lingers = guest.connection.lingers().is_some();
-        match guest.connection.read(&mut self.buffer, self.now.up) {
+        let most = guest.door.takes().min(self.buffer.len());
+        match guest.connection.read(&mut self.buffer[..most], self.now.up) {
             Ok(0) if lingers => self.close_lingering(key),
             Ok(_) if lingers => self.watch(key),
             Ok(count) => {
                 guest.connection.eof = count == 0;
-                guest.is_greedy = count == self.buffer.len();
+                guest.is_greedy = count == most;
                 self.read_bytes += count;
                 self.visit(key, |door, visit, buffer| match count {
                     0 => door.end(visit),
@@ -69,8 +70,13 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         greedy.sort_unstable();
         let next = greedy.partition_point(|&key| key <= self.greedy_last);
         greedy.rotate_left(next);
+        let mut metered = 0;
         for key in greedy.drain(..) {
-            if self.read_bytes >= GREEDY_BYTES_MAX {
+            let is_metered = self.guests.get(key).is_some_and(|guest| guest.lane() == Lane::Metered);
+            // One at least, however long the others of its lane took.
+            metered += usize::from(is_metered);
+            let is_late = is_metered && metered > 1 && !self.has_metered_time();
+            if is_late || self.read_bytes >= GREEDY_BYTES_MAX {
                 // Unless no event tells of it.
                 self.hold(key);
                 continue;
@@ -79,6 +85,36 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.read(key);
         }
         self.greedy = greedy;
+        self.flush();
+    }
+
+    /// Notes one that waits for room.
+    pub(super) fn line_up(&mut self, key: u64) {
+        if let Some(guest) = self.guests.get(key)
+            && guest.door.waits_for_room()
+            && !guest.is_unroomed
+        {
+            guest.is_unroomed = true;
+            self.unroomed.push_back(key);
+        }
+    }
+
+    /// Has those that wait for room go on, in the order in which they began to, as far as there is some.
+    pub(super) fn find_room(&mut self) {
+        for _ in 0..METERED_EVENTS_MAX {
+            let Some(&key) = self.unroomed.front() else { break };
+            let waits = |guest: &mut Guest<S>| guest.door.waits_for_room();
+            if self.guests.get(key).is_some_and(waits) {
+                self.visit(key, |door, visit, _| door.find_room(visit));
+                if self.guests.get(key).is_some_and(waits) {
+                    break;
+                }
+            }
+            if let Some(guest) = self.guests.get(key) {
+                guest.is_unroomed = false;
+            }
+            self.unroomed.pop_front();
+        }
         self.flush();
     }
 }

@@ -1,24 +1,30 @@
 //! What an app says: a fix, or why something it said is none.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde_json::value::RawValue;
-
 use super::super::{name, number, tokens};
+use super::json::Json;
 use super::time;
 pub use crate::tally::Reason;
 
 /// A request of an app, as far as it says where a phone is.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Request<'r> {
     pub query: &'r [u8],
     pub body: &'r [u8],
+    /// What the body is as JSON.
+    pub json: &'r Json<'r>,
     /// `X-Limit-U` and `X-Limit-D`, as OwnTracks sets them.
     pub user: Option<&'r [u8]>,
     pub device: Option<&'r [u8]>,
     /// It is of Overland, which counts seconds from 2001 when it speaks as OwnTracks does.
     pub is_overland: bool,
+}
+
+#[cfg(test)]
+impl<'r> Request<'r> {
+    /// One that has a body and nothing else.
+    pub fn of(body: &'r str, json: &'r Json<'r>) -> Request<'r> {
+        Request { query: b"", body: body.as_bytes(), json, user: None, device: None, is_overland: false }
+    }
 }
 
 /// Where somebody was. Digits are as the app wrote them.
@@ -94,52 +100,6 @@ impl Fix {
 /// A time that may be absent.
 pub fn time_of(text: Option<&str>) -> Result<Option<Vec<u8>>, Reason> {
     text.map(|text| time::read(text).ok_or(Reason::BadTime)).transpose()
-}
-
-/// The members of an object of JSON, each as it was written. Of two of one name the last one counts.
-pub struct Object<'b>(BTreeMap<String, &'b RawValue>);
-
-impl<'b> Object<'b> {
-    pub fn parse(text: &'b str) -> Option<Object<'b>> {
-        text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok().map(Object))?
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
-    }
-
-    pub fn get(&self, name: &str) -> Option<&'b RawValue> {
-        self.0.get(name).copied()
-    }
-
-    /// A number's digits or a text's characters; None for null, for an empty text and for anything else.
-    pub fn text(&self, name: &str) -> Option<Cow<'b, str>> {
-        text_of(self.get(name)?)
-    }
-
-    pub fn object(&self, name: &str) -> Option<Object<'b>> {
-        Object::parse(self.get(name)?.get())
-    }
-
-    /// The first of these that has a text.
-    pub fn first(&self, names: &[&str]) -> Option<Cow<'b, str>> {
-        names.iter().find_map(|name| self.text(name))
-    }
-}
-
-pub fn text_of(value: &RawValue) -> Option<Cow<'_, str>> {
-    let text = value.get();
-    let text = match text.as_bytes().first()? {
-        b'"' => Cow::Owned(serde_json::from_str::<String>(text).ok()?),
-        b'-' | b'0'..=b'9' => Cow::Borrowed(text),
-        _ => return None,
-    };
-    Some(text).filter(|text| !text.trim().is_empty())
-}
-
-/// The elements of an array of JSON; None for anything else.
-pub fn elements(text: &str) -> Option<Vec<&RawValue>> {
-    text.trim_start().starts_with('[').then(|| serde_json::from_str(text).ok())?
 }
 
 /// The pairs of a query or a form, decoded as far as they can be. Some users' templates have a `?` for each `&`.

@@ -18,10 +18,11 @@ pub fn read(request: &Request<'_>) -> Vec<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::super::fix::Fix;
+    use super::super::json::Json;
     use super::*;
 
     fn one(query: &str, body: &str) -> Outcome {
-        read(&Request { query: query.as_bytes(), body: body.as_bytes(), ..Request::default() }).remove(0)
+        read(&Request { query: query.as_bytes(), ..Request::of(body, &Json::parse(body)) }).remove(0)
     }
 
     fn fix(name: &str, time: &str) -> Outcome {

@@ -7,6 +7,7 @@
 mod fix;
 mod friends;
 mod gpslogger;
+mod json;
 mod osmand;
 mod overland;
 mod owntracks;
@@ -20,7 +21,7 @@ pub use osmand::is_report;
 pub use report::{answered, is_overland, report};
 
 use crate::tally::App;
-use fix::{Object, elements};
+use json::{Json, Object};
 
 /// What an app says.
 pub fn read(app: App, request: &Request<'_>) -> Vec<Outcome> {
@@ -34,13 +35,18 @@ pub fn read(app: App, request: &Request<'_>) -> Vec<Outcome> {
 }
 
 /// Which app speaks so. Users give an app whatever URL they have.
-pub fn app_of(body: &[u8], otherwise: App) -> App {
-    let text = String::from_utf8_lossy(body);
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    // All of a list are one app's.
-    let list = elements(text).unwrap_or_default();
-    let one = list.first().map_or(text, |first| first.get());
-    let Some(object) = Object::parse(one) else { return otherwise };
+pub fn app_of(json: &Json<'_>, otherwise: App) -> App {
+    let first;
+    let object = match json {
+        Json::Object(object) => object,
+        // All of a list are one app's.
+        Json::List(list) => {
+            first = list.first().and_then(|first| Object::parse(first.get()));
+            let Some(first) = &first else { return otherwise };
+            first
+        }
+        Json::Broken | Json::None => return otherwise,
+    };
     if object.has("_type") {
         App::OwnTracks
     } else if object.has("locations") || object.has("geometry") && object.has("properties") {
@@ -58,7 +64,7 @@ mod tests {
 
     #[test]
     fn an_app_is_known_by_what_it_says() {
-        let app = |body: &str| app_of(body.as_bytes(), App::OsmAnd);
+        let app = |body: &str| app_of(&Json::parse(body), App::OsmAnd);
         assert_eq!(app(r#"{"_type":"location"}"#), App::OwnTracks);
         assert_eq!(app(r#" {"locations":[]}"#), App::Overland);
         assert_eq!(app(r#"{"position":{},"device":{}}"#), App::Traccar);

@@ -1,7 +1,8 @@
 //! The protocol that OsmAnd's online tracking and Traccar Client speak: a query, a form, or JSON. Users write the query
 //! themselves, so that any name of a parameter may be in it.
 
-use super::fix::{Fix, Object, Outcome, Reason, Request, elements, pairs, time_of};
+use super::fix::{Fix, Outcome, Reason, Request, pairs, time_of};
+use super::json::{Json, Object, elements};
 
 /// The names that parameters have; of several that are there the first one here counts.
 pub struct Names {
@@ -27,14 +28,19 @@ pub fn is_report(query: &[u8]) -> bool {
 }
 
 pub(super) fn read_by(request: &Request<'_>, names: &Names) -> Vec<Outcome> {
-    let text = String::from_utf8_lossy(request.body);
-    let text = text.trim_start_matches('\u{feff}').trim_start();
     let query = pairs(request.query);
-    if let Some(list) = elements(text) {
-        return list.into_iter().flat_map(|one| read_json(one.get(), &query, names)).collect();
-    }
-    if text.starts_with('{') {
-        return read_json(text, &query, names);
+    let unreadable = || vec![Err(Reason::Unreadable.into())];
+    match request.json {
+        Json::List(list) => {
+            let one = |text: &str| match Object::parse(text) {
+                Some(object) => read_json(&object, &query, names),
+                None => unreadable(),
+            };
+            return list.iter().flat_map(|element| one(element.get())).collect();
+        }
+        Json::Object(object) => return read_json(object, &query, names),
+        Json::Broken => return unreadable(),
+        Json::None => {}
     }
     // A token may be the only thing in the query.
     let all: Vec<_> = query.into_iter().chain(pairs(request.body)).collect();
@@ -77,11 +83,10 @@ fn time_of_any(pairs: &[(String, Vec<u8>)], names: &Names) -> Result<Option<Vec<
 
 /// `{"device_id": "...", "location": {"timestamp": "...", "coords": {"latitude": 1, "longitude": 2}}}`, of which
 /// `location` may be a list, or the parameters of a query as members.
-fn read_json(text: &str, query: &[(String, Vec<u8>)], names: &Names) -> Vec<Outcome> {
-    let Some(object) = Object::parse(text) else { return vec![Err(Reason::Unreadable.into())] };
+fn read_json(object: &Object<'_>, query: &[(String, Vec<u8>)], names: &Names) -> Vec<Outcome> {
     let id = object.first(names.id).map(|id| id.into_owned().into_bytes()).or_else(|| id_of(query, names));
     let Some(location) = object.get("location") else {
-        return vec![read_members(&object, &object, id, names)];
+        return vec![read_members(object, object, id, names)];
     };
     let of = |text: &str| {
         let location = Object::parse(text).ok_or(Reason::Unreadable)?;
@@ -114,7 +119,8 @@ mod tests {
     use super::*;
 
     fn shown(query: &str, body: &str) -> Vec<String> {
-        let request = Request { query: query.as_bytes(), body: body.as_bytes(), ..Request::default() };
+        let json = Json::parse(body);
+        let request = Request { query: query.as_bytes(), ..Request::of(body, &json) };
         read(&request).into_iter().map(fix::shown).collect()
     }
 

@@ -1,33 +1,92 @@
 //! Overland for iOS: a batch of GeoJSON, and beside it where the phone is now, when the queue is long.
 
-use super::fix::{Fix, Object, Outcome, Reason, Request, elements, text_of, time_of};
+use serde_json::value::RawValue;
+
+use super::fix::{Fix, Outcome, Reason, Request, time_of};
+use super::json::{Json, Walk, text_of};
 
 /// What a request says.
 pub fn read(request: &Request<'_>) -> Vec<Outcome> {
-    let text = String::from_utf8_lossy(request.body);
-    let text = text.trim_start_matches('\u{feff}');
-    if let Some(list) = elements(text) {
-        return list.into_iter().map(|one| read_one(one.get())).collect();
+    let unreadable = || vec![Err(Reason::Unreadable.into())];
+    match request.json {
+        Json::List(list) => list.iter().map(|one| read_one(&mut Walk::of(one))).collect(),
+        Json::Object(object) => {
+            let mut outcomes = Vec::new();
+            let is_list = |list: &&RawValue| {
+                outcomes.clear();
+                Walk::of(list).elements(|walk| outcomes.push(read_one(walk)))
+            };
+            if object.get("locations").filter(is_list).is_none() {
+                return unreadable();
+            }
+            outcomes.extend(object.get("current").map(|one| read_one(&mut Walk::of(one))));
+            outcomes
+        }
+        Json::Broken | Json::None => unreadable(),
     }
-    let Some(object) = Object::parse(text) else { return vec![Err(Reason::Unreadable.into())] };
-    let Some(list) = object.get("locations").and_then(|list| elements(list.get())) else {
-        return vec![Err(Reason::Unreadable.into())];
-    };
-    list.into_iter().chain(object.get("current")).map(|one| read_one(one.get())).collect()
 }
 
-fn read_one(text: &str) -> Outcome {
-    let feature = Object::parse(text).ok_or(Reason::Unreadable)?;
-    let properties = feature.object("properties");
-    let text = |names: &[&str]| properties.as_ref().and_then(|properties| properties.first(names));
-    let name = text(&["device_id", "unique_id"]).map(|name| name.into_owned().into_bytes());
-    // Visits, and that the app was ended, have none.
-    let geometry = feature.object("geometry").ok_or_else(|| Reason::NoLocation.of(name.clone()))?;
-    let list =
-        geometry.get("coordinates").and_then(|list| elements(list.get())).ok_or(Reason::BadLocation)?;
-    let [lon, lat, ..] = list[..] else { return Err(Reason::BadLocation.into()) };
-    let (lat, lon) = text_of(lat).zip(text_of(lon)).ok_or(Reason::BadLocation)?;
-    let time = time_of(text(&["timestamp"]).as_deref());
+/// The members of a feature that count, as they are written.
+#[derive(Default)]
+struct Feature<'b> {
+    has_geometry: bool,
+    coordinates: Option<[Option<&'b str>; 2]>,
+    device: Option<&'b str>,
+    unique: Option<&'b str>,
+    time: Option<&'b str>,
+}
+
+impl<'b> Feature<'b> {
+    /// The next one; None if what comes next is none, and then nothing is taken.
+    fn read(walk: &mut Walk<'b>) -> Option<Feature<'b>> {
+        let mut feature = Feature::default();
+        let is_object = walk.members(|name, walk| match name {
+            "geometry" => {
+                (feature.has_geometry, feature.coordinates) = (false, None);
+                feature.has_geometry = walk.members(|name, walk| {
+                    if name == "coordinates" {
+                        feature.coordinates = two(walk);
+                    }
+                });
+            }
+            "properties" => {
+                (feature.device, feature.unique, feature.time) = (None, None, None);
+                walk.members(|name, walk| match name {
+                    "device_id" => feature.device = Some(walk.value()),
+                    "unique_id" => feature.unique = Some(walk.value()),
+                    "timestamp" => feature.time = Some(walk.value()),
+                    _ => {}
+                });
+            }
+            _ => {}
+        });
+        is_object.then_some(feature)
+    }
+}
+
+/// The first two elements of the list that comes next; None if there is none.
+fn two<'b>(walk: &mut Walk<'b>) -> Option<[Option<&'b str>; 2]> {
+    let (mut two, mut count) = ([None; 2], 0);
+    let is_list = walk.elements(|walk| {
+        if let Some(place) = two.get_mut(count) {
+            *place = Some(walk.value());
+        }
+        count += 1;
+    });
+    is_list.then_some(two)
+}
+
+fn read_one(walk: &mut Walk<'_>) -> Outcome {
+    let feature = Feature::read(walk).ok_or(Reason::Unreadable)?;
+    let name = feature.device.and_then(text_of).or_else(|| feature.unique.and_then(text_of));
+    let name = name.map(|name| name.into_owned().into_bytes());
+    if !feature.has_geometry {
+        // Visits, and that the app was ended, have none.
+        return Err(Reason::NoLocation.of(name));
+    }
+    let [lon, lat] = feature.coordinates.ok_or(Reason::BadLocation)?.map(|text| text.and_then(text_of));
+    let (lat, lon) = lat.zip(lon).ok_or(Reason::BadLocation)?;
+    let time = time_of(feature.time.and_then(text_of).as_deref());
     Fix::of(name, Some(&lat), Some(&lon), time)
 }
 
@@ -37,7 +96,7 @@ mod tests {
     use super::*;
 
     fn shown(body: &str) -> Vec<String> {
-        read(&Request { body: body.as_bytes(), ..Request::default() }).into_iter().map(fix::shown).collect()
+        read(&Request::of(body, &Json::parse(body))).into_iter().map(fix::shown).collect()
     }
 
     #[test]

@@ -1,39 +1,39 @@
 //! OwnTracks, on Android and iOS, and whatever speaks as it does: GPSLogger by a template, Overland in a mode of its own,
 //! Home Assistant's clients. One object of JSON a request; a list of them is read, too.
 
-use super::fix::{Fix, Object, Outcome, Reason, Request, elements, pairs};
+use super::fix::{Fix, Outcome, Reason, Request, pairs};
+use super::json::{Json, Object};
 use super::time;
 
 /// What a request says.
 pub fn read(request: &Request<'_>) -> Vec<Outcome> {
-    let text = String::from_utf8_lossy(request.body);
-    let text = text.trim_start_matches('\u{feff}');
-    if let Some(list) = elements(text) {
-        return list.into_iter().map(|one| read_one(one.get(), request)).collect();
+    let one = |text: &str| read_one(&Object::parse(text).ok_or(Reason::Unreadable)?, request);
+    match request.json {
+        Json::List(list) => list.iter().map(|element| one(element.get())).collect(),
+        Json::Object(object) => vec![read_one(object, request)],
+        Json::Broken | Json::None => vec![Err(Reason::Unreadable.into())],
     }
-    vec![read_one(text, request)]
 }
 
-pub(super) fn read_one(text: &str, request: &Request<'_>) -> Outcome {
-    let object = Object::parse(text).ok_or(Reason::Unreadable)?;
+fn read_one(object: &Object<'_>, request: &Request<'_>) -> Outcome {
     match object.text("_type").as_deref() {
         // A template that leaves the type out means this one.
         Some("location") | None => {}
-        Some("encrypted") => return Err(Reason::Encrypted.of(name(&object, request))),
-        Some(_) => return Err(Reason::OtherMessage.of(name(&object, request))),
+        Some("encrypted") => return Err(Reason::Encrypted.of(name(object, request))),
+        Some(_) => return Err(Reason::OtherMessage.of(name(object, request))),
     }
-    let (lat, lon) = (coordinate(&object, "lat"), coordinate(&object, "lon"));
+    let (lat, lon) = (coordinate(object, "lat"), coordinate(object, "lon"));
     if lat == Some("null") || lon == Some("null") {
-        return Err(Reason::NoLocation.of(name(&object, request)));
+        return Err(Reason::NoLocation.of(name(object, request)));
     }
     let time = match object.text("tst") {
         Some(text) if request.is_overland && time::is_before_2001(&text) => time::read_apple(&text),
         Some(text) => time::read(&text),
         // null, or something that is no time.
         None if object.has("tst") => None,
-        None => return Fix::of(name(&object, request), lat, lon, Ok(None)),
+        None => return Fix::of(name(object, request), lat, lon, Ok(None)),
     };
-    Fix::of(name(&object, request), lat, lon, time.map(Some).ok_or(Reason::BadTime))
+    Fix::of(name(object, request), lat, lon, time.map(Some).ok_or(Reason::BadTime))
 }
 
 /// What stands for degrees; of what is no text and no number, all of it, so that it is told from what was left out.
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     fn one(body: &str, request: Request<'_>) -> Outcome {
-        let mut read = read(&Request { body: body.as_bytes(), ..request });
+        let mut read = read(&Request { json: &Json::parse(body), ..request });
         assert_eq!(read.len(), 1);
         read.remove(0)
     }
@@ -81,7 +81,7 @@ mod tests {
         let check = |body: &str, request: Request<'_>, expected: &str| {
             assert_eq!(shown(one(body, request)), expected, "{body}");
         };
-        let plain = Request::default();
+        let plain = Request::of("", &Json::None);
         check(
             r#"{"_type":"location","topic":"owntracks/user/999","lat":45.1,"lon":11.785834000000001,"tst":1786433532,"tid":"na"}"#,
             plain,
@@ -106,8 +106,9 @@ mod tests {
 
     #[test]
     fn what_is_no_location_is_said_to_be_what_it_is() {
-        let check =
-            |body: &str, expected: &str| assert_eq!(shown(one(body, Request::default())), expected, "{body}");
+        let check = |body: &str, expected: &str| {
+            assert_eq!(shown(one(body, Request::of("", &Json::None))), expected, "{body}")
+        };
         check(r#"{"_type":"transition","lat":1,"lon":1,"tst":1786433532}"#, "other-message");
         check(r#"{"_type":"encrypted","data":"x"}"#, "encrypted");
         check(r#"{"_type":"location","tst":1786433532}"#, "no-location");
@@ -126,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_list_is_read_one_by_one() {
-        let body = br#"[{"lat":1,"lon":1},{"lat":2},7]"#;
-        let read: Vec<_> = read(&Request { body, ..Request::default() }).into_iter().map(shown).collect();
+        let body = r#"[{"lat":1,"lon":1},{"lat":2},7]"#;
+        let read: Vec<_> = read(&Request::of(body, &Json::parse(body))).into_iter().map(shown).collect();
         assert_eq!(read, ["? 1 1 now", "? 2 0 now", "unreadable"]);
     }
 }

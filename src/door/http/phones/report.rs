@@ -1,9 +1,11 @@
 //! What phones said is learned: of each client the newest, all of it in one turn, and acknowledged in the way that the
 //! app needs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::fix::{Fix, Request};
+use super::json::Json;
 use super::{Friends, app_of, read};
 use crate::door::http::call::{self, Call, Wanted};
 use crate::door::http::heard::{Heard, Said};
@@ -26,7 +28,9 @@ pub fn is_overland(app: App, head: &crate::door::http::head::Head<'_>) -> bool {
 
 /// Serves a request of an app.
 pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &[u8], is_cut: bool) -> Done {
-    let app = app_of(body, otherwise);
+    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
+    let json = Json::parse(&text);
+    let app = app_of(&json, otherwise);
     call.way.is_overland |= app == App::Overland;
     if is_cut {
         return ignore_all(call, app, Reason::TooLarge);
@@ -34,6 +38,7 @@ pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &[u8], is_cut: bool
     let request = Request {
         query: call.head.query,
         body,
+        json: &json,
         user: call.head.field("x-limit-u"),
         device: call.head.field("x-limit-d"),
         is_overland: call.way.is_overland,
