@@ -18,6 +18,8 @@ pub enum Route {
     Client(Vec<u8>),
     Places(Vec<u8>),
     Herd,
+    /// What happens, as it happens.
+    Events,
     /// What a kind of problem is.
     Problem(Kind),
     /// Where phones report, as this app unless what they say is another one's.
@@ -34,7 +36,12 @@ impl Route {
             | Route::Metrics
             | Route::OpenApi
             | Route::Problem(_) => true,
-            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd | Route::Phone(_) => false,
+            Route::Clients
+            | Route::Client(_)
+            | Route::Places(_)
+            | Route::Herd
+            | Route::Events
+            | Route::Phone(_) => false,
         }
     }
 }
@@ -57,6 +64,7 @@ pub fn asked_of(found: Option<&Route>, method: Method) -> Asked {
         (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
         (Some(Route::Clients), _) => Asked::HttpList,
         (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        (Some(Route::Events), _) => Asked::HttpEvents,
         _ => Asked::HttpOther,
     }
 }
@@ -98,6 +106,7 @@ fn route_of(path: &[u8]) -> Option<Route> {
         b"/openapi.json" => Route::OpenApi,
         b"/v1/clients" => Route::Clients,
         b"/v1/herd" => Route::Herd,
+        b"/v1/events" => Route::Events,
         _ => {
             let rest = path.strip_prefix(b"/v1/clients/")?;
             let (id, is_places) = match rest.strip_suffix(b"/places") {

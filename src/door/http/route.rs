@@ -13,9 +13,10 @@ use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
 use super::tokens::WEBHOOK;
-use super::{Done, clients, gzip, herd, metrics, name, phones};
+use super::{Done, clients, events, gzip, herd, metrics, name, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
+use crate::node::Clients;
 use crate::tally::{Asked, Tallies};
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
@@ -56,7 +57,7 @@ pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incomi
     let (begin, found) = (visit.turn.out.len(), route(head));
     let asked = asked_of(found.as_ref(), head.method);
     let done = serve_uncounted(visit, asked, from, head, found, body);
-    if let Done::Answered { .. } = done {
+    if let Done::Answered { .. } | Done::Watches(_) = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
     done
@@ -140,7 +141,7 @@ fn serve_uncounted(
             )
         });
     }
-    let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
+    let nobody = Caller { name: None, scopes: Default::default(), clients: Clients::All };
     let caller = match need {
         Need::Nothing => Ok(nobody),
         Need::Read | Need::Write | Need::Metrics => site.caller(head, from, up),
@@ -207,6 +208,7 @@ fn serve_uncounted(
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
+        (Route::Events, _) => events::begin(&mut call),
         (Route::Clients, _) => clients::list(&mut call),
         (Route::Phone(app), _) => phones::report(&mut call, app, body.bytes(), body.is_cut()),
         (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body.bytes()),
