@@ -50,8 +50,9 @@ struct Channel {
     ring: Ring,
     /// Those that have all there is, and since when they have heard nothing.
     waiting: Vec<(Ask, Duration)>,
-    /// All up to this epoch was told in it.
+    /// All up to this epoch was told in it; and something was told since that was said.
     marked: u32,
+    is_unmarked: bool,
 }
 
 /// Where each client is, by its hash.
@@ -255,7 +256,7 @@ impl Feeder {
         let (origin, mark) = (Origin { server: self.node.name(), incarnation: self.incarnation }, self.mark);
         let channel = &mut self.channels[index];
         let View { scope, write } = &*channel.view;
-        let mut out = Vec::new();
+        let (mut out, before) = (Vec::new(), channel.ring.next());
         let mut tell = |event: &Event<'_>, ring: &mut Ring| {
             write(&origin, event, &mut out);
             if out.len() >= FEED_PIECE_BYTES {
@@ -285,12 +286,15 @@ impl Feeder {
                 _ => {}
             }
         }
+        let has_told = !out.is_empty() || channel.ring.next() > before;
+        let marks = (mark > channel.marked && (has_told || channel.is_unmarked)).then_some(mark);
+        if let Some(mark) = marks {
+            write(&origin, &Event::Mark(mark), &mut out);
+            channel.marked = mark;
+        }
+        // What is told now may be of an epoch that is still open.
+        channel.is_unmarked = has_told || channel.is_unmarked && marks.is_none();
         if !out.is_empty() {
-            let marks = (mark > channel.marked).then_some(mark);
-            if let Some(mark) = marks {
-                write(&origin, &Event::Mark(mark), &mut out);
-                channel.marked = mark;
-            }
             channel.ring.push(Piece { bytes: out.into(), mark: marks });
         }
     }
@@ -313,7 +317,14 @@ impl Feeder {
         self.next_tag += 1;
         let tag = Arc::new(Tag(self.next_tag));
         let (view, ring) = (reader.view.clone(), Ring::default());
-        self.channels.push(Channel { tag: tag.clone(), view, ring, waiting: Vec::new(), marked: self.mark });
+        self.channels.push(Channel {
+            tag: tag.clone(),
+            view,
+            ring,
+            waiting: Vec::new(),
+            marked: self.mark,
+            is_unmarked: false,
+        });
         // Who is in its area is known from here on.
         self.keep_places();
         tag

@@ -190,6 +190,6 @@ mod tests {
                 assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
             }
         }
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 9);
     }
 }
