@@ -55,6 +55,7 @@ pub mod node;
 pub mod link;
 
 pub mod feed;
+
 pub mod flood;
 pub mod turn;
 

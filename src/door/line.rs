@@ -5,8 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::watching::Watching;
 use super::{Kin, Manners};
+use crate::feed::Reader;
 use crate::link::{Listener, Peer, PeerKind};
 use crate::logging::Wire;
 use crate::turn::Core;
@@ -53,6 +53,14 @@ pub(super) enum Phase {
     Closing(&'static str),
 }
 
+/// A connection on which changes are told.
+pub(super) struct Watching {
+    pub reader: Reader,
+    pub is_asked: bool,
+    /// What came last is not sent yet.
+    pub is_fresh: bool,
+}
+
 /// Whether a connection is a neighbour's link, which may be silent for as long as it likes.
 #[derive(PartialEq, Eq)]
 enum Lasting {
@@ -97,7 +105,7 @@ impl LineDoor {
     pub fn waits(&self) -> bool {
         match &self.phase {
             Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked => true,
-            Phase::Watching(watching) => watching.is_asked(),
+            Phase::Watching(watching) => watching.is_asked,
             Phase::Open | Phase::Closing(_) => false,
         }
     }
@@ -107,7 +115,7 @@ impl LineDoor {
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.is_stalled || matches!(&self.phase, Phase::Watching(watching) if !watching.is_asked())
+        self.is_stalled || matches!(&self.phase, Phase::Watching(watching) if !watching.is_asked)
     }
 
     pub fn closes(&self) -> Option<&'static str> {

@@ -3,20 +3,12 @@
 use std::sync::Arc;
 
 use super::conversation::{Conversation, Line};
-use super::line::{LineDoor, Phase};
+use super::line::{LineDoor, Phase, Watching};
 use super::{Question, Visit};
 use crate::feed::{Event, Origin, Reader, Scope, View};
 use crate::node::Clients;
 use crate::protocol::{Reply, Rule};
 use crate::tally::Asked;
-
-/// A connection on which changes are told.
-pub struct Watching {
-    reader: Reader,
-    is_asked: bool,
-    /// What came last is not sent yet.
-    is_fresh: bool,
-}
 
 fn write(_: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
     match event {
@@ -25,12 +17,6 @@ fn write(_: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
         // Between two lines that are not empty it says nothing but that the connection lives.
         Event::CaughtUp | Event::Pause => out.push(b'\n'),
         Event::Snapshot | Event::Link { .. } | Event::Mark(_) => {}
-    }
-}
-
-impl Watching {
-    pub fn is_asked(&self) -> bool {
-        self.is_asked
     }
 }
 
