@@ -68,8 +68,8 @@ const STANDS_ON: [(&str, &[&str]); 24] = [
     (
         "door",
         &[
-            "clock", "feed", "limits", "link", "logging", "node", "object", "places", "protocol", "status", "store",
-            "tally", "turn",
+            "clock", "feed", "limits", "link", "logging", "node", "object", "places", "protocol", "status",
+            "store", "tally", "turn",
         ],
     ),
     ("worker", &["clock", "door", "limits", "link", "logging", "net", "places", "status", "tally", "turn"]),
@@ -79,8 +79,8 @@ const STANDS_ON: [(&str, &[&str]); 24] = [
     (
         "server",
         &[
-            "clock", "config", "dialler", "door", "feed", "flood", "journal", "limits", "link", "logging", "net",
-            "node", "places", "protocol", "store", "thread", "turn", "worker",
+            "clock", "config", "dialler", "door", "feed", "flood", "journal", "limits", "link", "logging",
+            "net", "node", "places", "protocol", "store", "thread", "turn", "worker",
         ],
     ),
 ];
