@@ -1,0 +1,115 @@
+// How a tab reaches the hub, so that a browser has one stream however many tabs it has: through a shared worker; where
+// there is none, through the tab that holds a lock and tells the others; where there are no locks either (plain HTTP
+// from another host), each tab that is looked at has its own.
+
+import { Hub } from "./hub.js";
+
+/**
+ * @typedef {import("./hub.js").ToHub} ToHub
+ * @typedef {import("./hub.js").ToTab} ToTab
+ * @typedef {(message: ToHub) => void} Say
+ */
+
+const NAME = "herd-stream";
+
+/**
+ * @param {(message: ToTab) => void} hear
+ * @param {() => string | null} token the one of this tab
+ * @returns {Say}
+ */
+export function openHub(hear, token) {
+    const hello = () => ({ hello: { token: token(), visible: !document.hidden } });
+    if ("SharedWorker" in self) return overWorker(hear, hello);
+    if ("locks" in navigator && "BroadcastChannel" in self) return overLock(hear, hello);
+    return alone(hear, hello);
+}
+
+/**
+ * @param {(message: ToTab) => void} hear
+ * @param {() => ToHub} hello
+ * @returns {Say}
+ */
+function overWorker(hear, hello) {
+    const { port } = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: NAME });
+    const say = (/** @type {ToHub} */ message) => port.postMessage(message);
+    port.onmessage = (/** @type {MessageEvent<ToTab>} */ { data }) => hear(data);
+    say(hello());
+    document.addEventListener("visibilitychange", () => say({ visible: !document.hidden }));
+    addEventListener("pagehide", () => say({ bye: true }));
+    addEventListener("pageshow", (event) => event.persisted && say(hello()));
+    return say;
+}
+
+/**
+ * @param {(message: ToTab) => void} hear
+ * @param {() => ToHub} hello
+ * @returns {Say}
+ */
+function alone(hear, hello) {
+    const hub = new Hub();
+    const self_ = { postMessage: hear };
+    hub.take(self_, hello());
+    document.addEventListener("visibilitychange", () => hub.take(self_, { visible: !document.hidden }));
+    return (message) => hub.take(self_, message);
+}
+
+/**
+ * Only a tab in sight asks for the lock, and it lets go when it is hidden: a phone may freeze hidden tabs.
+ *
+ * @typedef {{from: string, message: ToHub} | {to: string, message: ToTab} | {leads: string}} Spoken
+ * @param {(message: ToTab) => void} hear
+ * @param {() => ToHub} hello
+ * @returns {Say}
+ */
+function overLock(hear, hello) {
+    const me = crypto.randomUUID();
+    const channel = new BroadcastChannel(NAME);
+    const speak = (/** @type {Spoken} */ spoken) => channel.postMessage(spoken);
+    /** @type {Hub | null} this tab's own, while it leads */
+    let hub = null;
+    const own = { postMessage: hear };
+    /** @type {Map<string, import("./hub.js").Tab>} */
+    const others = new Map();
+    let letGo = new AbortController();
+
+    const say = (/** @type {ToHub} */ message) => (hub ? hub.take(own, message) : speak({ from: me, message }));
+
+    channel.onmessage = (/** @type {MessageEvent<Spoken>} */ { data }) => {
+        if ("leads" in data) {
+            if (!document.hidden) say(hello());
+        } else if ("to" in data) {
+            if (data.to === me) hear(data.message);
+        } else if (hub) {
+            const { from } = data;
+            const tab = others.get(from) ?? { postMessage: (/** @type {ToTab} */ message) => speak({ to: from, message }) };
+            others.set(from, tab);
+            hub.take(tab, data.message);
+        }
+    };
+
+    async function lead() {
+        hub = new Hub();
+        hub.take(own, hello());
+        speak({ leads: me });
+        await new Promise((done) => letGo.signal.addEventListener("abort", done, { once: true }));
+        hub.close();
+        others.clear();
+        hub = null;
+    }
+
+    function attend() {
+        if (document.hidden) {
+            if (!hub) say({ bye: true });
+            letGo.abort();
+        } else {
+            letGo = new AbortController();
+            say(hello());
+            // Refused when it is let go before it is got.
+            navigator.locks.request(NAME, { signal: letGo.signal }, lead).catch(() => {});
+        }
+    }
+    document.addEventListener("visibilitychange", attend);
+    addEventListener("pagehide", () => say({ bye: true }));
+    attend();
+    return say;
+}
