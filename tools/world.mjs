@@ -22,7 +22,7 @@ for (const { name, steps, off, least } of LEVELS) {
     const atlas = JSON.parse(readFileSync(require.resolve(`world-atlas/countries-${name}.json`), "utf8"));
     // Coasts and borders are simplified arc by arc, so that what was one line for two countries stays one.
     const land = feature(atlas, atlas.objects.land).features.flatMap(({ geometry }) => geometry.coordinates.flat());
-    const rings = land.filter((ring) => Math.abs(area(ring)) > least);
+    const rings = land.map(unwind).filter((ring) => Math.abs(area(ring)) > least);
     const borders = mesh(atlas, atlas.objects.countries, (a, b) => a !== b).coordinates;
     const shapes = [...rings, ...borders].map((points) => whole(simplify(points, off), steps));
     const kept = shapes.map((points, at) => ({ points, isRing: at < rings.length })).filter(({ points, isRing }) => points.length > (isRing ? 3 : 1));
@@ -62,6 +62,17 @@ function simplify(points, off) {
         }
     }
     return points.filter((_, at) => keep[at]);
+}
+
+/** World-atlas' rings go over the date line with a leap: here they go on beyond 180°. One round the pole is closed below it. */
+function unwind(ring) {
+    let turn = 0;
+    const points = ring.map(([lon, lat], at) => {
+        if (at > 0) turn -= 360 * Math.round((lon - ring[at - 1][0]) / 360);
+        return [lon + turn, lat];
+    });
+    const [first, last] = [points[0][0], points[points.length - 1][0]];
+    return first === last ? points : [[first, -90], ...points, [last, -90], [first, -90]];
 }
 
 function distance([x, y], [ax, ay], [bx, by]) {

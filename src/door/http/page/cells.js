@@ -16,6 +16,8 @@ const CROWD = 5;
 /** A longer way than this, in pixels, is jumped. */
 const LEAP = 240;
 const MARGIN = 20;
+/** So far from the map's edge stands whoever is beyond it. */
+const INSIDE = 11;
 
 export class Cells {
     /** By slot: pixels; cell is -1 out of sight. */
@@ -41,7 +43,7 @@ export class Cells {
      */
     gather(fleet, view, now, glides) {
         this.#prepare(fleet, view);
-        const { x, y, fromX, fromY, movedAt, hidden } = fleet;
+        const { x, y, fromX, fromY, movedAt, hidden, beyond } = fleet;
         const { scale, width, height } = view;
         const side = CELL * 2 ** (view.zoom - Math.floor(view.zoom));
         const across = Math.ceil(width / side) + 3;
@@ -55,7 +57,7 @@ export class Cells {
         for (let slot = 0; slot < fleet.count; slot++) {
             const away = glides ? 1 - (now - movedAt[slot]) / GLIDE_MS : 0;
             let left = width / 2 + wrap(x[slot] - view.x) * scale;
-            let top = height / 2 + (y[slot] - view.y) * scale;
+            let top = height / 2 + (y[slot] - view.y) * scale + beyond[slot] * INSIDE;
             if (away > 0) {
                 const right = wrap(x[slot] - fromX[slot]) * scale;
                 const down = (y[slot] - fromY[slot]) * scale;

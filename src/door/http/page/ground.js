@@ -92,7 +92,6 @@ export class Ground {
             const [west, east] = [view.x - copy - across, view.x - copy + across];
             const isSeen = (/** @type {import("./outline.js").Shape} */ shape) =>
                 shape.east >= west && shape.west <= east && shape.south >= view.y - down && shape.north <= view.y + down;
-            if (east < 0 || west > 1) continue;
             const left = view.width / 2 - (view.x - copy) * scale;
             const top = view.height / 2 - view.y * scale;
             pen.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * left, ratio * top);

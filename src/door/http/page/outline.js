@@ -6,7 +6,7 @@ import { xOf, yOf } from "./mercator.js";
  * @typedef {object} Shape a coast or a border, with the box around it
  * @property {Path2D} path
  * @property {Path2D | null} edge its line; null when it is all of it
- * @property {number} west
+ * @property {number} west below 0 or, east, above 1 for land that lies over the date line
  * @property {number} east
  * @property {number} north
  * @property {number} south
@@ -61,16 +61,16 @@ function read(bytes) {
  */
 function shape(degrees, isRing) {
     const [path, edge] = [new Path2D(), new Path2D()];
-    let [west, east, north, south] = [1, 0, 1, 0];
+    let [west, east, north, south] = [Infinity, -Infinity, 1, 0];
     let wasCut = true;
     for (let i = 0; i < degrees.length; i += 2) {
         const [x, y] = [xOf(degrees[i]), yOf(degrees[i + 1])];
         [west, east, north, south] = [Math.min(west, x), Math.max(east, x), Math.min(north, y), Math.max(south, y)];
         if (i === 0) path.moveTo(x, y);
         else path.lineTo(x, y);
-        // Land is cut open at the date line and at the pole, which is no coast.
-        const isCut = Math.abs(degrees[i]) === 180 || degrees[i + 1] <= -90;
-        if (i === 0 || (isCut && wasCut)) edge.moveTo(x, y);
+        // The land round the pole is closed below the map, which is no coast.
+        const isCut = degrees[i + 1] <= -90;
+        if (i === 0 || isCut || wasCut) edge.moveTo(x, y);
         else edge.lineTo(x, y);
         wasCut = isCut;
     }
