@@ -1,26 +1,6 @@
 // Asks the server for JSON, with the token of this tab. A 401 is told to sign-in.js.
 
-const KEY = "herd-token";
-
-/** The page goes on without a kept token where the browser keeps nothing. */
-export const token = {
-    get: () => {
-        try {
-            return sessionStorage.getItem(KEY);
-        } catch {
-            return null;
-        }
-    },
-    /** @param {string | null} secret */
-    set: (secret) => {
-        try {
-            if (secret) sessionStorage.setItem(KEY, secret);
-            else sessionStorage.removeItem(KEY);
-        } catch {
-            // It has to be typed again with the next page.
-        }
-    },
-};
+import { token } from "./token.js";
 
 /** An answer that is none, in words for the user. */
 export class Refused extends Error {

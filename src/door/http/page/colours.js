@@ -1,7 +1,7 @@
 // The colours of the canvas are those of the style sheet, so light and dark are decided there alone.
 
 const NAMES = /** @type {const} */ ([
-    "sea", "land", "coast", "border", "grid", "town", "halo", "text", "fresh", "stale", "old", "rim", "followed", "crowd", "crowd-text",
+    "outside", "sea", "land", "coast", "border", "grid", "town", "halo", "text", "fresh", "stale", "old", "rim", "followed", "crowd", "crowd-text",
 ]);
 
 /** @typedef {Record<typeof NAMES[number], string>} Colours */

@@ -53,8 +53,15 @@ export class Ground {
     draw(view, colours, ratio) {
         const pen = this.#pen;
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-        pen.fillStyle = colours.sea;
+        pen.fillStyle = colours.outside;
         pen.fillRect(0, 0, view.width, view.height);
+        const { left, top, width, height } = view.frame;
+        pen.save();
+        pen.beginPath();
+        pen.rect(left, top, width, height);
+        pen.clip();
+        pen.fillStyle = colours.sea;
+        pen.fillRect(left, top, width, height);
         this.#world(view, colours, ratio);
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
         this.#tiles?.draw(pen, view);
@@ -62,6 +69,8 @@ export class Ground {
         pen.lineJoin = "round";
         this.#graticule(view, colours);
         this.#drawTowns(view, colours);
+        pen.restore();
+        pen.lineJoin = "round";
         this.#scaleBar(view, colours);
     }
 
@@ -115,23 +124,24 @@ export class Ground {
         const pen = this.#pen;
         const step = GRID_DEGREES.findLast((degrees) => (degrees / 360) * view.scale >= GRID_PIXELS) ?? 30;
         const digits = Math.max(0, Math.ceil(-Math.log10(step)));
-        const { west, north, south } = view.bounds;
-        const lines = Math.ceil((view.width / view.scale) * 360 / step) + 1;
+        const { north, south } = view.bounds;
+        const frame = view.frame;
+        const west = (view.x - frame.width / 2 / view.scale - 0.5) * 360;
+        const east = west + (frame.width / view.scale) * 360;
         /** @type {[string, number, number][]} */
         const labels = [];
         pen.beginPath();
-        for (let at = 0; at <= lines; at++) {
-            const lon = (Math.floor(west / step) + at) * step;
-            const left = view.width / 2 + (xOf(lon) - xOf(west)) * view.scale - Math.min(view.width, view.scale) / 2;
-            pen.moveTo(left, 0);
-            pen.lineTo(left, view.height);
-            labels.push([texts.longitude(lonOf(xOf(lon)), digits), left + 3, 9]);
+        for (let at = Math.ceil(west / step); at * step < east; at++) {
+            const left = frame.left + ((at * step - west) / 360) * view.scale;
+            pen.moveTo(left, frame.top);
+            pen.lineTo(left, frame.top + frame.height);
+            labels.push([texts.longitude(lonOf(xOf(at * step)), digits), left + 3, frame.top + 9]);
         }
         for (let lat = Math.ceil(south / step) * step; lat <= north; lat += step) {
             const top = view.top(yOf(lat));
             pen.moveTo(0, top);
             pen.lineTo(view.width, top);
-            if (top > 24) labels.push([texts.latitude(lat, digits), 3, top - 7]);
+            if (top > frame.top + 24) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
         }
         pen.strokeStyle = colours.grid;
         pen.lineWidth = 1;

@@ -14,8 +14,9 @@ import { placesNearClient, placesNearPoint } from "./places.js";
 import { setAhead } from "./clock.js";
 import { showList } from "./panel.js";
 import { texts } from "./texts.js";
-import { token, whenUnauthorized } from "./api.js";
+import { token } from "./token.js";
 import { townsOf } from "./towns.js";
+import { whenUnauthorized } from "./api.js";
 
 /** @typedef {{server: string, tiles: {url: string, attribution: string} | null, needs_token: boolean}} Config */
 
@@ -90,7 +91,7 @@ const say_ = openHub((message) => {
         if (message.state.kind === "refused") askForToken();
         if (message.state.kind === "live") letIn();
     }
-}, token.get);
+});
 
 openSignIn((secret) => {
     say_({ token: secret });

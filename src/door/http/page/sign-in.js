@@ -2,7 +2,7 @@
 
 import { byId, say } from "./dom.js";
 import { texts } from "./texts.js";
-import { token } from "./api.js";
+import { token } from "./token.js";
 
 const dialog = byId("sign-in", HTMLDialogElement);
 const input = byId("token", HTMLInputElement);

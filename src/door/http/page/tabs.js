@@ -1,8 +1,10 @@
 // How a tab reaches the hub, so that a browser has one stream however many tabs it has: through a shared worker; where
 // there is none, through the tab that holds a lock and tells the others; where there are no locks either (plain HTTP
-// from another host), each tab that is looked at has its own.
+// from another host), each tab that is looked at has its own. index.html loads it ahead of main.js, so that the worker
+// asks the server while the rest of the page is still on its way.
 
 import { Hub } from "./hub.js";
+import { token } from "./token.js";
 
 /**
  * @typedef {import("./hub.js").ToHub} ToHub
@@ -12,28 +14,29 @@ import { Hub } from "./hub.js";
 
 const NAME = "herd-stream";
 
-/**
- * @param {(message: ToTab) => void} hear
- * @param {() => string | null} token the one of this tab
- * @returns {Say}
- */
-export function openHub(hear, token) {
-    const hello = () => ({ hello: { token: token(), visible: !document.hidden } });
-    if ("SharedWorker" in self) return overWorker(hear, hello);
-    if ("locks" in navigator && "BroadcastChannel" in self) return overLock(hear, hello);
-    return alone(hear, hello);
-}
+/** @returns {ToHub} */
+const hello = () => ({ hello: { token: token.get(), visible: !document.hidden } });
+
+const worker = "SharedWorker" in self ? new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: NAME }) : null;
+worker?.port.postMessage(hello());
 
 /**
  * @param {(message: ToTab) => void} hear
- * @param {() => ToHub} hello
  * @returns {Say}
  */
-function overWorker(hear, hello) {
-    const { port } = new SharedWorker(new URL("worker.js", import.meta.url), { type: "module", name: NAME });
+export function openHub(hear) {
+    if (worker) return overWorker(worker.port, hear);
+    return "locks" in navigator && "BroadcastChannel" in self ? overLock(hear) : alone(hear);
+}
+
+/**
+ * @param {MessagePort} port what came by it until now waits in it
+ * @param {(message: ToTab) => void} hear
+ * @returns {Say}
+ */
+function overWorker(port, hear) {
     const say = (/** @type {ToHub} */ message) => port.postMessage(message);
     port.onmessage = (/** @type {MessageEvent<ToTab>} */ { data }) => hear(data);
-    say(hello());
     document.addEventListener("visibilitychange", () => say({ visible: !document.hidden }));
     addEventListener("pagehide", () => say({ bye: true }));
     addEventListener("pageshow", (event) => event.persisted && say(hello()));
@@ -42,10 +45,9 @@ function overWorker(hear, hello) {
 
 /**
  * @param {(message: ToTab) => void} hear
- * @param {() => ToHub} hello
  * @returns {Say}
  */
-function alone(hear, hello) {
+function alone(hear) {
     const hub = new Hub();
     const self_ = { postMessage: hear };
     hub.take(self_, hello());
@@ -58,10 +60,9 @@ function alone(hear, hello) {
  *
  * @typedef {{from: string, message: ToHub} | {to: string, message: ToTab} | {leads: string}} Spoken
  * @param {(message: ToTab) => void} hear
- * @param {() => ToHub} hello
  * @returns {Say}
  */
-function overLock(hear, hello) {
+function overLock(hear) {
     const me = crypto.randomUUID();
     const channel = new BroadcastChannel(NAME);
     const speak = (/** @type {Spoken} */ spoken) => channel.postMessage(spoken);

@@ -37,9 +37,16 @@ export class View {
         return { lat: latOf(this.y), lon: lonOf(this.x) };
     }
 
-    /** A view never shows more than one world, so every client is on it at most once. */
+    /** One whole world. There is never a second one in sight, so every client is on the map once. */
     get zoomMin() {
-        return Math.log2(this.width / TILE);
+        return Math.log2(Math.min(this.width, this.height) / TILE);
+    }
+
+    /** The part of the view that the world takes, in pixels; it may be smaller than the view when one sees all of it. */
+    get frame() {
+        const width = Math.min(this.width, this.scale);
+        const height = Math.min(this.height, this.scale);
+        return { left: (this.width - width) / 2, top: (this.height - height) / 2, width, height };
     }
 
     /**

@@ -1,5 +1,8 @@
 // The shared worker of all tabs: one hub, and one port a tab. tabs.js starts it.
 
+// Named here so that they are fetched at once, not one after the other.
+import "./sse.js";
+import "./stream.js";
 import { Hub } from "./hub.js";
 
 const hub = new Hub();
