@@ -37,7 +37,8 @@ export async function get(path, parameters = {}, signal) {
         throw new Refused(0, "");
     });
     if (answer.ok) return answer.json();
-    if (answer.status === 401) onUnauthorized();
+    // Not when another token has come meanwhile.
+    if (answer.status === 401 && token.get() === secret) onUnauthorized();
     const problem = await answer.json().catch(() => ({}));
     throw new Refused(answer.status, problem.detail ?? problem.title ?? String(answer.status));
 }

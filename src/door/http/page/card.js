@@ -79,7 +79,7 @@ export class Card {
         const { received, servers, times, lat, lon } = this.#fleet;
         const seconds = serverNow() - received[slot];
         card.className = AGES[ageOf(seconds)];
-        say(heard, `${texts.ago(seconds)} ${texts.heardBy(servers[slot])}; ${texts.ownClock(times[slot])}`);
+        say(heard, `${texts.heard(texts.ago(seconds), servers[slot])} ${texts.ownClock(times[slot])}`);
         say(place, `${texts.latitude(lat[slot])}, ${texts.longitude(lon[slot])}`);
     }
 

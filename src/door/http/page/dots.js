@@ -27,7 +27,7 @@ export class Dots {
     /** @type {Colours | null} */
     #colours = null;
     #ratio = 1;
-    /** Which squares of the screen have a name already; a row of bits would do, a set is plainer. @type {Set<number>} */
+    /** Which squares of the screen have a name already. @type {Set<number>} */
     #taken = new Set();
 
     /** @param {HTMLCanvasElement} canvas */
@@ -64,7 +64,7 @@ export class Dots {
         pen.font = "12px system-ui, sans-serif";
         pen.textBaseline = "middle";
         if (wishes.clusters) this.#crowds(colours);
-        if (wishes.names || this.cells.seen <= NAMES_MAX) this.#names(fleet, view, wishes.clusters, colours);
+        if (wishes.names || this.cells.seen <= NAMES_MAX) this.#names(fleet, view, wishes.clusters, slot, colours);
         if (followed && slot !== undefined) this.#follow(fleet, view, slot, followed, colours);
     }
 
@@ -111,23 +111,37 @@ export class Dots {
      * @param {Fleet} fleet
      * @param {View} view
      * @param {boolean} clusters
+     * @param {number | undefined} followed its name is drawn with it
      * @param {Colours} colours
      */
-    #names(fleet, view, clusters, colours) {
+    #names(fleet, view, clusters, followed, colours) {
         this.#taken.clear();
         const across = Math.ceil(view.width / ROW) + 40;
+        if (followed !== undefined) this.#take(this.cells.left[followed] - 8, this.cells.top[followed] - ROW / 2, `${shortName(fleet.ids[followed])}####`, across);
         let drawn = 0;
         for (let slot = 0; slot < fleet.count && drawn < NAMES_MAX; slot++) {
             const cell = this.cells.cell[slot];
-            if (cell < 0 || (clusters && this.cells.isCrowd(cell))) continue;
+            if (cell < 0 || slot === followed || (clusters && this.cells.isCrowd(cell))) continue;
             const [left, top, name] = [this.cells.left[slot] + 10, this.cells.top[slot], shortName(fleet.ids[slot])];
-            const first = Math.floor(top / ROW) * across + Math.floor(left / ROW);
-            const squares = Array.from({ length: Math.ceil((name.length * 7) / ROW) }, (_, at) => first + at);
-            if (squares.some((square) => this.#taken.has(square))) continue;
-            for (const square of squares) this.#taken.add(square).add(square + across);
+            if (!this.#take(left, top, name, across)) continue;
             this.#name(name, left, top, colours);
             drawn++;
         }
+    }
+
+    /**
+     * @param {number} left
+     * @param {number} top
+     * @param {string} name
+     * @param {number} across squares in a row of the screen
+     * @returns {boolean} whether there was room
+     */
+    #take(left, top, name, across) {
+        const first = Math.floor(top / ROW) * across + Math.floor(left / ROW);
+        const squares = Array.from({ length: Math.ceil((name.length * 7) / ROW) }, (_, at) => first + at);
+        if (squares.some((square) => this.#taken.has(square))) return false;
+        for (const square of squares) this.#taken.add(square).add(square + across);
+        return true;
     }
 
     /**

@@ -70,6 +70,8 @@ export class Ground {
         this.#graticule(view, colours);
         this.#drawTowns(view, colours);
         pen.restore();
+        pen.font = "12px system-ui, sans-serif";
+        pen.textBaseline = "middle";
         pen.lineJoin = "round";
         this.#scaleBar(view, colours);
     }

@@ -59,6 +59,7 @@ function take(events) {
         else if (event.name === "snapshot") fleet.begin();
         else {
             fleet.sweep();
+            table.isComplete = true;
             place();
         }
     }

@@ -31,6 +31,8 @@ export class Table {
     onFilter = () => {};
     /** @type {string | null} */
     followed = null;
+    /** Whether everybody there is has been told, so that an empty table means nobody. */
+    isComplete = false;
 
     #fleet;
     /** Those of a crowd on the map that was clicked. @type {Set<string> | null} */
@@ -175,7 +177,7 @@ export class Table {
         const now = serverNow();
         ids.forEach((id, at) => this.#drawRow(/** @type {HTMLTableRowElement} */ (body.children[at] ?? body.appendChild(row())), id, now));
         say(found, this.#only ? texts.crowd(all) : texts.found(all, this.#fleet.count));
-        say(nothing, all ? "" : this.#fleet.count ? texts.noMatch : texts.nobody);
+        say(nothing, all ? "" : this.#fleet.count ? texts.noMatch : this.isComplete ? texts.nobody : "");
         showAll.hidden = !this.#only && !filter.value;
         zoomTo.hidden = showAll.hidden || all === 0;
         say(range, texts.rows(all ? first + 1 : 0, first + ids.length, all));

@@ -48,16 +48,16 @@ export const texts = {
         showAll: "Show all",
         zoomToThem: "Zoom to them",
         centre: "Centre",
-        near: "Places near it",
+        near: "Nearby",
         link: "Copy link",
-        unfollow: "Stop following",
+        unfollow: "Unfollow",
         trusted: "The token is kept until this tab is closed.",
         signIn: "Sign in",
         signInWhy: "This herd shows its clients to those who have a token. Its operator can tell you yours.",
         token: "Token",
         signOut: "Forget the token",
         radius: "Radius",
-        placesHint: "Click on the map, or follow a client and choose “Places near it”.",
+        placesHint: "Click on the map, or follow a client and choose “Nearby”.",
         links: "Links of this server",
         servers: "Servers heard of",
         neighbour: "Neighbour",
@@ -83,7 +83,7 @@ export const texts = {
     signInNeeded: "sign-in needed",
     wrongToken: "The herd does not know this token.",
 
-    ago: (/** @type {number} */ seconds) => (seconds < 1 ? "now" : `${duration(seconds)} ago`),
+    ago: (/** @type {number} */ seconds) => (seconds < 1 ? "just now" : `${duration(seconds)} ago`),
     moment,
     latitude: (/** @type {number} */ lat, digits = 5) => side(lat, digits, "N", "S"),
     longitude: (/** @type {number} */ lon, digits = 5) => side(lon, digits, "E", "W"),
@@ -96,10 +96,10 @@ export const texts = {
     noMatch: "No client matches.",
     summary: (/** @type {string} */ state, /** @type {number} */ clients, /** @type {number} */ fresh) => `${state}: ${some(clients, "client")}, ${counted.format(fresh)} heard in the last 5 minutes`,
 
-    heardBy: (/** @type {string} */ server) => `by ${server}`,
+    heard: (/** @type {string} */ ago, /** @type {string} */ server) => `Heard ${ago} by ${server}.`,
     ownClock: (/** @type {string} */ time) => {
         const ms = Number(time) * 1_000;
-        return Number.isFinite(ms) ? `its own clock said ${moment(ms)}` : `its own time ${time}`;
+        return Number.isFinite(ms) ? `Its own clock: ${moment(ms)}` : `Its own time: ${time}`;
     },
     unknown: (/** @type {string} */ id) => `Nobody called ${id} is known.`,
     copied: "Link copied",
@@ -113,6 +113,7 @@ export const texts = {
     up: "up",
     down: "down",
     own: "this server",
+    noLink: "no link",
     lag: (/** @type {number} */ clients, /** @type {number} */ seconds) => (clients === 0 ? "–" : `${some(clients, "client")}, ${duration(seconds)}`),
     noLinks: "It has no neighbours.",
     version: (/** @type {string} */ version) => `version ${version}`,
