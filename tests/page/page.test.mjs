@@ -377,6 +377,19 @@ for (const [name, settings] of [
     });
 }
 
+test("tiles of the user's own server are drawn, with their attribution", skip, async (t) => {
+    const { url, report, stand } = await herd(t);
+    stand.tiles = { url: `${url}/tiles/{z}/{x}/{y}.png`, attribution: "© Example" };
+    await report("suva", -18.14, 178.44);
+    await report("apia", -13.83, -171.76);
+    const page = await open(t, url);
+    await page.getByText("© Example").waitFor();
+    await rest(page);
+    // On both sides of the date line.
+    const columns = () => new Set(stand.requests.map((request) => /tiles\/7\/(\d+)/.exec(request)?.[1]));
+    await until(() => columns().has("0") && columns().has("127"));
+});
+
 test("fingers push and pinch the map", async (t) => {
     const { url, report } = await herd(t);
     await report("kiwi", 10, 20);

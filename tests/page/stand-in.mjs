@@ -20,6 +20,9 @@ const TOWNS = [["London", 51.51, -0.13], ["New York", 40.71, -74.01], ["Los Ange
     ["Moscow", 55.76, 37.62], ["Delhi", 28.61, 77.21], ["Beijing", 39.9, 116.4], ["Tokyo", 35.68, 139.69], ["Sydney", -33.87, 151.21], ["Auckland", -36.85, 174.76], ["Suva", -18.14, 178.44],
     ["Anchorage", 61.22, -149.9], ["Paris", 48.86, 2.35], ["Berlin", 52.52, 13.4], ["Madrid", 40.42, -3.7], ["Lima", -12.05, -77.04], ["Cape Town", -33.92, 18.42], ["San Diego", 32.72, -117.16]];
 
+/** One grey pixel. */
+const TILE = Buffer.from("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNoaGj4DwAFhAKAjM1mJgAAAABJRU5ErkJggg==", "base64");
+
 const policy = (tiles) =>
     `default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:${tiles ? ` ${new URL(tiles.url.replace(/[{}]/g, "")).origin}` : ""}; ` +
     "connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -115,6 +118,7 @@ export class StandIn {
         this.requests.push(`${request.method} ${path}`);
         if (path === "/" || path === "/index.html") return this.#index(request, answer);
         if (path.startsWith("/assets/")) return this.#asset(path.split("/").pop(), answer);
+        if (path.startsWith("/tiles/")) return send(answer, 200, "image/png", TILE);
         if (path === "/metrics") return send(answer, 200, "text/plain", `herd_event_subscribers ${this.subscribers.size}\n`);
         if (this.token && request.headers.authorization !== `Bearer ${this.token}`) return problem(answer, 401, "a token is needed");
         if (path === "/v1/events") return this.#events(request, answer, url.searchParams);
