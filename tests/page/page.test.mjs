@@ -390,6 +390,23 @@ test("tiles of the user's own server are drawn, with their attribution", skip, a
     await until(() => columns().has("0") && columns().has("127"));
 });
 
+test("names and times that a client makes up are shown as text", skip, async (t) => {
+    const { url, stand } = await herd(t);
+    const names = ["<img src=x onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘"];
+    for (const [at, id] of names.entries()) stand.report(id, 10 + at, 20, { time: "9".repeat(30) });
+    const page = await open(t, url);
+    for (const id of names) await row(page, id).waitFor();
+    for (const id of names) {
+        await row(page, id).click();
+        await until(async () => (await page.locator("#card-name").textContent()) === id);
+        await page.locator("#card-heard", { hasText: "9".repeat(30) }).waitFor();
+        await page.getByRole("button", { name: "Nearby" }).click();
+        await page.locator("#places-list li").first().waitFor();
+        await page.getByRole("tab", { name: "Clients" }).click();
+    }
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
+});
+
 test("fingers push and pinch the map", async (t) => {
     const { url, report } = await herd(t);
     await report("kiwi", 10, 20);

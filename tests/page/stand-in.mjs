@@ -114,7 +114,8 @@ export class StandIn {
 
     async #answer(request, answer) {
         const url = new URL(request.url, this.url);
-        const path = decodeURIComponent(url.pathname);
+        // An escaped slash belongs to an ID, so a path is cut before it is decoded.
+        const path = url.pathname;
         this.requests.push(`${request.method} ${path}`);
         if (path === "/" || path === "/index.html") return this.#index(request, answer);
         if (path.startsWith("/assets/")) return this.#asset(path.split("/").pop(), answer);
@@ -125,7 +126,7 @@ export class StandIn {
         if (path === "/v1/herd") return json(answer, this.#herd());
         if (path === "/v1/labels") return json(answer, { labels: labels(url.searchParams.get("bbox").split(",").map(Number)) });
         if (path === "/v1/places") return json(answer, places(...url.searchParams.get("near").split(",").map(Number)));
-        const [, , , id, what] = path.split("/");
+        const [, , , id, what] = path.split("/").map(decodeURIComponent);
         if (request.method === "PUT") {
             const { lat, lon, time } = await readJson(request);
             this.report(id, lat, lon, { time });

@@ -99,7 +99,8 @@ export const texts = {
     heard: (/** @type {string} */ ago, /** @type {string} */ server) => `Heard ${ago} by ${server}.`,
     ownClock: (/** @type {string} */ time) => {
         const ms = Number(time) * 1_000;
-        return Number.isFinite(ms) ? `Its own clock: ${moment(ms)}` : `Its own time: ${time}`;
+        // A client may tell any number; a date ends 100,000,000 days after 1970.
+        return Math.abs(ms) <= 8.64e15 ? `Its own clock: ${moment(ms)}` : `Its own time: ${time}`;
     },
     unknown: (/** @type {string} */ id) => `Nobody called ${id} is known.`,
     copied: "Link copied",

@@ -143,7 +143,9 @@ export class View {
      */
     fit(xs, ys, atOnce = false) {
         if (xs.length === 0) return;
-        const { west, across } = shortestSpan(Float64Array.from(xs));
+        const span = shortestSpan(Float64Array.from(xs));
+        // Those who are everywhere are shown on the world as people know it.
+        const { west, across } = span.across > 0.8 ? { west: 0, across: 1 } : span;
         let [north, south] = [1, 0];
         for (let i = 0; i < ys.length; i++) [north, south] = [Math.min(north, ys[i]), Math.max(south, ys[i])];
         const room = 56;
