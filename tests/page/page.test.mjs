@@ -436,6 +436,9 @@ test("10,000 clients that move", skip, async (t) => {
     t.after(() => clearInterval(driving));
     const page = await open(t, url);
     await until(async () => (await count(page)) === 10_000);
+    await live(page);
+    const seen = await page.evaluate(() => globalThis.herd.map.view.zoom - globalThis.herd.map.view.zoomMin);
+    assert.ok(seen < 0.6, "all of them are in sight, not only the first that came");
     for (const clusters of [true, false]) {
         await page.locator("#clusters").setChecked(clusters);
         const perSecond = await page.evaluate(async () => {

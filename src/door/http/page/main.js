@@ -77,7 +77,8 @@ function place() {
     if (isPlaced || fleet.count === 0) return;
     if (slot !== undefined) map.view.show(whereIs(slot), CLIENT_ZOOM);
     else fitAll(true);
-    isPlaced = !card.followed || slot !== undefined;
+    // Until all are told it may be only the first few of them.
+    isPlaced = table.isComplete;
     table.tick();
 }
 
