@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
 use super::tokens::WEBHOOK;
-use super::{Done, clients, events, gzip, herd, metrics, name, phones};
+use super::{Done, clients, events, gzip, herd, map, metrics, name, page, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
 use crate::node::Clients;
@@ -160,7 +160,10 @@ fn serve_uncounted(
         }
         Err(NoCaller::Unknown) => {
             let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
-            return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+            // A browser would put a form of its own before the page's.
+            let is_of_page = head.fields("sec-fetch-dest").any(|dest| dest == b"empty");
+            let fields = if is_of_page { CHALLENGE } else { CHALLENGES };
+            return refuse(Problem { fields, ..Problem::new(Kind::Unauthorized, detail) });
         }
     };
     let missing = match need {
@@ -180,6 +183,10 @@ fn serve_uncounted(
     }
     let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {
+        (Route::Index, _) if wants_page(call.head) => page::index(&mut call),
+        (Route::Asset(number), _) => page::file(&mut call, number),
+        (Route::Labels, _) => map::labels(&mut call),
+        (Route::PlacesNear, _) => map::places(&mut call),
         (Route::Index, _) => {
             call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
         }
@@ -218,6 +225,12 @@ fn serve_uncounted(
     }
 }
 
+/// Whether a browser asks, and not a program.
+fn wants_page(head: &Head<'_>) -> bool {
+    head.fields("accept").any(|kinds| kinds.windows(9).any(|kind| kind == b"text/html"))
+}
+
+const CHALLENGE: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\n";
 const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
 
 /// Every route, for programs.
