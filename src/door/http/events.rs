@@ -205,8 +205,8 @@ mod tests {
         assert_eq!(said(&Event::Position { record, has_entered: false }), format!("{body}}}\n\n"));
         let entered = format!("{body},\"entered\":true}}\n\n");
         assert_eq!(said(&Event::Position { record, has_entered: true }), entered);
-        let gone = said(&Event::Gone { client: b"a\"\xff", why: Why::Left });
-        assert_eq!(gone, "event: gone\ndata: {\"id\":\"a\\\"%FF\",\"why\":\"left\"}\n\n");
+        let gone = said(&Event::Gone { client: b"a\"b", why: Why::Left });
+        assert_eq!(gone, "event: gone\ndata: {\"id\":\"a\\\"b\",\"why\":\"left\"}\n\n");
     }
 
     #[test]
