@@ -12,6 +12,8 @@ use std::{env, fs};
 use pack::{AIRPORT_ID_MIN, Columns, MAGIC, UNITS_PER_DEGREE};
 
 const TABLE: &str = "src/places/data/gazetteer.tsv";
+/// Towns by which a map is labelled.
+const LABELS: usize = 5_000;
 const HEADER: &str = "lat\tlon\tname\tregion\tcountry\ttype\tpopulation\tid";
 
 struct Row<'a> {
@@ -35,14 +37,26 @@ fn main() -> Result<(), Box<dyn Error>> {
     if lines.next() != Some(HEADER) {
         return Err(format!("{TABLE}:1: the header is not {HEADER:?}").into());
     }
-    let mut rows = Vec::new();
+    let (mut rows, mut towns) = (Vec::new(), Vec::new());
     for (index, line) in lines.enumerate() {
+        towns.extend(town(line));
         rows.push(row(line).ok_or_else(|| format!("{TABLE}:{}: bad row", index + 2))?);
     }
     rows.sort_by_key(|row| (row.latitude, row.longitude, row.id));
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?);
     fs::write(out.join("gazetteer.pack"), packed(&rows)?)?;
+    // The largest first.
+    towns.sort_by_key(|(people, _)| std::cmp::Reverse(*people));
+    let labels: String = towns.iter().take(LABELS).map(|(_, line)| line.as_str()).collect();
+    fs::write(out.join("labels.tsv"), labels)?;
     Ok(())
+}
+
+/// How many live in a town, and its line among the labels.
+fn town(line: &str) -> Option<(u64, String)> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let [latitude, longitude, name, _, _, "locality", people, _] = fields[..] else { return None };
+    Some((people.parse().ok()?, format!("{latitude}\t{longitude}\t{name}\n")))
 }
 
 fn row(line: &str) -> Option<Row<'_>> {

@@ -21,7 +21,7 @@ use herd::places::providers::{google, google_legacy, overpass};
 use herd::places::{Lookup, Places};
 use herd::protocol::neighbour::Word;
 use herd::protocol::{Command, Record, Span};
-use herd::status::{HallStatus, Status};
+use herd::status::HallStatus;
 use herd::store::digest::Digest;
 use herd::store::{Store, Walk};
 use herd::tally::Reason;
@@ -106,14 +106,7 @@ fn core() -> Core {
 fn answer(asked: &Question, core: &Core, now: Moment) -> door::Answer {
     match asked {
         Question::Places(_) => door::Answer::Places(b"{}"[..].into()),
-        Question::Digest(span) => door::Answer::Digest(core.node.digest(*span, now.posix_ns).into()),
-        Question::Status(span) => {
-            door::Answer::Status(Status::of(core, HallStatus::default(), *span, now).into())
-        }
-        Question::Clients(listing) => door::Answer::Clients(listing.page(&core.node)),
-        Question::Friends(friends) => door::Answer::Clients(friends.list(&core.node)),
-        Question::Near(nearby) => door::Answer::Near(nearby.lines(&core.node)),
-        Question::Count => door::Answer::Count(core.node.count()),
+        asked => asked.answer(core, HallStatus::default(), now),
     }
 }
 

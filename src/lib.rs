@@ -24,6 +24,7 @@
 //! | `places-reader` | the user's places, read again at SIGHUP | they are read |
 //! | `places-resolver` | one name that is looked up for a lookup | the system has answered |
 //! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
+//! | `feed` | the asks of those who watch, what was last told, and who is on the way through the store | its stop message comes |
 //! | `sweeps` | the errands of doors (digests, the status), the sweeps | told to |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `compaction` | the snapshot that a compaction writes | that is written |
@@ -52,6 +53,8 @@ pub mod journal;
 pub mod node;
 
 pub mod link;
+
+pub mod feed;
 
 pub mod flood;
 pub mod turn;

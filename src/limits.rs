@@ -4,6 +4,7 @@
 
 mod balance;
 mod connections;
+mod feed;
 mod logs;
 mod nearest;
 mod places;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use balance::*;
 pub use connections::*;
+pub use feed::*;
 pub use logs::*;
 pub use nearest::*;
 pub use places::*;

@@ -36,6 +36,8 @@ pub struct Status {
     pub journal_bytes: Option<u64>,
     /// How long its syncs took, and how often it could not be written; None without one.
     pub journal_work: Option<(SummedTimes, u64)>,
+    /// How many watch what happens.
+    pub watchers: usize,
     /// Batches of news that were handed to links.
     pub flood_batches: u64,
     /// What phones sent.
@@ -152,6 +154,7 @@ impl Status {
             },
             journal_bytes: core.journal().and_then(|journal| journal.bytes()),
             journal_work: core.journal().map(|journal| (journal.syncs(), journal.failures())),
+            watchers: core.flood.feed.readers(),
             flood_batches: core.flood.batches(),
             phones: core.tallies.traffic.phones(),
             connections: DoorKind::ALL.map(|by| (by, core.tallies.traffic.connections(by))).into(),

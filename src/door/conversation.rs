@@ -170,7 +170,7 @@ impl Conversation<'_, '_> {
         let (turn, core) = (&self.visit.turn, self.visit.core);
         let is_early = match &command {
             Ok(Command::Whatsat(query)) => turn.is_early(core, query.client),
-            Ok(Command::Near(_) | Command::Count) => turn.is_early_for_any(core),
+            Ok(Command::Near(_) | Command::Count | Command::Watch(_)) => turn.is_early_for_any(core),
             Ok(Command::Blank | Command::Iamat(_) | Command::At(_) | Command::Link(_)) | Err(_) => false,
         };
         if is_early {
@@ -204,6 +204,7 @@ impl Conversation<'_, '_> {
             Ok(Command::Whatsat(query)) => self.find(&query, line),
             Ok(Command::Near(vicinity)) => self.near(&vicinity, line),
             Ok(Command::Count) => self.count(line),
+            Ok(Command::Watch(prefix)) => self.watch(prefix, line),
             Ok(Command::At(fields)) => self.hear(&fields, line),
             // A prefix of it may be as good a line, so only the newline makes it one.
             Ok(Command::Link(word)) if terminated => self.link(&word, line),
@@ -221,7 +222,12 @@ impl Conversation<'_, '_> {
             Ok(Command::Link(_)) => self.door.neighbour.is_some(),
             Ok(Command::At(_)) => self.door.peer.kind != PeerKind::Stranger,
             Ok(
-                Command::Blank | Command::Iamat(_) | Command::Whatsat(_) | Command::Near(_) | Command::Count,
+                Command::Blank
+                | Command::Iamat(_)
+                | Command::Whatsat(_)
+                | Command::Near(_)
+                | Command::Count
+                | Command::Watch(_),
             )
             | Err(_) => false,
         }
@@ -361,6 +367,7 @@ pub(super) fn asked_of(text: &[u8]) -> Asked {
         () if is(b"WHATSAT") => Asked::Whatsat,
         () if is(b"NEAR") => Asked::Near,
         () if is(b"COUNT") => Asked::Count,
+        () if is(b"WATCH") => Asked::Watch,
         () if is(b"AT") => Asked::At,
         () => Asked::NoCommand,
     }

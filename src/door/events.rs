@@ -22,6 +22,9 @@ impl LineDoor {
     }
 
     pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        if matches!(self.phase, Phase::Watching(_)) {
+            return self.ask_for_more(visit);
+        }
         if !matches!(self.phase, Phase::Open) || (self.input.is_empty() && !self.has_ended) {
             return None;
         }
@@ -43,6 +46,8 @@ impl LineDoor {
                 self.say_places(visit, &record, json);
             }
             (Phase::Clients { line }, answer) => self.answer_of_clients(visit, &line, answer),
+            (Phase::Watching(_), Answer::Feed { reader, bytes }) => self.tell(visit, reader, bytes),
+            (Phase::Watching(_), _) => self.close("nobody tells what happens any more"),
             (Phase::Asked, answer) => self.answer_ask(visit, answer),
             // It is about to close, or that was never its question.
             (phase, _) => self.phase = phase,

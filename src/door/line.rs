@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Kin, Manners};
+use crate::feed::Reader;
 use crate::link::{Listener, Peer, PeerKind};
 use crate::logging::Wire;
 use crate::turn::Core;
@@ -46,8 +47,18 @@ pub(super) enum Phase {
     Clients { line: Vec<u8> },
     /// The answer to a neighbour's ASK.
     Asked,
+    /// What changes, for as long as the connection lasts.
+    Watching(Box<Watching>),
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
     Closing(&'static str),
+}
+
+/// A connection on which changes are told.
+pub(super) struct Watching {
+    pub reader: Reader,
+    pub is_asked: bool,
+    /// What came last is not sent yet.
+    pub is_fresh: bool,
 }
 
 /// Whether a connection is a neighbour's link, which may be silent for as long as it likes.
@@ -92,7 +103,11 @@ impl LineDoor {
     }
 
     pub fn waits(&self) -> bool {
-        matches!(self.phase, Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked)
+        match &self.phase {
+            Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked => true,
+            Phase::Watching(watching) => watching.is_asked,
+            Phase::Open | Phase::Closing(_) => false,
+        }
     }
 
     pub fn is_owed(&self) -> bool {
@@ -100,13 +115,17 @@ impl LineDoor {
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.is_stalled
+        self.is_stalled || matches!(&self.phase, Phase::Watching(watching) if !watching.is_asked)
     }
 
     pub fn closes(&self) -> Option<&'static str> {
         match self.phase {
             Phase::Closing(why) => Some(why),
-            Phase::Open | Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked => None,
+            Phase::Open
+            | Phase::Places { .. }
+            | Phase::Clients { .. }
+            | Phase::Asked
+            | Phase::Watching(_) => None,
         }
     }
 

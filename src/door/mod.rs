@@ -10,18 +10,20 @@ pub mod http;
 mod line;
 mod nearby;
 mod neighbour;
+mod watching;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::feed::Reader;
 use crate::limits::READ_BYTES;
 use crate::logging::Wire;
 use crate::node::NeighbourId;
 use crate::places::Lookup;
 use crate::protocol::Span;
-use crate::status::Status;
+use crate::status::{HallStatus, Status};
 use crate::store::digest::Digest;
 pub use crate::tally::DoorKind;
 use crate::turn::{Core, Turn};
@@ -100,6 +102,8 @@ pub enum Question {
     Near(Nearby),
     /// How many clients are shown.
     Count,
+    /// What is next for somebody who watches.
+    Feed(Box<Reader>),
 }
 
 /// The answer.
@@ -113,8 +117,29 @@ pub enum Answer {
     /// AT lines, each with its newline.
     Near(Vec<u8>),
     Count(usize),
+    /// What has changed, and how far whoever watches has come then.
+    Feed {
+        reader: Reader,
+        bytes: Arc<[u8]>,
+    },
     /// There is too much to do.
     None,
+}
+
+impl Question {
+    /// The answer, from what this server knows: takes as long as it takes to look at all clients. Places and what happens
+    /// have to be asked for elsewhere.
+    pub fn answer(&self, core: &Core, hall: HallStatus, now: Moment) -> Answer {
+        match self {
+            Question::Digest(span) => Answer::Digest(Box::new(core.node.digest(*span, now.posix_ns))),
+            Question::Status(span) => Answer::Status(Box::new(Status::of(core, hall, *span, now))),
+            Question::Clients(listing) => Answer::Clients(listing.page(&core.node)),
+            Question::Friends(friends) => Answer::Clients(friends.list(&core.node)),
+            Question::Near(nearby) => Answer::Near(nearby.lines(&core.node)),
+            Question::Count => Answer::Count(core.node.count()),
+            Question::Places(_) | Question::Feed(_) => Answer::None,
+        }
+    }
 }
 
 impl Door {
@@ -200,7 +225,7 @@ impl Door {
     pub fn is_owed(&self) -> bool {
         match self {
             Door::Line(line) => line.is_owed(),
-            Door::Http(http) => http.waits(),
+            Door::Http(http) => http.is_owed(),
         }
     }
 

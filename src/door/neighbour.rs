@@ -19,7 +19,12 @@ impl LineDoor {
         match answer {
             Answer::Digest(digest) => write_digest(digest, out),
             Answer::Status(status) => write_status(status, takes_notes, out),
-            Answer::Places(_) | Answer::Clients(_) | Answer::Near(_) | Answer::Count(_) | Answer::None => {}
+            Answer::Places(_)
+            | Answer::Clients(_)
+            | Answer::Near(_)
+            | Answer::Count(_)
+            | Answer::Feed { .. }
+            | Answer::None => {}
         }
     }
 }

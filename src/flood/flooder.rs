@@ -10,6 +10,7 @@ use super::marker::Marker;
 use super::message::Message;
 use super::newest::newest_by_source;
 use crate::clock::{Clock, Moment};
+use crate::feed::Feed;
 use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DRAIN_BYTES};
 use crate::link::{Mark, Outlet};
 use crate::logging::Wire;
@@ -20,6 +21,7 @@ pub struct FloodSender {
     /// How far ahead of our clock a client's time may be, in ns, to count before others.
     pub max_ahead_ns: u64,
     pub links: Vec<Arc<Outlet>>,
+    pub feed: Arc<Feed>,
     pub wire: Wire,
     /// How many batches were handed to links.
     pub batches: Arc<AtomicU64>,
@@ -35,6 +37,7 @@ impl FloodSender {
             self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));
         }
         self.wire.commit();
+        drained.iter().for_each(|news| self.feed.changed(news.clients()));
     }
 }
 
@@ -113,7 +116,10 @@ impl Flooder {
     }
 
     fn mark(&self, mark: Mark) {
-        self.sender().links.iter().for_each(|link| link.mark(mark));
+        let sender = self.sender();
+        sender.links.iter().for_each(|link| link.mark(mark));
+        sender.feed.mark(mark.epoch);
+        drop(sender);
         log::debug!("epoch {} is on its way to all links", mark.epoch);
     }
 

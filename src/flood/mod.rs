@@ -23,6 +23,7 @@ use message::Message;
 pub use turns::{TurnCount, Turns};
 
 use crate::clock::Moment;
+use crate::feed::Feed;
 use crate::limits::{FLOOD_BATCHES, FLOOD_SMALL_BYTES, Timing};
 use crate::link::Outlet;
 use crate::logging::Wire;
@@ -35,6 +36,8 @@ pub struct Flood {
     channel: Sender<Message>,
     sender: Arc<Mutex<FloodSender>>,
     links: Vec<Arc<Outlet>>,
+    /// Those who watch.
+    pub feed: Arc<Feed>,
     batches: Arc<AtomicU64>,
     /// Whose turns a mark waits for.
     pub turns: Arc<Turns>,
@@ -63,6 +66,7 @@ impl Flood {
     pub fn new(
         bounds: Bounds,
         links: Vec<Arc<Outlet>>,
+        feed: Arc<Feed>,
         node: Arc<Node>,
         wire: Wire,
         timing: Timing,
@@ -75,12 +79,16 @@ impl Flood {
         let sender = Arc::new(Mutex::new(FloodSender {
             max_ahead_ns,
             links: links.clone(),
+            feed: feed.clone(),
             wire,
             batches: sent.clone(),
         }));
         let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
-        (Flood { channel, sender, links, batches: sent, turns, small_bytes: bounds.small_bytes }, flooder)
+        (
+            Flood { channel, sender, links, feed, batches: sent, turns, small_bytes: bounds.small_bytes },
+            flooder,
+        )
     }
 
     /// The links there are.
@@ -101,6 +109,7 @@ impl Flood {
     /// Puts news on its way, and returns what the next may be put into. Never blocks.
     pub fn send(&self, mut news: News, now: Moment) -> News {
         if self.links.is_empty() {
+            self.feed.changed(news.clients());
             news.clear();
             return news;
         }
@@ -114,6 +123,7 @@ impl Flood {
         }
         if let Err(TrySendError::Full(_)) = self.channel.try_send(Message::News(news)) {
             self.links.iter().for_each(|link| link.mark_behind());
+            self.feed.miss();
         }
         News::default()
     }

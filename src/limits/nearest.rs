@@ -38,6 +38,9 @@ pub const AREA_READS_MAX: usize = 16_384;
 /// By how much an area is widened for the index, which has no digits of a position behind the seventh.
 pub const AREA_SLACK_DEG: f64 = 2e-7;
 
+/// How far north or south surroundings may reach of which an area is made that has them.
+pub const AROUND_LATITUDE_MAX_DEG: f64 = 89.0;
+
 /// The nearest clients that may be asked for, and km within which. Half the way around the earth is 20,015 km.
 pub const NEAREST_MAX: u32 = 1_000;
 pub const NEAREST_RADIUS_MAX_KM: u32 = 20_037;

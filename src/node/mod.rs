@@ -2,11 +2,13 @@
 //! A turn calls it with what a door has parsed, the server's own threads to forget and to compare. It touches the
 //! store and `protocol`'s values; it reads no line and writes none but the record that a report becomes.
 
+mod clients;
 mod nearest;
 mod news;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+pub use clients::Clients;
 pub use nearest::Sought;
 pub use news::{NeighbourId, News, NewsItem, Source};
 
@@ -302,6 +304,16 @@ impl Node {
         });
     }
 
+    /// The same of those that were learned after an epoch, and the notes of clients of which nothing else is known.
+    pub fn see_newer(&self, bucket: usize, epoch: u32, mut see: impl FnMut(Record<&[u8]>)) {
+        let is_shown = self.shows();
+        self.store.read_newer(bucket, epoch, |record| {
+            if record.is_note() || is_shown(&record) {
+                see(record);
+            }
+        });
+    }
+
     /// The same for the clients with these hashes.
     pub fn see_hashes(&self, hashes: &[u64], mut see: impl FnMut(Record<&[u8]>)) {
         let is_shown = self.shows();
@@ -354,12 +366,14 @@ impl Node {
         let _ = self.store.learn(record, &horizon);
     }
 
-    /// Forgets who is to be forgotten of one bucket of the store; returns how many. Of those who were heard later
-    /// than can be, nobody knows when that was: they are forgotten if they were learned up to the epoch `before`.
-    pub fn forget(&self, bucket: usize, now_ns: u64, before: Option<u32>) -> usize {
+    /// Forgets who is to be forgotten of one bucket of the store, and tells whom; returns the epoch in which that was. Of
+    /// those who were heard later than can be, nobody knows when that was: they are forgotten if they were learned up to
+    /// the epoch `before`.
+    pub fn forget(&self, bucket: usize, now_ns: u64, before: Option<u32>, gone: &mut Vec<Vec<u8>>) -> u32 {
         let oldest_s = self.oldest_s().unwrap_or(NEVER_PAST_S);
         let unheard = self.latest_ns(now_ns).map(seconds).zip(before);
-        self.store.forget(bucket, &Outdated { oldest_s, unheard, oldest_note_s: self.oldest_note_s(now_ns) })
+        let outdated = Outdated { oldest_s, unheard, oldest_note_s: self.oldest_note_s(now_ns) };
+        self.store.forget(bucket, &outdated, gone)
     }
 }
 

@@ -185,7 +185,7 @@ mod tests {
             for node in [&indexed, &plain] {
                 node.let_pass(later_ns);
                 node.store.buckets().take(3_000).for_each(|bucket| {
-                    node.forget(bucket, later_ns, None);
+                    node.forget(bucket, later_ns, None, &mut Vec::new());
                 });
                 node.let_hide(later_ns + 50_000_000_000);
             }

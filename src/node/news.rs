@@ -102,6 +102,11 @@ impl News {
         item.offsets.client(&self.lines[item.start as usize..item.end as usize])
     }
 
+    /// The client of each item.
+    pub fn clients(&self) -> impl Iterator<Item = &[u8]> {
+        self.items.iter().map(|item| self.client(item))
+    }
+
     /// The AT line of one of the items, with its newline.
     pub fn line(&self, item: &NewsItem) -> &[u8] {
         &self.lines[item.start as usize..=item.end as usize]

@@ -6,6 +6,7 @@
 //! May touch: the network below `ask`, the files of places and keys. It knows no client, no store and no server.
 
 pub mod ask;
+mod labels;
 mod points;
 pub mod pool;
 pub mod providers;
@@ -14,6 +15,7 @@ mod settings;
 use std::fmt;
 use std::time::Instant;
 
+pub use labels::{Label, labels};
 pub use providers::layout::{failure_json, no_results_json};
 pub use providers::open;
 pub use settings::{Provider, Settings};

@@ -20,6 +20,8 @@ pub enum Command<'a> {
     Near(Vicinity<'a>),
     /// A client asks how many clients there are.
     Count,
+    /// A client asks to be told what happens, of those whose IDs begin so, or of all.
+    Watch(Option<&'a [u8]>),
     /// A neighbour passes on what it learned.
     At(AtFields<'a>),
     /// A neighbour opens a link, or says how far it is on one.
@@ -86,6 +88,7 @@ impl<'a> Command<'a> {
             Some(b"WHATSAT") => parse_whatsat(fields).map(Command::Whatsat),
             Some(b"NEAR") => parse_near(fields).map(Command::Near),
             Some(b"COUNT") => fields.exactly::<0>().map(|_| Command::Count).ok_or(Rule::CountFields),
+            Some(b"WATCH") => parse_watch(fields).map(Command::Watch),
             Some(b"AT") => parse_at(fields).map(Command::At),
             Some(other) => Word::of(other, fields).map(Command::Link).ok_or_else(|| rule::of_keyword(other)),
         };
@@ -114,6 +117,11 @@ fn parse_near(fields: Fields<'_>) -> Result<Vicinity<'_>, Rule> {
         parse_radius_m(radius, NEAREST_RADIUS_MAX_KM).ok_or_else(|| rule::of_near_radius(radius))?;
     let bound = parse_bound(bound, NEAREST_MAX).ok_or_else(|| rule::of_near_bound(bound))?;
     Ok(Vicinity { location, radius_m, bound })
+}
+
+fn parse_watch(mut fields: Fields<'_>) -> Result<Option<&[u8]>, Rule> {
+    let prefix = fields.next();
+    if fields.next().is_some() { Err(Rule::WatchFields) } else { Ok(prefix) }
 }
 
 fn parse_at(fields: Fields<'_>) -> Result<AtFields<'_>, Rule> {
@@ -158,6 +166,7 @@ mod tests {
                 format!("near {} {}", near.radius_m, near.bound)
             }
             Ok(Command::Count) => "count".into(),
+            Ok(Command::Watch(prefix)) => format!("watch {}", prefix.unwrap_or_default().escape_ascii()),
             Ok(Command::At(_)) => "at".into(),
             Ok(Command::Link(_)) => "link".into(),
             Err(why) => format!("{:?}", why.rule),
@@ -214,6 +223,9 @@ mod tests {
         check(b"COUNT", "count");
         check(b" COUNT \t", "count");
         check(b"COUNT 1", "CountFields");
+        check(b"WATCH", "watch ");
+        check(b"WATCH van- ", "watch van-");
+        check(b"WATCH a b", "WatchFields");
         check(b"Count", "KeywordCase");
         check(b"COUNTS", "Keyword");
         check(b"AT Goloman +0.263873386 kiwi +34-118 1", "at");

@@ -28,6 +28,11 @@ impl Coordinates {
         Coordinates { latitude_e7, longitude_e7: angle_e7(rest).0 }
     }
 
+    /// Degrees north of the equator and east of Greenwich.
+    pub fn degrees(self) -> (f64, f64) {
+        (f64::from(self.latitude_e7) / 1e7, f64::from(self.longitude_e7) / 1e7)
+    }
+
     /// The nearest to degrees that are in range.
     pub fn of_degrees(latitude_deg: f64, longitude_deg: f64) -> Coordinates {
         let nearest = |degrees: f64| (degrees * 1e7).round() as i32;

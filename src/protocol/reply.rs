@@ -17,6 +17,8 @@ pub enum Reply<'a> {
     Nearest(&'a [u8]),
     /// To the question how many clients there are.
     Count(usize),
+    /// To whoever watches: a client is not known any more.
+    Gone(&'a [u8]),
     /// To what no server takes, or not from this peer: the line as it came, or its beginning.
     Refused(&'a [u8]),
 }
@@ -36,6 +38,10 @@ impl<'a> Reply<'a> {
             Reply::Count(count) => {
                 out.extend_from_slice(b"COUNT ");
                 out.extend_from_slice(count.to_string().as_bytes());
+            }
+            Reply::Gone(client) => {
+                out.extend_from_slice(b"GONE ");
+                out.extend_from_slice(client);
             }
             Reply::Refused(line) => {
                 out.extend_from_slice(REFUSED);
@@ -98,5 +104,6 @@ mod tests {
         assert_eq!(written(&Reply::Nearest(b"")), b"\n");
         assert_eq!(written(&Reply::Nearest(b"AT G +1 a +1+1 1\n")), b"AT G +1 a +1+1 1\n\n");
         assert_eq!(written(&Reply::Count(12)), b"COUNT 12\n");
+        assert_eq!(written(&Reply::Gone(b"kiwi")), b"GONE kiwi\n");
     }
 }

@@ -55,6 +55,12 @@ fn explain(text: &[u8], max_line: usize, ahead: (u64, bool), now_ns: u64) -> Res
         Command::Whatsat(query) => of_query(&query),
         Command::Near(vicinity) => of_vicinity(&vicinity),
         Command::Count => "asks how many clients the server knows".to_owned(),
+        Command::Watch(prefix) => {
+            let whom = prefix.map_or("of all clients".to_owned(), |prefix| {
+                format!("of the clients whose IDs begin with {}", Escaped(prefix))
+            });
+            format!("asks for the AT lines {whom}, now and whenever one changes, until the connection ends")
+        }
         Command::At(parts) => format!(
             "passes on what {} was told of {}: taken from a neighbour, without a reply, and refused from anybody else: {}",
             Escaped(parts.origin),

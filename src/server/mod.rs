@@ -37,6 +37,7 @@ struct Threads {
     workers: Vec<JoinHandle<()>>,
     /// End at their stop messages.
     flooder: JoinHandle<()>,
+    feeder: JoinHandle<()>,
     sweeps: JoinHandle<()>,
     tending: Option<Tending>,
     /// End at `Outlet::stop`, after what is queued.
@@ -89,7 +90,7 @@ impl Server {
         let timeout = deadline.saturating_duration_since(now);
         let after = |percent| now + timeout * percent / 100;
         let (early, later) = (after(STOP_WORKERS_PERCENT), after(STOP_OTHERS_PERCENT));
-        let Threads { workers, flooder, sweeps, tending, links } = self.threads;
+        let Threads { workers, flooder, feeder, sweeps, tending, links } = self.threads;
         links.iter().for_each(|(outlet, _)| outlet.leave());
         self.hall.stop();
         if !workers.iter().all(|worker| thread::ends_by(worker, after(STOP_LOOKUPS_PERCENT))) {
@@ -97,8 +98,10 @@ impl Server {
         }
         let mut is_flushed = workers.iter().all(|worker| thread::ends_by(worker, early));
         self.hall.core.flood.stop();
+        self.hall.core.flood.feed.stop();
         self.hall.errands.stop();
         is_flushed &= thread::ends_by(&flooder, later);
+        is_flushed &= thread::ends_by(&feeder, later);
         is_flushed &= thread::ends_by(&sweeps, later);
         // After the workers, as the last of what they learned is to last.
         let kept = tending.map_or(Kept::Whole, |tending| {

@@ -17,6 +17,7 @@ use crate::config::{self, Config, Settings};
 use crate::dialler::{Dialler, DiallerSettings};
 use crate::door::http::Site;
 use crate::door::{DoorKind, Manners};
+use crate::feed::Feeder;
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
@@ -35,6 +36,7 @@ use crate::worker::{Desk, Entrance, Errands, Hall, Unsent, Worker};
 struct Parts {
     core: Arc<Core>,
     flooder: Flooder,
+    feeder: Feeder,
     diallers: Vec<Dialler>,
 }
 
@@ -62,7 +64,7 @@ impl Server {
         let (clock, settings) = (Clock::start(), &config.settings);
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
-        let Parts { core, flooder, diallers } = parts(config, index, keys, clock, &sink)?;
+        let Parts { core, flooder, feeder, diallers } = parts(config, index, keys, clock, &sink)?;
         let (errands, due) = Errands::new();
         let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
         let sweeps = thread::spawn("sweeps", move || sweeps::run(sweeps, &due, clock))?;
@@ -92,9 +94,10 @@ impl Server {
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
         let tending = journal.map(|journal| Tending::start(journal, tended)).transpose()?;
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
+        let feeder = thread::spawn("feed", move || feeder.run(clock))?;
         let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
         hall.open();
-        let threads = Threads { workers, flooder, sweeps, tending, links };
+        let threads = Threads { workers, flooder, feeder, sweeps, tending, links };
         Ok(Server { hall, addresses, threads })
     }
 }
@@ -118,16 +121,19 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
     let node = Arc::new(Node::new(&own.name, bounds));
     let neighbours = Arc::new(neighbours(config, index, keys)?);
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
-    let outlets = diallers.iter().map(Dialler::outlet).collect();
+    let outlets: Vec<_> = diallers.iter().map(Dialler::outlet).collect();
+    let incarnation = neighbours.own.incarnation;
+    let (feed, feeder) = Feeder::new(node.clone(), incarnation, outlets.clone(), clock.up());
     let (flood, flooder) = Flood::new(
         flood::Bounds::default(),
         outlets,
+        feed,
         node.clone(),
         Wire::new(sink),
         settings.timing,
         clock.up(),
     );
-    Ok(Parts { core: Arc::new(Core::new(node, flood, neighbours)), flooder, diallers })
+    Ok(Parts { core: Arc::new(Core::new(node, flood, neighbours)), flooder, feeder, diallers })
 }
 
 /// Reads the journal of a server; None where it has none.

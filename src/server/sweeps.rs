@@ -116,17 +116,19 @@ impl Sweeps {
         }
         let before = after_s.and_then(|after_s| self.learned_before(Duration::from_secs(after_s), now.up));
         let node = &self.core.node;
-        let (mut forgotten, buckets) = (0, node.store.buckets().count());
+        let (mut forgotten, buckets) = (Vec::new(), node.store.buckets().count());
         let share = FORGET_LEAST.max(node.store.count() / FORGET_SHARE);
         for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) {
-            forgotten += node.forget(self.next, now.posix_ns, before);
+            let (told, epoch) =
+                (forgotten.len(), node.forget(self.next, now.posix_ns, before, &mut forgotten));
+            self.core.flood.feed.expired(&forgotten[told..], epoch);
             self.next = (self.next + 1) % buckets;
-            if forgotten >= share {
+            if forgotten.len() >= share {
                 break;
             }
         }
-        if forgotten > 0 {
-            log::debug!("forgot {}", count(forgotten as u64, "client"));
+        if !forgotten.is_empty() {
+            log::debug!("forgot {}", count(forgotten.len() as u64, "client"));
         }
     }
 

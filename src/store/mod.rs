@@ -2,6 +2,7 @@
 //! The node learns and asks; links and the journal's compaction walk it, and may leave the walk and resume it.
 //! It may touch `protocol`'s records and `limits`; time comes as a value.
 
+mod area;
 pub mod digest;
 mod horizon;
 pub mod index;
@@ -14,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub use area::Area;
 pub use horizon::Horizon;
 pub use index::Corners;
 pub use nearest::{Around, Look, Looked};
@@ -317,6 +319,23 @@ impl Store {
         records.for_each(|record| read(record.borrow()));
     }
 
+    /// The same of those that were learned after an epoch, and the notes of clients of which nothing else is known.
+    pub fn read_newer(&self, bucket: usize, epoch: u32, mut read: impl FnMut(Record<&[u8]>)) {
+        let clients = self.lock();
+        let bucket = &clients.buckets[bucket];
+        if bucket.latest <= epoch {
+            return;
+        }
+        for record in bucket.table.iter().filter(|record| record.epoch() > epoch) {
+            let is_known = |client: &[u8]| {
+                bucket.table.find(self.hashing.of(client), |stored| is_of(stored, client, false)).is_some()
+            };
+            if !record.is_note() || !is_known(record.client()) {
+                read(record.borrow());
+            }
+        }
+    }
+
     /// The bucket in which a client is, if it is known.
     pub fn bucket_with(&self, client: &[u8]) -> usize {
         self.bucket_of(self.hashing.of(client))
@@ -388,8 +407,8 @@ impl Store {
         digest
     }
 
-    /// Drops the records of a bucket that are outdated; returns how many.
-    pub fn forget(&self, bucket: usize, outdated: &Outdated) -> usize {
+    /// Drops the records of a bucket that are outdated, and tells whose; returns the epoch in which that was.
+    pub fn forget(&self, bucket: usize, outdated: &Outdated, gone: &mut Vec<Vec<u8>>) -> u32 {
         let mut clients = self.lock();
         let Clients { buckets, count, notes, bytes, index, .. } = &mut *clients;
         let before = *count;
@@ -398,15 +417,17 @@ impl Store {
             if !stays {
                 *if record.is_note() { &mut *notes } else { &mut *count } -= 1;
                 *bytes -= record.line().len() as u64;
-                if let Some(index) = index.as_mut().filter(|_| !record.is_note()) {
-                    index.remove(record.borrow().coordinates(), self.hashing.of(record.client()));
+                if !record.is_note() {
+                    gone.push(record.client().to_vec());
+                    if let Some(index) = index {
+                        index.remove(record.borrow().coordinates(), self.hashing.of(record.client()));
+                    }
                 }
             }
             stays
         });
-        let forgotten = before - *count;
-        clients.forgotten += forgotten as u64;
-        forgotten
+        clients.forgotten += (before - clients.count) as u64;
+        clients.epoch
     }
 
     /// The bucket of the client with a hash, by middle bits: the table itself uses the lowest and the highest ones.

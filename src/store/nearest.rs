@@ -5,8 +5,10 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
 use super::index::{Centre, Corners, Haversine, Leaves, distance_m, reach};
-use super::{Bucket, Store};
-use crate::limits::{NEAREST_READS_MAX, NEAREST_WRITTEN_AT_ONCE};
+use super::{Area, Bucket, Store};
+use crate::limits::{
+    AREA_SLACK_DEG, AROUND_LATITUDE_MAX_DEG, EARTH_RADIUS_M, NEAREST_READS_MAX, NEAREST_WRITTEN_AT_ONCE,
+};
 use crate::protocol::{Coordinates, Record, StoredRecord};
 
 /// A position, and how far around it somebody looks.
@@ -54,6 +56,34 @@ impl Around {
     pub fn distance_m(&self, record: &Record<&[u8]>) -> Option<f64> {
         let distance_m = distance_m(self.centre.to(record.coordinates()));
         (distance_m <= self.radius_m).then_some(distance_m)
+    }
+
+    /// Whether a position is within the radius.
+    pub fn has(&self, at: Coordinates) -> bool {
+        distance_m(self.centre.to(at)) <= self.radius_m
+    }
+
+    /// An area that has all of it; None where a pole is in it, or nearly.
+    pub fn area(&self) -> Option<Area> {
+        let (latitude_deg, longitude_deg) = self.centre.at().degrees();
+        // A little more than it is.
+        let reach_deg = (self.radius_m / EARTH_RADIUS_M).to_degrees() * 1.001 + AREA_SLACK_DEG;
+        let (south, north) = (latitude_deg - reach_deg, latitude_deg + reach_deg);
+        let farthest_deg = south.abs().max(north.abs());
+        if farthest_deg > AROUND_LATITUDE_MAX_DEG {
+            return None;
+        }
+        let wide_deg = reach_deg / farthest_deg.to_radians().cos();
+        if wide_deg >= 180.0 {
+            return None;
+        }
+        let wrapped = |degrees: f64| match degrees {
+            _ if degrees > 180.0 => degrees - 360.0,
+            _ if degrees < -180.0 => degrees + 360.0,
+            _ => degrees,
+        };
+        let (west, east) = (wrapped(longitude_deg - wide_deg), wrapped(longitude_deg + wide_deg));
+        Some(Area { west, south, east, north })
     }
 }
 

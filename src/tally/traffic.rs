@@ -41,6 +41,7 @@ commands! {
     Whatsat: "line" "WHATSAT",
     Near: "line" "NEAR",
     Count: "line" "COUNT",
+    Watch: "line" "WATCH",
     At: "line" "AT",
     NoCommand: "line" "none",
     HttpPut: "http" "put",
@@ -48,6 +49,7 @@ commands! {
     HttpDelete: "http" "delete",
     HttpList: "http" "list",
     HttpPlaces: "http" "places",
+    HttpEvents: "http" "events",
     HttpPhone: "http" "phone",
     HttpOther: "http" "other",
 }

@@ -108,6 +108,7 @@ impl Core {
         let (flood, _) = Flood::new(
             flood::Bounds::default(),
             Vec::new(),
+            Arc::default(),
             node.clone(),
             Wire::mute(),
             timing,
@@ -129,6 +130,7 @@ impl Core {
         self.opened.get_or_init(|| {
             let (epoch, _) = self.node.store.close_epoch();
             self.flood.links().iter().for_each(|link| link.begin_after(epoch));
+            self.flood.feed.mark(epoch);
             Opened { journal, at: now }
         });
     }

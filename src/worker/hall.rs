@@ -19,7 +19,7 @@ use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
 use crate::net::{AnyStream, Interest, Lane, Watch};
 use crate::places::pool::{Asker, Pool};
-use crate::status::{HallStatus, Status};
+use crate::status::HallStatus;
 use crate::turn::Core;
 
 /// What all workers share.
@@ -114,21 +114,15 @@ impl Seat {
         &self.hall.desks[self.index]
     }
 
-    /// Has what takes long found out by the errands' thread, and the answer posted. No more than `most` may wait: of what
-    /// clients ask that is a part of all, so that neighbours are not kept waiting.
-    fn find_out(
-        &self,
-        key: u64,
-        most: usize,
-        find: impl FnOnce(&Hall, Moment) -> Answer + Send + 'static,
-    ) -> bool {
+    /// Has what takes long found out by the errands' thread, and the answer posted. No more than `most` may wait.
+    fn find_out(&self, key: u64, most: usize, question: Question) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
         self.hall.errands.send(most, move |now| {
             if hall.is_stopping() {
                 // The journal's turn comes after all of them.
                 return;
             }
-            let answer = find(&hall, now);
+            let answer = question.answer(&hall.core, hall.status(now), now);
             // A worker that has ended has nobody left to answer.
             let _ = hall.desks[index].post(Letter::Answer { key, answer });
         })
@@ -159,23 +153,18 @@ impl Outside<AnyStream> for Seat {
                 });
                 true
             }
-            Question::Digest(span) => self.find_out(key, ERRANDS_MAX, move |hall, now| {
-                Answer::Digest(Box::new(hall.core.node.digest(span, now.posix_ns)))
-            }),
-            Question::Status(span) => self.find_out(key, ERRANDS_MAX, move |hall, now| {
-                Answer::Status(Box::new(Status::of(&hall.core, hall.status(now), span, now)))
-            }),
-            Question::Clients(listing) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
-                Answer::Clients(listing.page(&hall.core.node))
-            }),
-            Question::Friends(friends) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
-                Answer::Clients(friends.list(&hall.core.node))
-            }),
-            Question::Near(nearby) => self.find_out(key, ERRANDS_OF_CLIENTS, move |hall, _| {
-                Answer::Near(nearby.lines(&hall.core.node))
-            }),
-            Question::Count => {
-                self.find_out(key, ERRANDS_OF_CLIENTS, |hall, _| Answer::Count(hall.core.node.count()))
+            Question::Feed(reader) => {
+                let (hall, index) = (self.hall.clone(), self.index);
+                self.hall.core.flood.feed.ask(*reader, asker.alive, move |reader, bytes| {
+                    // A worker that has ended has nobody left to tell.
+                    let answer = Answer::Feed { reader, bytes };
+                    let _ = hall.desks[index].post(Letter::Answer { key, answer });
+                })
+            }
+            // Of what clients ask fewer may wait, so that neighbours are not kept waiting.
+            Question::Digest(_) | Question::Status(_) => self.find_out(key, ERRANDS_MAX, question),
+            Question::Clients(_) | Question::Friends(_) | Question::Near(_) | Question::Count => {
+                self.find_out(key, ERRANDS_OF_CLIENTS, question)
             }
         }
     }

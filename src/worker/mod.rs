@@ -12,6 +12,7 @@ mod moving;
 mod room;
 mod unsent;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Worker {
     acceptor: Acceptor,
     gauge: Gauge,
     now: Moment,
+    /// Letters that are still to be opened.
+    mail: VecDeque<Letter>,
     /// What the poller reported for this turn.
     ready: usize,
 }
@@ -55,6 +58,7 @@ impl Worker {
             acceptor: Acceptor::default(),
             gauge: Gauge::new(now.up),
             now,
+            mail: VecDeque::new(),
             ready: 0,
             hall,
             index,
@@ -85,6 +89,7 @@ impl Worker {
             for index in 0..events.len() {
                 self.take(events.get(index), is_stopping);
             }
+            self.open_mail();
             self.room.begin_metered();
             while let Some(event) = events.take_metered() {
                 self.ready += 1;
@@ -109,6 +114,9 @@ impl Worker {
 
     /// How long the wait may last: until the next deadline, or the next look at the load.
     fn timeout(&self) -> Option<Duration> {
+        if !self.mail.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let resumes = self.acceptor.resumes_at().map(|at| at.saturating_sub(self.now.up));
         let look = (self.index > 0 && self.desk().load.is_at_work()).then_some(LOOK_EVERY);
         [self.room.patience(), resumes, look].into_iter().flatten().min()
@@ -129,18 +137,25 @@ impl Worker {
         let hall = self.hall.clone();
         let desk = &hall.desks[self.index];
         desk.poller.woken();
-        for letter in desk.take_letters() {
-            match letter {
-                Letter::Guest(guest) => self.room.adopt(*guest),
-                // One answer may be for thousands, who are not to wait in memory for each other.
-                Letter::Answer { key, answer } => {
-                    self.room.answered(key, &answer);
-                    self.room.flush_much();
-                }
-            }
-        }
+        self.mail.extend(desk.take_letters());
         if desk.load.is_at_work() {
             self.acceptor.open(&hall.entrance, &desk.poller);
+        }
+    }
+
+    /// Opens letters until much has been said: one answer may be for thousands, who are not to wait in memory for each
+    /// other, and others are not to wait for all of them. The rest is for the next turn.
+    fn open_mail(&mut self) {
+        while let Some(letter) = self.mail.pop_front() {
+            match letter {
+                Letter::Guest(guest) => self.room.adopt(*guest),
+                Letter::Answer { key, answer } => {
+                    self.room.answered(key, &answer);
+                    if self.room.flush_much() {
+                        return;
+                    }
+                }
+            }
         }
     }
 
@@ -165,7 +180,7 @@ impl Worker {
         let hall = self.hall.clone();
         let desk = &hall.desks[self.index];
         self.acceptor.close(&hall.entrance, &desk.poller);
-        self.room.close_idle() && desk.close()
+        self.mail.is_empty() && self.room.close_idle() && desk.close()
     }
 }
 

@@ -401,12 +401,15 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.read_bytes = 0;
     }
 
-    /// The same when much has been said, and then has those make way who do not take what they are sent.
-    pub fn flush_much(&mut self) {
-        if self.turn.out.len() >= TURN_BYTES_MAX {
+    /// The same when much has been said, and then has those make way who do not take what they are sent. Says whether
+    /// that was so.
+    pub fn flush_much(&mut self) -> bool {
+        let is_much = self.turn.out.len() >= TURN_BYTES_MAX;
+        if is_much {
             self.flush();
             self.shed();
         }
+        is_much
     }
 
     fn send(&mut self, key: u64, replies: &[u8]) {

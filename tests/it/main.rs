@@ -12,6 +12,7 @@ mod descriptors;
 mod disks;
 mod docs;
 mod faults;
+mod feed;
 mod files;
 mod flood;
 mod full_disk;

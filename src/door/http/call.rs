@@ -63,6 +63,11 @@ pub fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_
     Done::Answered { is_kept: way.is_kept }
 }
 
+/// The log has that a stream began.
+pub fn log_begun(visit: &mut Visit<'_>) {
+    visit.turn.wire.sent(b"200 and a stream");
+}
+
 fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
     let (status, length) = (itoa(status.into()), itoa(length as u64));
     let said = [status.text(), " and ", length.text(), " bytes"].concat();

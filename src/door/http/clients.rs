@@ -76,19 +76,21 @@ fn matches<'a>(fields: impl Iterator<Item = &'a [u8]>, tag: &str) -> bool {
     tags.any(|listed| listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes())
 }
 
+/// Within how many metres places are wanted, and how many at most.
+///
+/// # Errors
+/// A parameter is out of its range.
+pub fn places_wanted(query: &Query) -> Result<(f64, u8), BadParameter> {
+    let radius_km = query.numbers::<1>("radius_km", "a number of km from 0 to 50")?.map_or(10.0, |[km]| km);
+    if !(0.0..=50.0).contains(&radius_km) {
+        return Err(BadParameter { name: "radius_km".into(), why: "radius_km must be from 0 to 50".into() });
+    }
+    Ok((radius_km * 1_000.0, query.number("bound", 0, 20)?.unwrap_or(20) as u8))
+}
+
 pub fn places(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
-    let read = Query::parse(call.head.query, &["radius_km", "bound"]).and_then(|query| {
-        let radius_km =
-            query.numbers::<1>("radius_km", "a number of km from 0 to 50")?.map_or(10.0, |[km]| km);
-        if !(0.0..=50.0).contains(&radius_km) {
-            return Err(BadParameter {
-                name: "radius_km".into(),
-                why: "radius_km must be from 0 to 50".into(),
-            });
-        }
-        Ok((radius_km, query.number("bound", 0, 20)?.unwrap_or(20) as u8))
-    });
-    let (radius_km, bound) = match read {
+    let read = Query::parse(call.head.query, &["radius_km", "bound"]).and_then(|query| places_wanted(&query));
+    let (radius_m, bound) = match read {
         Ok(read) => read,
         Err(bad) => return call.refuse_parameter(&bad),
     };
@@ -102,7 +104,7 @@ pub fn places(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     let Some((latitude_deg, longitude_deg)) = call.visit.core.node.see(&id, |record| record.degrees()) else {
         return unknown(call);
     };
-    let lookup = Lookup { latitude_deg, longitude_deg, radius_m: radius_km * 1_000.0, bound };
+    let lookup = Lookup { latitude_deg, longitude_deg, radius_m, bound };
     call.ask(Question::Places(lookup), Wanted::Places)
 }
 

@@ -3,12 +3,11 @@
 
 use super::name::write_segment;
 use super::query::{BadParameter, Query};
-use super::tokens::Clients;
 use super::{feature, gzip};
-use crate::limits::{AREA_READS_MAX, AREA_SLACK_DEG, EVERYWHERE_M, HTTP_PAGE_BYTES};
-use crate::node::{Node, Sought};
+use crate::limits::{AREA_READS_MAX, EVERYWHERE_M, HTTP_PAGE_BYTES};
+use crate::node::{Clients, Node, Sought};
 use crate::protocol::{Coordinates, Record};
-use crate::store::{Around, Corners};
+use crate::store::{Area, Around};
 
 /// What is to be listed.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,47 +23,44 @@ pub struct Listing {
     is_packed: bool,
 }
 
-/// From west to east, over the date line where west is more than east. Degrees.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Area {
-    west: f64,
-    south: f64,
-    east: f64,
-    north: f64,
-}
-
-impl Area {
-    fn has(&self, latitude_deg: f64, longitude_deg: f64) -> bool {
-        let is_between = if self.west <= self.east {
-            (self.west..=self.east).contains(&longitude_deg)
-        } else {
-            longitude_deg >= self.west || longitude_deg <= self.east
-        };
-        // The date line is one meridian, whichever sign it is written with.
-        let is_on_line =
-            longitude_deg.abs() == 180.0 && [self.west, self.east].iter().any(|edge| edge.abs() == 180.0);
-        (is_between || is_on_line) && (self.south..=self.north).contains(&latitude_deg)
+/// The area and the surroundings that a query names.
+///
+/// # Errors
+/// A parameter is wrong, or lacks another one.
+pub fn place_of(query: &Query) -> Result<(Option<Area>, Option<Around>), BadParameter> {
+    let bad = |name: &str, why: &str| BadParameter { name: name.into(), why: why.into() };
+    let area = query.numbers::<4>("bbox", "WEST,SOUTH,EAST,NORTH in degrees")?;
+    if area.is_some_and(|[west, south, east, north]| {
+        [west, east].iter().any(|degrees| degrees.abs() > 180.0)
+            || [south, north].iter().any(|degrees| degrees.abs() > 90.0)
+    }) {
+        return Err(bad(
+            "bbox",
+            "bbox is WEST,SOUTH,EAST,NORTH: longitudes from -180 to 180, latitudes from -90 to 90",
+        ));
     }
-
-    /// What is between these has all of it, and a little more.
-    fn corners(&self) -> Vec<Corners> {
-        let between = |west: f64, east: f64| {
-            let corner = |latitude_deg: f64, longitude_deg: f64| {
-                Coordinates::of_degrees(latitude_deg.clamp(-90.0, 90.0), longitude_deg.clamp(-180.0, 180.0))
-            };
-            let [south, north] = [self.south - AREA_SLACK_DEG, self.north + AREA_SLACK_DEG];
-            [corner(south, west - AREA_SLACK_DEG), corner(north, east + AREA_SLACK_DEG)]
-        };
-        let mut all = if self.west <= self.east {
-            vec![between(self.west, self.east)]
-        } else {
-            vec![between(self.west, 180.0), between(-180.0, self.east)]
-        };
-        if [self.west, self.east].iter().any(|edge| edge.abs() == 180.0) {
-            all.extend([between(180.0, 180.0), between(-180.0, -180.0)]);
-        }
-        all
+    if area.is_some_and(|[_, south, _, north]| south > north) {
+        return Err(bad("bbox", "the south of bbox is more than its north"));
     }
+    let point = query.numbers::<2>("near", "LATITUDE,LONGITUDE in degrees")?;
+    if point.is_some_and(|[latitude, longitude]| latitude.abs() > 90.0 || longitude.abs() > 180.0) {
+        return Err(bad("near", "near is LATITUDE,LONGITUDE: from -90 to 90, and from -180 to 180"));
+    }
+    let radius_m = query.numbers::<1>("radius_m", "a number of metres")?.map(|[radius_m]| radius_m);
+    if radius_m.is_some_and(|radius_m| !(0.0..=EVERYWHERE_M).contains(&radius_m)) {
+        return Err(bad(
+            "radius_m",
+            "radius_m is from 0 to 20037509, which is half the way around the earth",
+        ));
+    }
+    if radius_m.is_some() && point.is_none() {
+        return Err(bad("radius_m", "radius_m needs near=LATITUDE,LONGITUDE"));
+    }
+    let near = point.map(|[latitude_deg, longitude_deg]| {
+        let at = Coordinates::of_degrees(latitude_deg, longitude_deg);
+        Around::new(at, radius_m.unwrap_or(EVERYWHERE_M))
+    });
+    Ok((area.map(|[west, south, east, north]| Area { west, south, east, north }), near))
 }
 
 impl Listing {
@@ -74,45 +70,14 @@ impl Listing {
     /// A parameter is wrong, or two do not go together.
     pub fn of(query: &Query, limit: usize, clients: Clients) -> Result<Listing, BadParameter> {
         let bad = |name: &str, why: &str| BadParameter { name: name.into(), why: why.into() };
-        let area = query.numbers::<4>("bbox", "WEST,SOUTH,EAST,NORTH in degrees")?;
-        if area.is_some_and(|[west, south, east, north]| {
-            [west, east].iter().any(|degrees| degrees.abs() > 180.0)
-                || [south, north].iter().any(|degrees| degrees.abs() > 90.0)
-        }) {
-            return Err(bad(
-                "bbox",
-                "bbox is WEST,SOUTH,EAST,NORTH: longitudes from -180 to 180, latitudes from -90 to 90",
-            ));
-        }
-        if area.is_some_and(|[_, south, _, north]| south > north) {
-            return Err(bad("bbox", "the south of bbox is more than its north"));
-        }
-        let point = query.numbers::<2>("near", "LATITUDE,LONGITUDE in degrees")?;
-        if point.is_some_and(|[latitude, longitude]| latitude.abs() > 90.0 || longitude.abs() > 180.0) {
-            return Err(bad("near", "near is LATITUDE,LONGITUDE: from -90 to 90, and from -180 to 180"));
-        }
-        let radius_m = query.numbers::<1>("radius_m", "a number of metres")?.map(|[radius_m]| radius_m);
-        if radius_m.is_some_and(|radius_m| !(0.0..=EVERYWHERE_M).contains(&radius_m)) {
-            return Err(bad(
-                "radius_m",
-                "radius_m is from 0 to 20037509, which is half the way around the earth",
-            ));
-        }
+        let (area, near) = place_of(query)?;
         let after = query.bytes("after").map(<[u8]>::to_vec);
-        if radius_m.is_some() && point.is_none() {
-            return Err(bad("radius_m", "radius_m needs near=LATITUDE,LONGITUDE"));
-        }
         if after.as_deref() == Some(b"") {
             return Err(bad("after", "after names no client"));
         }
-        if after.is_some() && point.is_some() {
+        if after.is_some() && near.is_some() {
             return Err(bad("after", "the nearest clients have one page; ask for more by limit"));
         }
-        let near = point.map(|[latitude_deg, longitude_deg]| {
-            let at = Coordinates::of_degrees(latitude_deg, longitude_deg);
-            Around::new(at, radius_m.unwrap_or(EVERYWHERE_M))
-        });
-        let area = area.map(|[west, south, east, north]| Area { west, south, east, north });
         Ok(Listing { area, near, limit, after, clients, is_packed: false })
     }
 

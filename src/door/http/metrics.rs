@@ -13,6 +13,8 @@ pub fn text(status: &Status) -> String {
     text.family("herd_build_info", "gauge", "Which version this is; always 1.");
     text.sample("herd_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     text.one("herd_clients", "gauge", "Clients that are known.", status.clients as f64);
+    let help = "Readers of /v1/events and of WATCH.";
+    text.one("herd_event_subscribers", "gauge", help, status.watchers as f64);
     text.one("herd_record_bytes", "gauge", "Bytes of all records.", status.record_bytes as f64);
     text.one("herd_news_total", "counter", "Records that were news.", status.news as f64);
     text.one("herd_forgotten_total", "counter", "Records that were forgotten.", status.forgotten as f64);

@@ -11,6 +11,7 @@ pub mod body;
 mod call;
 mod clients;
 mod date;
+mod events;
 mod feature;
 mod guesses;
 mod gzip;
@@ -18,9 +19,11 @@ pub mod head;
 mod heard;
 mod herd;
 mod listing;
+mod map;
 mod metrics;
 mod name;
 mod number;
+mod page;
 mod paths;
 mod phones;
 mod problem;
@@ -41,6 +44,7 @@ pub use site::Site;
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
+use crate::feed::Reader;
 use crate::limits::{
     HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S,
     READ_BYTES,
@@ -48,6 +52,7 @@ use crate::limits::{
 use crate::logging::Wire;
 use body::Incoming;
 use call::Pending;
+use events::Stream;
 use head::{Bad, Head};
 use problem::{Kind, Problem};
 use reply::{CONTINUE, Way};
@@ -79,6 +84,8 @@ enum Phase {
     Open,
     /// It waits for the answer to a question.
     Asked(Box<Pending>),
+    /// It tells what happens, for as long as the connection lasts.
+    Streaming(Box<Stream>),
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
     Closing(&'static str),
 }
@@ -96,6 +103,8 @@ enum Done {
         is_kept: bool,
     },
     Asks(Question, Box<Pending>),
+    /// It is answered for as long as the connection lasts.
+    Watches(Box<Reader>),
     /// It is to be done once what the turn has learned is kept.
     Later,
 }
@@ -138,6 +147,9 @@ impl HttpDoor {
     }
 
     pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
+        if matches!(self.phase, Phase::Streaming(_)) {
+            return self.ask_for_more(visit);
+        }
         if !matches!(self.phase, Phase::Open)
             || (self.input.is_empty() && !self.has_ended)
             || self.no_room_until.is_some()
@@ -159,9 +171,29 @@ impl HttpDoor {
                 let is_kept = route::answer(*pending, visit, answer);
                 self.done(is_kept);
             }
+            Phase::Streaming(stream) => match answer {
+                Answer::Feed { reader, bytes } if stream.tokens == tokens_of(visit) => {
+                    visit.turn.out.extend_from_slice(bytes);
+                    let stream =
+                        Stream { reader: reader.clone(), is_asked: false, is_fresh: true, ..*stream };
+                    self.phase = Phase::Streaming(Box::new(stream));
+                }
+                Answer::Feed { .. } => self.close("its token is to be shown again"),
+                _ => self.close("nobody tells what happens any more"),
+            },
             // That was never its question.
             phase => self.phase = phase,
         }
+    }
+
+    /// Has a stream go on, once all of it is sent.
+    fn ask_for_more(&mut self, visit: &Visit<'_>) -> Option<Question> {
+        let Phase::Streaming(stream) = &mut self.phase else { return None };
+        if std::mem::take(&mut stream.is_fresh) || stream.is_asked || visit.unsent > 0 {
+            return None;
+        }
+        stream.is_asked = true;
+        Some(Question::Feed(Box::new(stream.reader.clone())))
     }
 
     /// Does what is whole of what came in, as far as replies may be made.
@@ -257,6 +289,13 @@ impl HttpDoor {
                 self.done(is_kept);
                 None
             }
+            Done::Watches(reader) => {
+                let (reader, tokens) = (*reader, tokens_of(visit));
+                let question = Question::Feed(Box::new(reader.clone()));
+                self.phase =
+                    Phase::Streaming(Box::new(Stream { reader, is_asked: true, is_fresh: false, tokens }));
+                Some(question)
+            }
             Done::Later => None,
         };
         Ok(Some((length + taken, question)))
@@ -345,11 +384,19 @@ impl HttpDoor {
     }
 
     pub fn waits(&self) -> bool {
+        match &self.phase {
+            Phase::Asked(_) => true,
+            Phase::Streaming(stream) => stream.is_asked,
+            Phase::Open | Phase::Closing(_) => false,
+        }
+    }
+
+    pub fn is_owed(&self) -> bool {
         matches!(self.phase, Phase::Asked(_))
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.is_stalled
+        self.is_stalled || matches!(&self.phase, Phase::Streaming(stream) if !stream.is_asked)
     }
 
     pub fn waits_for_room(&self) -> bool {
@@ -359,7 +406,7 @@ impl HttpDoor {
     pub fn closes(&self) -> Option<&'static str> {
         match self.phase {
             Phase::Closing(why) => Some(why),
-            Phase::Open | Phase::Asked(_) => None,
+            Phase::Open | Phase::Asked(_) | Phase::Streaming(_) => None,
         }
     }
 
@@ -401,6 +448,11 @@ impl HttpDoor {
     pub fn show(&self, wire: &mut Wire) {
         wire.with(&self.address);
     }
+}
+
+/// Which tokens there are now.
+fn tokens_of(visit: &Visit<'_>) -> u64 {
+    visit.manners.http.as_deref().map_or(0, Site::generation)
 }
 
 #[cfg(test)]

@@ -3,13 +3,19 @@
 use super::head::{Head, Method};
 use super::problem::Kind;
 use super::tokens::WEBHOOK;
-use super::{name, phones};
+use super::{name, page, phones};
 use crate::tally::{App, Asked};
 
 /// What there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     Index,
+    /// A file of the map page.
+    Asset(usize),
+    /// Names for a map.
+    Labels,
+    /// What is near a position.
+    PlacesNear,
     Health,
     Ready,
     Metrics,
@@ -18,6 +24,8 @@ pub enum Route {
     Client(Vec<u8>),
     Places(Vec<u8>),
     Herd,
+    /// What happens, as it happens.
+    Events,
     /// What a kind of problem is.
     Problem(Kind),
     /// Where phones report, as this app unless what they say is another one's.
@@ -29,12 +37,20 @@ impl Route {
     pub fn is_early(&self) -> bool {
         match self {
             Route::Index
+            | Route::Asset(_)
             | Route::Health
             | Route::Ready
             | Route::Metrics
             | Route::OpenApi
             | Route::Problem(_) => true,
-            Route::Clients | Route::Client(_) | Route::Places(_) | Route::Herd | Route::Phone(_) => false,
+            Route::Labels
+            | Route::PlacesNear
+            | Route::Clients
+            | Route::Client(_)
+            | Route::Places(_)
+            | Route::Herd
+            | Route::Events
+            | Route::Phone(_) => false,
         }
     }
 }
@@ -56,7 +72,8 @@ pub fn asked_of(found: Option<&Route>, method: Method) -> Asked {
         (Some(Route::Client(_)), Method::Delete) => Asked::HttpDelete,
         (Some(Route::Client(_)), Method::Get | Method::Head) => Asked::HttpGet,
         (Some(Route::Clients), _) => Asked::HttpList,
-        (Some(Route::Places(_)), _) => Asked::HttpPlaces,
+        (Some(Route::Places(_) | Route::PlacesNear), _) => Asked::HttpPlaces,
+        (Some(Route::Events), _) => Asked::HttpEvents,
         _ => Asked::HttpOther,
     }
 }
@@ -87,6 +104,9 @@ fn route_of(path: &[u8]) -> Option<Route> {
     if let Some(app) = phone {
         return Some(Route::Phone(app));
     }
+    if let Some(file) = path.strip_prefix(b"/assets/") {
+        return page::file_of(file).map(Route::Asset);
+    }
     if let Some(name) = path.strip_prefix(b"/problems/") {
         return Kind::ALL.into_iter().find(|kind| kind.name().as_bytes() == name).map(Route::Problem);
     }
@@ -98,6 +118,9 @@ fn route_of(path: &[u8]) -> Option<Route> {
         b"/openapi.json" => Route::OpenApi,
         b"/v1/clients" => Route::Clients,
         b"/v1/herd" => Route::Herd,
+        b"/v1/events" => Route::Events,
+        b"/v1/labels" => Route::Labels,
+        b"/v1/places" => Route::PlacesNear,
         _ => {
             let rest = path.strip_prefix(b"/v1/clients/")?;
             let (id, is_places) = match rest.strip_suffix(b"/places") {
@@ -115,7 +138,12 @@ pub fn need(route: &Route, method: Method) -> Option<Need> {
     match (route, method) {
         (_, Method::Options) => Some(Need::Nothing),
         (
-            Route::Index | Route::Health | Route::Ready | Route::OpenApi | Route::Problem(_),
+            Route::Index
+            | Route::Asset(_)
+            | Route::Health
+            | Route::Ready
+            | Route::OpenApi
+            | Route::Problem(_),
             Method::Get | Method::Head,
         ) => Some(Need::Nothing),
         (Route::Metrics, Method::Get | Method::Head) => Some(Need::Metrics),
@@ -181,6 +209,6 @@ mod tests {
                 assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
             }
         }
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 8);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 11);
     }
 }

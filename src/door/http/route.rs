@@ -13,9 +13,10 @@ use super::problem::{Kind, Problem};
 use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller};
 use super::tokens::WEBHOOK;
-use super::{Done, clients, gzip, herd, metrics, name, phones};
+use super::{Done, clients, events, gzip, herd, map, metrics, name, page, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
+use crate::node::Clients;
 use crate::tally::{Asked, Tallies};
 
 /// What there is room for of the body of a request: of a phone that may report, more than of others; of one that may not,
@@ -56,7 +57,7 @@ pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incomi
     let (begin, found) = (visit.turn.out.len(), route(head));
     let asked = asked_of(found.as_ref(), head.method);
     let done = serve_uncounted(visit, asked, from, head, found, body);
-    if let Done::Answered { .. } = done {
+    if let Done::Answered { .. } | Done::Watches(_) = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
     done
@@ -140,7 +141,7 @@ fn serve_uncounted(
             )
         });
     }
-    let nobody = Caller { name: None, scopes: Default::default(), clients: super::tokens::Clients::All };
+    let nobody = Caller { name: None, scopes: Default::default(), clients: Clients::All };
     let caller = match need {
         Need::Nothing => Ok(nobody),
         Need::Read | Need::Write | Need::Metrics => site.caller(head, from, up),
@@ -159,7 +160,10 @@ fn serve_uncounted(
         }
         Err(NoCaller::Unknown) => {
             let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
-            return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+            // A browser would put a form of its own before the page's.
+            let is_of_page = head.fields("sec-fetch-dest").any(|dest| dest == b"empty");
+            let fields = if is_of_page { CHALLENGE } else { CHALLENGES };
+            return refuse(Problem { fields, ..Problem::new(Kind::Unauthorized, detail) });
         }
     };
     let missing = match need {
@@ -179,6 +183,10 @@ fn serve_uncounted(
     }
     let mut call = Call { visit, site, head, way, asked, caller, fields };
     match (route, head.method) {
+        (Route::Index, _) if wants_page(call.head) => page::index(&mut call),
+        (Route::Asset(number), _) => page::file(&mut call, number),
+        (Route::Labels, _) => map::labels(&mut call),
+        (Route::PlacesNear, _) => map::places(&mut call),
         (Route::Index, _) => {
             call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
         }
@@ -207,6 +215,7 @@ fn serve_uncounted(
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
+        (Route::Events, _) => events::begin(&mut call),
         (Route::Clients, _) => clients::list(&mut call),
         (Route::Phone(app), _) => phones::report(&mut call, app, body.bytes(), body.is_cut()),
         (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body.bytes()),
@@ -216,6 +225,12 @@ fn serve_uncounted(
     }
 }
 
+/// Whether a browser asks, and not a program.
+fn wants_page(head: &Head<'_>) -> bool {
+    head.fields("accept").any(|kinds| kinds.windows(9).any(|kind| kind == b"text/html"))
+}
+
+const CHALLENGE: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\n";
 const CHALLENGES: &str = "WWW-Authenticate: Bearer realm=\"herd\"\r\nWWW-Authenticate: Basic realm=\"herd\", charset=\"UTF-8\"\r\n";
 
 /// Every route, for programs.

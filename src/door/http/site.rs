@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::guesses::{Guesses, Verdict};
 use super::head::Head;
-use super::tokens::{Clients, Scopes, Tokens, mark, shown};
+use super::tokens::{Scopes, Tokens, mark, shown};
 use crate::limits::{
     HTTP_READY_AFTER_S, PHONE_BODIES_BYTES, PHONE_SAY_AGAIN_S, PHONES_SAID_LOOK_S, PHONES_SAID_MAX,
 };
+use crate::node::Clients;
 
 /// The site of a server.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Site {
     pub ready_after: Duration,
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
+    /// How often they were read anew.
+    generation: AtomicU64,
     guesses: Guesses,
     said: Mutex<Said>,
     /// Bytes of bodies that are longer than others may be.
@@ -91,6 +94,7 @@ impl Site {
             ready_after,
             tokens,
             guesses: Guesses::default(),
+            generation: AtomicU64::new(0),
             said: Mutex::default(),
             bodies: Arc::default(),
         }
@@ -99,6 +103,7 @@ impl Site {
     /// Has other tokens count from now on.
     pub fn replace_tokens(&self, tokens: Tokens) {
         let marks = tokens.marks();
+        self.generation.fetch_add(1, Ordering::SeqCst);
         let is_same = {
             let mut known = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
             let before = known.replace(Arc::new(tokens));
@@ -107,6 +112,11 @@ impl Site {
         if !is_same {
             self.guesses.reread(&marks);
         }
+    }
+
+    /// Which tokens count: another number for others.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
     }
 
     /// Who a request from an address is of.

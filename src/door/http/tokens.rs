@@ -12,6 +12,7 @@ use ring::digest::{SHA256, digest};
 use super::head::Head;
 use super::name;
 use crate::limits::TOKEN_BYTES_MIN;
+use crate::node::Clients;
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,21 +22,12 @@ pub struct Scopes {
     pub metrics: bool,
 }
 
-/// Which clients a token is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Clients {
-    All,
-    /// The one of this ID.
-    One(Vec<u8>),
-    /// Those whose ID begins so.
-    Prefix(Vec<u8>),
-}
-
 /// One line of the file.
 #[derive(Clone, Debug)]
 pub struct Token {
     pub name: String,
     pub scopes: Scopes,
+    /// Which clients it is for.
     pub clients: Clients,
     digest: [u8; 32],
 }
@@ -67,16 +59,6 @@ pub struct BadLine {
 impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.why)
-    }
-}
-
-impl Clients {
-    pub fn has(&self, id: &[u8]) -> bool {
-        match self {
-            Clients::All => true,
-            Clients::One(one) => one == id,
-            Clients::Prefix(prefix) => id.starts_with(prefix),
-        }
     }
 }
 

@@ -44,6 +44,10 @@ impl Centre {
         Centre { at, sin_latitude: latitude.sin(), cos_latitude: latitude.cos() }
     }
 
+    pub fn at(&self) -> Coordinates {
+        self.at
+    }
+
     /// To a position.
     pub fn to(&self, at: Coordinates) -> Haversine {
         let longitudes = i64::from(at.longitude_e7) - i64::from(self.at.longitude_e7);

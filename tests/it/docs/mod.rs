@@ -1,6 +1,7 @@
 //! README and docs/ are true of the program, as far as a program can tell: links, keys, promises, snippets,
 //! transcripts, log lines.
 
+mod events;
 mod feed;
 mod log_lines;
 pub mod page;

@@ -13,7 +13,7 @@ use herd::door::{Answer, Door, DoorKind, Manners, Question, Visit};
 use herd::link::{Identity, KeyRing, Neighbours};
 use herd::logging::Wire;
 use herd::node::{Bounds, Node};
-use herd::status::{HallStatus, Status};
+use herd::status::HallStatus;
 use herd::store::{Store, Walk};
 use herd::turn::{Core, Turn};
 
@@ -373,14 +373,7 @@ impl Bare {
     fn answer(&self, question: &Question) -> Answer {
         match question {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
-            Question::Digest(span) => Answer::Digest(self.core.node.digest(*span, 0).into()),
-            Question::Status(span) => {
-                Answer::Status(Status::of(&self.core, HallStatus::default(), *span, self.now).into())
-            }
-            Question::Clients(listing) => Answer::Clients(listing.page(&self.core.node)),
-            Question::Friends(friends) => Answer::Clients(friends.list(&self.core.node)),
-            // The door for lines asks these.
-            Question::Near(_) | Question::Count => Answer::None,
+            question => question.answer(&self.core, HallStatus::default(), self.now),
         }
     }
 }

@@ -129,7 +129,7 @@ impl Running {
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
         let outlets = links.iter().map(|it| it.course.link().outlet.clone()).collect();
         let (flood, flooder) =
-            Flood::new(plan.flood, outlets, node.clone(), Wire::mute(), plan.timing, now.up);
+            Flood::new(plan.flood, outlets, Arc::default(), node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
         let core = Arc::new(Core::new(node, flood, neighbours));
         core.open(journal, now.up);

@@ -3,8 +3,8 @@
 
 use crate::door::http::feature::{halves, write_number};
 use crate::door::http::name::write_json;
-use crate::door::http::tokens::Clients;
 use crate::limits::{EVERYWHERE_M, FRIENDS_MAX, OWNTRACKS_TIME_DIGITS};
+use crate::node::Clients;
 use crate::node::{Node, Sought};
 use crate::protocol::{Location, Record};
 use crate::store::Around;

@@ -2,7 +2,7 @@
 
 use herd::door::{Answer, Question};
 use herd::flood::Bounds as FloodBounds;
-use herd::status::{HallStatus, Status};
+use herd::status::HallStatus;
 
 use super::super::disk::SimDisk;
 use super::super::server::{Plan, Running, folder_of};
@@ -145,14 +145,7 @@ impl World {
         };
         let answer = match question {
             Question::Places(_) => Answer::Places(b"{}"[..].into()),
-            Question::Digest(span) => Answer::Digest(running.node().digest(span, now.posix_ns).into()),
-            Question::Status(span) => {
-                Answer::Status(Status::of(&running.core, HallStatus::default(), span, now).into())
-            }
-            Question::Clients(listing) => Answer::Clients(listing.page(running.node())),
-            Question::Friends(friends) => Answer::Clients(friends.list(running.node())),
-            Question::Near(nearby) => Answer::Near(nearby.lines(running.node())),
-            Question::Count => Answer::Count(running.node().count()),
+            question => question.answer(&running.core, HallStatus::default(), now),
         };
         running.answers.push((key, answer));
         let at = self.soon();

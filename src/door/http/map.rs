@@ -1,0 +1,51 @@
+//! What the map page asks for beside clients: names for its map, and what is near a position.
+
+use serde_json::json;
+
+use super::Done;
+use super::call::{Call, Wanted};
+use super::clients::places_wanted;
+use super::listing::place_of;
+use super::query::{BadParameter, Query};
+use super::reply::{JSON, Reply};
+use crate::door::Question;
+use crate::limits::{HTTP_PAGE, HTTP_PAGE_MAX};
+use crate::places::{Lookup, labels as all_labels};
+
+/// The largest towns in an area.
+pub fn labels(call: &mut Call<'_, '_>) -> Done {
+    let read = Query::parse(call.head.query, &["bbox", "limit"]).and_then(|query| {
+        let limit = query.number("limit", 1, HTTP_PAGE_MAX)?.unwrap_or(HTTP_PAGE) as usize;
+        Ok((place_of(&query)?.0, limit))
+    });
+    let (area, limit) = match read {
+        Ok(read) => read,
+        Err(bad) => return call.refuse_parameter(&bad),
+    };
+    let is_in = |latitude, longitude| area.is_none_or(|area| area.has(latitude, longitude));
+    let found = all_labels().filter(|label| is_in(label.latitude_deg, label.longitude_deg)).take(limit);
+    let one = |label: crate::places::Label| json!({ "name": label.name, "lat": label.latitude_deg, "lon": label.longitude_deg });
+    let mut body = json!({ "labels": found.map(one).collect::<Vec<_>>() }).to_string().into_bytes();
+    body.push(b'\n');
+    let fields = "Cache-Control: max-age=86400\r\n";
+    call.say(Reply { status: 200, kind: Some(JSON), body: &body, fields, ..Reply::default() })
+}
+
+/// What is near a position.
+pub fn places(call: &mut Call<'_, '_>) -> Done {
+    let read = Query::parse(call.head.query, &["near", "radius_km", "bound"]).and_then(|query| {
+        let (radius_m, bound) = places_wanted(&query)?;
+        let point = query.numbers::<2>("near", "LATITUDE,LONGITUDE in degrees")?;
+        let Some([latitude_deg, longitude_deg]) =
+            point.filter(|[latitude, longitude]| latitude.abs() <= 90.0 && longitude.abs() <= 180.0)
+        else {
+            let why = "near is LATITUDE,LONGITUDE: from -90 to 90, and from -180 to 180";
+            return Err(BadParameter { name: "near".into(), why: why.into() });
+        };
+        Ok(Lookup { latitude_deg, longitude_deg, radius_m, bound })
+    });
+    match read {
+        Ok(lookup) => call.ask(Question::Places(lookup), Wanted::Places),
+        Err(bad) => call.refuse_parameter(&bad),
+    }
+}

@@ -1,0 +1,119 @@
+//! The map page, `/`, and the files that it is made of: a browser needs nothing from elsewhere. They are in
+//! src/door/http/page, and served packed, under a path that changes with them.
+
+use std::sync::OnceLock;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::call::Call;
+use super::reply::Reply;
+use super::{Done, gzip};
+
+/// A file of the page, and its media type.
+struct File {
+    name: &'static str,
+    kind: &'static str,
+    bytes: &'static [u8],
+    packed: OnceLock<Vec<u8>>,
+}
+
+macro_rules! files {
+    ($($kind:literal: $($name:literal)*;)*) => {
+        [$($(File {
+            name: $name,
+            kind: $kind,
+            bytes: include_bytes!(concat!("page/", $name)),
+            packed: OnceLock::new(),
+        },)*)*]
+    };
+}
+
+static FILES: [File; 34] = files! {
+    "text/javascript; charset=utf-8":
+        "api.js" "card.js" "cells.js" "clock.js" "colours.js" "dom.js" "dots.js" "fleet.js" "ground.js" "hands.js"
+        "herd.js" "hub.js" "main.js" "map.js" "mercator.js" "outline.js" "panel.js" "places.js" "sign-in.js" "sse.js"
+        "state.js" "stream.js" "table.js" "tabs.js" "texts.js" "tiles.js" "token.js" "towns.js" "view.js" "worker.js";
+    "text/css; charset=utf-8": "style.css";
+    "image/svg+xml": "icon.svg";
+    "application/octet-stream": "world-110m.bin" "world-50m.bin";
+};
+
+const INDEX: &str = include_str!("page/index.html");
+
+/// What the page may do: nothing but with this server, and no script or style that is not a file of it. A worker lives
+/// under the policy of its own file.
+const POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+
+/// What stands for all files as they are.
+fn version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
+        let hashes: Vec<u8> = FILES.iter().flat_map(|file| xxh3_64(file.bytes).to_le_bytes()).collect();
+        format!("{:016x}", xxh3_64(&hashes))
+    })
+}
+
+/// The page itself, for this server.
+pub fn index(call: &mut Call<'_, '_>) -> Done {
+    let config = serde_json::json!({
+        "server": call.visit.core.node.name(),
+        "tiles": null,
+        "needs_token": call.site.needs_token(),
+    });
+    let config = config.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+    let page = INDEX.replace("{{assets}}", &format!("/assets/{}", version())).replace("{{config}}", &config);
+    let body = if gzip::is_wanted(call.head) { gzip::pack(page.into_bytes()) } else { page.into_bytes() };
+    let fields = [POLICY, "Cache-Control: no-cache\r\nVary: Accept\r\n", gzip::fields(&body)].concat();
+    let kind = Some("text/html; charset=utf-8");
+    call.say(Reply { status: 200, kind, body: &body, fields: &fields, ..Reply::default() })
+}
+
+/// The file that a path below `/assets/` leads to, as its number.
+pub fn file_of(path: &[u8]) -> Option<usize> {
+    let (hash, name) = std::str::from_utf8(path).ok()?.split_once('/')?;
+    FILES.iter().position(|file| file.name == name).filter(|_| hash == version())
+}
+
+/// One of the files. It never changes where it is.
+pub fn file(call: &mut Call<'_, '_>, number: usize) -> Done {
+    let file = &FILES[number];
+    let body = if gzip::is_wanted(call.head) {
+        file.packed.get_or_init(|| gzip::pack(file.bytes.to_vec())).as_slice()
+    } else {
+        file.bytes
+    };
+    let caching = "Cache-Control: public, max-age=31536000, immutable\r\n";
+    let fields = [POLICY, caching, gzip::fields(body)].concat();
+    call.say(Reply { status: 200, kind: Some(file.kind), body, fields: &fields, ..Reply::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_that_the_page_names_is_served() {
+        for name in INDEX.split("{{assets}}/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(file_of(format!("{}/{name}", version()).as_bytes()).is_some(), "{name}");
+        }
+        let folder =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/door/http/page")).expect("a folder");
+        for file in folder {
+            let name = file.expect("a file").file_name().into_string().expect("text");
+            let is_served = FILES.iter().any(|file| file.name == name);
+            assert!(is_served || ["index.html", "LICENSE-world"].contains(&&*name), "{name}");
+        }
+        for path in ["x/main.js", "main.js", "", "/", &format!("{}/../Cargo.toml", version())] {
+            assert_eq!(file_of(path.as_bytes()), None, "{path}");
+        }
+    }
+
+    /// On the wire, all of it.
+    #[test]
+    fn the_page_is_small() {
+        let sum: usize = FILES.iter().map(|file| gzip::pack(file.bytes.to_vec()).len()).sum();
+        assert!(sum < 150 * 1024, "{sum}");
+    }
+}

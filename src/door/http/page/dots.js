@@ -1,0 +1,288 @@
+// Draws the clients: a shape and a colour by age, numbers for crowds, names where there is room, the followed one with
+// its trail, and an arrow at the edge when it is out of sight. map.js calls it once a frame.
+
+import { Cells } from "./cells.js";
+import { FRESH, OLD, STALE, ageOf, serverNow } from "./clock.js";
+
+/**
+ * @typedef {import("./fleet.js").Fleet} Fleet
+ * @typedef {import("./view.js").View} View
+ * @typedef {import("./colours.js").Colours} Colours
+ * @typedef {{id: string, trail: {x: number, y: number}[]}} Followed
+ * @typedef {{clusters: boolean, names: boolean, glides: boolean}} Wishes
+ */
+
+const SPRITE = 18;
+const NAMES_MAX = 150;
+const ROW = 16;
+/** Kinds of a sprite after the ages. */
+const NORTH = 3;
+const SOUTH = 4;
+
+export class Dots {
+    cells = new Cells();
+    #pen;
+    /** @type {CanvasImageSource[]} */
+    #sprites = [];
+    /** @type {Colours | null} */
+    #colours = null;
+    #ratio = 1;
+    /** Which squares of the screen have a name already. @type {Set<number>} */
+    #taken = new Set();
+
+    /** @param {HTMLCanvasElement} canvas */
+    constructor(canvas) {
+        this.#pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    }
+
+    /**
+     * @param {Colours} colours
+     * @param {number} ratio pixels of the device in one of the style sheet
+     */
+    dress(colours, ratio) {
+        this.#colours = colours;
+        this.#ratio = ratio;
+        this.#sprites = [FRESH, STALE, OLD, NORTH, SOUTH].map((kind) => sprite(kind, colours, ratio));
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {View} view
+     * @param {Followed | null} followed
+     * @param {Wishes} wishes
+     * @param {number} now
+     */
+    draw(fleet, view, followed, wishes, now) {
+        const [pen, colours, ratio] = [this.#pen, this.#colours, this.#ratio];
+        if (!colours) return;
+        this.cells.gather(fleet, view, now, wishes.glides);
+        pen.setTransform(1, 0, 0, 1, 0, 0);
+        pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
+        const slot = followed ? fleet.slotOf(followed.id) : undefined;
+        this.#markers(fleet, wishes.clusters, slot);
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        pen.font = "12px system-ui, sans-serif";
+        pen.textBaseline = "middle";
+        if (wishes.clusters) this.#crowds(colours);
+        if (wishes.names || this.cells.seen <= NAMES_MAX) this.#names(fleet, view, wishes.clusters, slot, colours);
+        if (followed && slot !== undefined) this.#follow(fleet, view, slot, followed, colours);
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {boolean} clusters
+     * @param {number | undefined} followed
+     */
+    #markers(fleet, clusters, followed) {
+        const [cells, pen, ratio, half] = [this.cells, this.#pen, this.#ratio, (SPRITE * this.#ratio) / 2];
+        const seconds = serverNow();
+        for (let slot = 0; slot < fleet.count; slot++) {
+            const cell = cells.cell[slot];
+            if (cell < 0 || slot === followed || (clusters && cells.isCrowd(cell))) continue;
+            // Whole pixels are copied, others are mixed, which takes several times as long.
+            pen.drawImage(
+                this.#sprites[kindOf(fleet, slot, seconds)],
+                Math.round(cells.left[slot] * ratio - half),
+                Math.round(cells.top[slot] * ratio - half),
+            );
+        }
+    }
+
+    /** @param {Colours} colours */
+    #crowds(colours) {
+        const [pen, { members, sumLeft, sumTop }] = [this.#pen, this.cells];
+        pen.textAlign = "center";
+        for (let cell = 0; cell < members.length; cell++) {
+            if (!this.cells.isCrowd(cell)) continue;
+            const [left, top] = [sumLeft[cell] / members[cell], sumTop[cell] / members[cell]];
+            pen.beginPath();
+            pen.arc(left, top, 13 + Math.min(11, 3 * Math.log10(members[cell])), 0, 2 * Math.PI);
+            pen.fillStyle = colours.crowd;
+            pen.fill();
+            pen.strokeStyle = colours.rim;
+            pen.lineWidth = 2;
+            pen.stroke();
+            pen.fillStyle = colours["crowd-text"];
+            pen.fillText(shortNumber(members[cell]), left, top + 0.5);
+        }
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {View} view
+     * @param {boolean} clusters
+     * @param {number | undefined} followed its name is drawn with it
+     * @param {Colours} colours
+     */
+    #names(fleet, view, clusters, followed, colours) {
+        this.#taken.clear();
+        const across = Math.ceil(view.width / ROW) + 40;
+        if (followed !== undefined) this.#take(this.cells.left[followed] - 8, this.cells.top[followed] - ROW / 2, `${shortName(fleet.ids[followed])}####`, across);
+        let drawn = 0;
+        for (let slot = 0; slot < fleet.count && drawn < NAMES_MAX; slot++) {
+            const cell = this.cells.cell[slot];
+            if (cell < 0 || slot === followed || (clusters && this.cells.isCrowd(cell))) continue;
+            const [left, top, name] = [this.cells.left[slot] + 10, this.cells.top[slot], shortName(fleet.ids[slot])];
+            if (!this.#take(left, top, name, across)) continue;
+            this.#name(name, left, top, colours);
+            drawn++;
+        }
+    }
+
+    /**
+     * @param {number} left
+     * @param {number} top
+     * @param {string} name
+     * @param {number} across squares in a row of the screen
+     * @returns {boolean} whether there was room
+     */
+    #take(left, top, name, across) {
+        const first = Math.floor(top / ROW) * across + Math.floor(left / ROW);
+        const squares = Array.from({ length: Math.ceil((name.length * 7) / ROW) }, (_, at) => first + at);
+        if (squares.some((square) => this.#taken.has(square))) return false;
+        for (const square of squares) this.#taken.add(square).add(square + across);
+        return true;
+    }
+
+    /**
+     * @param {string} name
+     * @param {number} left
+     * @param {number} top
+     * @param {Colours} colours
+     */
+    #name(name, left, top, colours) {
+        const pen = this.#pen;
+        pen.textAlign = "left";
+        pen.lineJoin = "round";
+        pen.lineWidth = 3;
+        pen.strokeStyle = colours.halo;
+        pen.strokeText(name, left, top);
+        pen.fillStyle = colours.text;
+        pen.fillText(name, left, top);
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {View} view
+     * @param {number} slot
+     * @param {Followed} followed
+     * @param {Colours} colours
+     */
+    #follow(fleet, view, slot, { id, trail }, colours) {
+        const [pen, cells, ratio] = [this.#pen, this.cells, this.#ratio];
+        const [left, top] = [cells.left[slot], cells.top[slot]];
+        this.#trail(view, trail, left, top, colours);
+        const margin = 18;
+        const [inLeft, inTop] = [Math.min(view.width - margin, Math.max(margin, left)), Math.min(view.height - margin, Math.max(margin, top))];
+        if (Math.abs(inLeft - left) > margin || Math.abs(inTop - top) > margin) {
+            arrow(pen, inLeft, inTop, Math.atan2(top - inTop, left - inLeft), colours);
+            return;
+        }
+        pen.beginPath();
+        pen.arc(left, top, 12, 0, 2 * Math.PI);
+        pen.lineWidth = 3;
+        pen.strokeStyle = colours.followed;
+        pen.stroke();
+        const half = SPRITE / 2;
+        pen.setTransform(1, 0, 0, 1, 0, 0);
+        pen.drawImage(this.#sprites[kindOf(fleet, slot, serverNow())], Math.round((left - half) * ratio), Math.round((top - half) * ratio));
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        pen.font = "bold 13px system-ui, sans-serif";
+        this.#name(shortName(id), left + 17, top, colours);
+    }
+
+    /**
+     * @param {View} view
+     * @param {{x: number, y: number}[]} trail
+     * @param {number} left
+     * @param {number} top
+     * @param {Colours} colours
+     */
+    #trail(view, trail, left, top, colours) {
+        const pen = this.#pen;
+        pen.beginPath();
+        let [fromLeft, fromTop] = [left, top];
+        // From the client backwards; a step over the edge of the world is not a line across it.
+        for (let at = trail.length - 2; at >= 0; at--) {
+            const [toLeft, toTop] = [view.left(trail[at].x), view.top(trail[at].y)];
+            if (Math.abs(toLeft - fromLeft) < view.scale / 2) {
+                pen.moveTo(fromLeft, fromTop);
+                pen.lineTo(toLeft, toTop);
+            }
+            [fromLeft, fromTop] = [toLeft, toTop];
+        }
+        pen.lineWidth = 2.5;
+        pen.lineCap = "round";
+        pen.strokeStyle = colours.followed;
+        pen.stroke();
+    }
+}
+
+/**
+ * @param {Fleet} fleet
+ * @param {number} slot
+ * @param {number} seconds
+ */
+function kindOf(fleet, slot, seconds) {
+    const beyond = fleet.beyond[slot];
+    return beyond === 0 ? ageOf(seconds - fleet.received[slot]) : beyond > 0 ? NORTH : SOUTH;
+}
+
+/**
+ * Full when fresh, a ring when stale, an empty diamond when old, a triangle where the client is nearer to a pole than the map goes.
+ * @param {number} kind
+ * @param {Colours} colours
+ * @param {number} ratio
+ */
+function sprite(kind, colours, ratio) {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = Math.round(SPRITE * ratio);
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    pen.scale(ratio, ratio);
+    pen.translate(SPRITE / 2, SPRITE / 2);
+    pen.beginPath();
+    if (kind === FRESH || kind === STALE) pen.arc(0, 0, kind === FRESH ? 5 : 4.5, 0, 2 * Math.PI);
+    else for (const [x, y] of kind === OLD ? [[0, -6], [6, 0], [0, 6], [-6, 0]] : [[0, -6], [6, 5], [-6, 5]]) pen.lineTo(x, kind === SOUTH ? -y : y);
+    pen.closePath();
+    pen.lineWidth = kind === STALE || kind === OLD ? 5 : 3.5;
+    pen.strokeStyle = colours.rim;
+    pen.stroke();
+    if (kind === STALE || kind === OLD) {
+        pen.lineWidth = 2.5;
+        pen.strokeStyle = kind === STALE ? colours.stale : colours.old;
+        pen.stroke();
+        pen.fillStyle = colours.rim;
+    } else {
+        pen.fillStyle = colours.fresh;
+    }
+    pen.fill();
+    return canvas;
+}
+
+/**
+ * @param {CanvasRenderingContext2D} pen
+ * @param {number} left
+ * @param {number} top
+ * @param {number} angle
+ * @param {Colours} colours
+ */
+function arrow(pen, left, top, angle, colours) {
+    pen.save();
+    pen.translate(left, top);
+    pen.rotate(angle);
+    pen.beginPath();
+    for (const [x, y] of [[13, 0], [-9, -10], [-4, 0], [-9, 10]]) pen.lineTo(x, y);
+    pen.closePath();
+    pen.fillStyle = colours.followed;
+    pen.strokeStyle = colours.rim;
+    pen.lineWidth = 2;
+    pen.stroke();
+    pen.fill();
+    pen.restore();
+}
+
+/** @param {number} count */
+const shortNumber = (count) => (count < 1_000 ? String(count) : count < 10_000 ? `${(count / 1_000).toFixed(1)}k` : `${Math.round(count / 1_000)}k`);
+
+/** @param {string} name */
+const shortName = (name) => (name.length <= 24 ? name : `${name.slice(0, 23)}…`);

@@ -1,0 +1,220 @@
+// Draws what does not move by itself: sea, land, borders or the user's tiles, the graticule, towns, and the scale bar.
+// map.js calls it when the view has changed.
+
+import { loadOutline } from "./outline.js";
+import { lonOf, metresOfPixel, xOf, yOf } from "./mercator.js";
+import { texts } from "./texts.js";
+
+/**
+ * @typedef {import("./view.js").View} View
+ * @typedef {import("./colours.js").Colours} Colours
+ * @typedef {import("./outline.js").Outline} Outline
+ * @typedef {import("./tiles.js").Tiles} Tiles
+ * @typedef {{name: string, lat: number, lon: number}} Town
+ */
+
+/** From here on the finer outline is worth its points. */
+const FINE_ZOOM = 3;
+const GRID_DEGREES = [30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
+const GRID_PIXELS = 110;
+const BAR_PIXELS = 120;
+
+export class Ground {
+    /** @type {Town[]} */
+    towns = [];
+    #pen;
+    #changed;
+    #tiles;
+    /** @type {Outline | null} */
+    #coarse = null;
+    /** @type {Outline | "loading" | null} */
+    #fine = null;
+
+    /**
+     * @param {HTMLCanvasElement} canvas
+     * @param {Tiles | null} tiles
+     * @param {() => void} changed what is drawn is not all there is any more
+     */
+    constructor(canvas, tiles, changed) {
+        this.#pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+        this.#tiles = tiles;
+        this.#changed = changed;
+        loadOutline("world-110m.bin").then((outline) => {
+            this.#coarse = outline;
+            changed();
+        }, () => {});
+    }
+
+    /**
+     * @param {View} view
+     * @param {Colours} colours
+     * @param {number} ratio
+     */
+    draw(view, colours, ratio) {
+        const pen = this.#pen;
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        pen.fillStyle = colours.outside;
+        pen.fillRect(0, 0, view.width, view.height);
+        const { left, top, width, height } = view.frame;
+        pen.save();
+        pen.beginPath();
+        pen.rect(left, top, width, height);
+        pen.clip();
+        pen.fillStyle = colours.sea;
+        pen.fillRect(left, top, width, height);
+        this.#world(view, colours, ratio);
+        pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+        this.#tiles?.draw(pen, view);
+        pen.font = "12px system-ui, sans-serif";
+        pen.lineJoin = "round";
+        this.#graticule(view, colours);
+        this.#drawTowns(view, colours);
+        pen.restore();
+        pen.font = "12px system-ui, sans-serif";
+        pen.textBaseline = "middle";
+        pen.lineJoin = "round";
+        this.#scaleBar(view, colours);
+    }
+
+    /** @param {View} view */
+    #outline(view) {
+        if (view.zoom < FINE_ZOOM) return this.#coarse;
+        if (this.#fine === null) {
+            this.#fine = "loading";
+            loadOutline("world-50m.bin").then((outline) => {
+                this.#fine = outline;
+                this.#changed();
+            }, () => (this.#fine = null));
+        }
+        return this.#fine === "loading" ? this.#coarse : this.#fine;
+    }
+
+    /**
+     * @param {View} view
+     * @param {Colours} colours
+     * @param {number} ratio
+     */
+    #world(view, colours, ratio) {
+        const [pen, outline] = [this.#pen, this.#outline(view)];
+        if (!outline) return;
+        const { scale } = view;
+        const [across, down] = [view.width / 2 / scale, view.height / 2 / scale];
+        for (const copy of [-1, 0, 1]) {
+            const [west, east] = [view.x - copy - across, view.x - copy + across];
+            const isSeen = (/** @type {import("./outline.js").Shape} */ shape) =>
+                shape.east >= west && shape.west <= east && shape.south >= view.y - down && shape.north <= view.y + down;
+            const left = view.width / 2 - (view.x - copy) * scale;
+            const top = view.height / 2 - view.y * scale;
+            pen.setTransform(ratio * scale, 0, 0, ratio * scale, ratio * left, ratio * top);
+            pen.fillStyle = colours.land;
+            pen.strokeStyle = colours.coast;
+            pen.lineWidth = 1 / scale;
+            for (const shape of outline.land.filter(isSeen)) {
+                pen.fill(shape.path, "evenodd");
+                pen.stroke(shape.edge ?? shape.path);
+            }
+            pen.strokeStyle = colours.border;
+            for (const shape of outline.borders.filter(isSeen)) pen.stroke(shape.path);
+        }
+    }
+
+    /**
+     * @param {View} view
+     * @param {Colours} colours
+     */
+    #graticule(view, colours) {
+        const pen = this.#pen;
+        const step = GRID_DEGREES.findLast((degrees) => (degrees / 360) * view.scale >= GRID_PIXELS) ?? 30;
+        const digits = Math.max(0, Math.ceil(-Math.log10(step)));
+        const { north, south } = view.bounds;
+        const frame = view.frame;
+        const west = (view.x - frame.width / 2 / view.scale - 0.5) * 360;
+        const east = west + (frame.width / view.scale) * 360;
+        /** @type {[string, number, number][]} */
+        const labels = [];
+        pen.beginPath();
+        for (let at = Math.ceil(west / step); at * step < east; at++) {
+            const left = frame.left + ((at * step - west) / 360) * view.scale;
+            pen.moveTo(left, frame.top);
+            pen.lineTo(left, frame.top + frame.height);
+            labels.push([texts.longitude(lonOf(xOf(at * step)), digits), left + 3, frame.top + 9]);
+        }
+        for (let lat = Math.ceil(south / step) * step; lat <= north; lat += step) {
+            const top = view.top(yOf(lat));
+            pen.moveTo(0, top);
+            pen.lineTo(view.width, top);
+            if (top > frame.top + 24) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
+        }
+        pen.strokeStyle = colours.grid;
+        pen.lineWidth = 1;
+        pen.stroke();
+        pen.textAlign = "left";
+        pen.textBaseline = "middle";
+        pen.font = "11px system-ui, sans-serif";
+        for (const [label, left, top] of labels) this.#write(label, left, top, colours.town, colours);
+    }
+
+    /**
+     * @param {View} view
+     * @param {Colours} colours
+     */
+    #drawTowns(view, colours) {
+        const pen = this.#pen;
+        pen.font = "12px system-ui, sans-serif";
+        pen.textAlign = "center";
+        /** @type {{left: number, right: number, top: number}[]} */
+        const drawn = [];
+        for (const town of this.towns) {
+            const [middle, top] = [view.left(xOf(town.lon)), view.top(yOf(town.lat))];
+            if (middle < 0 || middle > view.width || top < 0 || top > view.height) continue;
+            const half = pen.measureText(town.name).width / 2 + 6;
+            const box = { left: middle - half, right: middle + half, top };
+            if (drawn.some((other) => Math.abs(other.top - top) < 22 && other.left < box.right && box.left < other.right)) continue;
+            drawn.push(box);
+            pen.fillStyle = colours.town;
+            pen.fillRect(middle - 1.5, top - 1.5, 3, 3);
+            this.#write(town.name, middle, top + 10, colours.town, colours);
+        }
+    }
+
+    /**
+     * @param {View} view
+     * @param {Colours} colours
+     */
+    #scaleBar(view, colours) {
+        const pen = this.#pen;
+        const metres = metresOfPixel(view.centre.lat, view.scale);
+        const most = BAR_PIXELS * metres;
+        const ten = 10 ** Math.floor(Math.log10(most));
+        const length = [5, 2, 1].map((factor) => factor * ten).find((round) => round <= most) ?? ten;
+        const [left, bottom, width] = [12, view.height - 12, length / metres];
+        pen.beginPath();
+        pen.moveTo(left, bottom - 6);
+        pen.lineTo(left, bottom);
+        pen.lineTo(left + width, bottom);
+        pen.lineTo(left + width, bottom - 6);
+        for (const [style, line] of /** @type {[string, number][]} */ ([[colours.halo, 5], [colours.text, 2]])) {
+            pen.strokeStyle = style;
+            pen.lineWidth = line;
+            pen.stroke();
+        }
+        pen.textAlign = "left";
+        this.#write(texts.distance(length), left + 5, bottom - 9, colours.text, colours);
+    }
+
+    /**
+     * @param {string} text
+     * @param {number} left
+     * @param {number} top
+     * @param {string} colour
+     * @param {Colours} colours
+     */
+    #write(text, left, top, colour, colours) {
+        const pen = this.#pen;
+        pen.strokeStyle = colours.halo;
+        pen.lineWidth = 3;
+        pen.strokeText(text, left, top);
+        pen.fillStyle = colour;
+        pen.fillText(text, left, top);
+    }
+}

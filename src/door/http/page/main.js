@@ -1,0 +1,230 @@
+// Where the page begins: it opens the hub, feeds what it says to the fleet, and joins map, table, card and panels.
+
+import { Card } from "./card.js";
+import { Fleet } from "./fleet.js";
+import { HerdPanel } from "./herd.js";
+import { State } from "./state.js";
+import { Table } from "./table.js";
+import { WorldMap } from "./map.js";
+import { askForToken, letIn, openSignIn } from "./sign-in.js";
+import { byId, fillTexts, make, say } from "./dom.js";
+import { giveHands } from "./hands.js";
+import { openHub } from "./tabs.js";
+import { placesNearClient, placesNearPoint } from "./places.js";
+import { setAhead } from "./clock.js";
+import { showList } from "./panel.js";
+import { texts } from "./texts.js";
+import { token } from "./token.js";
+import { townsOf } from "./towns.js";
+import { whenUnauthorized } from "./api.js";
+
+/** @typedef {{server: string, tiles: {url: string, attribution: string} | null, needs_token: boolean}} Config */
+
+/** How near one goes to a client that one was sent to. */
+const CLIENT_ZOOM = 10;
+const TICK_MS = 1_000;
+
+fillTexts();
+const config = /** @type {Config} */ (JSON.parse(document.querySelector("meta[name=herd-config]")?.getAttribute("content") ?? "{}"));
+document.title = texts.title(config.server);
+say(byId("server", HTMLElement), config.server);
+say(byId("attribution", HTMLElement), config.tiles?.attribution ?? "");
+
+const fleet = new Fleet();
+const pad = byId("dots", HTMLCanvasElement);
+const map = new WorldMap(byId("map", HTMLElement), byId("ground", HTMLCanvasElement), pad, fleet, config.tiles?.url);
+const table = new Table(fleet);
+const card = new Card(fleet);
+const state = new State(fleet);
+const herd = new HerdPanel(fleet, config.server);
+
+/** The first view is of everybody, or of the client that the address names. */
+let isPlaced = false;
+
+// The stream.
+
+/** @param {import("./sse.js").HerdEvent[]} events */
+function take(events) {
+    const now = performance.now();
+    const before = fleet.count;
+    for (const event of events) {
+        if (event.name === "position") {
+            if (fleet.set(event.data, now)) {
+                const slot = fleet.count - 1;
+                fleet.hidden[slot] = table.leavesOut(slot) ? 1 : 0;
+            }
+            if (event.data.id === card.followed?.id) card.moved();
+        } else if (event.name === "gone") fleet.delete(event.data.id);
+        else if (event.name === "link") herd.linkChanged(event.data);
+        else if (event.name === "snapshot") fleet.begin();
+        else {
+            fleet.sweep();
+            table.isComplete = true;
+            place();
+        }
+    }
+    state.heard(events);
+    if (before === 0 && fleet.count > 0) {
+        place();
+        table.tick();
+    }
+    map.touch();
+}
+
+/** Shows whom the user wants to see, once they are there. */
+function place() {
+    const slot = card.slot;
+    if (isPlaced || fleet.count === 0) return;
+    if (slot !== undefined) map.view.show(whereIs(slot), CLIENT_ZOOM);
+    else fitAll(true);
+    // Until all are told it may be only the first few of them.
+    isPlaced = table.isComplete;
+    table.tick();
+}
+
+const say_ = openHub((message) => {
+    if ("events" in message) take(message.events);
+    else if ("token" in message) {
+        token.set(message.token);
+        herd.poll();
+    } else {
+        state.stream = message.state;
+        if (message.state.aheadMs !== undefined) setAhead(message.state.aheadMs);
+        if (message.state.kind === "refused") askForToken();
+        if (message.state.kind === "live") letIn();
+    }
+});
+
+openSignIn((secret) => {
+    say_({ token: secret });
+    herd.poll();
+});
+whenUnauthorized(askForToken);
+
+// The map.
+
+/** @param {number} slot */
+const whereIs = (slot) => ({ lat: fleet.lat[slot], lon: fleet.lon[slot] });
+
+/** @param {boolean} [atOnce] */
+function fitAll(atOnce) {
+    const slots = Array.from({ length: fleet.count }, (_, slot) => slot).filter((slot) => !fleet.hidden[slot]);
+    fit(slots, atOnce);
+}
+
+/**
+ * @param {number[]} slots
+ * @param {boolean} [atOnce]
+ */
+function fit(slots, atOnce) {
+    map.view.fit(slots.map((slot) => fleet.x[slot]), slots.map((slot) => fleet.y[slot]), atOnce);
+}
+
+function centre() {
+    if (card.slot !== undefined) map.view.show(whereIs(card.slot));
+}
+
+/** @param {import("./mercator.js").Place} point */
+function askNear(point) {
+    showList("places");
+    void placesNearPoint(point);
+}
+
+function search() {
+    showList("clients");
+    table.search();
+}
+
+giveHands(pad, map.view, {
+    click(left, top, reach) {
+        const ids = map.clientsAt(left, top, reach);
+        if (ids.length > 1) {
+            showList("clients");
+            table.showOnly(ids);
+        } else if (ids.length === 1) card.follow(ids[0]);
+        return ids.length > 0;
+    },
+    clickGround: (left, top) => askNear(map.view.placeAt(left, top)),
+    keys: {
+        Home: () => fitAll(),
+        "/": search,
+        c: centre,
+        Enter: () => askNear(map.view.centre),
+        Escape: () => card.follow(null),
+    },
+});
+
+map.onRest = async () => {
+    const towns = await townsOf(map.view);
+    if (towns) map.towns = towns;
+};
+
+/** @type {[string, () => void][]} */
+const buttons = [
+    ["zoom-in", () => map.view.glideZoom(1)],
+    ["zoom-out", () => map.view.glideZoom(-1)],
+    ["fit-all", () => fitAll()],
+    ["centre", centre],
+    ["near", () => {
+        if (card.slot === undefined || !card.followed) return;
+        showList("places");
+        void placesNearClient(card.followed.id, whereIs(card.slot));
+    }],
+];
+for (const [id, deed] of buttons) byId(id, HTMLButtonElement).addEventListener("click", deed);
+
+for (const wish of /** @type {const} */ (["clusters", "names"])) {
+    const box = byId(wish, HTMLInputElement);
+    box.checked = map.wishes[wish];
+    box.addEventListener("change", () => {
+        map.wishes[wish] = box.checked;
+        map.touch();
+    });
+}
+
+// The lists beside it.
+
+byId("radius", HTMLSelectElement).append(...[1, 5, 10, 25, 50].map((km) => make("option", { value: String(km), selected: km === 10 }, texts.kilometres(km))));
+
+table.onChoose = (id) => {
+    card.follow(id);
+    const slot = card.slot;
+    if (slot !== undefined) map.view.show(whereIs(slot), Math.min(CLIENT_ZOOM, Math.max(map.view.zoom, 6)));
+};
+table.onZoom = (slots) => fit(slots);
+table.onFilter = () => map.touch();
+card.onChange = () => {
+    map.followed = card.followed;
+    table.followed = card.followed?.id ?? null;
+    table.tick();
+    map.touch();
+};
+
+addEventListener("keydown", (event) => {
+    const isTyping = event.target instanceof HTMLInputElement && event.target.type !== "checkbox";
+    if (event.key !== "/" || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    search();
+});
+
+function followAddress() {
+    const id = Card.inAddress();
+    if (id === (card.followed?.id ?? null)) return;
+    card.follow(id);
+    isPlaced = id === null;
+    place();
+}
+addEventListener("hashchange", followAddress);
+followAddress();
+isPlaced = false;
+
+setInterval(() => {
+    if (document.hidden) return;
+    state.show();
+    table.tick();
+    card.show();
+    map.touch();
+}, TICK_MS);
+
+// For the console of the browser, and for tests/page.
+Object.assign(globalThis, { herd: { fleet, map } });

@@ -1,0 +1,173 @@
+//! The feed: what those who watch the herd are sent, as it happens.
+//! Whoever watches is a reader with a position, as a link is, and no queue: what it has not read is in the ring of its
+//! channel, or else in the store. The flood leaves word of who has changed; the feeder, on a thread of its own, looks up
+//! once in a while what became of them, writes that once for all who want the same, and answers readers that ask for
+//! what is next. A reader that does not ask costs its position, and is sent the newest of each client when it does.
+//! Doors write events in their own words. It may touch the node, the outlets' names and `protocol`'s records; it has a
+//! thread only where `Feeder::run` is called.
+
+mod event;
+mod feeder;
+mod reader;
+mod ring;
+mod scope;
+mod tour;
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+pub use event::{Event, Origin, Why, Write};
+pub use feeder::Feeder;
+pub use reader::Reader;
+pub use scope::{Place, Scope, View};
+
+use crate::limits::{FEED_CHANGES_BYTES, FEED_READERS_MAX};
+use reader::Seat;
+
+/// The end of the feed that the flood and the doors have.
+pub struct Feed {
+    /// Held to note who has changed, or to take that.
+    changes: Mutex<Changes>,
+    /// Somebody watches: changes are noted.
+    is_watched: AtomicBool,
+    readers: Arc<AtomicUsize>,
+    /// The epoch in which a client was last forgotten of which nothing was heard for long.
+    expired_in: AtomicU32,
+    asks: Sender<Message>,
+}
+
+/// Who has changed since that was last taken.
+#[derive(Default)]
+struct Changes {
+    /// Their IDs, each with a newline; some more than once.
+    clients: Vec<u8>,
+    /// There were more than there is room for: readers have to look in the store.
+    has_missed: bool,
+    /// All changes up to this epoch were noted.
+    mark: u32,
+}
+
+/// What a reader asks: what is next.
+struct Ask {
+    reader: Reader,
+    /// Gone when nobody waits for the answer any more.
+    alive: Weak<()>,
+    answer: Answer,
+}
+
+/// Takes the reader, which has come further, and what it is sent.
+type Answer = Box<dyn FnOnce(Reader, Arc<[u8]>) + Send>;
+
+enum Message {
+    Ask(Ask),
+    /// The last one.
+    Stop,
+}
+
+impl Default for Feed {
+    fn default() -> Feed {
+        Feed::new().0
+    }
+}
+
+impl Feed {
+    /// The feed, and what readers ask on its way to the feeder.
+    fn new() -> (Feed, Receiver<Message>) {
+        // Each reader asks one thing at a time.
+        let (asks, due) = bounded(FEED_READERS_MAX + 1);
+        let feed = Feed {
+            changes: Mutex::default(),
+            is_watched: AtomicBool::new(false),
+            readers: Arc::default(),
+            expired_in: AtomicU32::new(0),
+            asks,
+        };
+        (feed, due)
+    }
+
+    // --- what happens
+
+    /// Whether anybody watches.
+    pub fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::SeqCst)
+    }
+
+    /// There is news of these clients.
+    pub fn changed<'c>(&self, clients: impl Iterator<Item = &'c [u8]>) {
+        if !self.is_watched() {
+            return;
+        }
+        let mut changes = self.changes();
+        for client in clients {
+            if changes.clients.len() + client.len() >= FEED_CHANGES_BYTES {
+                changes.has_missed = true;
+                return;
+            }
+            changes.clients.extend_from_slice(client);
+            changes.clients.push(b'\n');
+        }
+    }
+
+    /// News was lost on its way here.
+    pub fn miss(&self) {
+        self.changes().has_missed = true;
+    }
+
+    /// All news of this epoch was told.
+    pub fn mark(&self, epoch: u32) {
+        let mut changes = self.changes();
+        changes.mark = changes.mark.max(epoch);
+    }
+
+    /// These clients were forgotten in this epoch, as nothing was heard of them for long. The store does not tell whoever
+    /// asks it later.
+    pub fn expired(&self, clients: &[Vec<u8>], epoch: u32) {
+        if !clients.is_empty() {
+            self.expired_in.fetch_max(epoch, Ordering::SeqCst);
+            self.changed(clients.iter().map(Vec::as_slice));
+        }
+    }
+
+    // --- whoever watches
+
+    /// Lets somebody watch, who knows all up to an epoch of this start; None when as many do as may.
+    pub fn join(&self, view: View, since: Option<u32>) -> Option<Reader> {
+        let seat = Seat::take(&self.readers)?;
+        self.is_watched.store(true, Ordering::SeqCst);
+        Some(Reader::new(view, seat, since))
+    }
+
+    /// Has a reader told what is next, as soon as there is something; false if nobody will tell it.
+    pub fn ask(
+        &self,
+        reader: Reader,
+        alive: Weak<()>,
+        answer: impl FnOnce(Reader, Arc<[u8]>) + Send + 'static,
+    ) -> bool {
+        let ask = Ask { reader, alive, answer: Box::new(answer) };
+        self.asks.try_send(Message::Ask(ask)).is_ok()
+    }
+
+    /// How many watch.
+    pub fn readers(&self) -> usize {
+        self.readers.load(Ordering::SeqCst)
+    }
+
+    /// Ends the feeder.
+    pub fn stop(&self) {
+        // It fails only when the feeder has ended already.
+        let _ = self.asks.send(Message::Stop);
+    }
+
+    fn take_changes(&self) -> Changes {
+        let mut changes = self.changes();
+        let mark = changes.mark;
+        std::mem::replace(&mut *changes, Changes { mark, ..Changes::default() })
+    }
+
+    fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

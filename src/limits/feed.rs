@@ -1,0 +1,28 @@
+//! The bounds of the feed: of those who watch, and what is kept for them. `limits` hands them on.
+
+/// Readers of a server, by both doors. A dashboard is one, and a browser is one however many tabs it has.
+pub const FEED_READERS_MAX: usize = 1_000;
+
+/// Milliseconds between two looks at what has changed: nobody sees that a marker on a map is a tenth of a second late.
+pub const FEED_TICK_MS: u64 = 100;
+
+/// Seconds after which a reader that had nothing to be told of is told that. Proxies close what is silent for a minute.
+pub const FEED_PAUSE_S: u64 = 15;
+
+/// Bytes of the IDs of who has changed since the last look. With more, readers look in the store.
+pub const FEED_CHANGES_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of a piece of events that is sent at once: as much as a connection of somebody who does not read keeps.
+pub const FEED_PIECE_BYTES: usize = 16 * 1024;
+
+/// Bytes of pieces that all channels keep together for readers that are a little behind; each keeps its last piece
+/// beside that.
+pub const FEED_RINGS_BYTES: usize = 16 * 1024 * 1024;
+
+/// Parts of the store that one reader is led through before it is another one's turn.
+pub const FEED_LOOKS: usize = 64;
+
+/// Milliseconds after which a browser is to come back whose connection was cut: at least, and up to so many more, so that
+/// a thousand do not come at once.
+pub const FEED_RETRY_MS: u64 = 2_000;
+pub const FEED_RETRY_SPREAD_MS: u64 = 3_000;
