@@ -143,14 +143,14 @@ fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
     Ok(Said { id, location, time })
 }
 
-/// Learns what is to be learned, and acknowledges all of it; or nothing, if it cannot be kept.
+/// Learns what is to be learned, and acknowledges all of it; or nothing, if it is not in the journal.
 fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friends: Option<&[u8]>) -> Done {
     let (core, now_ns, app) = (visit.core, visit.now.posix_ns, heard.app);
     for Said { id, location, time } in &heard.reports {
         let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
             continue;
         };
-        match visit.turn.report(core, &Report { client: id, location, time }, now_ns) {
+        match visit.turn.report_to_keep(core, &Report { client: id, location, time }, now_ns) {
             Ok(_) => {}
             // Its time is too far ahead for this server.
             Err(Rule::TooFarAhead) => {
@@ -166,6 +166,11 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
                 return call::refuse(visit, way, fields, retry(kind, detail));
             }
         }
+    }
+    if !heard.reports.is_empty() && core.keeps_nothing() {
+        // Without "always" it is learned all the same, so that others see it. The phone keeps it, too, for the journal.
+        core.tallies.refusals.count(Rule::NotKept);
+        return call::refuse(visit, way, fields, retry(Kind::NotKept, NOT_KEPT));
     }
     visit.turn.heard_of_phones(app, heard.count);
     let mut reasons = Vec::new();
@@ -199,7 +204,7 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
     );
     if !heard.reports.is_empty() {
         let instead = || call::written(way, fields, retry(Kind::NotKept, NOT_KEPT));
-        visit.turn.promise(core, begin, instead);
+        visit.turn.promise_written(core, begin, instead);
     }
     done
 }
