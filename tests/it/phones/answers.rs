@@ -275,7 +275,7 @@ fn refuses_what_it_cannot_keep(sync: &str) {
     }
 }
 
-/// A file that may not grow is a full disk.
+/// In the default mode, in which a line is answered all the same.
 #[test]
 fn a_full_disk_loses_nothing_that_a_phone_was_told_is_kept() {
     let conf = folder_with("[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n");
@@ -361,8 +361,9 @@ fn owntracks_is_told_of_those_whom_its_token_may_read_each_by_a_name_of_its_own(
 
 #[test]
 fn what_does_not_count_is_counted_and_told_once_an_hour() {
-    let (_folder, settings) =
-        tokens(&format!("phones write {TOKEN}\nscraper metrics the-token-of-metrics\n"));
+    let (_folder, settings) = tokens(&format!(
+        "phones write {TOKEN}\nscraper metrics the-token-of-metrics\nanna write the-token-of-anna client=anna\n"
+    ));
     let (_conf, server) = alone(&format!("data_dir = \"\"\n{settings}"), "");
     let encrypted = r#"{"_type":"encrypted","topic":"owntracks/anna/phone","data":"x"}"#;
     (0..5).for_each(|_| assert_eq!(ask(&server, "POST /pub", &bearer(TOKEN), encrypted).status, 200));
@@ -376,6 +377,21 @@ fn what_does_not_count_is_counted_and_told_once_an_hour() {
     ] {
         assert!(page.lines().any(|row| row == line), "{line}: {page}");
     }
+    // The client that it would be, not what a phone calls itself, and no word of what nobody has to mend.
+    let waypoint = r#"{"_type":"waypoint","topic":"owntracks/anna/phone/waypoint"}"#;
+    ask(&server, "POST /pub", &bearer("the-token-of-anna"), waypoint);
+    for topic in ["owntracks/x/y", "owntracks/z/y/event"] {
+        ask(
+            &server,
+            "POST /pub",
+            &bearer("the-token-of-anna"),
+            &encrypted.replace("owntracks/anna/phone", topic),
+        );
+    }
+    let log = server.wait_for_log("ignoring what anna sends as owntracks: encrypted");
+    assert!(log.contains("[INFO] anna sends other-message as owntracks"), "{log}");
+    assert_eq!(log.matches("ignoring what anna sends as owntracks: encrypted").count(), 1, "{log}");
+    assert!(!log.contains("ignoring what x-y") && !log.contains("ignoring what z-y"), "{log}");
     let log =
         server.wait_for_log("ignoring what bert-phone sends as owntracks: encrypted; told once an hour");
     assert_eq!(log.matches("ignoring what anna-phone sends as owntracks: encrypted").count(), 1, "{log}");
