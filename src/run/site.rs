@@ -7,7 +7,7 @@ use std::{io, str};
 use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
 use crate::door::http::{Site, Tokens};
-use crate::limits::{CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, TOKENS_FILE_MAX};
+use crate::limits::{CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, PHONES_IDLE, TOKENS_FILE_MAX};
 use crate::net::tls::{BadPem, Certificate};
 use crate::net::{Listener, Tls, socket};
 use crate::{clock, files};
@@ -28,6 +28,14 @@ impl Web {
     /// no use.
     pub fn of_server(config: &Config, server: &Server) -> Result<Option<Web>, ConfigError> {
         let Some(http) = server.http.clone() else { return Ok(None) };
+        if let Some(short) = config.settings.idle_timeout.filter(|&idle| idle < PHONES_IDLE) {
+            let (idle_s, wanted_s) = (short.as_secs(), PHONES_IDLE.as_secs());
+            log::warn!(
+                "idle_timeout_s = {idle_s} closes connections that phones keep: set {wanted_s} or more, or 0, where {} \
+                 serves any",
+                server.name
+            );
+        }
         let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
         let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, &http)?);
         site.ready_after = http.ready_after;
