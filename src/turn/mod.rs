@@ -151,9 +151,12 @@ impl Core {
         self.strict_journal().is_some_and(Journal::is_degraded)
     }
 
-    /// Whether what is learned now is in memory alone, as the journal cannot be written.
-    pub fn keeps_nothing(&self) -> bool {
-        self.journal().is_some_and(|journal| journal.is_degraded())
+    /// Whether what is learned now gets into the journal, if there is one.
+    ///
+    /// # Errors
+    /// It is in memory alone, as the journal cannot be written.
+    pub fn check_kept(&self) -> Result<(), Rule> {
+        if self.journal().is_some_and(|journal| journal.is_degraded()) { Err(Rule::NotKept) } else { Ok(()) }
     }
 
     /// The journal, where nothing may be promised that is not on the disk.

@@ -179,9 +179,9 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
             }
         }
     }
-    if !heard.reports.is_empty() && core.keeps_nothing() {
+    if let (false, Err(rule)) = (heard.reports.is_empty(), core.check_kept()) {
         // Without "always" it is learned all the same, so that others see it. The phone keeps it, too, for the journal.
-        core.tallies.refusals.count(Rule::NotKept);
+        core.tallies.refusals.count(rule);
         return call::refuse(visit, way, fields, retry(Kind::NotKept, NOT_KEPT));
     }
     visit.turn.heard_of_phones(app, heard.count);
