@@ -28,6 +28,14 @@ pub struct Http {
     pub ready_after: Duration,
 }
 
+impl Http {
+    /// Where it is, as herd.conf says.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.listen)
+    }
+}
+
 /// What a server's own table says, or that of all servers where its own says nothing. None where neither says where to
 /// listen.
 pub fn http(all: &RawHttp, own: Option<&RawHttp>, paths: &Paths<'_>) -> Result<Option<Http>, Problem> {

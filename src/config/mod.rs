@@ -225,12 +225,22 @@ impl fmt::Display for Config {
         let listens: Vec<_> = self.servers.iter().map(|server| server.listen.to_string()).collect();
         let name_width = self.servers.iter().map(|server| server.name.len()).max().unwrap_or(0).max(6);
         let listen_width = listens.iter().map(String::len).max().unwrap_or(0).max(10);
-        writeln!(f, "{:name_width$}  {:listen_width$}  talks with", "server", "listens on")?;
-        for (server, listen) in self.servers.iter().zip(&listens) {
+        let urls: Vec<_> = self
+            .servers
+            .iter()
+            .map(|server| server.http.as_ref().map_or("-".to_owned(), Http::url))
+            .collect();
+        // Only where there is any.
+        let url_width = urls.iter().map(String::len).max().filter(|&width| width > 1).unwrap_or(0);
+        let url = |url: &str| if url_width == 0 { String::new() } else { format!("{url:url_width$}  ") };
+        let head = url("HTTP at");
+        writeln!(f, "{:name_width$}  {:listen_width$}  {head}talks with", "server", "listens on")?;
+        for ((server, listen), own) in self.servers.iter().zip(&listens).zip(&urls) {
+            let own = url(own);
             let make = if server.plain { " (plain)" } else { "" };
             let neighbours = self.neighbour_names(server);
             let neighbours = if neighbours.is_empty() { "nobody" } else { &neighbours };
-            writeln!(f, "{:name_width$}  {listen:listen_width$}  {neighbours}{make}", server.name)?;
+            writeln!(f, "{:name_width$}  {listen:listen_width$}  {own}{neighbours}{make}", server.name)?;
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Journal {
             let rest = if self.is_strict() {
                 "refusing reports until it can be written again"
             } else {
-                "still answering, but reports are in memory only until it can be written again"
+                "still answering, but reports are in memory only until it can be written again, and phones are asked to send theirs again"
             };
             log::error!("journal {} is degraded: {why}; {rest}", self.folder.display());
         }

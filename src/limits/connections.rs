@@ -1,6 +1,8 @@
 //! The bounds of connections: how many there are, what is read, sent and kept of each, and what they leave to others.
 //! `limits` hands them on.
 
+use std::time::Duration;
+
 use super::{Limit, limit};
 
 /// Connections held at once. 20,000 idle ones cost a few MB here and some more in the kernel.
@@ -151,6 +153,9 @@ pub const CERTIFICATE_WARN_DAYS: u64 = 14;
 /// Seconds without a request before a connection for HTTP is closed: more than the five minutes for which phones keep
 /// theirs, as a request on one that is closed meanwhile is lost.
 pub const HTTP_IDLE_S: u64 = 330;
+
+/// How long phones keep a connection: OkHttp's pool, which most apps on Android have, drops it after 5 minutes.
+pub const PHONES_IDLE: Duration = Duration::from_secs(300);
 
 /// Bytes of a page from which on packing it pays: one packet of a network carries less unpacked.
 pub const GZIP_BYTES_MIN: usize = 1_400;

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_dea
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use super::{exit, signals};
-use crate::config::{Config, Server};
+use crate::config::{Config, Http, Server};
 use crate::limits::{
     CONFIG_FILE_MAX, FAMILY_EVENTS, FAMILY_LOOK, KILL_GRACE, LAST_FLUSH, LAST_LINES, LAST_LINES_BYTES,
     SIGNAL_GRACE,
@@ -235,12 +235,26 @@ fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     };
     text += &ask(members.first(), "IAMAT kiwi.cs.ucla.edu +34.068930-118.445127 1520023934.918963997");
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
-    if let Some(address) = members.last().and_then(|member| member.http.as_deref()) {
-        text += &format!("  curl {address}/v1/clients/kiwi.cs.ucla.edu\n");
+    let http = members.last().and_then(|last| Some((last.http.as_deref()?, last.server.http.as_ref()?)));
+    if let Some((url, http)) = http {
+        text += &format!("  {}/v1/clients/kiwi.cs.ucla.edu{}\n", curl(url, http), shown_token(http));
     }
     if let Err(why) = logging::announce(text) {
         console.say(&format!("herd: all servers are ready, but that cannot be printed: {why}"));
     }
+}
+
+/// What asks a server by HTTP that says it is at `url`, up to the path: a certificate is for a name, and may be one that
+/// nobody else vouches for.
+fn curl(url: &str, http: &Http) -> String {
+    let Some((certificate, _)) = &http.tls else { return format!("curl {url}") };
+    let port = url.rsplit_once(':').map_or("", |(_, port)| port);
+    let url = http.names.first().map_or(url.to_owned(), |name| format!("https://{name}:{port}"));
+    format!("curl --cacert {} {url}", certificate.path.display())
+}
+
+fn shown_token(http: &Http) -> &'static str {
+    if http.tokens_file.is_some() { " -H 'Authorization: Bearer TOKEN'" } else { "" }
 }
 
 /// Reports a member that died on its own.

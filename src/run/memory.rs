@@ -76,7 +76,10 @@ impl Memory {
                     "links",
                     links,
                     LINK_PENDING_BYTES,
-                    format!("{} that take little", count(links as u64, "neighbour")),
+                    match links {
+                        1 => "1 neighbour that takes little".to_owned(),
+                        _ => format!("{} that take little", count(links as u64, "neighbour")),
+                    },
                 ),
                 row("lookups", threads, lookup, format!("{threads} places.threads")),
                 row("turns", settings.workers, worker, format!("{} workers after a burst", settings.workers)),

@@ -8,7 +8,7 @@ use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use super::exit;
-use super::say::{fail, say};
+use super::say::{fail, remark, say};
 use super::token::{self, Made};
 use crate::config::{Config, Http, Server};
 use crate::door::http::path_segment;
@@ -28,18 +28,46 @@ pub fn run(config: &Config, index: Option<usize>, name: &str, client: Option<&st
         Ok(base) => base,
         Err(why) => return fail(exit::CONFIG, why),
     };
+    // Android sends no header with any other, and iOS none that has the token; and most stand in URLs as they are.
+    if !is_plain(name) {
+        let why = format!(
+            "{name} is to be a user, a device and a part of URLs in the apps, some of which take nothing but letters of \
+             ASCII, digits, `.`, `_` and `-`; for another client: herd --phone NAME --client {name}"
+        );
+        return fail(exit::USAGE, why);
+    }
     // A phone that sees no other needs no more than to write.
     let client = client.unwrap_or(name);
+    if let Some(prefix) = client.strip_suffix('*').filter(|prefix| !name.starts_with(prefix)) {
+        let example = if is_plain(prefix) { format!("{prefix}1") } else { "NAME".into() };
+        let why = format!(
+            "these settings would report as {name} and as {name}-{name}, which a token for {client} may not: begin the \
+             name so, as in herd --phone {example} --client '{client}'"
+        );
+        return fail(exit::USAGE, why);
+    }
     let scopes = if client.ends_with('*') { "read,write" } else { "write" };
     let made = match token::make(config, name, scopes, Some(client)) {
         Ok(made) => made,
         Err(failed) => return failed.fail(),
     };
+    if http.listen.is_loopback() && http.names.is_empty() {
+        remark(format!(
+            "{} serves HTTP on {} alone, where no phone gets: have http.listen name an address that phones reach, or add \
+             the name of a proxy in front to http.names",
+            server.name, http.listen
+        ));
+    }
     say(settings(&base, name, client, &made))
 }
 
 fn http_of(server: &Server) -> Option<&Http> {
     server.http.as_ref()
+}
+
+/// Whether every app takes it as it is.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// The address that phones call, without a path.
@@ -78,9 +106,10 @@ fn settings(base: &str, name: &str, client: &str, made: &Made) -> String {
         path_segment(&format!("{base}/overland")).replace(':', "%3A")
     );
     let whose = match client.strip_suffix('*') {
-        Some(prefix) => {
-            format!("It reports as the client that the app names, which has to begin with {prefix}")
-        }
+        Some(prefix) => format!(
+            "It reports as the client that the app names, which has to begin with {prefix}: with these settings \
+             {name}-{name} from OwnTracks, {name} from the others. Change the name for a further phone"
+        ),
         None => format!("It reports as the client {client}, whatever name the app gives"),
     };
     // Most terminals are dark, so what is light in a code is drawn.
@@ -120,7 +149,7 @@ mod tests {
     #[test]
     fn the_settings_lead_to_the_server_and_have_the_token() {
         let made = Made { secret: "s-e_cret0123456789".into(), added: "added".into() };
-        let text = settings("https://herd.example:8443", "anna's phone", "anna", &made);
+        let text = settings("https://herd.example:8443", "anna.phone", "anna", &made);
         let link = text.split_whitespace().find(|word| word.starts_with("owntracks:")).expect("a link");
         let inline = link.split_once("inline=").expect("inline").1.replace("%2B", "+").replace("%2F", "/");
         let json = BASE64_STANDARD.decode(inline.replace("%3D", "=")).expect("base64");
@@ -129,9 +158,9 @@ mod tests {
         assert_eq!(json["url"], "https://herd.example:8443/owntracks");
         assert_eq!(
             (&json["username"], &json["password"]),
-            (&"anna's phone".into(), &"s-e_cret0123456789".into())
+            (&"anna.phone".into(), &"s-e_cret0123456789".into())
         );
-        let osmand = "https://herd.example:8443/osmand?id=anna's%20phone&lat={0}&lon={1}&timestamp={2}&token=s-e_cret0123456789";
+        let osmand = "https://herd.example:8443/osmand?id=anna.phone&lat={0}&lon={1}&timestamp={2}&token=s-e_cret0123456789";
         assert!(text.contains(osmand), "{text}");
         assert!(
             text.contains("overland://setup?url=https%3A%2F%2Fherd.example%3A8443%2Foverland&token="),

@@ -8,7 +8,7 @@ use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
 use crate::door::http::{Site, Tokens};
 use crate::limits::{
-    CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, HTTP_RECEIVE_BUFFER_BYTES, TOKENS_FILE_MAX,
+    CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, HTTP_RECEIVE_BUFFER_BYTES, PHONES_IDLE, TOKENS_FILE_MAX,
 };
 use crate::net::tls::{BadPem, Certificate};
 use crate::net::{Listener, Tls, socket};
@@ -30,6 +30,14 @@ impl Web {
     /// no use.
     pub fn of_server(config: &Config, server: &Server) -> Result<Option<Web>, ConfigError> {
         let Some(http) = server.http.clone() else { return Ok(None) };
+        if let Some(short) = config.settings.idle_timeout.filter(|&idle| idle < PHONES_IDLE) {
+            let (idle_s, wanted_s) = (short.as_secs(), PHONES_IDLE.as_secs());
+            log::warn!(
+                "idle_timeout_s = {idle_s} closes connections that phones keep: set {wanted_s} or more, or 0, where {} \
+                 serves any",
+                server.name
+            );
+        }
         let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
         let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, &http)?);
         site.ready_after = http.ready_after;

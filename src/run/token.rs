@@ -62,7 +62,9 @@ pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) ->
     }
     let line = Token::line(whose, scopes, &secret, client);
     add(&path, &line).map_err(|refused| match refused {
-        Refused::Wrong(why) => Failed(exit::USAGE, why),
+        Refused::Wrong(why) => {
+            Failed(exit::USAGE, format!("{}, with the new line at its end: {why}", path.display()))
+        }
         Refused::Failed(why) => Failed(exit::OS, format!("{}: {why}", path.display())),
     })?;
     let added = format!(

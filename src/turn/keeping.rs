@@ -40,9 +40,23 @@ impl Turn {
     /// What is in `out` from `begin` on promises that something was kept.
     pub fn promise(&mut self, core: &Core, begin: usize, instead: impl FnOnce() -> Vec<u8>) {
         if core.strict_journal().is_some() {
+            self.promise_written(core, begin, instead);
+        }
+    }
+
+    /// The same where `sync` is not "always", too: the peer sends it again if it is told that it was not kept.
+    pub fn promise_written(&mut self, core: &Core, begin: usize, instead: impl FnOnce() -> Vec<u8>) {
+        if core.journal().is_some() {
             let range = begin..self.out.len();
             self.keeping.promises.push(Promise { range, instead: instead() });
         }
+    }
+
+    /// A report that is no news relies on what is known.
+    pub(super) fn rely(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<(), Rule> {
+        let record = core.node.stamp(report, now_ns, &mut self.record)?;
+        self.keeping.relied_on.extend(core.node.store.superseding(&record, &core.node.horizon(now_ns)));
+        Ok(())
     }
 
     /// A report that is learned only when it is kept. Says whether it is news.
@@ -71,7 +85,7 @@ impl Turn {
                 Ok(()) if journal.is_strict() => self.learn_kept(&core.node, now_ns),
                 Ok(()) => {}
                 Err(NotKept) if journal.is_strict() => self.refuse(),
-                Err(NotKept) => {}
+                Err(NotKept) => self.retract_logged(),
             });
             self.keeping.entries = entries;
             self.keeping.relied_on.clear();
@@ -114,10 +128,15 @@ impl Turn {
         });
     }
 
-    /// Takes back what the turn promised.
+    /// Takes back what the turn learned and promised.
     fn refuse(&mut self) {
         self.news.items.retain(|item| !item.is_report);
         self.seen.clear();
+        self.retract_logged();
+    }
+
+    /// Takes back what was promised, which the log shows as said.
+    fn retract_logged(&mut self) {
         let promises = self.keeping.promises.len() as u64;
         if promises > 0 {
             let replies = if promises == 1 { "1 reply".to_owned() } else { format!("{promises} replies") };

@@ -47,8 +47,8 @@ struct Opened {
 /// SEEN. In order:
 ///
 /// 1. A door has the turn learn it, writes the reply into `out`, and tells the turn which bytes those are, and what
-///    to say instead if it cannot be kept. With any `sync` but "always" nobody has to be told otherwise, and the
-///    turn notes nothing.
+///    to say instead if it cannot be kept. With any `sync` but "always" only phones have to be told otherwise, as they
+///    send again what was not kept; of all else the turn notes nothing.
 /// 2. With "always" a report is only weighed: it is news for the turn, and the store learns it in step 4, so that
 ///    nobody hears of it before. A report that is no news relies on the record that it repeats, which may itself be
 ///    on its way to the disk: that record is kept once more with it. A query for a client whose report is still to
@@ -56,7 +56,8 @@ struct Opened {
 /// 3. `commit` writes all of the turn to the journal in one append, and with "always" waits until that is on the
 ///    disk: one sync serves every promise of the turn.
 /// 4. If it is kept, the store learns the reports, and the news goes to the flood. If it is not, the reports are
-///    taken out of the news, and every promise in `out` is replaced by what is to be said instead.
+///    taken out of the news, and every promise in `out` is replaced by what is to be said instead. Without "always"
+///    the store has learned them already, and they stay in the news.
 /// 5. The owner of the turn sends what is in `out`. So no reply is ahead of its journal or of its flood.
 pub struct Turn {
     /// What is said, one connection's replies behind another's.
@@ -150,6 +151,11 @@ impl Core {
         self.strict_journal().is_some_and(Journal::is_degraded)
     }
 
+    /// Whether what is learned now is in memory alone, as the journal cannot be written.
+    pub fn keeps_nothing(&self) -> bool {
+        self.journal().is_some_and(|journal| journal.is_degraded())
+    }
+
     /// The journal, where nothing may be promised that is not on the disk.
     fn strict_journal(&self) -> Option<&Journal> {
         self.journal().map(|journal| &**journal).filter(|journal| journal.is_strict())
@@ -200,6 +206,19 @@ impl Turn {
             self.news.add_report(&record);
         }
         Ok(learned == Learned::News)
+    }
+
+    /// The same of whoever keeps a report until it is told that the journal has it, and tells it again: with any
+    /// `sync` the record that a repeated report relies on is kept once more, as it may never have got there.
+    ///
+    /// # Errors
+    /// The rule by which the report is refused.
+    pub fn report_to_keep(&mut self, core: &Core, report: &Report<'_>, now_ns: u64) -> Result<bool, Rule> {
+        let is_news = self.report(core, report, now_ns)?;
+        if !is_news && core.journal().is_some() && core.strict_journal().is_none() {
+            self.rely(core, report, now_ns)?;
+        }
+        Ok(is_news)
     }
 
     /// A client is to be forgotten, everywhere and for good.

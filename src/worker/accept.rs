@@ -134,7 +134,7 @@ impl Acceptor {
                 }
                 Err(why) if is_exhaustion(&why) => {
                     tallies.starved.count(now, |total| {
-                        log::warn!("cannot accept: {why}; {total} times so far; {REMEDY}");
+                        log::warn!("cannot accept: {why}; {total} so far; {REMEDY}");
                     });
                     self.close(entrance, poller);
                     self.resumes_at = Some(now + Duration::from_millis(ACCEPT_PAUSE_MS));

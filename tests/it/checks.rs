@@ -39,6 +39,23 @@ fn a_check_of_what_is_in_order_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_check_shows_where_http_is_and_what_closes_phones_connections() {
+    let hands = "[servers.Hands]\nlisten = \"127.0.0.1:0\"\n";
+    let folder = folder_with(&format!("idle_timeout_s = 60\n{GOLOMAN}http.listen = \"[::1]:0\"\n{hands}"));
+    check(
+        folder.path(),
+        &[],
+        0,
+        &[
+            "server   listens on   HTTP at         talks with",
+            "Goloman  127.0.0.1:0  http://[::1]:0  nobody",
+            "Hands    127.0.0.1:0  -               nobody",
+            "idle_timeout_s = 60 closes connections that phones keep: set 300 or more",
+        ],
+    );
+}
+
+#[test]
 fn a_check_tells_a_port_that_somebody_else_has_and_that_the_herd_runs() {
     for settings in ["", "data_dir = \"\"", "secret_file = \"key\"", "max_connections = 1"] {
         let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], settings, &[]);

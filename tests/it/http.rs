@@ -159,14 +159,14 @@ fn what_cannot_be_used_is_told_with_what_would_be_right() {
         (r#"{"lat":1,"lon":1,"time":-5}"#, "time", "no sign"),
         (r#"{"location":"34,1"}"#, "location", "sign"),
         (r#"{"location":"+1+1","lat":1}"#, "location", "either"),
-        (r#"{"lat":1,"lon":1,"speed":1}"#, "", "unknown field"),
-        (r#"{"lat":1,"lat":2,"lon":1}"#, "", "duplicate field"),
+        (r#"{"lat":1,"lon":1,"speed":1}"#, "speed", "unknown field"),
+        (r#"{"lat":1,"lat":2,"lon":1}"#, "lat", "duplicate field"),
         (r#"{"lat":1,"lon":1"#, "", "EOF"),
         ("[1,1,1]", "", "an object"),
         (r#" [1,1,1,"+1+1"]"#, "", "an object"),
         (r#"[{"lat":1,"lon":1}]"#, "", "an object"),
         ("1", "", "an object"),
-        ("", "", "EOF"),
+        ("", "", "the body is empty"),
     ] {
         let reply = ask(&server, "PUT /v1/clients/a", "Content-Type: application/json\r\n", body);
         let problem = reply.json();
@@ -421,17 +421,74 @@ fn what_a_phone_is_told_to_type_is_what_the_server_takes() {
     assert!(server.knows("anna").is_some_and(|line| line.ends_with(" anna +34.5-118.25 1786433532.123")));
     let secret = said.lines().next().and_then(|line| line.split(": ").nth(1)).expect("a token");
     assert!(!std::fs::read_to_string(folder.path().join("tokens")).expect("a file").contains(secret));
-    let (_, said, _) = make(&["--phone", "vans", "--client", "van-*"]);
-    assert!(said.contains("which has to begin with van-"), "{said}");
+    assert!(why.contains("where no phone gets"), "{why}");
+    drop(server);
+    // One for some: whatever the settings make of the name may be written.
+    let (_, said, _) = make(&["--phone", "van-1", "--client", "van-*"]);
+    assert!(
+        said.contains("which has to begin with van-") && said.contains("van-1-van-1 from OwnTracks"),
+        "{said}"
+    );
+    let secret = said.lines().next().and_then(|line| line.split(": ").nth(1)).expect("a token");
+    let server = Server::start(folder.path(), "Goloman");
+    let owntracks =
+        r#"{"_type":"location","topic":"owntracks/van-1/van-1","lat":34.5,"lon":-118.25,"tst":1786433532}"#;
+    let bearer = format!("Authorization: Bearer {secret}\r\n");
+    let told = [
+        ask(&server, "POST /owntracks", &bearer, owntracks),
+        ask(&server, "POST /osmand?id=van-1&lat=34.5&lon=-118.25", &bearer, ""),
+    ];
+    assert!(
+        told.iter().all(|reply| reply.status == 200 && reply.field("X-Herd-Ignored").is_none()),
+        "{told:?}"
+    );
+    assert!(server.knows("van-1-van-1").is_some() && server.knows("van-1").is_some());
+    drop(server);
     for (arguments, status, why) in [
         (&["--phone", "anna"][..], 64, "a second time"),
-        (&["--phone", "an na"], 64, "no white space"),
+        (&["--phone", "an na"], 64, "letters of ASCII"),
+        (&["--phone", "J\u{fc}rgen"], 64, "letters of ASCII"),
+        (&["--phone", "a/b"], 64, "letters of ASCII"),
+        (
+            &["--phone", "fam", "--client", "an*"],
+            64,
+            "begin the name so, as in herd --phone an1 --client 'an*'",
+        ),
         (&["--phone", "bert", "Nobody"], 64, "no server"),
         (&["--phone", "bert", "--check"], 64, "run one, then the other"),
     ] {
         let (ended, _, said) = make(arguments);
         assert!(ended == Some(status) && said.contains(why), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn a_report_that_cannot_be_taken_is_told_what_would_be_right() {
+    let (_conf, server) = alone("data_dir = \"\"", "");
+    let put = |fields: &str, body: &str| {
+        let reply = ask(&server, "PUT /v1/clients/kiwi", fields, body);
+        (reply.status, reply.json())
+    };
+    for (body, status, parameter, why) in [
+        (r#"{"lat":1,"lon":2,"time":1786433532123}"#, 409, Some("time"), "looks like milliseconds"),
+        (r#"{"lat":1,"lon":2,"time":99999999999}"#, 409, Some("time"), "http.max_ahead"),
+    ] {
+        let (found, problem) = put("", body);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(why)), "{body}: {problem}");
+        assert_eq!((found, problem["parameter"].as_str()), (status, parameter), "{body}: {problem}");
+    }
+    let position = r#"{"lat":1,"lon":2}"#;
+    let (status, problem) = put("If-Match: *\r\n", position);
+    assert!(
+        status == 412 && problem["detail"].as_str().is_some_and(|it| it.contains("no such client")),
+        "{problem}"
+    );
+    assert_eq!(put("If-None-Match: *\r\n", position).0, 200);
+    let (status, problem) = put("If-None-Match: *\r\n", position);
+    assert!(
+        status == 412 && problem["detail"].as_str().is_some_and(|it| it.contains("known already")),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -35,13 +35,14 @@ struct World {
 }
 
 impl World {
-    fn new() -> World {
+    /// `top` is of herd.conf.
+    fn new(top: &str) -> World {
         let http = free_address();
         let table = format!("http.listen = \"{http}\"");
         let herd = Herd::new(
             &GOLOMAN_AND_HANDS,
             &ONE_LINK,
-            "sync = \"always\"\n[http]\ntokens_file = \"tokens\"",
+            &format!("{top}\n[http]\ntokens_file = \"tokens\""),
             &[("Goloman", &table)],
         );
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
@@ -164,7 +165,7 @@ fn time_of(server: &Server, app: App) -> Option<u64> {
 
 #[test]
 fn every_queue_of_a_phone_drains_whatever_becomes_of_the_server_and_nothing_acknowledged_is_lost() {
-    let mut world = World::new();
+    let mut world = World::new("sync = \"always\"");
     world.run(300);
     world.check_kept();
 
@@ -237,6 +238,26 @@ fn every_queue_of_a_phone_drains_whatever_becomes_of_the_server_and_nothing_ackn
         assert_eq!(phone.told.ignored, all, "{:?} sent one of each", phone.app);
         assert!(phone.told.acknowledged > 200, "{:?}: {}", phone.app, phone.told.acknowledged);
     }
+}
+
+#[test]
+fn a_full_disk_has_phones_keep_what_they_have_in_the_default_mode_too() {
+    let mut world = World::new("");
+    world.run(120);
+    world.disk.set("fail-write");
+    world.run(400);
+    assert!(world.phones.iter().all(|phone| phone.told.statuses.contains(&503)));
+    let acknowledged: Vec<_> = world.phones.iter().map(|phone| phone.told.newest).collect();
+    world.run(60);
+    assert!(world.phones.iter().map(|phone| phone.told.newest).eq(acknowledged), "it is still full");
+    world.disk.unset("fail-write");
+    wait_for("the journal to be whole", || {
+        world.goloman().log_text().contains("can be written again, and was").then_some(())
+    });
+    world.drain();
+    world.check_kept();
+    world.check_newest();
+    assert_eq!(world.given_up(App::Ios), 0, "what a 503 refuses is kept by it");
 }
 
 /// A server alone with these tokens.

@@ -209,7 +209,11 @@ pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
     }
     let parsed: Body<'_> = match object::read(body) {
         Ok(parsed) => parsed,
-        Err(why) => return call.refuse(Problem::new(Kind::Body, &why.to_string())),
+        Err(why) => {
+            let why = why_unread(body, &why);
+            let problem = Problem::new(Kind::Body, &why);
+            return call.refuse(Problem { parameter: member_of(&why), ..problem });
+        }
     };
     let (mut location, mut time) = (Vec::new(), Vec::new());
     let location = match location_of(&parsed, &mut location) {
@@ -221,6 +225,22 @@ pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
         Err(why) => return call.refuse(Problem::of(Kind::Body, "time", &why)),
     };
     report(call, &Report { client: &id, location, time })
+}
+
+/// Why a body is no object that is expected.
+fn why_unread(body: &[u8], why: &serde_json::Error) -> String {
+    if body.trim_ascii().is_empty() {
+        return "the body is empty, but must be an object with lat, lon and perhaps time".into();
+    }
+    why.to_string()
+}
+
+/// The member that serde names: one that is not known, or is there twice.
+fn member_of(why: &str) -> Option<&str> {
+    let rest = why.strip_prefix("unknown field `").or_else(|| why.strip_prefix("duplicate field `"))?;
+    // A name may have such a mark in it, and is followed by words that have none of these.
+    let end = rest.find("`, expected").or_else(|| rest.rfind("` at line"))?;
+    rest.get(..end)
 }
 
 /// What a body cannot be read for, before it is looked at.
@@ -262,10 +282,15 @@ fn check_conditions(call: &mut Call<'_, '_>, id: &[u8]) -> Result<(), Done> {
     let tag = call.visit.core.node.see(id, |record| feature::etag(record.line()));
     let has = |name: &str| tag.as_deref().is_some_and(|tag| matches(call.head.fields(name), tag));
     if wants && !has("if-match") || wants_not && has("if-none-match") {
-        return Err(call.refuse(Problem::new(
-            Kind::Precondition,
-            "the client has another position than the request expects",
-        )));
+        let is_any = call.head.fields("if-none-match").any(|field| field.trim_ascii() == b"*");
+        let detail = match &tag {
+            Some(_) if wants_not && is_any => {
+                "the client is known already, and If-None-Match: * is for one that is not"
+            }
+            None => "no such client is known, and If-Match is for one that is",
+            Some(_) => "the client has another position than the request expects",
+        };
+        return Err(call.refuse(Problem::new(Kind::Precondition, detail)));
     }
     Ok(())
 }
@@ -338,6 +363,12 @@ fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
         return call.refuse(Problem::new(Kind::Body, detail));
     }
     if report.time.is_ahead(now_ns, call.site.max_ahead_ns) {
+        if is_in_milliseconds(report.time.text(), now_ns) {
+            call.visit.core.tallies.refusals.count(Rule::TooFarAhead);
+            let detail =
+                "the time looks like milliseconds, but must be seconds since 1970: divide it by 1000";
+            return call.refuse(Problem::of(Kind::TimeAhead, "time", detail));
+        }
         return refuse_rule(call, Rule::TooFarAhead);
     }
     let (core, turn) = (call.visit.core, &mut *call.visit.turn);
@@ -360,6 +391,13 @@ fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
     });
     promise(call, begin);
     done
+}
+
+/// Whether a time is one of these years if it is in milliseconds.
+fn is_in_milliseconds(text: &[u8], now_ns: u64) -> bool {
+    let whole = text.split(|&byte| byte == b'.').next().unwrap_or_default();
+    let number = str::from_utf8(whole).ok().and_then(|whole| whole.parse::<u64>().ok());
+    number.is_some_and(|ms| ms / 1_000 > 1_000_000_000 && ms / 1_000 < now_ns / 1_000_000_000 * 2)
 }
 
 /// What was said from `begin` on holds only if it is kept.

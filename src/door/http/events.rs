@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn events_have_the_digits_that_were_sent() {
-        let line = b"AT Goloman +0.263873386 kiwi +034.068930-118.445127 1520023934.918963997";
+        let line = b"AT Goloman +0.263873386 kiwi +34.068930-118.445127 1520023934.918963997";
         let Ok(Command::At(fields)) = Command::parse(line) else { panic!("no record") };
         let mut bytes = Vec::new();
         let record = &Record::write(&fields, &mut bytes);

@@ -9,10 +9,8 @@ pub struct Heard {
     pub reports: Vec<Said>,
     /// How many there were in all.
     pub count: u64,
-    /// What does not count, and whom it is of.
+    /// What does not count, and the client of whom it would; empty where nobody says.
     pub ignored: Vec<(Reason, Vec<u8>)>,
-    /// The name of the token, if one is needed.
-    pub token: Option<String>,
 }
 
 /// A report in the bytes of a line.

@@ -70,7 +70,7 @@ impl Query {
     /// Several numbers, joined by commas.
     pub fn numbers<const N: usize>(&self, name: &str, shape: &str) -> Result<Option<[f64; N]>, BadParameter> {
         let Some(text) = self.text(name)? else { return Ok(None) };
-        let numbers: Option<Vec<f64>> = text.split(',').map(plain_number).collect();
+        let numbers: Option<Vec<f64>> = text.split(',').map(|part| plain_number(part.trim())).collect();
         let numbers = numbers.and_then(|numbers| <[f64; N]>::try_from(numbers).ok());
         numbers.map(Some).ok_or_else(|| BadParameter {
             name: name.into(),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn parameters_are_read_in_one_way_or_told() {
         let query =
-            Query::parse(b"limit=10&near=34.06,-118.4&token=x&after=a%20b+c", &["limit", "near", "after"])
+            Query::parse(b"limit=10&near=+34.06,+-118.4&token=x&after=a%20b+c", &["limit", "near", "after"])
                 .expect("valid");
         assert_eq!(query.number("limit", 1, 1_000), Ok(Some(10)));
         assert_eq!(query.numbers::<2>("near", "LAT,LON"), Ok(Some([34.06, -118.4])));

@@ -283,7 +283,7 @@ fn log_guesses(tallies: &Tallies, from: IpAddr, now: Duration) {
     tallies.guessed.count(now, |total| {
         log::warn!(
             "{from} showed {GUESSES_MAX} wrong tokens: only those that were right from there before count for \
-             {GUESS_REST_S} s; {total} times so far"
+             {GUESS_REST_S} s; {total} so far"
         );
     });
 }

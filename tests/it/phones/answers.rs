@@ -223,21 +223,27 @@ fn a_web_page_of_elsewhere_reports_nothing_and_a_phone_may_use_any_name() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused_until_it_can() {
+fn what_cannot_be_kept_is_refused_until_it_can_with_every_sync() {
+    for sync in ["sync = \"always\"", "", "sync = \"never\""] {
+        refuses_what_it_cannot_keep(sync);
+    }
+}
+
+fn refuses_what_it_cannot_keep(sync: &str) {
     let (conf, disk) = (
-        folder_with(
-            "sync = \"always\"\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n",
-        ),
+        folder_with(&format!(
+            "{sync}\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n"
+        )),
         Disk::new(),
     );
     let server = disk.herd(conf.path(), "Goloman");
     assert_eq!(ask(&server, "POST /owntracks", "", &LOCATION.replace("anna", "first")).status, 200);
     disk.set("fail-write");
-    for (path, body) in [("/owntracks", LOCATION), ("/overland", BATCH), ("/", FORM)] {
-        let refused = wait_for("the journal to fail", || {
-            Some(ask(&server, &format!("POST {path}"), "", body)).filter(|it| it.status == 503)
-        });
-        assert!(refused.field("Retry-After").is_some(), "{refused:?}");
+    let reports = [("/owntracks", LOCATION, "anna-phone"), ("/overland", BATCH, "over"), ("/", FORM, "form")];
+    // Also what is known by then: it is in memory alone.
+    for (path, body, id) in reports.into_iter().chain(reports) {
+        let refused = ask(&server, &format!("POST {path}"), "", body);
+        assert!(refused.status == 503 && refused.field("Retry-After").is_some(), "{sync}: {refused:?}");
         let json = refused.json();
         assert!(
             if path == "/overland" {
@@ -247,17 +253,52 @@ fn what_cannot_be_kept_is_refused_until_it_can() {
             },
             "{refused:?}"
         );
+        // Others see it all the same, where that promises nothing.
+        assert_eq!(server.knows(id).is_some(), !sync.contains("always"), "{sync}: {id}");
         // What is of no use is of none whatever the disk does.
         assert_eq!(ask(&server, &format!("POST {path}"), "", "{").status, 200, "{path}");
     }
+    let put = ask(&server, "PUT /v1/clients/put", "", r#"{"lat":1,"lon":2}"#);
+    assert_eq!(put.status, if sync.contains("always") { 503 } else { 200 }, "{sync}");
     disk.unset("fail-write");
-    for (path, body, id) in
-        [("/owntracks", LOCATION, "anna-phone"), ("/overland", BATCH, "over"), ("/", FORM, "form")]
-    {
+    for (path, body, id) in reports {
         wait_for("the journal to be whole", || {
             (ask(&server, &format!("POST {path}"), "", body).status == 200).then_some(())
         });
         assert!(server.knows(id).is_some(), "{id}");
+    }
+    // What was acknowledged outlasts the process.
+    drop(server);
+    let server = disk.herd(conf.path(), "Goloman");
+    for id in ["first-phone", "anna-phone", "over", "form"] {
+        assert!(server.knows(id).is_some(), "{sync}: {id}");
+    }
+}
+
+/// In the default mode, in which a line is answered all the same.
+#[test]
+fn a_full_disk_loses_nothing_that_a_phone_was_told_is_kept() {
+    let conf = folder_with("[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n");
+    let disk = Disk::new();
+    let server = disk.herd(conf.path(), "Goloman");
+    let mut told = Vec::new();
+    for number in 0..60 {
+        if number == 30 {
+            disk.set("fail-write");
+        }
+        let reply = ask(&server, &format!("POST /osmand?id=p{number}&lat=1&lon=2"), "", "");
+        assert!([200, 503].contains(&reply.status), "{reply:?}");
+        told.push((number, reply.status));
+    }
+    assert!(told.iter().all(|&(number, status)| (status == 200) == (number < 30)), "{told:?}");
+    // Killed, so that it writes nothing more.
+    let pid = rustix::process::Pid::from_child(&server.process.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
+    assert_eq!(server.wait(), None);
+    disk.unset("fail-write");
+    let server = disk.herd(conf.path(), "Goloman");
+    for (number, status) in told {
+        assert!(status == 503 || server.knows(&format!("p{number}")).is_some(), "p{number}");
     }
 }
 
@@ -320,8 +361,9 @@ fn owntracks_is_told_of_those_whom_its_token_may_read_each_by_a_name_of_its_own(
 
 #[test]
 fn what_does_not_count_is_counted_and_told_once_an_hour() {
-    let (_folder, settings) =
-        tokens(&format!("phones write {TOKEN}\nscraper metrics the-token-of-metrics\n"));
+    let (_folder, settings) = tokens(&format!(
+        "phones write {TOKEN}\nscraper metrics the-token-of-metrics\nanna write the-token-of-anna client=anna\n"
+    ));
     let (_conf, server) = alone(&format!("data_dir = \"\"\n{settings}"), "");
     let encrypted = r#"{"_type":"encrypted","topic":"owntracks/anna/phone","data":"x"}"#;
     (0..5).for_each(|_| assert_eq!(ask(&server, "POST /pub", &bearer(TOKEN), encrypted).status, 200));
@@ -335,6 +377,21 @@ fn what_does_not_count_is_counted_and_told_once_an_hour() {
     ] {
         assert!(page.lines().any(|row| row == line), "{line}: {page}");
     }
+    // The client that it would be, not what a phone calls itself, and no word of what nobody has to mend.
+    let waypoint = r#"{"_type":"waypoint","topic":"owntracks/anna/phone/waypoint"}"#;
+    ask(&server, "POST /pub", &bearer("the-token-of-anna"), waypoint);
+    for topic in ["owntracks/x/y", "owntracks/z/y/event"] {
+        ask(
+            &server,
+            "POST /pub",
+            &bearer("the-token-of-anna"),
+            &encrypted.replace("owntracks/anna/phone", topic),
+        );
+    }
+    let log = server.wait_for_log("ignoring what anna sends as owntracks: encrypted");
+    assert!(log.contains("[INFO] anna sends other-message as owntracks"), "{log}");
+    assert_eq!(log.matches("ignoring what anna sends as owntracks: encrypted").count(), 1, "{log}");
+    assert!(!log.contains("ignoring what x-y") && !log.contains("ignoring what z-y"), "{log}");
     let log =
         server.wait_for_log("ignoring what bert-phone sends as owntracks: encrypted; told once an hour");
     assert_eq!(log.matches("ignoring what anna-phone sends as owntracks: encrypted").count(), 1, "{log}");

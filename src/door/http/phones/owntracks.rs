@@ -42,13 +42,21 @@ fn coordinate<'o>(object: &'o Object<'_>, name: &str) -> Option<&'o str> {
     Some(text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text))
 }
 
+/// What the topics of messages that are no locations end in.
+const SUFFIXES: [&str; 10] =
+    ["event", "waypoint", "waypoints", "status", "cmd", "step", "steps", "dump", "info", "request"];
+
 /// `user-device`, as OwnTracks' own recorder has it: of the topic, of the fields, or of the query. Never of `tid`, which
 /// many phones share.
 fn name(object: &Object<'_>, request: &Request<'_>) -> Option<Vec<u8>> {
     if let Some(topic) = object.text("topic") {
         let mut levels: Vec<_> = topic.split('/').filter(|level| !level.is_empty()).collect();
-        if levels.first() == Some(&"owntracks") && levels.len() > 1 {
+        if levels.first() == Some(&"owntracks") {
             levels.remove(0);
+        }
+        // What a message is about stands behind the device.
+        if levels.len() > 2 && levels.last().is_some_and(|last| SUFFIXES.contains(last)) {
+            levels.pop();
         }
         if !levels.is_empty() {
             return Some(levels.join("-").into_bytes());
@@ -96,6 +104,10 @@ mod tests {
         check(r#"{"_type":"location","lat":-0.0,"lon":1,"tst":1786433532}"#, plain, "? -0.0 1 1786433532");
         check(r#"{"_type":"location","lat":1,"lon":1}"#, plain, "? 1 1 now");
         check(r#"{"_type":"location","topic":"a/b c/d","lat":1,"lon":1}"#, plain, "a-b c-d 1 1 now");
+        check(r#"{"topic":"owntracks/anna/phone/event","lat":1,"lon":1}"#, plain, "anna-phone 1 1 now");
+        check(r#"{"topic":"owntracks/anna/event","lat":1,"lon":1}"#, plain, "anna-event 1 1 now");
+        // An empty device: all phones of that kind would be one client.
+        check(r#"{"topic":"owntracks/","lat":1,"lon":1}"#, plain, "? 1 1 now");
         let named = Request { user: Some(b"anna"), device: Some(b"phone"), query: b"u=x&d=y", ..plain };
         check(r#"{"lat":1,"lon":1}"#, named, "anna-phone 1 1 now");
         check(r#"{"lat":1,"lon":1}"#, Request { user: None, ..named }, "x-phone 1 1 now");

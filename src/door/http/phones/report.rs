@@ -68,8 +68,7 @@ fn ignore_all(call: &mut Call<'_, '_>, app: App, reason: Reason) -> Done {
         app,
         reports: Vec::new(),
         count: 0,
-        ignored: vec![(reason, Vec::new())],
-        token: call.caller.name.clone(),
+        ignored: vec![(reason, client_of(call, None).unwrap_or_default())],
     };
     learn(call.visit, call.way, &call.fields, heard, None)
 }
@@ -87,15 +86,17 @@ fn friends(call: &Call<'_, '_>, heard: &Heard) -> Option<Friends> {
 
 /// What of a request is to be learned.
 fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Heard {
-    let token = call.caller.name.clone();
-    let mut heard = Heard { app, reports: Vec::new(), count: 0, ignored: Vec::new(), token };
+    let mut heard = Heard { app, reports: Vec::new(), count: 0, ignored: Vec::new() };
     let mut places = HashMap::<Vec<u8>, usize>::new();
     for outcome in read(app, request) {
         let said = match outcome {
-            Err(ignored) => Err((ignored.reason, ignored.name)),
+            Err(ignored) => {
+                let named = (!ignored.name.is_empty()).then_some(&*ignored.name);
+                Err((ignored.reason, client_of(call, named).unwrap_or_default()))
+            }
             Ok(fix) => {
-                let named = fix.name.clone().unwrap_or_default();
-                said(call, fix).map_err(|reason| (reason, named))
+                let id = client_of(call, fix.name.as_deref());
+                said(call, id.clone(), fix).map_err(|reason| (reason, id.unwrap_or_default()))
             }
         };
         let said = match said {
@@ -120,13 +121,18 @@ fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Heard {
     heard
 }
 
-fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
-    let id = match (&call.caller.clients, &fix.name, &call.caller.name) {
-        (Clients::One(id), ..) => id.clone(),
-        (_, Some(named), _) => name::of_client(named),
-        (_, None, Some(token)) => name::of_client(token.as_bytes()),
-        (_, None, None) => return Err(Reason::NoId),
-    };
+/// The client that counts for what an app calls itself.
+fn client_of(call: &Call<'_, '_>, named: Option<&[u8]>) -> Option<Vec<u8>> {
+    match (&call.caller.clients, named, &call.caller.name) {
+        (Clients::One(id), ..) => Some(id.clone()),
+        (_, Some(named), _) => Some(name::of_client(named)),
+        (_, None, Some(token)) => Some(name::of_client(token.as_bytes())),
+        (_, None, None) => None,
+    }
+}
+
+fn said(call: &Call<'_, '_>, id: Option<Vec<u8>>, fix: Fix) -> Result<Said, Reason> {
+    let id = id.ok_or(Reason::NoId)?;
     if !call.caller.clients.has(&id) {
         return Err(Reason::NotAllowed);
     }
@@ -149,14 +155,14 @@ fn said(call: &Call<'_, '_>, fix: Fix) -> Result<Said, Reason> {
     Ok(Said { id, location, time })
 }
 
-/// Learns what is to be learned, and acknowledges all of it; or nothing, if it cannot be kept.
+/// Learns what is to be learned, and acknowledges all of it; or nothing, if it is not in the journal.
 fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friends: Option<&[u8]>) -> Done {
     let (core, now_ns, app) = (visit.core, visit.now.posix_ns, heard.app);
     for Said { id, location, time } in &heard.reports {
         let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
             continue;
         };
-        match visit.turn.report(core, &Report { client: id, location, time }, now_ns) {
+        match visit.turn.report_to_keep(core, &Report { client: id, location, time }, now_ns) {
             Ok(_) => {}
             // Its time is too far ahead for this server.
             Err(Rule::TooFarAhead) => {
@@ -173,15 +179,19 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
             }
         }
     }
+    if !heard.reports.is_empty() && core.keeps_nothing() {
+        // Without "always" it is learned all the same, so that others see it. The phone keeps it, too, for the journal.
+        core.tallies.refusals.count(Rule::NotKept);
+        return call::refuse(visit, way, fields, retry(Kind::NotKept, NOT_KEPT));
+    }
     visit.turn.heard_of_phones(app, heard.count);
     let mut reasons = Vec::new();
-    for (reason, named) in &heard.ignored {
+    for (reason, id) in &heard.ignored {
         visit.turn.ignored_of_phones(app, *reason);
         if !reasons.contains(reason) {
             reasons.push(*reason);
         }
-        let token = heard.token.as_deref().unwrap_or_default().as_bytes();
-        log_ignored(visit, app, *reason, if named.is_empty() { token } else { named });
+        log_ignored(visit, app, *reason, id);
     }
     let ignored = match reasons.is_empty() {
         true => String::new(),
@@ -205,7 +215,7 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
     );
     if !heard.reports.is_empty() {
         let instead = || call::written(way, fields, retry(Kind::NotKept, NOT_KEPT));
-        visit.turn.promise(core, begin, instead);
+        visit.turn.promise_written(core, begin, instead);
     }
     done
 }
@@ -217,13 +227,20 @@ fn retry(kind: Kind, detail: &str) -> Problem<'_> {
 
 const NOT_KEPT: &str = "the journal cannot be written now; send it again";
 
-/// Once an hour for each phone and reason: an app may send the same again every few seconds.
-fn log_ignored(visit: &Visit<'_>, app: App, reason: Reason, named: &[u8]) {
+/// Once an hour for each client and reason: an app may send the same again every few seconds.
+fn log_ignored(visit: &Visit<'_>, app: App, reason: Reason, id: &[u8]) {
     let Some(site) = visit.manners.http.as_deref() else { return };
-    if !site.is_said_now((app, reason, named), visit.now.up) {
+    if !site.is_said_now((app, reason, id), visit.now.up) {
         return;
     }
-    let shown = &named[..named.len().min(PHONE_NAME_LOGGED_BYTES)];
-    let whose = if named.is_empty() { "?".into() } else { Escaped(shown).to_string() };
-    log::warn!("ignoring what {whose} sends as {}: {}; told once an hour", app.name(), reason.name());
+    let shown = &id[..id.len().min(PHONE_NAME_LOGGED_BYTES)];
+    let whose = if id.is_empty() { "?".into() } else { Escaped(shown).to_string() };
+    let (app, word) = (app.name(), reason.name());
+    match reason {
+        // Nobody has to do anything.
+        Reason::OtherMessage => {
+            log::info!("{whose} sends {word} as {app}, which is no position; told once an hour")
+        }
+        _ => log::warn!("ignoring what {whose} sends as {app}: {word}; told once an hour"),
+    }
 }
