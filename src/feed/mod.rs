@@ -130,6 +130,12 @@ impl Feed {
         }
     }
 
+    /// In this epoch some are shown again of which nothing was heard: all readers are to be told anew who is there.
+    pub fn begin_anew(&self, epoch: u32) {
+        self.expired_in.fetch_max(epoch, Ordering::SeqCst);
+        self.miss();
+    }
+
     // --- whoever watches
 
     /// Lets somebody watch, who knows all up to an epoch of this start; None when as many do as may.

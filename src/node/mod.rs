@@ -141,12 +141,11 @@ impl Node {
     }
 
     /// The clock reads less than it did, or a slower one is known: nothing is past any more that is not by now, however
-    /// lately it jumped. That takes nothing from anybody.
-    pub fn let_return(&self, now_ns: u64) {
-        if let Some(oldest_s) = self.oldest_at(now_ns) {
-            self.shown_s.fetch_min(oldest_s, Ordering::Relaxed);
-            self.oldest_s.fetch_min(oldest_s, Ordering::Relaxed);
-        }
+    /// lately it jumped. That takes nothing from anybody. Says whether somebody may be shown again.
+    pub fn let_return(&self, now_ns: u64) -> bool {
+        let Some(oldest_s) = self.oldest_at(now_ns) else { return false };
+        self.oldest_s.fetch_min(oldest_s, Ordering::Relaxed);
+        self.shown_s.fetch_min(oldest_s, Ordering::Relaxed) > oldest_s
     }
 
     fn oldest_at(&self, now_ns: u64) -> Option<i64> {

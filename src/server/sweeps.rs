@@ -72,7 +72,9 @@ impl Sweeps {
             self.tell_refusals(now.up);
         }
         self.look_at_clock(now);
-        self.core.node.let_return(now.posix_ns);
+        if self.core.node.let_return(now.posix_ns) {
+            self.core.flood.feed.begin_anew(self.core.node.store.epoch());
+        }
         if self.steps.is_settled(now.up) {
             self.core.node.let_pass(now.posix_ns);
             self.forget(now);

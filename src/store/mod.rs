@@ -381,6 +381,11 @@ impl Store {
         (closed, clients.news)
     }
 
+    /// What is learned now is of this epoch.
+    pub fn epoch(&self) -> u32 {
+        self.lock().epoch
+    }
+
     /// Records that were news since the start.
     pub fn news(&self) -> u64 {
         self.lock().news

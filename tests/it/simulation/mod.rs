@@ -9,6 +9,7 @@ mod lies;
 mod network;
 mod server;
 mod slow;
+mod watching;
 mod world;
 
 use std::collections::HashMap;
@@ -241,6 +242,9 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
                 return fail(&settings, format!("{client} was to be forgotten, and came back"));
             }
         }
+    }
+    if let Err(why) = world.have_watchers_catch_up() {
+        return fail(&settings, format!("somebody who watches was not told: {why}"));
     }
     if let Some(forget_after_s) = settings.forget_after_s {
         // Until the last report is past by every clock; from there on nobody knows anything, for good.

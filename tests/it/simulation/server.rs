@@ -10,6 +10,7 @@ use std::time::Duration;
 use herd::clock::Moment;
 use herd::dialler::Course;
 use herd::door::{Answer, Door, Kin, Manners, Question};
+use herd::feed::Feeder;
 use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
 use herd::journal::SyncMode;
 use herd::limits::Timing;
@@ -55,6 +56,7 @@ pub struct Running {
     pub core: Arc<Core>,
     pub room: Room<SimStream, Seat>,
     pub flooder: Flooder,
+    pub feeder: Feeder,
     pub sweeps: Sweeps,
     tended: Tended,
     pub links: Vec<SimLink>,
@@ -127,9 +129,10 @@ impl Running {
             SimLink { course: Course::new(Arc::new(link), now.up), end: None }
         };
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
-        let outlets = links.iter().map(|it| it.course.link().outlet.clone()).collect();
+        let outlets: Vec<_> = links.iter().map(|it| it.course.link().outlet.clone()).collect();
+        let (feed, feeder) = Feeder::new(node.clone(), plan.incarnation, outlets.clone(), now.up);
         let (flood, flooder) =
-            Flood::new(plan.flood, outlets, Arc::default(), node.clone(), Wire::mute(), plan.timing, now.up);
+            Flood::new(plan.flood, outlets, feed, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
         let core = Arc::new(Core::new(node, flood, neighbours));
         core.open(journal, now.up);
@@ -155,6 +158,7 @@ impl Running {
         Running {
             room: Room::new(seat, Wire::mute(), now),
             flooder,
+            feeder,
             sweeps: Sweeps::new(core.clone(), plan.timing.settle, now),
             tended,
             links,

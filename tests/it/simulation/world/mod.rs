@@ -13,7 +13,8 @@ use herd::link::Key;
 use super::disk::SimDisk;
 use super::network::{Due, End, Net, Shared};
 use super::server::Running;
-use super::{Settings, Time};
+use super::watching::Watcher;
+use super::{SECOND, Settings, Time};
 
 mod clients;
 mod known;
@@ -74,6 +75,8 @@ pub struct World {
     /// Until when a server does nothing.
     stuck_until: Vec<Time>,
     keys: Vec<Key>,
+    /// One a server.
+    watchers: Vec<Watcher>,
     /// What was heard before this second was not shown by some server at some time, and so hid nothing there.
     pub shown_s: Option<i64>,
     folder: tempfile::TempDir,
@@ -129,6 +132,7 @@ impl World {
             cut_until: HashMap::new(),
             stuck_until: vec![0; settings.servers],
             keys,
+            watchers: (0..settings.servers).map(|_| Watcher::default()).collect(),
             shown_s: None,
             folder: folder.expect("a folder"),
             settings,
@@ -245,6 +249,32 @@ impl World {
             Event::Again { line } => self.again(server, &line),
             Event::Net(_) | Event::Restart => {}
         }
+        self.watch(server);
+    }
+
+    /// Those who watch a server read and ask, and its feeder answers.
+    fn watch(&mut self, server: usize) {
+        let now = Duration::from_micros(self.now);
+        let Some(running) = &mut self.servers[server].running else { return };
+        self.watchers[server].go_on(running, now, &mut self.random);
+        running.feeder.work(now);
+    }
+
+    /// Waits until all who watch know what their server knows.
+    ///
+    /// # Errors
+    /// Who does not.
+    pub fn have_watchers_catch_up(&mut self) -> Result<(), String> {
+        let mut differing = None;
+        for _ in 0..30 {
+            self.run_until(self.now + SECOND);
+            let pairs = self.servers.iter().zip(&self.watchers);
+            differing = pairs.filter_map(|(server, it)| it.differs(server.running.as_ref()?)).next();
+            if differing.is_none() {
+                return Ok(());
+            }
+        }
+        Err(differing.unwrap_or_default())
     }
 
     /// Sees to what the last event has brought about: bytes on their way, ends that are ready, diallers woken.
