@@ -20,12 +20,15 @@ pub struct Watcher {
     stream: Option<Stream>,
 }
 
+/// How far a reader has come, and what it was sent.
+type Answer = (Reader, Arc<[u8]>);
+
 struct Stream {
     incarnation: u64,
     /// None while it has asked.
     reader: Option<Reader>,
     alive: Arc<()>,
-    answer: Arc<Mutex<Option<(Reader, Arc<[u8]>)>>>,
+    answer: Arc<Mutex<Option<Answer>>>,
 }
 
 fn write(origin: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
