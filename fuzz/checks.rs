@@ -68,9 +68,10 @@ fn lines(bytes: &[u8]) {
             question = door.go_on(&mut visit);
         }
         let last = door.end(&mut visit);
-        assert!(
-            last.is_none_or(|last| matches!(last, Question::Places(_) | Question::Near(_) | Question::Count))
-        );
+        assert!(last.is_none_or(|last| matches!(
+            last,
+            Question::Places(_) | Question::Near(_) | Question::Count | Question::Feed(_)
+        )));
         check_replies(&turn.out);
         turn.commit(&core, now);
         check_store(&core.node);

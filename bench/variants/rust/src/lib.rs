@@ -131,8 +131,10 @@ impl Herd {
                 }
                 true
             }
-            // These servers know no links but plain AT lines, and find nobody.
-            Ok(Command::At(_) | Command::Link(_) | Command::Near(_) | Command::Count) => false,
+            // These servers know no links but plain AT lines, find nobody, and are watched by nobody.
+            Ok(Command::At(_) | Command::Link(_) | Command::Near(_) | Command::Count | Command::Watch(_)) => {
+                false
+            }
             Err(invalid) => invalid.is_at && is_neighbour,
         };
         if !answered {
