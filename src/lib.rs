@@ -38,7 +38,7 @@
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never across anything that
 //! waits. The exceptions are the journal's, across what the journal does to its files: whoever appends holds its lock
 //! for the write, and with `sync = "always"` holds it open for reading (`settling`) until what was appended is on the
-//! disk and the store knows it. Two locks at once are held in the flood (the right to send, and then a link's), in
+//! disk and the store knows it. Two locks at once are held in the flood (the right to send, and then a link's or the feed's), in
 //! that journal (`settling`, and then the store's or its own), and by whoever logs: the log's buffer, and simplelog's
 //! own mutex before it, may be taken inside any of them, and nothing is taken inside the buffer's.
 //!

@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::config::{Config, Server};
 use crate::limits::{
-    CLIENT_BYTES, ENTRIES_KEPT_BYTES, INDEX_CLIENT_BYTES, KERNEL_UNSENT_BYTES, LINK_PENDING_BYTES,
-    LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES,
-    TURN_KEPT_BYTES, at_line_max,
+    CLIENT_BYTES, ENTRIES_KEPT_BYTES, HTTP_BODY_MAX, HTTP_HEAD_MAX, INDEX_CLIENT_BYTES, KERNEL_UNSENT_BYTES,
+    LINK_PENDING_BYTES, LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PHONE_BODIES_BYTES, PLACES_ANSWER_MAX,
+    PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES, TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
 
@@ -86,6 +86,13 @@ impl Memory {
                 row("log", 1, LOG_BUFFER_MAX, "a disk that is slow".to_owned()),
             ],
         };
+        if server.http.is_some() {
+            let (most, how) =
+                (settings.max_connections, "max_connections, if each has one by HTTP under way");
+            memory.rows.push(row("requests", most, HTTP_HEAD_MAX + HTTP_BODY_MAX, how.to_owned()));
+            let how = "batches of phones that are longer".to_owned();
+            memory.rows.push(row("batches", 1, PHONE_BODIES_BYTES, how));
+        }
         if server.http.as_ref().is_some_and(|http| http.tls.is_some()) {
             let how = "max_connections, if each has TLS and says much".to_owned();
             memory.rows.push(row("tls", settings.max_connections, TLS_CONNECTION_BYTES, how));

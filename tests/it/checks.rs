@@ -246,6 +246,9 @@ fn a_check_tells_what_memory_the_limits_allow() {
     }
     let plain = folder_with(&format!("max_clients = 1000000\nindex = false\n{GOLOMAN}"));
     check(plain.path(), &[], 0, &["index             0 MB"]);
+    let web = "max_clients = 1000000\nmax_connections = 1000\n";
+    let web = folder_with(&format!("{web}{GOLOMAN}\nhttp.listen = \"127.0.0.1:0\""));
+    check(web.path(), &[], 0, &["requests         82 MB", "batches          68 MB"]);
     let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
     check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);
 }

@@ -2,7 +2,7 @@
 //! told; the words are here.
 
 use super::call::{Call, log_begun};
-use super::feature::{halves, write_number};
+use super::feature::{halves, write_number, write_received};
 use super::listing::place_of;
 use super::name::{self, write_json};
 use super::problem::{Kind, Problem};
@@ -158,11 +158,7 @@ fn write_position(record: &Record<&[u8]>, has_entered: bool, out: &mut Vec<u8>) 
     out.extend_from_slice(b"\",\"server\":");
     write_json(record.origin(), out);
     out.extend_from_slice(b",\"received\":");
-    let received_s = record.received_s();
-    if received_s < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(itoa(received_s.unsigned_abs()).text().as_bytes());
+    write_received(record, out);
     if has_entered {
         out.extend_from_slice(b",\"entered\":true");
     }

@@ -21,11 +21,7 @@ pub fn write(record: &Record<&[u8]>, distance_m: Option<f64>, out: &mut Vec<u8>)
     out.extend_from_slice(b",\"difference\":\"");
     out.extend_from_slice(record.difference());
     out.extend_from_slice(b"\",\"received\":");
-    let received_s = record.received_s();
-    if received_s < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(itoa(received_s.unsigned_abs()).text().as_bytes());
+    write_received(record, out);
     if let Some(distance_m) = distance_m {
         out.extend_from_slice(b",\"distance_m\":");
         out.extend_from_slice(itoa(distance_m.round() as u64).text().as_bytes());
@@ -33,6 +29,15 @@ pub fn write(record: &Record<&[u8]>, distance_m: Option<f64>, out: &mut Vec<u8>)
     out.extend_from_slice(b",\"at\":");
     write_json(record.line(), out);
     out.extend_from_slice(b"}}");
+}
+
+/// Appends when a record was heard, in seconds since 1970.
+pub fn write_received(record: &Record<&[u8]>, out: &mut Vec<u8>) {
+    let received_s = record.received_s();
+    if received_s < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa(received_s.unsigned_abs()).text().as_bytes());
 }
 
 /// The latitude and the longitude of a location, each with its sign.

@@ -1,5 +1,6 @@
 //! What phones are refused, and what they are not: nothing that they would send again and again for good.
 
+use std::io::Read;
 use std::net::TcpStream;
 
 use super::{TOKEN, tokens};
@@ -415,4 +416,57 @@ fn many_names_of_no_use_take_no_longer_than_a_few() {
     took(0);
     let (full, again) = (took(100_000), took(200_000));
     assert!(full.min(again).as_secs() < 2, "{full:?} {again:?}");
+}
+
+#[test]
+fn large_bodies_wait_in_line_for_room_and_little_is_kept_of_them() {
+    const MANY: usize = 1_000;
+    let (_conf, server) = alone("workers = 1\nmax_connections = 2000", "");
+    let http = server.http.expect("it serves HTTP");
+    // The largest that is looked at. It is asked for as soon as there is room for it.
+    let announce = || {
+        let mut connection = Connection::to(http);
+        connection.say(
+            b"POST /overland HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1048576\r\n\r\n",
+        );
+        connection
+    };
+    let is_asked_for = |connection: &mut Connection| {
+        let mut reply = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        connection.0.read_exact(&mut reply).expect("it has room");
+        assert!(reply.starts_with(b"HTTP/1.1 100 "));
+    };
+    // All that came before was read when this is answered.
+    let settle = || assert_eq!(ask(&server, "GET /healthz", "", "").status, 200);
+    let mut first: Vec<_> = (0..64).map(|_| announce()).collect();
+    first.iter_mut().for_each(is_asked_for);
+    let before_kb = server.process.status("VmRSS");
+    let mut line: Vec<_> = (0..4)
+        .map(|_| {
+            let connection = announce();
+            settle();
+            connection
+        })
+        .collect();
+    let many: Vec<_> = (0..MANY)
+        .map(|_| {
+            let mut connection = Connection::to(http);
+            let begun = "[".repeat(12_000);
+            connection.say(
+                format!(
+                    "POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n{begun}"
+                )
+                .as_bytes(),
+            );
+            connection
+        })
+        .collect();
+    settle();
+    let kept_kb = server.process.status("VmRSS").saturating_sub(before_kb);
+    assert!(kept_kb < 6 * MANY as u64, "{kept_kb} kB for {MANY}");
+    drop(many);
+    for next in &mut line {
+        drop(first.pop());
+        is_asked_for(next);
+    }
 }

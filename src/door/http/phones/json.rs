@@ -129,13 +129,16 @@ impl<'b> Walk<'b> {
         }
         self.at += 1;
         while self.peek() == Some(b'"') {
-            let name = self.string();
+            let (name, is_plain) = self.string();
             // The colon.
             self.peek();
             self.at += 1;
-            match text_of(name) {
-                Some(name) => self.visit(|walk| take(&name, walk)),
-                None => self.visit(|_| {}),
+            if is_plain {
+                self.visit(|walk| take(&name[1..name.len() - 1], walk));
+            } else {
+                // One that is no text is nobody's.
+                let name: Option<String> = serde_json::from_str(name).ok();
+                self.visit(|walk| name.iter().for_each(|name| take(name, walk)));
             }
         }
         self.at += 1;
@@ -208,20 +211,21 @@ impl<'b> Walk<'b> {
         }
     }
 
-    /// The string that begins here, with its quotes.
-    fn string(&mut self) -> &'b str {
+    /// The string that begins here, with its quotes, and whether it is the text that it stands for.
+    fn string(&mut self) -> (&'b str, bool) {
         let (begin, bytes) = (self.at, self.text.as_bytes());
+        let mut is_plain = true;
         self.at += 1;
         loop {
             match bytes.get(self.at) {
-                Some(b'\\') => self.at += 2,
+                Some(b'\\') => (self.at, is_plain) = (self.at + 2, false),
                 Some(b'"') => break,
                 Some(_) => self.at += 1,
-                None => return "",
+                None => return ("\"\"", true),
             }
         }
         self.at += 1;
-        self.text.get(begin..self.at).unwrap_or_default()
+        (self.text.get(begin..self.at).unwrap_or("\"\""), is_plain)
     }
 }
 
@@ -272,8 +276,7 @@ mod tests {
         }
         check(" [ 1 , {\t\"a\" :\r\n[ ] , \"b\":2 } ] ", r#"[1,{"a":[],"b":2}]"#);
         check(r#"{"\u0061":1}"#, r#"{"a":1}"#);
-        // No name, one that is no text, and one beyond what a name may be.
-        check(r#"{"":1,"\ud800":2,"a":3}"#, r#"{"a":3}"#);
+        check(r#"{"":1,"\ud800":2,"a":3}"#, r#"{"":1,"a":3}"#);
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let value = serde_json::from_str(&deep).expect("JSON");
         assert_eq!(Walk::of(value).value().len(), 200_000);
