@@ -1,0 +1,59 @@
+// How fast the map page is, measured with a real server and a real browser: `npm run figures`. Nothing is asserted.
+// HERD_BIN=../../target/release/herd measures what users have.
+
+import { HERD, drive, until } from "./servers.mjs";
+import { browser, count, framesPerSecond, herd, live, open } from "./harness.mjs";
+import { availableParallelism, loadavg } from "node:os";
+
+const LOADS = 7;
+const CLIENTS = 10_000;
+const SECONDS = 5;
+
+/** What is to be done when a measurement is over, last things first. @type {(() => unknown)[]} */
+const ends = [];
+const test = { after: (/** @type {() => unknown} */ deed) => ends.push(deed) };
+const end = async () => {
+    while (ends.length) await ends.pop()();
+};
+
+console.log(`${HERD}, ${availableParallelism()} processors, load ${loadavg()[0].toFixed(1)}`);
+
+/** Each load has an empty cache, and its own browser profile. */
+async function firstPositions() {
+    const server = await herd(test);
+    await server.report("kiwi", 34.06893, -118.445127);
+    const all = [];
+    for (let load = 0; load < LOADS; load++) {
+        const page = await open(test, server.url);
+        all.push(await page.evaluate(async () => {
+            while (!globalThis.herd?.fleet.count || globalThis.herd.map.frames < 2) await new Promise(requestAnimationFrame);
+            return performance.now();
+        }));
+        await page.context().close();
+    }
+    all.sort((a, b) => a - b);
+    console.log(`first positions: ${all.map((ms) => Math.round(ms)).join(", ")} ms, median ${Math.round(all[LOADS >> 1])} ms`);
+    await end();
+}
+
+/** @param {number} hz reports a second of each client */
+async function frames(hz) {
+    const server = await herd(test);
+    const driving = await drive([server], CLIENTS, hz);
+    ends.push(driving.stop);
+    const page = await open(test, server.url);
+    await until(async () => (await count(page)) === CLIENTS);
+    await live(page);
+    for (const isGrouped of [true, false]) {
+        await page.locator("#clusters").setChecked(isGrouped);
+        const [reported, start] = [driving.reported, performance.now()];
+        const perSecond = await framesPerSecond(page, SECONDS);
+        const rate = ((driving.reported - reported) * 1_000) / (performance.now() - start);
+        console.log(`${CLIENTS} clients, ${Math.round(rate)} reports/s, ${isGrouped ? "grouped" : "one by one"}: ${perSecond.toFixed(0)} frames/s`);
+    }
+    await end();
+}
+
+await firstPositions();
+for (const hz of [0.1, 1]) await frames(hz);
+await browser.close();
