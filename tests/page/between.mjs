@@ -2,7 +2,7 @@
 
 import { createServer as createHttp } from "node:http";
 import { createConnection, createServer } from "node:net";
-import { freeHost } from "./servers.mjs";
+import { atEnd, freeHost } from "./servers.mjs";
 import { once } from "node:events";
 
 /** Passes bytes on to a real server, until it is told to do something worse. */
@@ -25,7 +25,7 @@ export class Between {
         between.listener.listen(0, host);
         await once(between.listener, "listening");
         between.url = `http://${host}:${between.listener.address().port}`;
-        test.after(() => {
+        atEnd(test, () => {
             between.listener.close();
             between.cut();
         });
@@ -89,7 +89,7 @@ export async function tileServer(test) {
     });
     http.listen(0, freeHost());
     await once(http, "listening");
-    test.after(() => {
+    atEnd(test, () => {
         http.close();
         http.closeAllConnections();
     });

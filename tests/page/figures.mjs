@@ -1,7 +1,7 @@
 // How fast the map page is, measured with a real server and a real browser: `npm run figures`. Nothing is asserted.
 // HERD_BIN=../../target/release/herd measures what users have.
 
-import { HERD, drive, until } from "./servers.mjs";
+import { HERD, atEnd, drive, until } from "./servers.mjs";
 import { browser, count, framesPerSecond, herd, live, open } from "./harness.mjs";
 import { availableParallelism, loadavg } from "node:os";
 
@@ -9,17 +9,17 @@ const LOADS = 7;
 const CLIENTS = 10_000;
 const SECONDS = 5;
 
-/** What is to be done when a measurement is over, last things first. @type {(() => unknown)[]} */
-const ends = [];
-const test = { after: (/** @type {() => unknown} */ deed) => ends.push(deed) };
-const end = async () => {
-    while (ends.length) await ends.pop()();
-};
+/** A measurement ends what it has started, as a test does. @param {(test: {after: (deed: () => unknown) => void}) => unknown} deed */
+async function measure(deed) {
+    const ends = [];
+    await deed({ after: (ending) => ends.push(ending) });
+    await ends[0]?.();
+}
 
 console.log(`${HERD}, ${availableParallelism()} processors, load ${loadavg()[0].toFixed(1)}`);
 
 /** Each load has an empty cache, and its own browser profile. */
-async function firstPositions() {
+async function firstPositions(test) {
     const server = await herd(test);
     await server.report("kiwi", 34.06893, -118.445127);
     const all = [];
@@ -33,14 +33,13 @@ async function firstPositions() {
     }
     all.sort((a, b) => a - b);
     console.log(`first positions: ${all.map((ms) => Math.round(ms)).join(", ")} ms, median ${Math.round(all[LOADS >> 1])} ms`);
-    await end();
 }
 
 /** @param {number} hz reports a second of each client */
-async function frames(hz) {
+async function frames(test, hz) {
     const server = await herd(test);
     const driving = await drive([server], CLIENTS, hz);
-    ends.push(driving.stop);
+    atEnd(test, driving.stop);
     const page = await open(test, server.url);
     await until(async () => (await count(page)) === CLIENTS);
     await live(page);
@@ -51,9 +50,8 @@ async function frames(hz) {
         const rate = ((driving.reported - reported) * 1_000) / (performance.now() - start);
         console.log(`${CLIENTS} clients, ${Math.round(rate)} reports/s, ${isGrouped ? "grouped" : "one by one"}: ${perSecond.toFixed(0)} frames/s`);
     }
-    await end();
 }
 
-await firstPositions();
-for (const hz of [0.1, 1]) await frames(hz);
+await measure(firstPositions);
+for (const hz of [0.1, 1]) await measure((test) => frames(test, hz));
 await browser.close();

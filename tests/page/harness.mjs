@@ -1,7 +1,8 @@
 // A browser for the tests of the map page, and what they look for in a page.
 
 import { chromium } from "playwright-core";
-import { HANG_MS, Herd, until } from "./servers.mjs";
+import { inflateSync } from "node:zlib";
+import { HANG_MS, Herd, atEnd, until } from "./servers.mjs";
 
 export const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 
@@ -23,10 +24,10 @@ export async function open(test, url, { mayFail, mayAsk, hash = "", context, pre
     const page = await own.newPage();
     const faults = [];
     const isOurs = (address) => address.startsWith("data:") || [url, mayAsk].some((origin) => origin && address.startsWith(origin));
-    page.on("console", (message) => ["error", "warning"].includes(message.type()) && !mayFail?.test(message.text()) && faults.push(message.text()));
+    page.on("console", (message) => ["error", "warning"].includes(message.type()) && !mayFail?.test(message.text()) && faults.push(`${message.text()} (${message.location().url})`));
     page.on("pageerror", (error) => faults.push(error.stack));
     page.on("request", (request) => !isOurs(request.url()) && faults.push(`asks ${request.url()}`));
-    test.after(async () => {
+    atEnd(test, async () => {
         await own.close();
         if (faults.length) throw new Error(faults.join("\n"));
     });
@@ -78,6 +79,16 @@ export async function rest(page) {
 export async function clickOn(page, id) {
     const { x, y } = await spot(page, id);
     await page.locator("#dots").click({ position: { x, y } });
+}
+
+/** Red, green and blue of one pixel, as it is seen: a picture of a page, whose one row has a byte before its pixels. */
+export async function pixel(page, x, y) {
+    const png = await page.screenshot({ clip: { x, y, width: 1, height: 1 } });
+    const parts = [];
+    for (let at = 8; at < png.length; at += 12 + png.readUInt32BE(at)) {
+        if (png.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(png.subarray(at + 8, at + 8 + png.readUInt32BE(at)));
+    }
+    return [...inflateSync(Buffer.concat(parts))].slice(1, 4);
 }
 
 /** Frames a second in which clients are drawn, over some seconds. */

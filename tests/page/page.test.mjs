@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import test, { after } from "node:test";
-import { Between } from "./between.mjs";
-import { browser, clickOn, count, herd, live, open, rest, row, spot, state, statesOf, view } from "./harness.mjs";
-import { drive, until } from "./servers.mjs";
+import { Between, tileServer } from "./between.mjs";
+import { browser, clickOn, count, herd, live, open, pixel, rest, row, spot, state, statesOf, view } from "./harness.mjs";
+import { atEnd, drive, until } from "./servers.mjs";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
@@ -497,6 +497,53 @@ for (const [name, settings] of [
 
 
 
+test("tiles of the user's own server are drawn, with their attribution, and no other origin is asked", async (t) => {
+    const tiles = await tileServer(t);
+    const attribution = '© <b>Example</b> "contributors"';
+    const server = await herd(t, { tables: `[map]\ntiles = "${tiles.url}/{z}/{x}/{y}.png"\nattribution = ${JSON.stringify(attribution)}` });
+    await server.report("suva", -18.14, 178.44);
+    await server.report("apia", -13.83, -171.76);
+    const page = await open(t, server.url, { mayAsk: tiles.url, mayFail: /Content Security Policy|Fetch API cannot load/ });
+    await page.locator("#attribution", { hasText: attribution }).waitFor();
+    await rest(page);
+    // On both sides of the date line.
+    const columns = () => new Set(tiles.paths.map((path) => /^\/7\/(\d+)/.exec(path)?.[1]));
+    await until(() => columns().has("0") && columns().has("127"));
+    await until(async () => {
+        const [red, green, blue] = await pixel(page, 300, 200);
+        return red > 200 && blue > 200 && green < 100;
+    });
+    const policy = async (path) => (await fetch(server.url + path, { headers: { Accept: "text/html" } })).headers.get("content-security-policy");
+    assert.match(await policy("/"), new RegExp(`img-src 'self' data: ${tiles.url}$`));
+    const script = /\/assets\/[^"]+main.js/.exec(await (await fetch(server.url, { headers: { Accept: "text/html" } })).text())[0];
+    assert.ok(!(await policy(script)).includes(tiles.url));
+    // The page cannot load anything else from there.
+    assert.ok(await page.evaluate((url) => fetch(url).then(() => false, () => true), tiles.url));
+});
+
+test("without tiles the policy names no other origin", async (t) => {
+    const server = await herd(t);
+    const answer = await fetch(server.url, { headers: { Accept: "text/html" } });
+    assert.ok(answer.headers.get("content-security-policy").endsWith("; img-src 'self' data:"));
+});
+
+test("the map is labelled with towns, or with the user's own places, and says whose they are", async (t) => {
+    const labelsOf = (page) => page.evaluate(() => globalThis.herd.map.towns.map(({ name }) => name));
+    const towns = await herd(t);
+    await towns.report("kiwi", 51.5, -0.1);
+    const first = await open(t, towns.url);
+    await row(first, "kiwi").waitFor();
+    await first.locator("#attribution", { hasText: "GeoNames" }).waitFor();
+    await until(async () => (await labelsOf(first)).includes("London"));
+    const places = "name,lat,lon\nDepot <1>,51.51,-0.11\nDepot 2,10,10\n";
+    const own = await herd(t, { tables: '[places]\nprovider = "file"\npath = "places.csv"', files: { "places.csv": places } });
+    await own.report("kiwi", 51.5, -0.1);
+    const second = await open(t, own.url);
+    await row(second, "kiwi").waitFor();
+    await until(async () => (await labelsOf(second)).join() === "Depot <1>");
+    assert.equal(await second.locator("#attribution").textContent(), "");
+});
+
 test("names and times that a client makes up are shown as text", async (t) => {
     const server = await herd(t);
     const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
@@ -541,7 +588,7 @@ test("fingers push and pinch the map", async (t) => {
 test("10,000 clients that move are all shown, and the page keeps up", async (t) => {
     const server = await herd(t);
     const driving = await drive([server], 10_000, 0.2);
-    t.after(() => driving.stop());
+    atEnd(t, () => driving.stop());
     const page = await open(t, server.url);
     await until(async () => (await count(page)) === 10_000);
     await live(page);

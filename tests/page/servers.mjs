@@ -23,6 +23,26 @@ const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]]) process.once(signal, () => process.exit(status));
 
+/** What is to be done at the end of each test. @type {WeakMap<object, (() => unknown)[]>} */
+const ends = new WeakMap();
+
+/**
+ * Has something done when a test is over, what came last first: a page is closed before its server is killed.
+ * @param {{after: (deed: () => unknown) => void}} test
+ * @param {() => unknown} deed
+ */
+export function atEnd(test, deed) {
+    const known = ends.get(test);
+    if (known) return known.push(deed);
+    const deeds = [deed];
+    ends.set(test, deeds);
+    test.after(async () => {
+        const faults = [];
+        while (deeds.length) await Promise.resolve().then(deeds.pop()).catch((fault) => faults.push(fault));
+        if (faults.length) throw faults[0];
+    });
+}
+
 /** Waits until a condition on this side holds. */
 export async function until(holds, ms = HANG_MS) {
     for (const end = Date.now() + ms; ; await new Promise((done) => setTimeout(done, 20))) {
@@ -63,7 +83,7 @@ export class Herd {
     static async in(test, { names = ["Goloman"], links = [], settings = 'data_dir = ""', http = "", tables = "", files = {} } = {}) {
         const herd = new Herd();
         herd.folder = await mkdtemp(join(tmpdir(), "herd-page-"));
-        test.after(() => herd.end());
+        atEnd(test, () => herd.end());
         for (const [name, text] of Object.entries(files)) await writeFile(join(herd.folder, name), text, { mode: 0o600 });
         let conf = `log_dir = "log"\n${settings}\n[http]\n${http}\n`;
         for (const name of names) {

@@ -28,7 +28,7 @@ fillTexts();
 const config = /** @type {Config} */ (JSON.parse(document.querySelector("meta[name=herd-config]")?.getAttribute("content") ?? "{}"));
 document.title = texts.title(config.server);
 say(byId("server", HTMLElement), config.server);
-say(byId("attribution", HTMLElement), config.tiles?.attribution ?? "");
+attribute([]);
 
 const fleet = new Fleet();
 const pad = byId("dots", HTMLCanvasElement);
@@ -154,9 +154,16 @@ giveHands(pad, map.view, {
     },
 });
 
+/** Names whose map and whose names these are. @param {string[]} ofLabels */
+function attribute(ofLabels) {
+    say(byId("attribution", HTMLElement), [config.tiles?.attribution, ...ofLabels].filter(Boolean).join(" · "));
+}
+
 map.onRest = async () => {
     const towns = await townsOf(map.view);
-    if (towns) map.towns = towns;
+    if (!towns) return;
+    map.towns = towns.labels;
+    attribute(towns.attributions);
 };
 
 /** @type {[string, () => void][]} */
