@@ -67,6 +67,25 @@ test("a client that is not heard of for long looks old, and stays", async (t) =>
     await row(page, "kiwi").getByText("1 h ago").waitFor();
 });
 
+test("the table lists whom the map shows, if one wants that", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 12, 60);
+    const page = await open(t, server.url);
+    await row(page, "emu").waitFor();
+    await rest(page);
+    await page.getByLabel("On the map only").check();
+    assert.equal(await page.locator("#rows tr").count(), 2);
+    await row(page, "kiwi").click();
+    await row(page, "emu").waitFor({ state: "detached" });
+    await page.locator("#found", { hasText: "1 of 2 clients" }).waitFor();
+    await server.report("emu", 10, 20.01);
+    await page.locator("#dots").focus();
+    await row(page, "emu").waitFor();
+    await page.locator("#show-all").click();
+    assert.ok(!(await page.getByLabel("On the map only").isChecked()));
+});
+
 test("a herd over the date line is shown together", async (t) => {
     const server = await herd(t);
     await server.report("suva", -18.14, 178.44);

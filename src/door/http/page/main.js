@@ -59,7 +59,7 @@ function take(events) {
         else if (event.name === "snapshot") fleet.begin();
         else {
             fleet.sweep();
-            table.isComplete = true;
+            table.complete();
             place();
         }
     }
@@ -160,6 +160,7 @@ function attribute(ofLabels) {
 }
 
 map.onRest = async () => {
+    table.viewMoved();
     const towns = await townsOf(map.view);
     if (!towns) return;
     map.towns = towns.labels;
@@ -200,6 +201,7 @@ table.onChoose = (id) => {
 };
 table.onZoom = (slots) => fit(slots);
 table.onFilter = () => map.touch();
+table.isInView = (slot) => map.view.holds(fleet.x[slot], fleet.y[slot]);
 card.onChange = () => {
     map.followed = card.followed;
     table.followed = card.followed?.id ?? null;
