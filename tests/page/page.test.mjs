@@ -67,6 +67,23 @@ test("a client that is not heard of for long looks old, and stays", async (t) =>
     await row(page, "kiwi").getByText("1 h ago").waitFor();
 });
 
+test("a filter stands in the address, and a link with it filters", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 12, 20);
+    const page = await open(t, server.url, { hash: "#filter=emu" });
+    await row(page, "emu").waitFor();
+    assert.equal(await page.locator("#rows tr").count(), 1);
+    await row(page, "emu").click();
+    assert.match(page.url(), /#filter=emu&client=emu$/);
+    await page.locator("#filter").fill("kiw");
+    await row(page, "kiwi").waitFor();
+    assert.match(page.url(), /#filter=kiw&client=emu$/);
+    await page.locator("#show-all").click();
+    assert.match(page.url(), /#client=emu$/);
+    await row(page, "emu").waitFor();
+});
+
 test("the table lists whom the map shows, if one wants that", async (t) => {
     const server = await herd(t);
     await server.report("kiwi", 10, 20);

@@ -261,6 +261,20 @@ test("a token that no longer counts is asked for again, and the page stays", asy
     await row(page, "kiwi").getByText("11.0000, 22.0000").waitFor();
 });
 
+test("a token that may not read is told so, and another one may be typed", async (t) => {
+    const server = await herd(t, { http: 'tokens_file = "herd.tokens"', files: { "herd.tokens": `phone write ${"phone".repeat(4)}\n${tokens("sesame-sesame-sesame")}` } });
+    server.token = "sesame-sesame-sesame";
+    await server.report("kiwi", 10, 20);
+    const page = await open(t, server.url, { mayFail: /40[13]/ });
+    await page.getByLabel("Token").fill("phone".repeat(4));
+    await page.keyboard.press("Enter");
+    await page.getByText("This token may not read.").waitFor();
+    await page.getByLabel("Token").fill(server.token);
+    await page.keyboard.press("Enter");
+    await row(page, "kiwi").waitFor();
+    await page.getByRole("dialog").waitFor({ state: "hidden" });
+});
+
 test("who has signed in by Basic is asked for no token", async (t) => {
     const server = await guarded(t, "sesame-sesame-sesame");
     await server.report("kiwi", 10, 20);

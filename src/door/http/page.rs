@@ -28,9 +28,9 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 34] = files! {
+static FILES: [File; 35] = files! {
     "text/javascript; charset=utf-8":
-        "api.js" "card.js" "cells.js" "clock.js" "colours.js" "dom.js" "dots.js" "fleet.js" "ground.js" "hands.js"
+        "address.js" "api.js" "card.js" "cells.js" "clock.js" "colours.js" "dom.js" "dots.js" "fleet.js" "ground.js" "hands.js"
         "herd.js" "hub.js" "main.js" "map.js" "mercator.js" "outline.js" "panel.js" "places.js" "sign-in.js" "sse.js"
         "state.js" "stream.js" "table.js" "tabs.js" "texts.js" "tiles.js" "token.js" "towns.js" "view.js" "worker.js";
     "text/css; charset=utf-8": "style.css";

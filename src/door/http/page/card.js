@@ -1,6 +1,7 @@
 // The client that is followed: its card beside the map, its trail, and its link in the address of the page. The map is
 // never moved by it, except when the user asks.
 
+import { address } from "./address.js";
 import { ageOf, serverNow } from "./clock.js";
 import { byId, say } from "./dom.js";
 import { texts } from "./texts.js";
@@ -31,16 +32,11 @@ export class Card {
         byId("link", HTMLButtonElement).addEventListener("click", () => void this.#copy());
     }
 
-    /** @returns {string | null} whom the address of the page names */
-    static inAddress() {
-        return new URLSearchParams(location.hash.slice(1)).get("client");
-    }
-
     /** @param {string | null} id */
     follow(id) {
         if (id === (this.followed?.id ?? null)) return;
         this.followed = id === null ? null : { id, trail: [] };
-        history.replaceState(null, "", id === null ? location.pathname + location.search : `#${new URLSearchParams({ client: id })}`);
+        address.set("client", id);
         say(note, "");
         this.moved();
         this.show();

@@ -143,7 +143,8 @@ export class Ground {
             pen.lineTo(left, frame.top + frame.height);
             labels.push([texts.longitude(lonOf(xOf(at * step)), digits), left + 3, frame.top + 9]);
         }
-        for (let lat = Math.ceil(south / step) * step; lat <= north; lat += step) {
+        const stepUp = Math.min(30, step);
+        for (let lat = Math.ceil(south / stepUp) * stepUp; lat <= north; lat += stepUp) {
             const top = view.top(yOf(lat));
             pen.moveTo(0, top);
             pen.lineTo(view.width, top);

@@ -6,6 +6,7 @@ import { HerdPanel } from "./herd.js";
 import { State } from "./state.js";
 import { Table } from "./table.js";
 import { WorldMap } from "./map.js";
+import { address } from "./address.js";
 import { askForToken, letIn, openSignIn } from "./sign-in.js";
 import { byId, fillTexts, make, say } from "./dom.js";
 import { giveHands } from "./hands.js";
@@ -90,7 +91,7 @@ const say_ = openHub((message) => {
     } else {
         state.stream = message.state;
         if (message.state.aheadMs !== undefined) setAhead(message.state.aheadMs);
-        if (message.state.kind === "refused") askForToken();
+        if (message.state.kind === "refused") askForToken(message.state.status);
         if (message.state.kind === "live") letIn();
     }
 });
@@ -99,7 +100,7 @@ openSignIn((secret) => {
     say_({ token: secret });
     herd.poll();
 });
-whenUnauthorized(askForToken);
+whenUnauthorized(() => askForToken(401));
 
 // The map.
 
@@ -217,7 +218,8 @@ addEventListener("keydown", (event) => {
 });
 
 function followAddress() {
-    const id = Card.inAddress();
+    table.filterBy(address.get("filter") ?? "");
+    const id = address.get("client");
     if (id === (card.followed?.id ?? null)) return;
     card.follow(id);
     isPlaced = id === null;

@@ -30,10 +30,13 @@ export function openSignIn(typed) {
     });
 }
 
-/** The server wants a token. */
-export function askForToken() {
+/**
+ * The server wants a token, or another one.
+ * @param {number} [status] of its answer
+ */
+export function askForToken(status) {
     const was = token.get();
-    say(wrong, was && was === tried ? texts.wrongToken : "");
+    say(wrong, status === 403 ? texts.mayNotRead : was && was === tried ? texts.wrongToken : "");
     if (!dialog.open) dialog.showModal();
     input.focus();
 }

@@ -7,7 +7,7 @@ import { EventReader } from "./sse.js";
 
 /**
  * @typedef {object} StreamState
- * @property {"connecting" | "live" | "offline" | "refused" | "paused"} kind refused: a token is needed
+ * @property {"connecting" | "live" | "offline" | "refused" | "paused"} kind refused: another token is needed
  * @property {number} since milliseconds since 1970; of "offline", when the last byte came
  * @property {number} [status] of the HTTP answer that ended it
  * @property {number} [aheadMs] how far this machine's clock is ahead of the server's
@@ -132,8 +132,8 @@ export class Stream {
     /** @param {Response} answer */
     #refused(answer) {
         void answer.body?.cancel();
-        if (answer.status === 401) {
-            this.#tell({ kind: "refused", since: this.#lastByte, status: 401 });
+        if (answer.status === 401 || answer.status === 403) {
+            this.#tell({ kind: "refused", since: this.#lastByte, status: answer.status });
             return Infinity;
         }
         if (answer.status === 400) this.#lastId = null;

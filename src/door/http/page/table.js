@@ -1,6 +1,7 @@
 // The table beside the map: the same clients for those who cannot or will not look at a canvas. Sorted, filtered, and
 // one page of rows at a time. Its filter is the search of the page, and the map leaves out what it leaves out.
 
+import { address } from "./address.js";
 import { ageOf, serverNow } from "./clock.js";
 import { byId, make, say } from "./dom.js";
 import { texts } from "./texts.js";
@@ -52,7 +53,10 @@ export class Table {
     /** @param {Fleet} fleet */
     constructor(fleet) {
         this.#fleet = fleet;
-        filter.addEventListener("input", () => this.#filtered());
+        filter.addEventListener("input", () => {
+            address.set("filter", filter.value.trim());
+            this.#filtered();
+        });
         inView.addEventListener("change", () => this.#changed());
         filter.addEventListener("keydown", (event) => {
             if (event.key === "Enter" && this.#shown.length) this.onChoose(this.#shown[0]);
@@ -80,9 +84,17 @@ export class Table {
         filter.select();
     }
 
+    /** @param {string} words */
+    filterBy(words) {
+        if (filter.value.trim() === words) return;
+        filter.value = words;
+        this.#filtered();
+    }
+
     /** @param {string[]} ids */
     showOnly(ids) {
         filter.value = "";
+        address.set("filter", null);
         this.#only = new Set(ids);
         this.#changed();
     }
@@ -115,6 +127,7 @@ export class Table {
 
     #clear() {
         filter.value = "";
+        address.set("filter", null);
         inView.checked = false;
         this.#only = null;
         this.#filtered();

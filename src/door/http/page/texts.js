@@ -80,8 +80,9 @@ export const texts = {
     behind: (/** @type {number} */ seconds) => `behind ${duration(seconds)}`,
     offline: (/** @type {number} */ since, /** @type {string} */ why) => `offline since ${moment(since)}${why && ` (${why})`}`,
     noNetwork: "no network",
-    status: (/** @type {number} */ status) => (status === 403 ? "not allowed" : status === 503 ? "server is busy" : `error ${status}`),
+    status: (/** @type {number} */ status) => (status === 429 ? "too many wrong tokens; wait a minute" : status === 503 ? "server is busy" : `error ${status}`),
     signInNeeded: "sign-in needed",
+    mayNotRead: "This token may not read.",
     wrongToken: "The herd does not know this token.",
 
     ago: (/** @type {number} */ seconds) => (seconds < 1 ? "just now" : `${duration(seconds)} ago`),
