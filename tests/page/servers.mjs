@@ -210,15 +210,18 @@ const degrees = (value) => `${value < 0 ? "-" : "+"}${Math.abs(value).toFixed(6)
 
 const iamat = ({ id, lat, lon }) => `IAMAT ${id} ${degrees(lat)}${degrees(lon)} ${(Date.now() / 1_000).toFixed(6)}\n`;
 
+const WORLD = { south: -80, west: -180, north: 80, east: 180 };
+
 /**
- * Clients that drive about until the test is over, each reporting `hz` times a second to one of the servers.
+ * Clients that drive about until the test is over, each reporting `hz` times a second to one of the servers, and going on
+ * by `step` degrees with each report.
  * @returns {Promise<{reported: number, stop: () => void}>}
  */
-export async function drive(servers, count, hz = 1) {
+export async function drive(servers, count, hz = 1, { area = WORLD, step = 0.15, name = "car" } = {}) {
     const cars = Array.from({ length: count }, (_, at) => ({
-        id: `car-${at}`,
-        lat: Math.asin(2 * Math.random() - 1) * 50,
-        lon: Math.random() * 360 - 180,
+        id: `${name}-${at}`,
+        lat: (area.south + area.north) / 2 + ((area.north - area.south) / 3.2) * Math.asin(2 * Math.random() - 1),
+        lon: area.west + Math.random() * (area.east - area.west),
         turn: Math.random() * 6.28,
     }));
     const doors = servers.map((server) => server.dial());
@@ -240,8 +243,8 @@ export async function drive(servers, count, hz = 1) {
             const at = next++ % count;
             const car = cars[at];
             car.turn += (Math.random() - 0.5) / 2;
-            car.lat = Math.max(-80, Math.min(80, car.lat + Math.sin(car.turn) * 0.15));
-            car.lon = ((car.lon + Math.cos(car.turn) * 0.15 + 540) % 360) - 180;
+            car.lat = Math.max(-80, Math.min(80, car.lat + Math.sin(car.turn) * step));
+            car.lon = ((car.lon + Math.cos(car.turn) * step + 540) % 360) - 180;
             report(car, at);
         }
     }, 50);
