@@ -21,6 +21,7 @@ use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
 use crate::tally::Ended;
 use crate::turn::{Core, Turn};
+use admitting::Quiet;
 
 /// What a room needs of the world around it.
 pub trait Outside<S>: Watch<S> {
@@ -72,9 +73,9 @@ pub struct Room<S, O> {
     swept_at: Duration,
     /// What connections are marked with when they are read.
     window: u32,
-    /// Guests that were silent for long when all were looked at, the most silent last, and when that may be again.
-    quiet: Vec<u64>,
-    quiet_at: Duration,
+    /// Who may be closed for the next one, from anywhere or from one address.
+    quiet: Quiet,
+    quiet_of_address: Quiet,
     /// Connections that came in on trial, the first one first; some have ended or proven themselves.
     trials: VecDeque<u64>,
 }
@@ -158,8 +159,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             sweep_at: None,
             swept_at: now.up,
             window: 0,
-            quiet: Vec::new(),
-            quiet_at: now.up,
+            quiet: Quiet::default(),
+            quiet_of_address: Quiet::default(),
             trials: VecDeque::new(),
         }
     }
