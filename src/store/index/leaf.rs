@@ -37,6 +37,11 @@ impl Leaf {
         self.slots.iter().copied().filter(|&hash| hash != FREE)
     }
 
+    /// What is in the slot that a hash is sought in first.
+    pub fn at_home(&self, hash: u64) -> u64 {
+        self.slots[home(hash)]
+    }
+
     pub fn is_full(&self) -> bool {
         self.count == INDEX_LEAF_MAX
     }

@@ -46,6 +46,7 @@ pub struct Ways {
 }
 
 /// The forks that a key went by.
+#[derive(Clone, Copy)]
 struct Path {
     forks: [u32; LEVELS],
     level: usize,
@@ -207,14 +208,23 @@ impl Index {
 
     /// Somebody moves: mostly within a leaf, which costs nothing more than to find that out.
     pub fn shift(&mut self, from: Coordinates, to: Coordinates, hash: u64, locate: Locate<'_>) {
-        let bits = common_bits(from, to);
-        if bits >= self.depths.around(from) {
+        if common_bits(from, to) >= self.depths.around(from) {
             return;
         }
-        let key = Key::of(from, hash);
-        let path = self.path(key);
-        let is_outside = bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level);
-        if is_outside && !self.pass_on(&path, key, Key::of(to, hash)) {
+        let (key, to_key) = (Key::of(from, hash), Key::of(to, hash));
+        let mut path = Path::default();
+        // Both go by the same forks down to where they part, if they do.
+        loop {
+            let (way, to_way) = (self.way(&path, key), self.way(&path, to_key));
+            match way.end() {
+                _ if way != to_way => break,
+                End::Fork(next) => path.push(next),
+                End::Leaf(_) | End::Nowhere => return,
+            }
+        }
+        let other = self.way(&self.path(path, to_key), to_key).end();
+        let path = self.path(path, key);
+        if !self.pass_on(self.way(&path, key).end(), other, hash) {
             self.remove_by(path, key, hash);
             self.insert(to, hash, locate);
         }
@@ -223,38 +233,34 @@ impl Index {
     /// Somebody goes.
     pub fn remove(&mut self, at: Coordinates, hash: u64) {
         let key = Key::of(at, hash);
-        self.remove_by(self.path(key), key, hash);
+        self.remove_by(self.path(Path::default(), key), key, hash);
     }
 
-    fn path(&self, key: Key) -> Path {
-        let mut path = Path { forks: [ROOT; LEVELS], level: 0 };
-        while let End::Fork(next) = self.forks[path.fork()].0[key.way(path.level)].end() {
-            path.level += 1;
-            path.forks[path.level] = next;
+    /// All forks that a key goes by, from those of a path onwards.
+    fn path(&self, mut path: Path, key: Key) -> Path {
+        while let End::Fork(next) = self.way(&path, key).end() {
+            path.push(next);
         }
         path
     }
 
-    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
-    /// the other has room. Otherwise it does nothing, and says so.
-    fn pass_on(&mut self, path: &Path, from: Key, to: Key) -> bool {
-        let (End::Leaf(one), End::Leaf(other)) = (self.end(path, from), self.end(&self.path(to), to)) else {
-            return false;
-        };
-        // Both are looked at before either is searched, so that their memory is fetched at once.
-        let has_room = !self.leaves[other].is_full();
-        if !has_room
-            || self.leaves[one].count() <= INDEX_LEAF_JOINED + 1
-            || !self.leaves[one].remove(from.hash())
-        {
-            return false;
-        }
-        self.leaves[other].push(to.hash());
-        true
+    /// The way of a key at the last fork of a path.
+    fn way(&self, path: &Path, key: Key) -> Way {
+        self.forks[path.fork()].0[key.way(path.level)]
     }
 
-    fn end(&self, path: &Path, key: Key) -> End {
-        self.forks[path.fork()].0[key.way(path.level)].end()
+    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
+    /// the other has room. Otherwise it does nothing, and says so.
+    fn pass_on(&mut self, one: End, other: End, hash: u64) -> bool {
+        let (End::Leaf(one), End::Leaf(other)) = (one, other) else { return false };
+        // Both are looked at before either is searched, so that their memory is fetched at once.
+        std::hint::black_box([one, other].map(|leaf| self.leaves[leaf].at_home(hash)));
+        let has_room = !self.leaves[other].is_full();
+        if !has_room || self.leaves[one].count() <= INDEX_LEAF_JOINED + 1 || !self.leaves[one].remove(hash) {
+            return false;
+        }
+        self.leaves[other].push(hash);
+        true
     }
 
     fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
@@ -311,7 +317,19 @@ impl Index {
     }
 }
 
+impl Default for Path {
+    fn default() -> Path {
+        Path { forks: [ROOT; LEVELS], level: 0 }
+    }
+}
+
 impl Path {
+    /// Goes on to a fork.
+    fn push(&mut self, fork: u32) {
+        self.level += 1;
+        self.forks[self.level] = fork;
+    }
+
     fn fork(&self) -> u32 {
         self.forks[self.level]
     }
