@@ -7,7 +7,7 @@
 
 use super::depths::Depths;
 use super::key::{FORK_BITS, Key, LEVELS, WAYS, common_bits};
-use super::leaf::{FREE, Leaf};
+use super::leaf::{AllLeaves, FREE};
 use super::slab::Slab;
 use crate::limits::INDEX_LEAF_JOINED;
 use crate::protocol::Coordinates;
@@ -15,7 +15,7 @@ use crate::protocol::Coordinates;
 /// Which leaf everybody is in.
 pub struct Index {
     pub(super) forks: Slab<Fork>,
-    pub(super) leaves: Slab<Leaf>,
+    pub(super) leaves: AllLeaves,
     depths: Depths,
 }
 
@@ -138,7 +138,7 @@ impl Default for Index {
         let mut forks = Slab::default();
         let root = forks.add(Fork::default());
         debug_assert_eq!(root, ROOT);
-        Index { forks, leaves: Slab::default(), depths: Depths::default() }
+        Index { forks, leaves: AllLeaves::default(), depths: Depths::default() }
     }
 }
 
@@ -155,16 +155,14 @@ impl Index {
                 End::Fork(next) => (fork, level) = (next, level + 1),
                 End::Nowhere => {
                     let ways = self.forks[fork].ways_beside(way);
-                    let mut leaf = Leaf::default();
-                    leaf.push(hash);
-                    let leaf = self.leaves.add(leaf);
+                    let leaf = self.leaves.add();
+                    self.leaves.push(leaf, hash);
                     self.forks[fork].set(ways, Way::to_leaf(leaf));
                     return self.depths.note(at, ways.bits(level));
                 }
                 End::Leaf(number) => {
-                    let leaf = &mut self.leaves[number];
-                    if !leaf.is_full() {
-                        return leaf.push(hash);
+                    if !self.leaves.is_full(number) {
+                        return self.leaves.push(number, hash);
                     }
                     let ways = self.forks[fork].ways_beside(way);
                     if ways.count > 1 {
@@ -186,7 +184,7 @@ impl Index {
     }
 
     fn keys_of(&self, leaf: u32, locate: Locate<'_>) -> Vec<Key> {
-        let hashes: Vec<_> = self.leaves[leaf].hashes().collect();
+        let hashes: Vec<_> = self.leaves.hashes(leaf).collect();
         let all = hashes.iter().zip(locate(&hashes));
         all.map(|(&hash, at)| Key::of(at.unwrap_or_default(), hash)).collect()
     }
@@ -199,8 +197,7 @@ impl Index {
             0 => self.forks[fork].set(upper, Way::NOWHERE),
             count if count == keys.len() => self.forks[fork].set(lower, Way::NOWHERE),
             _ => {
-                let above = self.leaves[number].take_upper(keys, bits);
-                let way = Way::to_leaf(self.leaves.add(above));
+                let way = Way::to_leaf(self.leaves.cut(number, keys, bits));
                 self.forks[fork].set(upper, way);
             }
         }
@@ -253,27 +250,27 @@ impl Index {
     /// the other has room. Otherwise it does nothing, and says so.
     fn pass_on(&mut self, one: End, other: End, hash: u64) -> bool {
         let (End::Leaf(one), End::Leaf(other)) = (one, other) else { return false };
-        // Both are looked at before either is searched, so that their memory is fetched at once.
-        std::hint::black_box([one, other].map(|leaf| self.leaves[leaf].at_home(hash)));
-        let has_room = !self.leaves[other].is_full();
-        if !has_room || self.leaves[one].count() <= INDEX_LEAF_JOINED + 1 || !self.leaves[one].remove(hash) {
+        if self.leaves.is_full(other) || self.leaves.count(one) <= INDEX_LEAF_JOINED + 1 {
             return false;
         }
-        self.leaves[other].push(hash);
-        true
+        self.leaves.fetch([one, other], hash);
+        let was_there = self.leaves.remove(one, hash);
+        if was_there {
+            self.leaves.push(other, hash);
+        }
+        was_there
     }
 
     fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
         let way = key.way(path.level);
         let End::Leaf(number) = self.forks[path.fork()].0[way].end() else { return };
-        let leaf = &mut self.leaves[number];
-        let was_there = leaf.remove(hash);
+        let was_there = self.leaves.remove(number, hash);
         debug_assert!(was_there || hash == FREE, "{hash:x} is not in the index");
-        if leaf.count() > INDEX_LEAF_JOINED {
+        if self.leaves.count(number) > INDEX_LEAF_JOINED {
             return;
         }
         let ways = self.forks[path.fork()].ways_beside(way);
-        let left = if leaf.count() == 0 {
+        let left = if self.leaves.count(number) == 0 {
             self.leaves.take(number);
             self.forks[path.fork()].set(ways, Way::NOWHERE);
             None
@@ -300,12 +297,11 @@ impl Index {
                 };
                 left = match (left, beside) {
                     (Some(one), Some(other)) => {
-                        let both = self.leaves[one].count() + self.leaves[other].count();
+                        let both = self.leaves.count(one) + self.leaves.count(other);
                         if both > INDEX_LEAF_JOINED {
                             break;
                         }
-                        let other = self.leaves.take(other);
-                        other.hashes().for_each(|hash| self.leaves[one].push(hash));
+                        self.leaves.join(one, other);
                         Some(one)
                     }
                     (one, other) => one.or(other),
