@@ -258,6 +258,10 @@ impl Stream for TlsStream {
         self.session().tls.is_handshaking()
     }
 
+    fn has_input(&self) -> bool {
+        self.has_more() || self.socket.has_input()
+    }
+
     fn has_more(&self) -> bool {
         let session = self.session();
         session.readable > 0 || session.has_ended
