@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 
-use super::raw::{Raw, RawHttp, RawPlaces, RawServer, RawTiming};
+use super::raw::{Raw, RawHttp, RawMap, RawPlaces, RawServer, RawTiming};
 
 /// What the TOML reader says, with the key it is about and what to write instead.
 pub fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
@@ -95,7 +95,7 @@ fn meant_by(header: &str, is_list: bool, key: &str) -> String {
             }
         };
     }
-    let meant = match nearest(first, &["servers", "places", "timing", "http"].map(str::to_owned)) {
+    let meant = match nearest(first, &["servers", "places", "timing", "http", "map"].map(str::to_owned)) {
         Some("servers") => server_table(rest),
         Some(near) => format!("[{near}]"),
         None => server_table(header),
@@ -114,6 +114,7 @@ pub fn home_of(key: &str) -> Option<&'static str> {
         "places" => return Some("in a table of its own: [places]"),
         "timing" => return Some("in a table of its own: [timing]"),
         "http" => return Some("in a table of its own: [http], or [servers.NAME.http]"),
+        "map" => return Some("in a table of its own: [map], or [servers.NAME.map]"),
         _ => {}
     }
     let tables = tables();
@@ -121,13 +122,14 @@ pub fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// The keys of each table, and where it is.
-fn tables() -> [(Vec<String>, &'static str); 5] {
+fn tables() -> [(Vec<String>, &'static str); 6] {
     [
         (keys_of::<Raw>(), "above the first [table] of the file, as all below one is in it"),
         (keys_of::<RawPlaces>(), "in [places]"),
         (keys_of::<RawTiming>(), "in [timing]"),
         (keys_of::<RawServer>(), "in the table of a server, [servers.NAME]"),
         (keys_of::<RawHttp>(), "in [http]"),
+        (keys_of::<RawMap>(), "in [map]"),
     ]
 }
 
@@ -250,10 +252,9 @@ mod tests {
 
     #[test]
     fn every_table_tells_its_keys() {
-        for ((keys, _), some) in
-            tables().iter().zip(["workers", "provider", "compare_ms", "listen", "tokens_file"])
-        {
-            assert!(keys.len() > 5 && keys.iter().any(|key| key == some), "{keys:?}");
+        let some = ["workers", "provider", "compare_ms", "listen", "tokens_file", "attribution"];
+        for ((keys, _), some) in tables().iter().zip(some) {
+            assert!(keys.len() > 1 && keys.iter().any(|key| key == some), "{keys:?}");
         }
     }
 }

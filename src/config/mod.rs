@@ -8,6 +8,7 @@
 mod graph;
 mod hints;
 mod http;
+mod map;
 mod parse;
 mod paths;
 mod raw;
@@ -26,6 +27,7 @@ use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use http::Http;
+pub use map::Tiles;
 pub use settings::duration_s;
 
 use crate::limits::{LogBounds, SyncMode, Timing};
@@ -76,6 +78,8 @@ pub struct Server {
     secret_files: Vec<(usize, SecretFile)>,
     /// Its door for HTTP, if it has one.
     pub http: Option<Http>,
+    /// What its map page draws clients on, beside what every page has.
+    pub tiles: Option<Tiles>,
     /// Indices into `Config::servers`, ascending; mutual.
     pub neighbours: Vec<usize>,
 }
@@ -198,6 +202,17 @@ impl Config {
         join(server.neighbours.iter().map(|&index| self.servers[index].name.as_str()))
     }
 
+    /// Each tile server that is named.
+    fn tile_servers(&self) -> Vec<&Tiles> {
+        let mut all: Vec<&Tiles> = Vec::new();
+        for tiles in self.servers.iter().filter_map(|server| server.tiles.as_ref()) {
+            if !all.iter().any(|known| known.url == tiles.url) {
+                all.push(tiles);
+            }
+        }
+        all
+    }
+
     /// The names of servers that reach each other by neighbours and theirs: one part, if the herd is connected.
     pub fn parts(&self) -> Vec<Vec<&str>> {
         let parts = graph::parts(&self.servers).into_iter();
@@ -241,6 +256,14 @@ impl fmt::Display for Config {
             let neighbours = self.neighbour_names(server);
             let neighbours = if neighbours.is_empty() { "nobody" } else { &neighbours };
             writeln!(f, "{:name_width$}  {listen:listen_width$}  {own}{neighbours}{make}", server.name)?;
+        }
+        for Tiles { origin, attribution, url } in self.tile_servers() {
+            let has_it = |server: &&Server| server.tiles.as_ref().is_some_and(|tiles| tiles.url == *url);
+            let with: Vec<_> =
+                self.servers.iter().filter(has_it).map(|server| server.name.as_str()).collect();
+            let is_all = with.len() == self.servers.len();
+            let whose = if is_all { String::new() } else { format!(" of {}", with.join(", ")) };
+            writeln!(f, "map{whose}: tiles of {origin}, {attribution}")?;
         }
         Ok(())
     }

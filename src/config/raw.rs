@@ -48,6 +48,8 @@ pub struct Raw {
     #[serde(default)]
     pub http: RawHttp,
     #[serde(default)]
+    pub map: RawMap,
+    #[serde(default)]
     pub timing: RawTiming,
     #[serde(default)]
     pub servers: BTreeMap<Spanned<String>, RawServer>,
@@ -86,6 +88,14 @@ pub struct RawHttp {
     pub insecure_http: Option<bool>,
 }
 
+/// Of all servers, or of one.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: [map] with tiles and attribution")]
+pub struct RawMap {
+    pub tiles: Option<Spanned<String>>,
+    pub attribution: Option<Spanned<String>>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table: [timing] with keys like compare_ms = 10000")]
 pub struct RawTiming {
@@ -115,6 +125,7 @@ pub struct RawServer {
     #[serde(default)]
     pub secret_files: BTreeMap<Spanned<String>, Spanned<String>>,
     pub http: Option<RawHttp>,
+    pub map: Option<RawMap>,
 }
 
 impl Problem {

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 
 use super::http::http;
+use super::map::tiles;
 use super::paths::Paths;
-use super::raw::{Problem, RawHttp, RawServer};
+use super::raw::{Problem, RawHttp, RawMap, RawServer};
 use super::settings::host_port;
 use super::{Server, graph, hints};
 use crate::limits;
 
-/// All servers, in the order of the file; `web` is what the tables for HTTP of all of them say.
+/// All servers, in the order of the file; `web` and `map` are what the tables of all of them say.
 pub fn servers(
     raw: BTreeMap<Spanned<String>, RawServer>,
     web: &RawHttp,
+    map: &RawMap,
     paths: &Paths<'_>,
 ) -> Result<Vec<Server>, Problem> {
     if raw.is_empty() {
@@ -25,7 +27,7 @@ pub fn servers(
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut servers = Vec::with_capacity(tables.len());
     for (name, table) in &tables {
-        servers.push(server(name, table, web, paths)?);
+        servers.push(server(name, table, (web, map), paths)?);
     }
     connect(&tables, &mut servers)?;
     pair_up(&tables, &mut servers, paths)?;
@@ -39,7 +41,7 @@ pub fn servers(
 fn server(
     name: &Spanned<String>,
     table: &RawServer,
-    web: &RawHttp,
+    (web, map): (&RawHttp, &RawMap),
     paths: &Paths<'_>,
 ) -> Result<Server, Problem> {
     let text = name.get_ref();
@@ -66,6 +68,7 @@ fn server(
         secret_file: paths.find_secret("secret_file", table.secret_file.as_ref())?,
         secret_files: Vec::new(),
         http: if table.plain { None } else { http(web, table.http.as_ref(), paths)? },
+        tiles: tiles(map, table.map.as_ref())?,
         neighbours: Vec::new(),
     })
 }

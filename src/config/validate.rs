@@ -30,7 +30,7 @@ pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
         places: places(raw.places, &paths, data_dir.as_ref().map(|folder| folder.join(PLACES_CACHE)))?,
         data_dir,
         secret_file: paths.find_secret("secret_file", raw.secret_file.as_ref())?,
-        servers: servers::servers(raw.servers, &raw.http, &paths)?,
+        servers: servers::servers(raw.servers, &raw.http, &raw.map, &paths)?,
     };
     if !insecure {
         graph::guarded(&config, places_of)?;

@@ -171,6 +171,10 @@ pub const HTTP_PAGE: u64 = 100;
 pub const HTTP_PAGE_MAX: u64 = 1_000;
 pub const HTTP_PAGE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of `map.tiles`, and characters of `map.attribution`, which stands in one line beside the map.
+pub const MAP_TILES_MAX: usize = 1_024;
+pub const MAP_ATTRIBUTION_MAX: usize = 200;
+
 /// Seconds that a report's time may be ahead when it comes by HTTP: a phone's clock that is years ahead is told so at
 /// once.
 pub const HTTP_MAX_AHEAD_S: u64 = 86_400;

@@ -140,6 +140,9 @@ pub const PLACES_CLAIM_LOOK_MS: u64 = 50;
 pub const PLACES_CLAIMS_MAX: usize = 16;
 const _: () = assert!(PLACES_CLAIM_PATIENCE_S > 10 * PLACES_PROGRESS_S);
 
+/// Places of the user's files by which a map is labelled: as many as there are towns of the gazetteer for it.
+pub const PLACES_LABELS_MAX: usize = 5_000;
+
 /// Bytes of the beginning of a file of places that tell what kind it is.
 pub const PLACES_BEGIN_BYTES: u64 = 64;
 

@@ -15,7 +15,7 @@ mod settings;
 use std::fmt;
 use std::time::Instant;
 
-pub use labels::{Label, labels};
+pub use labels::Label;
 pub use providers::layout::{failure_json, no_results_json};
 pub use providers::open;
 pub use settings::{Provider, Settings};
@@ -92,6 +92,12 @@ pub trait Places: Send + Sync {
     /// The JSON body in the legacy Nearby Search shape, cut to `lookup.bound`, each run of
     /// newlines made one, trailing newlines gone. Blocks until `deadline` at the latest.
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError>;
+
+    /// Offers what a map is labelled with, what matters most first, until `take` returns false. Returns whom to name
+    /// for it beside the map. The towns of the gazetteer, where nothing is the user's.
+    fn labels(&self, take: &mut dyn FnMut(Label<'_>) -> bool) -> Vec<&'static str> {
+        labels::towns(take)
+    }
 
     /// What it answers from, in lines, where that is something of the user's: `--check` and the log say it.
     fn about(&self) -> Vec<String> {

@@ -26,7 +26,7 @@ pub fn run(config: &Config, index: Option<usize>) -> ExitCode {
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
     let opened = here.into_iter().try_for_each(|index| {
         secrets::of_server(config, index)?;
-        Web::of_server(config, &config.servers[index]).map(|_| ())
+        Web::of_server(config, &config.servers[index], None).map(|_| ())
     });
     let places = match opened.and_then(|()| one::open_places(config, false)) {
         Ok(places) => places,

@@ -53,7 +53,7 @@ pub fn run(config: &Config, index: usize) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
-    let web = match Web::of_server(config, own) {
+    let web = match Web::of_server(config, own, Some(places.clone())) {
         Ok(web) => web,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };

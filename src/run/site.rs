@@ -6,12 +6,13 @@ use std::{io, str};
 
 use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
-use crate::door::http::{Site, Tokens};
+use crate::door::http::{Site, Tiles, Tokens};
 use crate::limits::{
     CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, HTTP_RECEIVE_BUFFER_BYTES, PHONES_IDLE, TOKENS_FILE_MAX,
 };
 use crate::net::tls::{BadPem, Certificate};
 use crate::net::{Listener, Tls, socket};
+use crate::places::Places;
 use crate::{clock, files};
 
 /// What a server serves by HTTP, and how.
@@ -23,12 +24,16 @@ pub struct Web {
 }
 
 impl Web {
-    /// None for a server that serves nothing.
+    /// None for a server that serves nothing. Its map is labelled with these places.
     ///
     /// # Errors
     /// The file with its tokens, its certificate or its key is missing, can be read by others than its owner, or is of
     /// no use.
-    pub fn of_server(config: &Config, server: &Server) -> Result<Option<Web>, ConfigError> {
+    pub fn of_server(
+        config: &Config,
+        server: &Server,
+        places: Option<Arc<dyn Places>>,
+    ) -> Result<Option<Web>, ConfigError> {
         let Some(http) = server.http.clone() else { return Ok(None) };
         if let Some(short) = config.settings.idle_timeout.filter(|&idle| idle < PHONES_IDLE) {
             let (idle_s, wanted_s) = (short.as_secs(), PHONES_IDLE.as_secs());
@@ -41,6 +46,11 @@ impl Web {
         let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
         let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, &http)?);
         site.ready_after = http.ready_after;
+        site.places = places;
+        site.tiles = server.tiles.clone().map(|tiles| {
+            let crate::config::Tiles { url, origin, attribution } = tiles;
+            Tiles { url, origin, attribution }
+        });
         let tls = certificate(config, &http)?.map(|certificate| Arc::new(Tls::new(certificate)));
         Ok(Some(Web { http, site: Arc::new(site), tls }))
     }

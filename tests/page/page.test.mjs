@@ -1,216 +1,110 @@
-// The map page in a real browser. Each test is a sentence that says what holds.
+// The map page in a real browser, with real servers: map, table, lists. Each test is a sentence that says what holds. No
+// time in it is tighter than a hang: how fast things are is measured by figures.mjs.
 
 import assert from "node:assert/strict";
 import test, { after } from "node:test";
-import { browser, herd, open, skip, spot, state, until } from "./harness.mjs";
-import { availableParallelism, loadavg } from "node:os";
-import { drive } from "./stand-in.mjs";
+import { Between, tileServer } from "./between.mjs";
+import { browser, clickOn, count, herd, live, open, pixel, rest, row, spot, view } from "./harness.mjs";
+import { atEnd, drive, until } from "./servers.mjs";
 import { readFileSync } from "node:fs";
 
 const axe = readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 
 after(() => browser.close());
 
-const row = (page, id) => page.locator("#rows tr", { has: page.getByText(id, { exact: true }) });
-const count = (page) => page.evaluate(() => globalThis.herd.fleet.count);
-const view = (page) => page.evaluate(() => (({ x, y, zoom }) => ({ x, y, zoom }))(globalThis.herd.map.view));
-const live = (page) => until(async () => (await state(page).textContent()) === "live");
-
-/** The map has come to rest: no glide moves it any more. */
-async function rest(page) {
-    let before;
-    await until(async () => {
-        const now = JSON.stringify(await view(page));
-        const isSame = now === before;
-        before = now;
-        await page.waitForTimeout(100);
-        return isSame;
-    });
-}
-
-async function clickOn(page, id) {
-    const { x, y } = await spot(page, id);
-    await page.locator("#dots").click({ position: { x, y } });
-}
-
-test("the first positions are there within 500 ms", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 34.06893, -118.445127);
-    // The fastest of some loads, each with an empty cache: the machine may be busy with something else.
-    const all = [];
-    for (let load = 0; load < 5; load++) {
-        const page = await open(t, url);
-        const ms = await page.evaluate(async () => {
-            while (!globalThis.herd?.fleet.count || globalThis.herd.map.frames < 2) await new Promise(requestAnimationFrame);
-            return performance.now();
-        });
-        await row(page, "kiwi").waitFor();
-        all.push(Math.round(ms));
-        await page.context().close();
-    }
-    t.diagnostic(`first positions after ${all.join(", ")} ms`);
-    // More where more programs want to run than there are processors.
-    const most = 500 * Math.max(1, loadavg()[0] / availableParallelism());
-    assert.ok(Math.min(...all) < most, `${all} ms, not within ${Math.round(most)}`);
+test("the first positions come to the table and the map", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 34.06893, -118.445127);
+    const page = await open(t, server.url);
+    await row(page, "kiwi").waitFor();
+    await page.waitForFunction(() => globalThis.herd.map.frames > 1);
 });
 
 test("a client that moves, moves on the map and in the table", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    const page = await open(t, server.url);
     await row(page, "kiwi").getByText("10.0000, 20.0000").waitFor();
-    await report("kiwi", 11.5, 21.25);
+    await server.report("kiwi", 11.5, 21.25);
     await row(page, "kiwi").getByText("11.5000, 21.2500").waitFor();
 });
 
-test("a client that the herd forgets is gone", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    await report("emu", 10, 21);
-    const page = await open(t, url);
+test("a client that the herd forgets is gone", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 10, 21);
+    const page = await open(t, server.url);
     await row(page, "kiwi").waitFor();
-    stand.forget("kiwi");
+    await server.herd.run("--forget", "kiwi");
     await row(page, "kiwi").waitFor({ state: "detached" });
+    await row(page, "emu").waitFor();
 });
 
 test("the filter leaves out others in the table and on the map, and who comes later", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 10, 20);
-    await report("emu", 12, 20);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 12, 20);
+    const page = await open(t, server.url);
     await row(page, "emu").waitFor();
     await page.locator("#filter").fill("KIW");
     await row(page, "emu").waitFor({ state: "detached" });
-    await report("emu-2", 12, 21);
+    await server.report("emu-2", 12, 21);
     await until(async () => (await count(page)) >= 3);
     assert.deepEqual(await page.evaluate(() => ["kiwi", "emu", "emu-2"].map((id) => globalThis.herd.fleet.hidden[globalThis.herd.fleet.slotOf(id)])), [0, 1, 1]);
     await page.locator("#show-all").click();
     await row(page, "emu").waitFor();
 });
 
-test("two tabs share one stream, and it goes on when one of them is closed", async (t) => {
-    const { url, report, streams } = await herd(t);
-    await report("kiwi", 10, 20);
-    const first = await open(t, url);
-    await row(first, "kiwi").waitFor();
-    const second = await first.context().newPage();
-    await second.goto(url);
-    await row(second, "kiwi").waitFor();
-    assert.equal(await streams(), 1);
-    await first.close();
-    await report("kiwi", 15, 25);
-    await row(second, "kiwi").getByText("15.0000, 25.0000").waitFor();
-    assert.equal(await streams(), 1);
+test("a client that is not heard of for long looks old, and stays", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    const page = await open(t, server.url, { prepare: (context) => context.clock.install() });
+    await row(page, "kiwi").waitFor();
+    for (const [ahead, kind] of [["00:01", "fresh"], ["06:00", "stale"], ["01:00:00", "old"]]) {
+        await page.clock.fastForward(ahead);
+        await until(async () => (await row(page, "kiwi").getAttribute("class")) === kind);
+    }
+    await row(page, "kiwi").getByText("1 h ago").waitFor();
 });
 
-test("without shared workers two tabs share one stream by a lock", async (t) => {
-    const { url, report, streams } = await herd(t);
-    await report("kiwi", 10, 20);
-    const first = await open(t, url);
-    const context = first.context();
-    await first.close();
-    await context.addInitScript(() => delete globalThis.SharedWorker);
-    const [one, two] = [await context.newPage(), await context.newPage()];
-    await one.goto(url);
-    await row(one, "kiwi").waitFor();
-    await two.goto(url);
-    await row(two, "kiwi").waitFor();
-    await until(async () => (await streams()) === 1);
-    await one.close();
-    await until(async () => (await streams()) === 1);
-    await report("kiwi", 15, 25);
-    await row(two, "kiwi").getByText("15.0000, 25.0000").waitFor();
-});
-
-test("a server that is killed and comes back as another incarnation is caught up with", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    await report("emu", 10, 21);
-    const page = await open(t, url, { mayFail: /ERR_|Failed to load/ });
-    await live(page);
-    await stand.restart({
-        down: async () => {
-            await until(async () => /^offline since \d\d:\d\d/.test(await state(page).textContent()));
-            assert.equal(await count(page), 2);
-            stand.clients.delete("emu");
-            stand.report("kiwi", 30, 40);
-        },
-    });
-    await live(page);
-    await row(page, "kiwi").getByText("30.0000, 40.0000").waitFor();
+test("the table lists whom the map shows, if one wants that", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 12, 60);
+    const page = await open(t, server.url);
+    await row(page, "emu").waitFor();
+    await rest(page);
+    await page.getByLabel("On the map only").check();
+    assert.equal(await page.locator("#rows tr").count(), 2);
+    await row(page, "kiwi").click();
     await row(page, "emu").waitFor({ state: "detached" });
-});
-
-test("after a 503 the stream is resumed without a snapshot", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url, { mayFail: /ERR_|Failed to load/ });
-    await live(page);
-    stand.fails = 503;
-    stand.subscribers.forEach(({ answer }) => answer.destroy());
-    await until(async () => /busy/.test(await state(page).textContent()));
-    stand.fails = 0;
-    stand.report("kiwi", 11, 22);
-    await live(page);
-    await row(page, "kiwi").getByText("11.0000, 22.0000").waitFor();
-});
-
-test("a browser without a network says since when, and comes back", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url, { mayFail: /ERR_|Failed to load/ });
-    await live(page);
-    await page.context().setOffline(true);
-    stand.subscribers.forEach(({ answer }) => answer.destroy());
-    await until(async () => /^offline since/.test(await state(page).textContent()));
-    assert.equal(await count(page), 1);
-    await page.context().setOffline(false);
-    await live(page);
-});
-
-test("a late report is told as behind", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url);
-    await live(page);
-    stand.report("emu", 1, 2, { received: Math.floor(Date.now() / 1_000) - 30 });
-    await until(async () => /^behind (29|30|31|32) s/.test(await state(page).textContent()));
-    await live(page);
-});
-
-test("a link that goes down and a server that is down are told in the panel", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url, { mayFail: /ERR_|Failed to load/ });
-    await live(page);
-    await page.getByRole("tab", { name: "Herd" }).click();
-    const link = page.locator("#herd-links tr", { hasText: "Hands" });
-    await link.getByText("up", { exact: true }).waitFor();
-    stand.link("Hands", false);
-    await link.getByText("down", { exact: true }).waitFor();
-    await stand.restart({ down: () => page.locator("#herd-down", { hasText: "Goloman has not answered since" }).waitFor() });
-    await until(async () => (await page.locator("#herd-down").textContent()) === "");
+    await page.locator("#found", { hasText: "1 of 2 clients" }).waitFor();
+    await server.report("emu", 10, 20.01);
+    await page.locator("#dots").focus();
+    await row(page, "emu").waitFor();
+    await page.locator("#show-all").click();
+    assert.ok(!(await page.getByLabel("On the map only").isChecked()));
 });
 
 test("a herd over the date line is shown together", async (t) => {
-    const { url, report } = await herd(t);
-    await report("suva", -18.14, 178.44);
-    await report("apia", -13.83, -171.76);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("suva", -18.14, 178.44);
+    await server.report("apia", -13.83, -171.76);
+    const page = await open(t, server.url);
     await row(page, "apia").waitFor();
     await rest(page);
     const [suva, apia] = [await spot(page, "suva"), await spot(page, "apia")];
-    if (!skip.skip) assert.ok((await view(page)).zoom > 4);
+    assert.ok((await view(page)).zoom > 4);
     assert.ok(suva.x < apia.x);
     assert.ok(apia.y < suva.y);
 });
 
 test("clients at the poles stand at the edge of the map", async (t) => {
-    const { url, report } = await herd(t);
-    await report("north", 90, 0);
-    await report("south", -89.9, 10);
-    await report("middle", 0, 5);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("north", 90, 0);
+    await server.report("south", -89.9, 10);
+    await server.report("middle", 0, 5);
+    const page = await open(t, server.url);
     await row(page, "north").waitFor();
     await rest(page);
     const [north, south] = [await spot(page, "north"), await spot(page, "south")];
@@ -219,17 +113,17 @@ test("clients at the poles stand at the edge of the map", async (t) => {
 });
 
 test("whom one clicks is followed, with a link, and the map is not moved by it", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 10, 20);
-    await report("emu", 12, 40);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    await server.report("emu", 12, 40);
+    const page = await open(t, server.url);
     await row(page, "emu").waitFor();
     await rest(page);
     await clickOn(page, "kiwi");
     await page.locator("#card-name", { hasText: "kiwi" }).waitFor();
     assert.match(page.url(), /#client=kiwi$/);
     const before = await view(page);
-    await report("kiwi", 50, 120);
+    await server.report("kiwi", 50, 120);
     await page.locator("#card-place", { hasText: "50.00000° N" }).waitFor();
     assert.deepEqual(await view(page), before);
     await page.getByRole("button", { name: "Centre" }).click();
@@ -238,21 +132,21 @@ test("whom one clicks is followed, with a link, and the map is not moved by it",
 });
 
 test("a link to one client opens the page at that client", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi, the 1st", 10, 20);
-    await report("emu", 12, 40);
-    const page = await open(t, url, { hash: "#client=kiwi%2C+the+1st" });
-    await page.locator("#card-name", { hasText: "kiwi, the 1st" }).waitFor();
+    const server = await herd(t);
+    await server.report("kiwi/1#2 3", 10, 20);
+    await server.report("emu", 12, 40);
+    const page = await open(t, server.url, { hash: "#client=kiwi%252F1%232%25203" });
+    await page.locator("#card-name", { hasText: "kiwi%2F1#2%203" }).waitFor();
     await rest(page);
     const { x, y, zoom } = await view(page);
     assert.ok(zoom >= 10 && Math.abs(x - (20 / 360 + 0.5)) < 1e-6 && y < 0.5);
 });
 
 test("a number on the map opens the list of those who stand there", async (t) => {
-    const { url, report } = await herd(t);
-    for (let at = 0; at < 7; at++) await report(`kiwi-${at}`, 10, 20);
-    await report("emu", 12, 100);
-    const page = await open(t, url);
+    const server = await herd(t);
+    for (let at = 0; at < 7; at++) await server.report(`kiwi-${at}`, 10, 20);
+    await server.report("emu", 12, 100);
+    const page = await open(t, server.url);
     await row(page, "emu").waitFor();
     await rest(page);
     await clickOn(page, "kiwi-3");
@@ -261,51 +155,30 @@ test("a number on the map opens the list of those who stand there", async (t) =>
 });
 
 test("places near a point and near a client are listed beside the map", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 34.06893, -118.445127);
-    await report("emu", 33, -117);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("kiwi", 34.06893, -118.445127);
+    await server.report("emu", 34.1083, -117.2898);
+    const page = await open(t, server.url);
     await row(page, "kiwi").waitFor();
     await rest(page);
-    await page.locator("#dots").click({ position: { x: 60, y: 400 } });
+    const { width, height } = await page.locator("#dots").boundingBox();
+    await page.locator("#dots").click({ position: { x: width / 2, y: height / 2 } });
     await page.locator("#places-list li").first().waitFor();
     await clickOn(page, "kiwi");
     await page.getByRole("button", { name: "Nearby" }).click();
     await page.getByRole("heading", { name: "Near kiwi" }).waitFor();
+    await page.locator("#places-list a", { hasText: "Beverly Hills" }).waitFor();
     const link = page.locator("#places-list a").first();
     assert.match(await link.getAttribute("href"), /^https:\/\/www\.google\.com\/maps\/search\/\?api=1&query=3/);
     assert.equal(await link.getAttribute("rel"), "noreferrer");
-    if (!skip.skip) await page.getByText("GeoNames").waitFor();
-});
-
-test("a token is typed once, for all tabs", skip, async (t) => {
-    const { url, stand } = await herd(t, { token: "sesame" });
-    stand.report("kiwi", 10, 20);
-    const page = await open(t, url, { mayFail: /401/ });
-    await page.getByRole("dialog").waitFor();
-    await page.getByLabel("Token").fill("wrong");
-    await page.keyboard.press("Enter");
-    await page.getByText("does not know this token").waitFor();
-    await page.getByLabel("Token").fill("sesame");
-    await page.keyboard.press("Enter");
-    await row(page, "kiwi").waitFor();
-    await page.getByRole("dialog").waitFor({ state: "hidden" });
-    const second = await page.context().newPage();
-    await second.goto(url);
-    await row(second, "kiwi").waitFor();
-    await second.getByRole("dialog").waitFor({ state: "hidden" });
-    await second.getByRole("tab", { name: "Herd" }).click();
-    await second.locator("#herd-about", { hasText: "Goloman" }).waitFor();
-    await second.close();
-    await page.reload();
-    await row(page, "kiwi").waitFor();
+    await page.locator("#places-attributions", { hasText: "GeoNames" }).waitFor();
 });
 
 test("all can be done with the keyboard alone", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 10, 20);
-    await report("emu", 12, 60);
-    const page = await open(t, url);
+    const server = await herd(t);
+    await server.report("kiwi", 51.5, -0.1);
+    await server.report("emu", 51.5, 40);
+    const page = await open(t, server.url);
     await row(page, "emu").waitFor();
     await rest(page);
     await page.keyboard.press("Tab");
@@ -327,6 +200,7 @@ test("all can be done with the keyboard alone", async (t) => {
     await page.keyboard.press("Escape");
     await row(page, "emu").waitFor();
     await page.locator("#dots").focus();
+    await rest(page);
     await page.keyboard.press("Enter");
     await page.locator("#places-list li").first().waitFor();
     await page.locator("#tab-places").focus();
@@ -335,9 +209,9 @@ test("all can be done with the keyboard alone", async (t) => {
 });
 
 test("the table is sorted by its heads", async (t) => {
-    const { url, report } = await herd(t);
-    for (const [id, lat] of [["b", 3], ["a10", 1], ["a9", 2]]) await report(`sort-${id}`, lat, 1);
-    const page = await open(t, url);
+    const server = await herd(t);
+    for (const [id, lat] of [["b", 3], ["a10", 1], ["a9", 2]]) await server.report(`sort-${id}`, lat, 1);
+    const page = await open(t, server.url);
     await page.locator("#filter").fill("sort-");
     const ids = () => page.locator("#rows th").allTextContents();
     await until(async () => (await ids()).join() === "sort-a9,sort-a10,sort-b");
@@ -353,9 +227,9 @@ for (const [name, settings] of [
     ["phone, dark, without motion", { viewport: { width: 375, height: 700 }, colorScheme: "dark", reducedMotion: "reduce" }],
 ]) {
     test(`axe finds nothing, nothing is cut off, and targets are 44 px: ${name}`, async (t) => {
-        const { url, report } = await herd(t);
-        for (let at = 0; at < 60; at++) await report(`kiwi-${at}`, at - 30, at * 3);
-        const page = await open(t, url, settings);
+        const server = await herd(t);
+        for (let at = 0; at < 60; at++) await server.report(`kiwi-${at}`, at === 1 ? 51.5 : at - 30, at === 1 ? -0.1 : at * 3);
+        const page = await open(t, server.url, settings);
         await row(page, "kiwi-1").waitFor();
         await row(page, "kiwi-1").click();
         await page.locator("#card").waitFor();
@@ -377,40 +251,77 @@ for (const [name, settings] of [
     });
 }
 
-test("tiles of the user's own server are drawn, with their attribution", skip, async (t) => {
-    const { url, report, stand } = await herd(t);
-    stand.tiles = { url: `${url}/tiles/{z}/{x}/{y}.png`, attribution: "© Example" };
-    await report("suva", -18.14, 178.44);
-    await report("apia", -13.83, -171.76);
-    const page = await open(t, url);
-    await page.getByText("© Example").waitFor();
+
+
+test("tiles of the user's own server are drawn, with their attribution, and no other origin is asked", async (t) => {
+    const tiles = await tileServer(t);
+    const attribution = '© <b>Example</b> "contributors"';
+    const server = await herd(t, { tables: `[map]\ntiles = "${tiles.url}/{z}/{x}/{y}.png"\nattribution = ${JSON.stringify(attribution)}` });
+    await server.report("suva", -18.14, 178.44);
+    await server.report("apia", -13.83, -171.76);
+    const page = await open(t, server.url, { mayAsk: tiles.url, mayFail: /Content Security Policy|Fetch API cannot load/ });
+    await page.locator("#attribution", { hasText: attribution }).waitFor();
     await rest(page);
     // On both sides of the date line.
-    const columns = () => new Set(stand.requests.map((request) => /tiles\/7\/(\d+)/.exec(request)?.[1]));
+    const columns = () => new Set(tiles.paths.map((path) => /^\/7\/(\d+)/.exec(path)?.[1]));
     await until(() => columns().has("0") && columns().has("127"));
+    await until(async () => {
+        const [red, green, blue] = await pixel(page, 300, 200);
+        return red > 200 && blue > 200 && green < 100;
+    });
+    const policy = async (path) => (await fetch(server.url + path, { headers: { Accept: "text/html" } })).headers.get("content-security-policy");
+    assert.match(await policy("/"), new RegExp(`img-src 'self' data: ${tiles.url}$`));
+    const script = /\/assets\/[^"]+main.js/.exec(await (await fetch(server.url, { headers: { Accept: "text/html" } })).text())[0];
+    assert.ok(!(await policy(script)).includes(tiles.url));
+    // The page cannot load anything else from there.
+    assert.ok(await page.evaluate((url) => fetch(url).then(() => false, () => true), tiles.url));
 });
 
-test("names and times that a client makes up are shown as text", skip, async (t) => {
-    const { url, stand } = await herd(t);
-    const names = ["<img src=x onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘"];
-    for (const [at, id] of names.entries()) stand.report(id, 10 + at, 20, { time: "9".repeat(30) });
-    const page = await open(t, url);
-    for (const id of names) await row(page, id).waitFor();
-    for (const id of names) {
+test("without tiles the policy names no other origin", async (t) => {
+    const server = await herd(t);
+    const answer = await fetch(server.url, { headers: { Accept: "text/html" } });
+    assert.ok(answer.headers.get("content-security-policy").endsWith("; img-src 'self' data:"));
+});
+
+test("the map is labelled with towns, or with the user's own places, and says whose they are", async (t) => {
+    const labelsOf = (page) => page.evaluate(() => globalThis.herd.map.towns.map(({ name }) => name));
+    const towns = await herd(t);
+    await towns.report("kiwi", 51.5, -0.1);
+    const first = await open(t, towns.url);
+    await row(first, "kiwi").waitFor();
+    await first.locator("#attribution", { hasText: "GeoNames" }).waitFor();
+    await until(async () => (await labelsOf(first)).includes("London"));
+    const places = "name,lat,lon\nDepot <1>,51.51,-0.11\nDepot 2,10,10\n";
+    const own = await herd(t, { tables: '[places]\nprovider = "file"\npath = "places.csv"', files: { "places.csv": places } });
+    await own.report("kiwi", 51.5, -0.1);
+    const second = await open(t, own.url);
+    await row(second, "kiwi").waitFor();
+    await until(async () => (await labelsOf(second)).join() === "Depot <1>");
+    assert.equal(await second.locator("#attribution").textContent(), "");
+});
+
+test("names and times that a client makes up are shown as text", async (t) => {
+    const server = await herd(t);
+    const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
+    await server.tell(names.map((id, at) => Buffer.concat([Buffer.from("IAMAT "), Buffer.from(id), Buffer.from(` +${10 + at}+20 ${"9".repeat(30)}`)])));
+    const page = await open(t, server.url);
+    const shown = names.map((id) => (typeof id === "string" ? id : "%FFA"));
+    for (const id of shown) await row(page, id).waitFor();
+    for (const id of shown) {
         await row(page, id).click();
         await until(async () => (await page.locator("#card-name").textContent()) === id);
         await page.locator("#card-heard", { hasText: "9".repeat(30) }).waitFor();
         await page.getByRole("button", { name: "Nearby" }).click();
-        await page.locator("#places-list li").first().waitFor();
+        await page.locator("#places-note", { hasText: /^$|no place/ }).waitFor({ state: "attached" });
         await page.getByRole("tab", { name: "Clients" }).click();
     }
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth));
 });
 
 test("fingers push and pinch the map", async (t) => {
-    const { url, report } = await herd(t);
-    await report("kiwi", 10, 20);
-    const page = await open(t, url, { viewport: { width: 375, height: 700 }, hasTouch: true, isMobile: true });
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    const page = await open(t, server.url, { viewport: { width: 375, height: 700 }, hasTouch: true, isMobile: true });
     await row(page, "kiwi").waitFor();
     await rest(page);
     const touch = await page.context().newCDPSession(page);
@@ -430,29 +341,33 @@ test("fingers push and pinch the map", async (t) => {
     assert.ok(pinched.zoom > pushed.zoom + 0.5 || pushed.zoom >= 18);
 });
 
-test("10,000 clients that move", skip, async (t) => {
-    const { url, stand } = await herd(t);
-    const driving = drive(stand, 10_000);
-    t.after(() => clearInterval(driving));
-    const page = await open(t, url);
+test("10,000 clients that move are all shown, and the page keeps up", async (t) => {
+    const server = await herd(t);
+    const driving = await drive([server], 10_000, 0.2);
+    atEnd(t, () => driving.stop());
+    const page = await open(t, server.url);
     await until(async () => (await count(page)) === 10_000);
     await live(page);
     const seen = await page.evaluate(() => globalThis.herd.map.view.zoom - globalThis.herd.map.view.zoomMin);
     assert.ok(seen < 0.6, "all of them are in sight, not only the first that came");
     for (const clusters of [true, false]) {
         await page.locator("#clusters").setChecked(clusters);
-        const perSecond = await page.evaluate(async () => {
-            const [frames, start] = [globalThis.herd.map.frames, performance.now()];
-            await new Promise((done) => setTimeout(done, 3_000));
-            return ((globalThis.herd.map.frames - frames) * 1_000) / (performance.now() - start);
-        });
-        t.diagnostic(`10,000 clients, ${clusters ? "grouped" : "one by one"}: ${perSecond.toFixed(0)} frames/s`);
+        const frames = await page.evaluate(() => globalThis.herd.map.frames);
+        await page.waitForFunction((before) => globalThis.herd.map.frames > before + 5, frames);
     }
-    assert.equal(await state(page).textContent(), "live");
+    await live(page);
 });
 
-test("everything of the page is at most 150 KB on the wire", skip, async (t) => {
-    const { stand } = await herd(t);
-    t.diagnostic(`${stand.weight} bytes`);
-    assert.ok(stand.weight <= 150_000);
+test("everything of the page is at most 150 KB on the wire", async (t) => {
+    const server = await herd(t);
+    const between = await Between.of(t, server.url);
+    await server.report("kiwi", 34.06893, -118.445127);
+    await server.report("emu", 33, -117);
+    const page = await open(t, between.url);
+    await live(page);
+    // The finer outline, too, which is asked for when one is near enough.
+    await until(() => between.asked.some((request) => request.includes("world-50m.bin")));
+    await rest(page);
+    t.diagnostic(`${between.bytes} bytes, what the herd says among them`);
+    assert.ok(between.bytes <= 150_000, `${between.bytes} bytes`);
 });

@@ -151,6 +151,38 @@ fn errors_name_the_line_and_the_remedy() {
     assert!(parse("").expect_err("empty").contains("no servers"));
 }
 
+#[test]
+fn tiles_are_of_one_server_and_name_whom_they_are_of() {
+    let server = "[servers.A]\nlisten = \"127.0.0.1:1\"\n[servers.B]\nlisten = \"127.0.0.1:2\"\n";
+    let tiles = "tiles = \"https://tiles.example.org/{z}/{x}/{y}.png\"\n";
+    let attribution = "attribution = \"© OpenStreetMap contributors\"\n";
+    let config = parse(&format!("[map]\n{tiles}{attribution}{server}")).expect("valid");
+    let found = config.servers[1].tiles.clone().expect("tiles");
+    assert_eq!(found.url, "https://tiles.example.org/{z}/{x}/{y}.png");
+    assert_eq!(
+        (&*found.origin, &*found.attribution),
+        ("https://tiles.example.org", "© OpenStreetMap contributors")
+    );
+    assert!(
+        config.to_string().contains("map: tiles of https://tiles.example.org, © OpenStreetMap contributors")
+    );
+    let own = "map.tiles = \"http://b:8/{z}/{x}/{y}\"\nmap.attribution = \"B\"\n";
+    let config = parse(&format!("{server}{own}")).expect("valid");
+    assert_eq!(config.servers[0].tiles, None);
+    assert!(config.to_string().contains("map of B: tiles of http://b:8, B"), "{config}");
+    check(&format!("[map]\n{tiles}{server}"), 2, &["map.attribution"]);
+    check(&format!("[map]\n{attribution}{server}"), 2, &["map.tiles", "missing"]);
+    check(&format!("[map]\n{tiles}{attribution}{server}map.attribution = \"B\"\n"), 8, &["map.tiles"]);
+    check(
+        "[map]\ntiles = \"ftp://a\"\nattribution = \"a\"\n[servers.A]\nlisten = \"127.0.0.1:1\"\n",
+        2,
+        &["http://", "like \"https://tiles.example.org/"],
+    );
+    check(&format!("[map]\n{tiles}attribution = \" \"\n{server}"), 3, &["1 to 200"]);
+    check("[map]\ntile = \"a\"\n", 2, &["tile is no key of [map]", "did you mean tiles?"]);
+    check("[maps]\ntiles = \"a\"\n", 1, &["[map]?"]);
+}
+
 fn check(text: &str, line: usize, hints: &[&str]) {
     let error = parse(text).map(|_| ()).expect_err(text);
     assert!(error.starts_with(&format!("etc/herd.conf:{line}: ")), "{error}");
@@ -170,9 +202,13 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
             .collect()
     });
     let mut next = || -> Vec<&str> { homes.next().expect("a table") };
-    let (top, places, _http, timing, servers) = (next(), next(), next(), next(), next());
+    let (top, places, _http, map, timing, servers) = (next(), next(), next(), next(), next(), next());
     assert!(
-        top.contains(&"workers") && places.contains(&"url") && timing.len() > 5 && servers.contains(&"plain")
+        top.contains(&"workers")
+            && places.contains(&"url")
+            && timing.len() > 5
+            && servers.contains(&"plain")
+            && map.contains(&"tiles")
     );
     let tables = [
         ("[servers.A]\nlisten = \"127.0.0.1:1\"", &servers, "[servers.A]"),
@@ -185,6 +221,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
             (&top, "above the first [table]"),
             (&places, "in [places]"),
             (&timing, "in [timing]"),
+            (&map, "in [map]"),
             (&servers, "[servers.NAME]"),
         ] {
             // One that may stand in two tables belongs above first of all.
@@ -196,6 +233,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
                     "places" => "[places]",
                     "timing" => "[timing]",
                     "http" => "[http]",
+                    "map" => "[map]",
                     _ => home,
                 };
                 check(&format!("{table}\n{key} = 1\n"), line, &[key, &format!("no key of {name}"), home]);

@@ -10,9 +10,9 @@ use super::query::{BadParameter, Query};
 use super::reply::{JSON, Reply};
 use crate::door::Question;
 use crate::limits::{HTTP_PAGE, HTTP_PAGE_MAX};
-use crate::places::{Lookup, labels as all_labels};
+use crate::places::{Label, Lookup};
 
-/// The largest towns in an area.
+/// What a map of an area is labelled with: the largest towns, or the user's own places.
 pub fn labels(call: &mut Call<'_, '_>) -> Done {
     let read = Query::parse(call.head.query, &["bbox", "limit"]).and_then(|query| {
         let limit = query.number("limit", 1, HTTP_PAGE_MAX)?.unwrap_or(HTTP_PAGE) as usize;
@@ -23,11 +23,18 @@ pub fn labels(call: &mut Call<'_, '_>) -> Done {
         Err(bad) => return call.refuse_parameter(&bad),
     };
     let is_in = |latitude, longitude| area.is_none_or(|area| area.has(latitude, longitude));
-    let found = all_labels().filter(|label| is_in(label.latitude_deg, label.longitude_deg)).take(limit);
-    let one = |label: crate::places::Label| json!({ "name": label.name, "lat": label.latitude_deg, "lon": label.longitude_deg });
-    let mut body = json!({ "labels": found.map(one).collect::<Vec<_>>() }).to_string().into_bytes();
+    let mut found = Vec::new();
+    let mut take = |Label { name, latitude_deg, longitude_deg }: Label<'_>| {
+        if is_in(latitude_deg, longitude_deg) {
+            found.push(json!({ "name": name, "lat": latitude_deg, "lon": longitude_deg }));
+        }
+        found.len() < limit
+    };
+    let attributions = call.site.places.as_ref().map(|places| places.labels(&mut take)).unwrap_or_default();
+    let mut body = json!({ "labels": found, "attributions": attributions }).to_string().into_bytes();
     body.push(b'\n');
-    let fields = "Cache-Control: max-age=86400\r\n";
+    // The user's own may be others soon.
+    let fields = "Cache-Control: max-age=600\r\n";
     call.say(Reply { status: 200, kind: Some(JSON), body: &body, fields, ..Reply::default() })
 }
 

@@ -40,7 +40,7 @@ pub use listing::Listing;
 pub use name::path_segment;
 pub use phones::Friends;
 pub use problem::Kind as ProblemKind;
-pub use site::Site;
+pub use site::{Site, Tiles};
 pub use tokens::{BadLine, Token, Tokens};
 
 use super::{Answer, Manners, PEER_CLOSED, Question, Visit};

@@ -43,8 +43,9 @@ const INDEX: &str = include_str!("page/index.html");
 /// What the page may do: nothing but with this server, and no script or style that is not a file of it. A worker lives
 /// under the policy of its own file.
 const POLICY: &str = "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data:; connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n";
+    connect-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    img-src 'self' data:";
+const POLICY_END: &str = "\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Opener-Policy: same-origin\r\n";
 
 /// What stands for all files as they are.
 fn version() -> &'static str {
@@ -57,15 +58,19 @@ fn version() -> &'static str {
 
 /// The page itself, for this server.
 pub fn index(call: &mut Call<'_, '_>) -> Done {
+    let tiles = call.site.tiles.as_ref();
     let config = serde_json::json!({
         "server": call.visit.core.node.name(),
-        "tiles": null,
+        "tiles": tiles.map(|tiles| serde_json::json!({ "url": tiles.url, "attribution": tiles.attribution })),
         "needs_token": call.site.needs_token(),
     });
     let config = config.to_string().replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
     let page = INDEX.replace("{{assets}}", &format!("/assets/{}", version())).replace("{{config}}", &config);
     let body = if gzip::is_wanted(call.head) { gzip::pack(page.into_bytes()) } else { page.into_bytes() };
-    let fields = [POLICY, "Cache-Control: no-cache\r\nVary: Accept\r\n", gzip::fields(&body)].concat();
+    // Pictures, and nothing else, of the tile server, and of no other.
+    let origin = tiles.map_or(String::new(), |tiles| format!(" {}", tiles.origin));
+    let caching = "Cache-Control: no-cache\r\nVary: Accept\r\n";
+    let fields = [POLICY, &origin, POLICY_END, caching, gzip::fields(&body)].concat();
     let kind = Some("text/html; charset=utf-8");
     call.say(Reply { status: 200, kind, body: &body, fields: &fields, ..Reply::default() })
 }
@@ -85,7 +90,7 @@ pub fn file(call: &mut Call<'_, '_>, number: usize) -> Done {
         file.bytes
     };
     let caching = "Cache-Control: public, max-age=31536000, immutable\r\n";
-    let fields = [POLICY, caching, gzip::fields(body)].concat();
+    let fields = [POLICY, POLICY_END, caching, gzip::fields(body)].concat();
     call.say(Reply { status: 200, kind: Some(file.kind), body, fields: &fields, ..Reply::default() })
 }
 

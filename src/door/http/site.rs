@@ -1,6 +1,7 @@
 //! What one server's doors for HTTP serve, and to whom: the same for all of its connections.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,9 +15,19 @@ use crate::limits::{
     HTTP_READY_AFTER_S, PHONE_BODIES_BYTES, PHONE_SAY_AGAIN_S, PHONES_SAID_LOOK_S, PHONES_SAID_MAX,
 };
 use crate::node::Clients;
+use crate::places::Places;
+
+/// Pictures for the map page, of a tile server of the operator's.
+#[derive(Clone, Debug)]
+pub struct Tiles {
+    /// With `{z}`, `{x}` and `{y}`.
+    pub url: String,
+    /// The one that the page may load pictures from, beside its own.
+    pub origin: String,
+    pub attribution: String,
+}
 
 /// The site of a server.
-#[derive(Debug)]
 pub struct Site {
     /// Names by which it may be called, beside numeric addresses and localhost.
     pub names: Vec<String>,
@@ -26,6 +37,9 @@ pub struct Site {
     pub max_ahead_ns: u64,
     /// How long after its start the server waits for its neighbours before it says that it is ready.
     pub ready_after: Duration,
+    pub tiles: Option<Tiles>,
+    /// What the map is labelled with; None for nothing.
+    pub places: Option<Arc<dyn Places>>,
     /// Who may do what; None for a site that needs no token. Read anew at a signal.
     tokens: RwLock<Option<Arc<Tokens>>>,
     /// How often they were read anew.
@@ -34,6 +48,13 @@ pub struct Site {
     said: Mutex<Said>,
     /// Bytes of bodies that are longer than others may be.
     bodies: Arc<AtomicUsize>,
+}
+
+/// Without what asks and what is secret.
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site").field("names", &self.names).field("tiles", &self.tiles).finish_non_exhaustive()
+    }
 }
 
 /// What of phones the log has been told of.
@@ -92,6 +113,8 @@ impl Site {
             allow_origins,
             max_ahead_ns,
             ready_after,
+            tiles: None,
+            places: None,
             tokens,
             guesses: Guesses::default(),
             generation: AtomicU64::new(0),

@@ -247,6 +247,24 @@ impl Pack {
         }
     }
 
+    /// The indices of at most so many places: those that have this type before the others, and of both those that were
+    /// added first.
+    pub fn foremost(&self, kind: &str, most: usize) -> Vec<u32> {
+        let has_it: Vec<bool> = self.lists.iter().map(|list| list.iter().any(|it| it == kind)).collect();
+        let key = |&index: &u32| {
+            let list = usize::from(self.lists_of[index as usize]);
+            (!has_it.get(list).is_some_and(|has_it| *has_it), self.starts[index as usize])
+        };
+        let mut all: Vec<u32> = (0..self.len() as u32).collect();
+        if all.len() > most {
+            all.select_nth_unstable_by_key(most, key);
+            all.truncate(most);
+            all.shrink_to_fit();
+        }
+        all.sort_unstable_by_key(key);
+        all
+    }
+
     /// Bytes it takes in memory.
     pub fn bytes(&self) -> usize {
         COLUMN_BYTES * self.len() + 4 * self.bands.len() + self.texts.len()

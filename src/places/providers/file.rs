@@ -10,11 +10,11 @@ use super::extract;
 use super::layout::{Place, Point, results_json};
 use super::settle::{Part, repeated, settle};
 use crate::files;
-use crate::limits::{PLACES_BEGIN_BYTES, PLACES_FILE_MAX};
+use crate::limits::{PLACES_BEGIN_BYTES, PLACES_FILE_MAX, PLACES_LABELS_MAX};
 use crate::logging::count;
 use crate::places::points::pack::{Builder, Known, Pack};
 use crate::places::points::{self, Points, Reading, nearest, osm};
-use crate::places::{Lookup, Places, PlacesError, Settings};
+use crate::places::{Label, Lookup, Places, PlacesError, Settings};
 
 /// The places of all files.
 pub struct File {
@@ -31,6 +31,16 @@ struct Loaded {
     /// What each file came to, in a line.
     about: Vec<String>,
     attributions: Vec<&'static str>,
+    /// Which of them label a map, what matters most first. Bounded.
+    labels: Vec<u32>,
+}
+
+impl Loaded {
+    /// Towns matter more than shops, and what stands first in a file more than what follows.
+    fn of(pack: Pack, about: Vec<String>, attributions: Vec<&'static str>) -> Loaded {
+        let labels = pack.foremost("locality", PLACES_LABELS_MAX);
+        Loaded { pack, about, attributions, labels }
+    }
 }
 
 impl File {
@@ -60,7 +70,7 @@ impl File {
         };
         let attributions = is_extract.then_some(osm::ATTRIBUTION).into_iter().collect();
         let about = vec![format!("{}: {about}", path.display())];
-        let loaded = RwLock::new(Arc::new(Loaded { pack: places.finish(), about, attributions }));
+        let loaded = RwLock::new(Arc::new(Loaded::of(places.finish(), about, attributions)));
         Ok(File { settings, loaded, beyond: None })
     }
 
@@ -111,7 +121,7 @@ fn load(settings: &Settings) -> Result<Loaded, String> {
     };
     let (places, mb) = (count(pack.len() as u64, "place"), pack.bytes() as f64 / 1e6);
     about.push(format!("{places} in all, in {mb:.1} MB of memory"));
-    Ok(Loaded { pack, about, attributions })
+    Ok(Loaded::of(pack, about, attributions))
 }
 
 /// A file, by how it begins.
@@ -165,6 +175,19 @@ impl Places for File {
         Ok(results_json(&loaded.attributions, &places))
     }
 
+    fn labels(&self, take: &mut dyn FnMut(Label<'_>) -> bool) -> Vec<&'static str> {
+        let loaded = self.loaded();
+        let mut attributions = loaded.attributions.clone();
+        let is_enough = !loaded.labels.iter().all(|&index| {
+            let Known { name, latitude_deg, longitude_deg, .. } = loaded.pack.known(index as usize);
+            take(Label { name, latitude_deg, longitude_deg })
+        });
+        if let Some(beyond) = self.beyond.as_ref().filter(|_| !is_enough) {
+            attributions.extend(beyond.labels(take));
+        }
+        attributions
+    }
+
     fn about(&self) -> Vec<String> {
         self.loaded().about.clone()
     }
@@ -212,6 +235,52 @@ mod tests {
         let rows: String = (1..=300).map(|row| format!("{},1,2\n", name(row))).collect();
         let why = read(&format!("name,lat,lon\n{rows}")).err().expect("too many");
         assert!(why.contains("of 300 rows are bad") && why.contains("my.csv:11: row 10: a quote"), "{why}");
+    }
+
+    #[test]
+    fn a_map_is_labelled_with_towns_first_and_then_in_the_order_of_the_file() {
+        let rows: String =
+            (0..PLACES_LABELS_MAX).map(|row| format!("S{row},{},2,shop\n", row % 80)).collect();
+        let text = format!("name,lat,lon,type\n{rows}Last,3,4,shop\nTown,5,6,locality\n");
+        let file = File::parse(text.as_bytes(), Path::new("my.csv")).expect("read");
+        let labels = |most: usize| {
+            let mut names = Vec::new();
+            let _ = file.labels(&mut |label| {
+                names.push((label.name.to_owned(), label.latitude_deg));
+                names.len() < most
+            });
+            names
+        };
+        let expected = [("Town".to_owned(), 5.0), ("S0".to_owned(), 0.0), ("S1".to_owned(), 1.0)];
+        assert_eq!(labels(3), expected);
+        let all = labels(usize::MAX);
+        assert_eq!(all.len(), PLACES_LABELS_MAX);
+        assert!(!all.iter().any(|(name, _)| name == "Last"), "the first of them, and no more");
+    }
+
+    #[test]
+    fn behind_labels_of_files_come_towns_where_the_gazetteer_is_asked_too() {
+        struct Beyond;
+        impl Places for Beyond {
+            fn nearby(&self, _: &Lookup, _: Instant) -> Result<Vec<u8>, PlacesError> {
+                Ok(Vec::new())
+            }
+        }
+        let names = |beyond: Option<Arc<dyn Places>>, most: usize| {
+            let file = File::parse(b"name,lat,lon\nDepot,1,2\n", Path::new("my.csv")).expect("read");
+            let mut names = Vec::new();
+            let whose = File { beyond, ..file }.labels(&mut |label| {
+                names.push(label.name.to_owned());
+                names.len() < most
+            });
+            (names, whose.len())
+        };
+        assert_eq!(names(None, 9), (vec!["Depot".to_owned()], 0));
+        assert_eq!(names(Some(Arc::new(Beyond)), 1), (vec!["Depot".to_owned()], 0));
+        if cfg!(feature = "gazetteer") {
+            let (names, whose) = names(Some(Arc::new(Beyond)), 9);
+            assert_eq!((names.len(), names[0].as_str(), whose), (9, "Depot", 1));
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn keys() -> Vec<String> {
     let raw = fs::read_to_string(Path::new(ROOT).join("src/config/raw.rs")).expect("text");
     let fields = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
     let keys = fields.map(|(key, _)| key.to_owned()).filter(|key| {
-        !key.contains(' ') && !["span", "why", "places", "servers", "timing"].contains(&key.as_str())
+        !key.contains(' ') && !["span", "why", "places", "servers", "timing", "map"].contains(&key.as_str())
     });
     keys.collect()
 }
@@ -67,12 +67,12 @@ fn keys() -> Vec<String> {
 fn every_key_of_herd_conf_is_explained_and_every_explained_one_is_a_key() {
     let (page, keys) = (Page::read("docs/configuration.md"), keys());
     assert!(keys.len() > 20, "{keys:?}");
-    let tables =
-        ["a-servers-table", "top-level-keys", "places", "http", "timing"].map(|anchor| page.section(anchor));
+    let tables = ["a-servers-table", "top-level-keys", "places", "http", "map", "timing"]
+        .map(|anchor| page.section(anchor));
     let rows = rows(&tables.concat());
     let explained: Vec<_> = rows.iter().map(|cells| cells[0].trim_matches('`')).collect();
     for key in &keys {
-        let names = ["", "places.", "http.", "timing."].map(|table| format!("{table}{key}"));
+        let names = ["", "places.", "http.", "map.", "timing."].map(|table| format!("{table}{key}"));
         assert!(names.iter().any(|name| explained.contains(&name.as_str())), "{key} is not explained");
     }
     for key in explained {

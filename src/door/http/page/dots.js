@@ -13,6 +13,8 @@ import { FRESH, OLD, STALE, ageOf, serverNow } from "./clock.js";
  */
 
 const SPRITE = 18;
+/** So many markers are written into the picture by hand: asking the canvas for each of them takes several times as long. */
+const BY_HAND = 1_000;
 const NAMES_MAX = 150;
 const ROW = 16;
 /** Kinds of a sprite after the ages. */
@@ -22,8 +24,10 @@ const SOUTH = 4;
 export class Dots {
     cells = new Cells();
     #pen;
-    /** @type {CanvasImageSource[]} */
+    /** @type {HTMLCanvasElement[]} */
     #sprites = [];
+    /** The same, and the whole picture, as numbers; null until there are many. @type {Stamps | null} */
+    #stamps = null;
     /** @type {Colours | null} */
     #colours = null;
     #ratio = 1;
@@ -43,6 +47,7 @@ export class Dots {
         this.#colours = colours;
         this.#ratio = ratio;
         this.#sprites = [FRESH, STALE, OLD, NORTH, SOUTH].map((kind) => sprite(kind, colours, ratio));
+        this.#stamps = null;
     }
 
     /**
@@ -76,16 +81,23 @@ export class Dots {
     #markers(fleet, clusters, followed) {
         const [cells, pen, ratio, half] = [this.cells, this.#pen, this.#ratio, (SPRITE * this.#ratio) / 2];
         const seconds = serverNow();
+        const isMany = cells.seen > BY_HAND && !clusters;
+        const stamps = isMany ? (this.#stamps ??= new Stamps(pen, this.#sprites)) : null;
+        stamps?.clear();
+        /** Those at the edge. @type {[number, number, number][]} */
+        const cut = [];
         for (let slot = 0; slot < fleet.count; slot++) {
             const cell = cells.cell[slot];
             if (cell < 0 || slot === followed || (clusters && cells.isCrowd(cell))) continue;
+            const kind = kindOf(fleet, slot, seconds);
             // Whole pixels are copied, others are mixed, which takes several times as long.
-            pen.drawImage(
-                this.#sprites[kindOf(fleet, slot, seconds)],
-                Math.round(cells.left[slot] * ratio - half),
-                Math.round(cells.top[slot] * ratio - half),
-            );
+            const [left, top] = [Math.round(cells.left[slot] * ratio - half), Math.round(cells.top[slot] * ratio - half)];
+            if (stamps?.add(kind, left, top)) continue;
+            if (stamps) cut.push([kind, left, top]);
+            else pen.drawImage(this.#sprites[kind], left, top);
         }
+        stamps?.show();
+        for (const [kind, left, top] of cut) pen.drawImage(this.#sprites[kind], left, top);
     }
 
     /** @param {Colours} colours */
@@ -216,6 +228,71 @@ export class Dots {
         pen.strokeStyle = colours.followed;
         pen.stroke();
     }
+}
+
+/** The markers as numbers, written into the numbers of the picture. */
+class Stamps {
+    #pen;
+    #picture;
+    #pixels;
+    /** By kind: the pixels that are not empty, as steps from the marker's first one, and their colours. */
+    #stamps;
+    #side;
+
+    /**
+     * @param {CanvasRenderingContext2D} pen
+     * @param {HTMLCanvasElement[]} sprites
+     */
+    constructor(pen, sprites) {
+        const { width, height } = pen.canvas;
+        this.#pen = pen;
+        this.#picture = new ImageData(width, height);
+        this.#pixels = new Uint32Array(this.#picture.data.buffer);
+        this.#side = sprites[0].width;
+        this.#stamps = sprites.map((marker) => stamp(marker, width));
+    }
+
+    clear() {
+        this.#pixels.fill(0);
+    }
+
+    /**
+     * @param {number} kind
+     * @param {number} left
+     * @param {number} top
+     * @returns {boolean} false for one that the edge cuts, which is not written
+     */
+    add(kind, left, top) {
+        const [pixels, { steps, colours }] = [this.#pixels, this.#stamps[kind]];
+        const { width, height } = this.#picture;
+        const first = top * width + left;
+        if (left < 0 || top < 0 || left + this.#side > width || top + this.#side > height) return false;
+        for (let at = 0; at < steps.length; at++) {
+            const pixel = first + steps[at];
+            // The soft rim of a marker does not cover another one.
+            if (pixels[pixel] === 0 || colours[at] >>> 24 === 255) pixels[pixel] = colours[at];
+        }
+        return true;
+    }
+
+    show() {
+        this.#pen.putImageData(this.#picture, 0, 0);
+    }
+}
+
+/**
+ * @param {HTMLCanvasElement} marker
+ * @param {number} across pixels in a row of the picture
+ */
+function stamp(marker, across) {
+    const pen = /** @type {CanvasRenderingContext2D} */ (marker.getContext("2d"));
+    const { data } = pen.getImageData(0, 0, marker.width, marker.height);
+    const pixels = new Uint32Array(data.buffer);
+    const full = [...pixels.keys()].filter((at) => data[4 * at + 3] > 0);
+    return {
+        steps: Int32Array.from(full, (at) => Math.floor(at / marker.width) * across + (at % marker.width)),
+        colours: Uint32Array.from(full, (at) => pixels[at]),
+    };
 }
 
 /**

@@ -17,6 +17,9 @@ import { texts } from "./texts.js";
 const FINE_ZOOM = 3;
 const GRID_DEGREES = [30, 15, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001];
 const GRID_PIXELS = 110;
+/** Of the whole world, where the lines are nearer to each other: what a label of whole degrees needs. */
+const COARSE_DEGREES = [30, 60, 90];
+const COARSE_PIXELS = 58;
 const BAR_PIXELS = 120;
 
 export class Ground {
@@ -124,7 +127,8 @@ export class Ground {
      */
     #graticule(view, colours) {
         const pen = this.#pen;
-        const step = GRID_DEGREES.findLast((degrees) => (degrees / 360) * view.scale >= GRID_PIXELS) ?? 30;
+        const pixels = (/** @type {number} */ degrees) => (degrees / 360) * view.scale;
+        const step = GRID_DEGREES.findLast((degrees) => pixels(degrees) >= GRID_PIXELS) ?? COARSE_DEGREES.find((degrees) => pixels(degrees) >= COARSE_PIXELS) ?? 180;
         const digits = Math.max(0, Math.ceil(-Math.log10(step)));
         const { north, south } = view.bounds;
         const frame = view.frame;

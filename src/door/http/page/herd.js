@@ -106,7 +106,7 @@ export class HerdPanel {
         const rows = [...counts].sort().map(([server, count]) => {
             const isOwn = server === state.server;
             const up = isOwn ? !this.#isDown : this.#isDown ? undefined : neighbours.get(server);
-            const word = up === undefined ? "–" : up ? texts.up : isOwn ? texts.down : texts.noLink;
+            const word = up === undefined ? (this.#isDown ? "–" : texts.noNeighbour) : up ? texts.up : isOwn ? texts.down : texts.noLink;
             const kind = up === undefined ? "" : up ? "up" : "down";
             return make("tr", {}, make("th", { scope: "row" }, isOwn ? `${server} (${texts.own})` : server), make("td", { className: kind }, word), make("td", {}, texts.found(count, count)));
         });

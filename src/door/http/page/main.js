@@ -28,7 +28,7 @@ fillTexts();
 const config = /** @type {Config} */ (JSON.parse(document.querySelector("meta[name=herd-config]")?.getAttribute("content") ?? "{}"));
 document.title = texts.title(config.server);
 say(byId("server", HTMLElement), config.server);
-say(byId("attribution", HTMLElement), config.tiles?.attribution ?? "");
+attribute([]);
 
 const fleet = new Fleet();
 const pad = byId("dots", HTMLCanvasElement);
@@ -59,7 +59,7 @@ function take(events) {
         else if (event.name === "snapshot") fleet.begin();
         else {
             fleet.sweep();
-            table.isComplete = true;
+            table.complete();
             place();
         }
     }
@@ -154,9 +154,17 @@ giveHands(pad, map.view, {
     },
 });
 
+/** Names whose map and whose names these are. @param {string[]} ofLabels */
+function attribute(ofLabels) {
+    say(byId("attribution", HTMLElement), [config.tiles?.attribution, ...ofLabels].filter(Boolean).join(" · "));
+}
+
 map.onRest = async () => {
+    table.viewMoved();
     const towns = await townsOf(map.view);
-    if (towns) map.towns = towns;
+    if (!towns) return;
+    map.towns = towns.labels;
+    attribute(towns.attributions);
 };
 
 /** @type {[string, () => void][]} */
@@ -193,6 +201,7 @@ table.onChoose = (id) => {
 };
 table.onZoom = (slots) => fit(slots);
 table.onFilter = () => map.touch();
+table.isInView = (slot) => map.view.holds(fleet.x[slot], fleet.y[slot]);
 card.onChange = () => {
     map.followed = card.followed;
     table.followed = card.followed?.id ?? null;

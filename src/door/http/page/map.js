@@ -60,6 +60,10 @@ export class WorldMap {
         this.#resize();
     }
 
+    get towns() {
+        return this.#ground.towns;
+    }
+
     /** @param {import("./ground.js").Town[]} towns */
     set towns(towns) {
         this.#ground.towns = towns;

@@ -18,25 +18,25 @@ const note = byId("places-note", HTMLElement);
 const list = byId("places-list", HTMLElement);
 const attributions = byId("places-attributions", HTMLElement);
 
-/** @type {{path: string, what: string, from: Place, near: Record<string, string>} | null} */
+/** @type {{what: string, from: Place} | null} */
 let asked = null;
 let asking = new AbortController();
 
 radius.addEventListener("change", () => void ask());
 
 /**
+ * Where it is drawn, so that the distances are from there.
  * @param {string} id
  * @param {Place} from
  */
 export function placesNearClient(id, from) {
-    asked = { path: `/v1/clients/${encodeURIComponent(id)}/places`, what: id, from, near: {} };
+    asked = { what: id, from };
     return ask();
 }
 
 /** @param {Place} from */
 export function placesNearPoint(from) {
-    const near = `${from.lat.toFixed(6)},${from.lon.toFixed(6)}`;
-    asked = { path: "/v1/places", what: `${texts.latitude(from.lat, 3)}, ${texts.longitude(from.lon, 3)}`, from, near: { near } };
+    asked = { what: `${texts.latitude(from.lat, 3)}, ${texts.longitude(from.lon, 3)}`, from };
     return ask();
 }
 
@@ -50,7 +50,8 @@ async function ask() {
     list.replaceChildren();
     attributions.replaceChildren();
     try {
-        const answer = await get(asked.path, { ...asked.near, radius_km: radius.value, bound: BOUND }, signal);
+        const near = `${asked.from.lat.toFixed(6)},${asked.from.lon.toFixed(6)}`;
+        const answer = await get("/v1/places", { near, radius_km: radius.value, bound: BOUND }, signal);
         show(answer.results ?? [], answer.html_attributions ?? [], asked.from);
     } catch (error) {
         if (signal.aborted) return;

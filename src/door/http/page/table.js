@@ -13,6 +13,7 @@ const SORT_MS = 2_000;
 const AGES = ["fresh", "stale", "old"];
 
 const filter = byId("filter", HTMLInputElement);
+const inView = byId("in-view", HTMLInputElement);
 const body = byId("rows", HTMLElement);
 const found = byId("found", HTMLElement);
 const nothing = byId("nothing", HTMLElement);
@@ -29,6 +30,8 @@ export class Table {
     /** @type {(slots: number[]) => void} */
     onZoom = () => {};
     onFilter = () => {};
+    /** Whether the map shows where a client is. @type {(slot: number) => boolean} */
+    isInView = () => true;
     /** @type {string | null} */
     followed = null;
     /** Whether everybody there is has been told, so that an empty table means nobody. */
@@ -50,6 +53,7 @@ export class Table {
     constructor(fleet) {
         this.#fleet = fleet;
         filter.addEventListener("input", () => this.#filtered());
+        inView.addEventListener("change", () => this.#changed());
         filter.addEventListener("keydown", (event) => {
             if (event.key === "Enter" && this.#shown.length) this.onChoose(this.#shown[0]);
             if (event.key === "Escape") this.#clear();
@@ -97,8 +101,21 @@ export class Table {
         this.#draw();
     }
 
+    /** The map shows another part of the world. */
+    viewMoved() {
+        if (inView.checked && !this.#only) this.#changed();
+    }
+
+    /** Everybody there is has been told. */
+    complete() {
+        this.isComplete = true;
+        this.#sort();
+        this.#draw();
+    }
+
     #clear() {
         filter.value = "";
+        inView.checked = false;
         this.#only = null;
         this.#filtered();
     }
@@ -147,7 +164,9 @@ export class Table {
         const { ids, servers, received, lat, hidden, count } = this.#fleet;
         const only = this.#only;
         const slots = [];
-        for (let slot = 0; slot < count; slot++) if (only ? only.has(ids[slot]) : !hidden[slot]) slots.push(slot);
+        for (let slot = 0; slot < count; slot++) {
+            if (only ? only.has(ids[slot]) : !hidden[slot] && (!inView.checked || this.isInView(slot))) slots.push(slot);
+        }
         const { column, down } = this.#order;
         const collate = this.#collator.compare;
         /** @type {Record<Column, (a: number, b: number) => number>} */
@@ -178,7 +197,7 @@ export class Table {
         ids.forEach((id, at) => this.#drawRow(/** @type {HTMLTableRowElement} */ (body.children[at] ?? body.appendChild(row())), id, now));
         say(found, this.#only ? texts.crowd(all) : texts.found(all, this.#fleet.count));
         say(nothing, all ? "" : this.#fleet.count ? texts.noMatch : this.isComplete ? texts.nobody : "");
-        showAll.hidden = !this.#only && !filter.value;
+        showAll.hidden = !this.#only && !filter.value && !inView.checked;
         zoomTo.hidden = showAll.hidden || all === 0;
         say(range, texts.rows(all ? first + 1 : 0, first + ids.length, all));
         fewer.disabled = first === 0;

@@ -1,4 +1,4 @@
-// Asks for the names of towns when the view has come to rest. main.js calls it.
+// Asks for the names of towns, or of the user's own places, when the view has come to rest. main.js calls it.
 
 import { get } from "./api.js";
 
@@ -9,7 +9,7 @@ let asking = new AbortController();
 
 /**
  * @param {import("./view.js").View} view
- * @returns {Promise<Town[] | null>} null when there is no answer, or the view has moved on
+ * @returns {Promise<{labels: Town[], attributions: string[]} | null>} null when there is no answer, or the view has moved on
  */
 export async function townsOf(view) {
     asking.abort();
@@ -17,7 +17,7 @@ export async function townsOf(view) {
     const { west, south, east, north } = view.bounds;
     const bbox = [west, south, east, north].map((degrees) => degrees.toFixed(4)).join(",");
     try {
-        return (await get("/v1/labels", { bbox, limit: LIMIT }, asking.signal)).labels;
+        return await get("/v1/labels", { bbox, limit: LIMIT }, asking.signal);
     } catch {
         return null;
     }

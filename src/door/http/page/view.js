@@ -69,6 +69,16 @@ export class View {
     }
 
     /**
+     * @param {number} x
+     * @param {number} y
+     * @returns {boolean} whether it is in sight
+     */
+    holds(x, y) {
+        const [left, top] = [this.left(x), this.top(y)];
+        return left >= 0 && left <= this.width && top >= 0 && top <= this.height;
+    }
+
+    /**
      * @param {number} left
      * @param {number} top
      * @returns {Place}

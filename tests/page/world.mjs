@@ -39,7 +39,7 @@ for (const { name, steps, off, least } of LEVELS) {
             [lon, lat] = [toLon, toLat];
         }
     }
-    writeFileSync(new URL(`../src/door/http/page/world-${name}.bin`, import.meta.url), Buffer.from(bytes));
+    writeFileSync(new URL(`../../src/door/http/page/world-${name}.bin`, import.meta.url), Buffer.from(bytes));
     const total = kept.reduce((sum, { points }) => sum + points.length, 0);
     console.log(`${name}: ${kept.length} lines, ${total} points, ${bytes.length} bytes, ${gzipSync(Buffer.from(bytes), { level: 9 }).length} gzipped`);
 }
