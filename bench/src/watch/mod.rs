@@ -62,7 +62,7 @@ pub fn run(
     let plan = Plan { dues: Some(dues.clone()), ..plan.clone() };
     let first = usage();
     let clients = plan.connections * plan.clients_each;
-    let reading = Subscribers::connect(stream, [subscribers, 0], clients, dues.clone())?;
+    let reading = Subscribers::connect(stream, [subscribers, 0], (clients, plan.base_s), dues.clone())?;
     let (stage, most_bytes) = (Stage::default(), AtomicU64::new(0));
     let (before, after) = (Mutex::new(first), Mutex::new(first));
     let note = |slot: &Mutex<Usage>| *slot.lock().unwrap_or_else(PoisonError::into_inner) = usage();
@@ -138,13 +138,14 @@ pub fn command(args: &WatchArgs) -> Result<(), String> {
     );
     let at = |percentile: f64| short(told.latency_ns.value_at_percentile(percentile) as f64 / 1e3);
     println!(
-        "subscribers: {} positions/s, {:.0} MB/s, {:.0} % the newest when read; in µs from report to event p50 {}, p99 {}; {} lacked at the end",
+        "subscribers: {} positions/s, {:.0} MB/s, {:.0} % the newest when read; in µs from report to event p50 {}, p99 {}; {} lacked at the end, {} steps back",
         short(told.positions as f64 / seconds),
         told.bytes as f64 / 1e6 / seconds,
         100.0 * told.newest as f64 / told.seen.max(1) as f64,
         at(50.0),
         at(99.0),
-        told.lacking
+        told.lacking,
+        told.steps_back
     );
     let mb = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
     println!(
@@ -172,7 +173,7 @@ fn beside(args: &WatchArgs, server: &Process, plan: &mut Plan) -> Result<Beside,
     let address = server.at(Door::Http).map_err(|why| why.to_string())?;
     let asleep = args.asleep.min(args.subscribers);
     let counts = [args.subscribers - asleep, asleep];
-    let reading = Subscribers::connect((address, PATH), counts, clients, dues.clone())
+    let reading = Subscribers::connect((address, PATH), counts, (clients, plan.base_s), dues.clone())
         .map_err(|why| format!("{} subscribers: {why}", args.subscribers))?;
     let (idle, most_bytes, is_over) = (server.usage(), AtomicU64::new(0), AtomicBool::new(false));
     let stage = Stage::default();
