@@ -60,8 +60,15 @@ fn lines(bytes: &[u8]) {
         let core = core();
         let mut turn = Turn::new(&core, Wire::mute());
         let mut door = Door::open_line(address.parse().expect("an address"), None, &core, now);
-        let mut visit =
-            Visit { core: &core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+        let mut visit = Visit {
+            core: &core,
+            manners: &manners,
+            turn: &mut turn,
+            now,
+            unsent: 0,
+            is_on_trial: false,
+            is_stopping: false,
+        };
         let mut question = door.read(&mut visit, bytes);
         while let Some(asked) = question {
             door.answer(&mut visit, &answer(&asked, &core, now));
@@ -87,6 +94,7 @@ fn manners(http: Option<Arc<Site>>) -> Manners {
         idle_timeout: None,
         greeting: Duration::from_secs(5),
         silent: Duration::from_secs(10),
+        drain: Duration::from_secs(1),
         http,
     }
 }
@@ -204,14 +212,28 @@ fn converse<'p>(
     let mut door = Door::open(DoorKind::Http, "127.0.0.1:5".parse().expect("an address"), None, core, now);
     let mut said = Vec::new();
     for piece in pieces {
-        let mut visit =
-            Visit { core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+        let mut visit = Visit {
+            core,
+            manners: &manners,
+            turn: &mut turn,
+            now,
+            unsent: 0,
+            is_on_trial: false,
+            is_stopping: false,
+        };
         let mut question = door.read(&mut visit, piece);
         loop {
             turn.commit(core, now);
             said.append(&mut turn.out);
-            let mut visit =
-                Visit { core, manners: &manners, turn: &mut turn, now, unsent: 0, is_on_trial: false };
+            let mut visit = Visit {
+                core,
+                manners: &manners,
+                turn: &mut turn,
+                now,
+                unsent: 0,
+                is_on_trial: false,
+                is_stopping: false,
+            };
             match question {
                 Some(asked) => door.answer(&mut visit, &answer(&asked, core, now)),
                 None if door.is_stalled() => {}

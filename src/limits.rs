@@ -76,13 +76,16 @@ pub const MAX_LINE_MIN: usize = 128;
 /// Seconds from SIGTERM to the exit, whatever still hangs.
 pub const STOP_TIMEOUT_S: Limit = limit(5, 1, 3_600);
 
-/// Percent of that time after which a stopping server cancels lookups, waits no more for its workers, and waits no
+/// Percent of that time after which a stopping server answers nothing more that comes, cancels lookups, waits no more for its workers, and waits no
 /// more for the flooder, the sweeps and the journal: what is late leaves some of the time to those who come after it.
+pub const STOP_DRAIN_PERCENT: u32 = 25;
 pub const STOP_LOOKUPS_PERCENT: u32 = 50;
 pub const STOP_WORKERS_PERCENT: u32 = 80;
 pub const STOP_OTHERS_PERCENT: u32 = 85;
 const _: () =
     assert!(STOP_LOOKUPS_PERCENT < STOP_WORKERS_PERCENT && STOP_WORKERS_PERCENT < STOP_OTHERS_PERCENT);
+const _: () =
+    assert!(2 * STOP_DRAIN_PERCENT < STOP_WORKERS_PERCENT, "who is told the end has time to close, too");
 
 /// Bytes of a secret at least: 16 random ones cannot be guessed. And of a file with some.
 pub const SECRET_MIN: usize = 16;

@@ -17,6 +17,7 @@ pub enum Command {
     Compare(Compare),
     Load(LoadArgs),
     Phones(PhonesArgs),
+    Watch(WatchArgs),
 }
 
 /// Build, check and measure the variants, all of them in every round, and write the report.
@@ -157,6 +158,47 @@ pub struct PhonesArgs {
     /// seconds that queues may take to drain (default 600)
     #[argh(option, default = "600")]
     pub most: u64,
+
+    /// a line at the top of herd.conf
+    #[argh(option, default = "String::new()")]
+    pub settings: String,
+}
+
+/// Start herd, and have it take reports alone, and then beside subscribers of /v1/events.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "watch")]
+pub struct WatchArgs {
+    /// the program (default target/release/herd)
+    #[argh(option, default = "\"target/release/herd\".into()")]
+    pub herd: String,
+
+    /// subscribers (default 1000)
+    #[argh(option, default = "1_000")]
+    pub subscribers: usize,
+
+    /// how many of these read nothing, ever (default 0)
+    #[argh(option, default = "0")]
+    pub asleep: usize,
+
+    /// clients that report (default 1000)
+    #[argh(option, default = "1_000")]
+    pub clients: usize,
+
+    /// connections that they report over (default 50)
+    #[argh(option, default = "50")]
+    pub connections: usize,
+
+    /// they report by lines; without it by PUT
+    #[argh(switch)]
+    pub lines: bool,
+
+    /// reports a second, in an open loop; without it every reply makes room for the next report
+    #[argh(option)]
+    pub rate: Option<f64>,
+
+    /// seconds that reports are measured alone, and then beside subscribers (default 10)
+    #[argh(option, default = "10.0")]
+    pub seconds: f64,
 
     /// a line at the top of herd.conf
     #[argh(option, default = "String::new()")]

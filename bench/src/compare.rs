@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::Compare;
 use crate::conformance;
+use crate::conformance_events;
 use crate::conformance_http;
 use crate::dialect::Dialect;
 use crate::five;
@@ -20,12 +21,13 @@ use crate::pacing::Pace;
 use crate::process::Usage;
 use crate::report::machine::Machine;
 use crate::report::{
-    Cell, MISSING, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table,
+    Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table,
 };
 use crate::stand_in;
 use crate::start::{NAME, Starter};
 use crate::stats::Spread;
 use crate::variants::{self, Speaks, Variant};
+use crate::watch::{self, Watched};
 use crate::workload::{self, Door, Of, Times, Workload};
 
 /// What the provider of `mixed` takes to answer.
@@ -224,7 +226,7 @@ impl Bench {
             self.starter.one(variant, neighbours, door).map_err(|why: io::Error| why.to_string())
         };
         let by_lines = || {
-            if matches!(variant.speaks, Speaks::Http | Speaks::Near) {
+            if matches!(variant.speaks, Speaks::Http | Speaks::Near | Speaks::Watch | Speaks::Publish) {
                 return Ok(0);
             }
             let started = start(&neighbours, Door::Lines)?;
@@ -241,7 +243,17 @@ impl Bench {
             let started = start(&[], Door::Http)?;
             conformance_http::run(started.first().at(Door::Http).map_err(|why| why.to_string())?)
         };
-        let cases: Result<usize, String> = by_lines().and_then(|cases| Ok(cases + by_http()?));
+        let by_events = || match variant.speaks {
+            Speaks::Watch | Speaks::LinesAndHttp => {
+                let started = start(&[], Door::Http)?;
+                conformance_events::run(started.first().at(Door::Http).map_err(|why| why.to_string())?)
+            }
+            Speaks::Publish => {
+                conformance_events::passes_on(start(&[], Door::Lines)?.first().address).map(|()| 0)
+            }
+            Speaks::Lines | Speaks::Http | Speaks::Near | Speaks::Echo | Speaks::Redis => Ok(0),
+        };
+        let cases: Result<usize, String> = by_lines().and_then(|cases| Ok(cases + by_http()? + by_events()?));
         match cases {
             Ok(0) => Ok(None),
             Ok(cases) => Ok(Some(cases)),
@@ -309,17 +321,27 @@ impl Bench {
             (_, door) if workload.known > 0 => {
                 Dialect::Near { server: NAME.into(), by_http: door == Door::Http }
             }
+            (Speaks::Publish, _) => Dialect::Publish,
             (_, Door::Http) => Dialect::Http { server: NAME.into() },
             (Speaks::Echo, Door::Lines) => Dialect::Echo,
             (Speaks::Redis, Door::Lines) => Dialect::Redis,
-            (Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http | Speaks::Near, Door::Lines) => {
-                Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every }
-            }
+            (
+                Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http | Speaks::Near | Speaks::Watch,
+                Door::Lines,
+            ) => Dialect::Herd { server: NAME.into(), whatsat_every: workload.whatsat_every },
         };
-        let address = started.first().at(workload.door)?;
+        let address = match variant.speaks {
+            Speaks::Publish => started.first().address,
+            _ => started.first().at(workload.door)?,
+        };
         let mut plan: Plan = workload.plan(address, dialect, self.times, self.threads);
         if let Some(per_second) = rate {
             plan.pace = Pace::Open { per_second };
+        }
+        if workload.subscribers > 0 {
+            let stream = (address, watch::PATH);
+            let watched = watch::run(&plan, stream, workload.subscribers, &|| started.usage())?;
+            return Ok(round_of_watched(watched, &started.first().stderr()));
         }
         let first = started.usage();
         let (before, after) = (Mutex::new(first), Mutex::new(first));
@@ -333,6 +355,34 @@ impl Bench {
         let read = |slot: Mutex<Usage>| slot.into_inner().unwrap_or(first);
         Ok(round(&outcome, [first, read(before), read(after)], &started.first().stderr()))
     }
+}
+
+/// A run's figures where subscribers are measured: by position, and not by report.
+fn round_of_watched(watched: Watched, stderr: &str) -> Round {
+    let Watched { outcome, told, usage, resident_bytes } = watched;
+    let us = |percentile: f64| outcome.latency_ns.value_at_percentile(percentile) as f64 / 1e3;
+    let seen = told.seen.max(1) as f64;
+    let of_reports = OfReports {
+        per_second: outcome.per_second(),
+        p50_us: us(50.0),
+        p99_us: us(99.0),
+        newest_share: told.newest as f64 / seen,
+        lags: told.lags,
+        lacking: told.lacking,
+    };
+    // What is told of a reply elsewhere is told of a position.
+    let outcome = Outcome {
+        replies: told.positions,
+        latency_ns: told.latency_ns,
+        busy: outcome.busy.max(told.busy),
+        ..outcome
+    };
+    let round = round(&outcome, usage, stderr);
+    if round.void.is_some() {
+        return round;
+    }
+    let grown_bytes = resident_bytes.saturating_sub(usage[0].resident_bytes);
+    Round { resident_bytes, grown_bytes, of_reports: Some(of_reports), ..round }
 }
 
 /// A run's figures; `usage` is from the start, the begin and the end of the measured time.
@@ -359,6 +409,7 @@ fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) ->
         unanswered: outcome.unanswered,
         rate: None,
         agreed_ms: None,
+        of_reports: None,
         latency_us: PERCENTILES.map(|at| outcome.latency_ns.value_at_percentile(at) as f64 / 1e3).to_vec(),
     }
 }

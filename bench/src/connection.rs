@@ -4,17 +4,21 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
 use crate::dialect::Script;
+use crate::dues::Dues;
 
 pub struct Connection {
     pub stream: TcpStream,
     /// Whose position it tells.
     client: usize,
-    script: Script,
+    /// Of this client and of those it takes turns with.
+    scripts: Vec<Script>,
+    dues: Option<Arc<Dues>>,
     /// The number of the next command.
     next: u64,
     /// When each command under way was due, oldest first, in ns from the start of the run.
@@ -61,10 +65,21 @@ pub fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 
 impl Connection {
     pub fn new(stream: TcpStream, client: usize, script: Script) -> Connection {
+        Connection::of_some(stream, client, vec![script], None)
+    }
+
+    /// One of several clients, who take turns; `dues` is told of their reports.
+    pub fn of_some(
+        stream: TcpStream,
+        client: usize,
+        scripts: Vec<Script>,
+        dues: Option<Arc<Dues>>,
+    ) -> Connection {
         Connection {
             stream,
             client,
-            script,
+            scripts,
+            dues,
             next: 0,
             due_ns: VecDeque::new(),
             output: Vec::new(),
@@ -100,7 +115,11 @@ impl Connection {
 
     /// Makes the next command, which was due at this time; it leaves with `send`.
     pub fn push(&mut self, due_ns: u64) {
-        self.script.write(self.next, &mut self.output);
+        if let Some(dues) = &self.dues {
+            dues.push(self.client, self.next, due_ns);
+        }
+        let turn = self.next as usize % self.scripts.len();
+        self.scripts[turn].write(self.next, &mut self.output);
         self.next += 1;
         self.due_ns.push_back(due_ns);
     }
@@ -162,11 +181,15 @@ impl Connection {
                 let extra = String::from_utf8_lossy(&bytes[done..]).into_owned();
                 return Err(Fault::Wrong(format!("{extra:?} answers nothing")));
             };
-            match self.script.take_reply(number, &bytes[done..]).map_err(Fault::Wrong)? {
+            let turn = number as usize % self.scripts.len();
+            match self.scripts[turn].take_reply(number, &bytes[done..]).map_err(Fault::Wrong)? {
                 Some(length) => done += length,
                 None => break,
             }
             self.due_ns.pop_front();
+            if let Some(dues) = &self.dues {
+                dues.answer(self.client, number + 1);
+            }
             answered(due_ns);
         }
         Ok(done)

@@ -14,6 +14,8 @@ pub enum Dialect {
     Herd { server: String, whatsat_every: u64 },
     /// PUT of the same reports by HTTP, answered under this server's name.
     Http { server: String },
+    /// A position in the shape of `/v1/events` to whoever passes on what is posted, and keeps no state.
+    Publish,
     /// Reports by turns with searches for the nearest clients, by lines or by HTTP, answered under this server's name.
     Near { server: String, by_http: bool },
     /// IAMAT, answered by a line of the right size whose text does not depend on the command.
@@ -93,6 +95,16 @@ impl Script {
                 );
                 Counted::new(&(head + &body), "}")
             }
+            Dialect::Publish => {
+                let front = format!("{{\"id\":\"{id}\",{NUMBERS},\"time\":\"{base_s}.");
+                let end = format!("\",\"server\":\"Goloman\",\"received\":{base_s}}}");
+                let length = front.len() + COUNTER_DIGITS + end.len();
+                let head = format!(
+                    "POST /publish HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+                     Content-Length: {length}\r\n\r\n"
+                );
+                Counted::new(&(head + &front), &end)
+            }
             Dialect::Redis => {
                 let value = format!("AT Goloman +0.263873386 {position}");
                 let (id_bytes, value_bytes) = (id.len(), value.len() + COUNTER_DIGITS);
@@ -103,11 +115,15 @@ impl Script {
         let (head, end) = match dialect {
             Dialect::Herd { server, .. } => (format!("AT {server} "), "\n"),
             Dialect::Http { server } => (format!("{{\"news\":true,\"at\":\"AT {server} "), "\"}\n"),
-            Dialect::Near { .. } | Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
+            Dialect::Near { .. } | Dialect::Publish | Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
         };
         let mover = match dialect {
             Dialect::Near { server, by_http } => Some(Mover::new(server, *by_http, client, base_s)),
-            Dialect::Herd { .. } | Dialect::Http { .. } | Dialect::Echo | Dialect::Redis => None,
+            Dialect::Herd { .. }
+            | Dialect::Http { .. }
+            | Dialect::Publish
+            | Dialect::Echo
+            | Dialect::Redis => None,
         };
         Script {
             dialect: dialect.clone(),
@@ -124,7 +140,11 @@ impl Script {
             Dialect::Herd { whatsat_every, .. } => {
                 whatsat_every > 0 && number % whatsat_every == whatsat_every - 1
             }
-            Dialect::Http { .. } | Dialect::Near { .. } | Dialect::Echo | Dialect::Redis => false,
+            Dialect::Http { .. }
+            | Dialect::Publish
+            | Dialect::Near { .. }
+            | Dialect::Echo
+            | Dialect::Redis => false,
         }
     }
 
@@ -148,7 +168,7 @@ impl Script {
         if let Some(mover) = &self.mover {
             return mover.take_reply(number, bytes);
         }
-        if matches!(self.dialect, Dialect::Http { .. }) {
+        if matches!(self.dialect, Dialect::Http { .. } | Dialect::Publish) {
             return self.take_http(number, bytes);
         }
         let Some(line_end) = memchr(b'\n', bytes) else { return Ok(None) };
@@ -160,7 +180,7 @@ impl Script {
             )
         };
         match self.dialect {
-            Dialect::Http { .. } | Dialect::Near { .. } => Ok(None),
+            Dialect::Http { .. } | Dialect::Publish | Dialect::Near { .. } => Ok(None),
             Dialect::Redis => {
                 if line == b"+OK\r\n" {
                     Ok(Some(line.len()))
@@ -196,6 +216,12 @@ impl Script {
             format!("reply {number} of a connection is {shown:?}: {why}")
         };
         let Some(reply) = http::cut(bytes).map_err(wrong)? else { return Ok(None) };
+        if self.dialect == Dialect::Publish {
+            return match reply.status {
+                200..=299 => Ok(Some(reply.length())),
+                _ => Err(wrong("it is refused")),
+            };
+        }
         self.tail.set(number);
         if reply.status != 200 || !self.is_at_line(reply.body) {
             return Err(wrong("not the answer to its report"));

@@ -41,6 +41,8 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         address,
         dialect: Dialect::Herd { server: NAME.into(), whatsat_every: 0 },
         connections,
+        clients_each: 1,
+        dues: None,
         idle: 0,
         known: 0,
         mob: false,

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -10,6 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::connection::{Connection, Fault, dial};
 use crate::dialect::{Dialect, Script};
+use crate::dues::Dues;
 use crate::mob::Mob;
 use crate::pacing::{Pace, Schedule};
 use crate::poller::{Events, Interest, Poller};
@@ -20,6 +22,10 @@ pub struct Plan {
     pub address: SocketAddr,
     pub dialect: Dialect,
     pub connections: usize,
+    /// Clients of each connection, who take turns: 1 but where streams are watched.
+    pub clients_each: usize,
+    /// Told when reports are due and answered.
+    pub dues: Option<Arc<Dues>>,
     /// Connections that are held and say nothing.
     pub idle: usize,
     /// Clients that report once before it begins.
@@ -145,7 +151,7 @@ pub fn run(plan: &Plan, hooks: &Hooks<'_>) -> io::Result<Outcome> {
 
 /// Tells the server of the clients that it is to know, over one connection.
 fn introduce(plan: &Plan) -> io::Result<()> {
-    let first = plan.first_client + plan.connections + plan.idle;
+    let first = plan.first_client + plan.connections * plan.clients_each.max(1) + plan.idle;
     let clients: Vec<_> = (first..first + plan.known).collect();
     let mut stream = dial(plan.address)?;
     stream.set_nonblocking(false)?;
@@ -215,11 +221,12 @@ impl<'a> Load<'a> {
         let poller = Poller::new()?;
         let mut connections = Vec::new();
         for client in (thread..plan.connections).step_by(threads) {
-            let connection = Connection::new(
-                dial(plan.address)?,
-                client,
-                Script::new(&plan.dialect, plan.first_client + client, plan.base_s),
-            );
+            let others = (0..plan.clients_each.max(1)).map(|turn| client + turn * plan.connections);
+            let scripts = others
+                .map(|client| Script::new(&plan.dialect, plan.first_client + client, plan.base_s))
+                .collect();
+            let stream = dial(plan.address)?;
+            let connection = Connection::of_some(stream, client, scripts, plan.dues.clone());
             poller.add(&connection.stream, connections.len(), Interest::Readable)?;
             connections.push(connection);
         }
@@ -394,7 +401,8 @@ fn since(start: Instant) -> u64 {
     start.elapsed().as_nanos() as u64
 }
 
-fn thread_cpu() -> Duration {
+/// What the calling thread has computed.
+pub fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -36,6 +36,8 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
             false => Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
         },
         connections: args.connections.max(1),
+        clients_each: 1,
+        dues: None,
         idle: args.idle,
         known: 0,
         mob: args.mob,

@@ -4,10 +4,12 @@
 mod args;
 mod compare;
 mod conformance;
+mod conformance_events;
 mod conformance_http;
 mod connection;
 mod dialect;
 mod diff;
+mod dues;
 mod five;
 mod generator;
 mod http;
@@ -26,6 +28,7 @@ mod stand_in;
 mod start;
 mod stats;
 mod variants;
+mod watch;
 mod workload;
 
 use std::path::Path;
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare_reports(&args.reports),
         Command::Load(args) => load::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Phones(args) => phones::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Watch(args) => watch::command(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,

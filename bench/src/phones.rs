@@ -73,6 +73,8 @@ pub fn run(args: &PhonesArgs) -> Result<(), String> {
         address: server.address,
         dialect: Dialect::Herd { server: NAME.into(), whatsat_every: 0 },
         connections: args.lines.max(1),
+        clients_each: 1,
+        dues: None,
         idle: 0,
         fresh: false,
         greedy: false,
@@ -133,14 +135,14 @@ pub fn run(args: &PhonesArgs) -> Result<(), String> {
 
 /// The clients of lines stand for other machines, which do not wait for a core of this one: their thread goes before the
 /// others, whether phones are there or not. Where the system does not let it, the figures are worse, and that is told.
-fn measure_first() {
+pub fn measure_first() {
     if let Err(why) = setpriority_process(Some(gettid()), -20) {
         eprintln!("the thread that measures goes before no other ({why}): its own waiting is in the figures");
     }
 }
 
 /// What a thread that was begun by the one that measures is to be.
-fn be_like_others() {
+pub fn be_like_others() {
     let _ = setpriority_process(Some(gettid()), 0);
 }
 

@@ -111,8 +111,8 @@ impl Starter {
         listen: SocketAddr,
     ) -> io::Result<()> {
         let ready = match variant.speaks {
-            Speaks::Redis => Ready::Takes(listen),
-            Speaks::Http | Speaks::Near => Ready::ServesHttp,
+            Speaks::Redis | Speaks::Publish => Ready::Takes(listen),
+            Speaks::Http | Speaks::Near | Speaks::Watch => Ready::ServesHttp,
             Speaks::Lines | Speaks::LinesAndHttp | Speaks::Echo => Ready::Listens,
         };
         let mut command = variant.command(name, listen.port(), &started.config);

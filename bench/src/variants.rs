@@ -27,6 +27,10 @@ pub enum Speaks {
     Http,
     /// Reports by HTTP, and the nearest clients: measured where these are asked for.
     Near,
+    /// Reports by HTTP, and a stream of what happens: measured where that is watched.
+    Watch,
+    /// It passes on what is posted to whoever subscribes, on `{port}`; it does not say when it listens.
+    Publish,
     /// The same line to everything.
     Echo,
     /// RESP, on `{port}`; it does not say when it listens.
@@ -62,6 +66,9 @@ fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
     Variant { name: name.into(), speaks: Speaks::Lines, settings: "", command, needs: Vec::new() }
 }
 
+/// nginx's module, where Debian has it.
+const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+
 /// Every variant, herd first.
 pub fn all(places: &Places) -> Vec<Variant> {
     let built = |bin: &str| places.built.join(bin);
@@ -92,6 +99,15 @@ pub fn all(places: &Places) -> Vec<Variant> {
         speaks: Speaks::LinesAndHttp,
         ..variant(name, &places.herd, "{name} --config {config}")
     };
+    let watch = |name: &str, arguments: &str| Variant {
+        speaks: Speaks::Watch,
+        ..variant(name, &built("axum"), arguments)
+    };
+    let nchan = Variant {
+        speaks: Speaks::Publish,
+        needs: vec![need(&["test", "-e", NCHAN], "apt-get install nginx-light libnginx-mod-nchan")],
+        ..variant("nchan", Path::new("sh"), &format!("{} {{port}} {NCHAN}", inside("nchan/start")))
+    };
     let redis = Variant {
         speaks: Speaks::Redis,
         needs: vec![need(&["redis-server", "--version"], "apt-get install redis-server")],
@@ -116,6 +132,9 @@ pub fn all(places: &Places) -> Vec<Variant> {
         http(variant("axum", &built("axum"), "{name} {config}")),
         http(variant("axum-1", &built("axum"), "--current-thread {name} {config}")),
         Variant { speaks: Speaks::Near, ..variant("axum-rstar", &built("axum"), "--rstar {name} {config}") },
+        watch("axum-watch", "--watch {name} {config}"),
+        watch("axum-watch-100", "--watch-every=100 {name} {config}"),
+        nchan,
         http(asyncio("aiohttp", "aiohttp_server.py", "--uvloop")),
         http(node("node-http", "http.mjs")),
         Variant { speaks: Speaks::Echo, ..variant("echo", &built("echo"), "{name} {config}") },
@@ -133,13 +152,16 @@ impl Speaks {
     }
 
     pub fn http(self) -> bool {
-        matches!(self, Speaks::Http | Speaks::LinesAndHttp | Speaks::Near)
+        matches!(self, Speaks::Http | Speaks::LinesAndHttp | Speaks::Near | Speaks::Watch)
     }
 }
 
 impl Variant {
     /// Whether a workload is for it.
     pub fn does(&self, workload: &Workload) -> bool {
+        if workload.subscribers > 0 {
+            return matches!(self.speaks, Speaks::LinesAndHttp | Speaks::Watch | Speaks::Publish);
+        }
         if workload.known > 0 {
             return match workload.door {
                 Door::Lines => self.speaks == Speaks::LinesAndHttp,
@@ -147,7 +169,7 @@ impl Variant {
             };
         }
         match workload.door {
-            _ if self.speaks == Speaks::Near => false,
+            _ if matches!(self.speaks, Speaks::Near | Speaks::Watch | Speaks::Publish) => false,
             Door::Http => self.speaks.http(),
             Door::Lines if self.speaks.lines() => true,
             // What is there to compare with knows reports alone.

@@ -22,6 +22,10 @@ pub struct Workload {
     pub greedy: bool,
     /// Beside clients that mean no good.
     pub mob: bool,
+    /// Subscribers of what happens, who are measured then. `WATCHED_CLIENTS` report.
+    pub subscribers: usize,
+    /// Reports a second for them; without it every reply makes room for the next report.
+    pub reports: Option<f64>,
     /// One in so many commands is a WHATSAT; 0 is never.
     pub whatsat_every: u64,
     /// Latency is measured in an open loop at this share of herd's closed-loop rate of the round.
@@ -58,13 +62,15 @@ const PLAIN: Workload = Workload {
     fresh: false,
     greedy: false,
     mob: false,
+    subscribers: 0,
+    reports: None,
     whatsat_every: 0,
     open_share: None,
     of: Of::One,
     door: Door::Lines,
 };
 
-pub const ALL: [Workload; 18] = [
+pub const ALL: [Workload; 20] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -131,7 +137,25 @@ pub const ALL: [Workload; 18] = [
         ..PLAIN
     },
     Workload { name: "near-http", about: "the same by HTTP", known: 100_000, door: Door::Http, ..PLAIN },
+    Workload {
+        name: "watch",
+        about: "positions that 1,000 subscribers get of 2,000 reports/s of 1,000 clients",
+        subscribers: 1_000,
+        reports: Some(2_000.0),
+        door: Door::Http,
+        ..PLAIN
+    },
+    Workload {
+        name: "watch-most",
+        about: "the same of as many reports as 50 connections can make",
+        subscribers: 1_000,
+        door: Door::Http,
+        ..PLAIN
+    },
 ];
+
+/// Clients that report where somebody watches.
+const WATCHED_CLIENTS: usize = 1_000;
 
 impl Workload {
     pub fn find(name: &str) -> Option<Workload> {
@@ -144,12 +168,17 @@ impl Workload {
             address,
             dialect,
             connections: self.connections,
+            clients_each: if self.subscribers > 0 { WATCHED_CLIENTS / self.connections } else { 1 },
+            dues: None,
             idle: self.idle,
             known: self.known,
             fresh: self.fresh,
             greedy: self.greedy,
             mob: self.mob,
-            pace: Pace::Closed { depth: self.depth },
+            pace: match self.reports {
+                Some(per_second) => Pace::Open { per_second },
+                None => Pace::Closed { depth: self.depth },
+            },
             warm_up: times.warm_up,
             measured: times.measured,
             threads,

@@ -69,6 +69,8 @@ pub struct Manners {
     pub greeting: Duration,
     /// How long a silence is that has a connection make way for another.
     pub silent: Duration,
+    /// How long a server that stops goes on to answer at most.
+    pub drain: Duration,
     /// What is served by HTTP; None where nothing is.
     pub http: Option<Arc<Site>>,
 }
@@ -83,6 +85,8 @@ pub struct Visit<'a> {
     pub unsent: usize,
     /// There is no room for it unless it is of the herd, which it has to say first.
     pub is_on_trial: bool,
+    /// The server stops: who would be kept for its next request is told to come again on another connection.
+    pub is_stopping: bool,
 }
 
 /// What a door has to be told before it goes on. The connection is not read meanwhile.

@@ -16,6 +16,7 @@ const MANNERS: Manners = Manners {
     idle_timeout: Some(Duration::from_secs(3_600)),
     greeting: Duration::from_secs(5),
     silent: Duration::from_secs(10),
+    drain: Duration::from_secs(1),
     http: None,
 };
 const STRANGER: &str = "127.0.0.1:5";
@@ -61,7 +62,15 @@ impl Visitor {
 
     fn call(&mut self, call: impl FnOnce(&mut Door, &mut Visit<'_>) -> Option<Question>) -> Option<Question> {
         let Visitor { core, turn, door, manners, now, unsent, is_on_trial, .. } = self;
-        let mut visit = Visit { core, manners, turn, now: *now, unsent: *unsent, is_on_trial: *is_on_trial };
+        let mut visit = Visit {
+            core,
+            manners,
+            turn,
+            now: *now,
+            unsent: *unsent,
+            is_on_trial: *is_on_trial,
+            is_stopping: false,
+        };
         let question = call(door, &mut visit);
         turn.commit(core, *now);
         self.said += &String::from_utf8_lossy(&std::mem::take(&mut self.turn.out));

@@ -17,7 +17,9 @@ use super::scope::{Place, View};
 use super::tour::Tour;
 use super::{Ask, Feed, Message};
 use crate::clock::Clock;
-use crate::limits::{FEED_PAUSE_S, FEED_PIECE_BYTES, FEED_RINGS_BYTES, FEED_TICK_MS};
+use crate::limits::{
+    FEED_LOOK_AGAIN_MS, FEED_PAUSE_S, FEED_PIECE_BYTES, FEED_PUT_OFF_MS, FEED_RINGS_BYTES, FEED_TICK_MS,
+};
 use crate::link::Outlet;
 use crate::node::Node;
 use crate::protocol::record::Offsets;
@@ -40,7 +42,13 @@ pub struct Feeder {
     mark: u32,
     /// Readers on their way through the store, who take turns.
     touring: VecDeque<Ask>,
+    /// Ticks are numbered from 1.
+    ticks: u64,
     tick_at: Duration,
+    /// When it is looked at next whether it is time for one.
+    look_at: Duration,
+    /// Readers that have asked since the last tick: they read.
+    reading: usize,
 }
 
 /// Readers that want the same.
@@ -72,6 +80,8 @@ struct Change {
 }
 
 const TICK: Duration = Duration::from_millis(FEED_TICK_MS);
+const PUT_OFF: Duration = Duration::from_millis(FEED_PUT_OFF_MS);
+const LOOK_AGAIN: Duration = Duration::from_millis(FEED_LOOK_AGAIN_MS);
 const PAUSE: Duration = Duration::from_secs(FEED_PAUSE_S);
 
 /// What one reader was led to.
@@ -105,7 +115,10 @@ impl Feeder {
             places: None,
             mark: 0,
             touring: VecDeque::new(),
+            ticks: 1,
             tick_at: now,
+            look_at: now,
+            reading: 0,
         };
         (feed, feeder)
     }
@@ -119,7 +132,7 @@ impl Feeder {
             } else if self.is_at_rest() {
                 self.asks.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
-                self.asks.recv_deadline(clock.instant(self.tick_at))
+                self.asks.recv_deadline(clock.instant(self.look_at))
             };
             match next {
                 Ok(Message::Ask(ask)) => self.take(ask, clock.up()),
@@ -144,13 +157,25 @@ impl Feeder {
 
     /// Tells what has changed, if it is time, and leads one reader on.
     fn go_on(&mut self, now: Duration) {
-        if now >= self.tick_at && !self.is_at_rest() {
-            self.tick(now);
-            self.tick_at = now + TICK;
+        if now >= self.look_at && !self.is_at_rest() {
+            self.look_at = now + LOOK_AGAIN;
+            if now >= self.tick_at + PUT_OFF || self.is_awaited() {
+                self.ticks += 1;
+                self.reading = 0;
+                self.tick(now);
+                (self.tick_at, self.look_at) = (now + TICK, now + TICK);
+            }
         }
         if let Some(ask) = self.touring.pop_front() {
             self.serve(ask, now);
         }
+    }
+
+    /// Whether most of those who read have all that was told, and wait for more.
+    fn is_awaited(&self) -> bool {
+        let waiting = self.channels.iter().flat_map(|channel| &channel.waiting);
+        let at_end = waiting.filter(|(ask, _)| ask.reader.asked_in == self.ticks).count();
+        2 * at_end >= self.reading
     }
 
     // --- what has changed
@@ -305,6 +330,9 @@ impl Feeder {
     fn take(&mut self, mut ask: Ask, now: Duration) {
         if ask.reader.channel.is_none() {
             ask.reader.channel = Some(self.channel_of(&ask.reader));
+        }
+        if std::mem::replace(&mut ask.reader.asked_in, self.ticks) != self.ticks {
+            self.reading += 1;
         }
         self.serve(ask, now);
     }

@@ -14,6 +14,8 @@ pub struct Reader {
     /// The channel of those that want the same, once it has asked.
     pub(super) channel: Option<Arc<Tag>>,
     pub(super) at: Position,
+    /// The tick in which it last asked.
+    pub(super) asked_in: u64,
     _seat: Arc<Seat>,
 }
 
@@ -55,7 +57,7 @@ impl Drop for Seat {
 impl Reader {
     pub(super) fn new(view: View, seat: Seat, since: Option<u32>) -> Reader {
         let at = Position::Behind { after: since };
-        Reader { view: Arc::new(view), channel: None, at, _seat: Arc::new(seat) }
+        Reader { view: Arc::new(view), channel: None, at, asked_in: 0, _seat: Arc::new(seat) }
     }
 }
 

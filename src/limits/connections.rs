@@ -106,6 +106,12 @@ pub const SWEEP_REST_MS: u64 = 250;
 /// reply before a reset takes it away.
 pub const LINGER_S: u64 = 2;
 
+/// Milliseconds for which a server that stops answers what still comes at most; for which a connection is silent that is
+/// closed meanwhile, as a line may be on its way until then; and between two looks at that.
+pub const DRAIN_MS: u64 = 1_000;
+pub const DRAIN_QUIET_MS: u64 = 200;
+pub const DRAIN_LOOK_MS: u64 = 10;
+
 /// Bytes of a request's head, of its target, and how many fields it may have. A phone's head has some 500 bytes.
 pub const HTTP_HEAD_MAX: usize = 16 * 1024;
 pub const HTTP_TARGET_MAX: usize = 8 * 1024;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::poller::Interest;
 use super::stream::{Stream, is_retry};
-use crate::limits::{LEFT_PATIENCES, LINGER_S, SEND_PIECE_BYTES};
+use crate::limits::{LEFT_PATIENCES, SEND_PIECE_BYTES};
 
 /// A connection. Times are since the start of the process's clock.
 pub struct Connection<S> {
@@ -107,10 +107,10 @@ impl<S: Stream> Connection<S> {
     }
 
     /// All is sent: tells the peer so and drops what it still sends, for a while.
-    pub fn linger(&mut self, why: &'static str, now: Duration) {
+    pub fn linger(&mut self, why: &'static str, until: Duration) {
         // The peer may be gone already, which the next event will tell.
         let _ = self.stream.finish();
-        self.lingers = Some((now + Duration::from_secs(LINGER_S), why));
+        self.lingers = Some((until, why));
     }
 
     /// It is about to be closed: what is unsent is dropped here and in the system, and what the system has of a whole

@@ -127,6 +127,13 @@ impl Stream for AnyStream {
         }
     }
 
+    fn has_input(&self) -> bool {
+        match self {
+            AnyStream::Clear(stream) => stream.has_input(),
+            AnyStream::Tls(stream) => stream.has_input(),
+        }
+    }
+
     fn has_more(&self) -> bool {
         match self {
             AnyStream::Clear(_) => false,

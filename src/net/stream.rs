@@ -38,6 +38,11 @@ pub trait Stream: Send + Sync {
         false
     }
 
+    /// Whether there is something to be read, or the peer has ended what it sends.
+    fn has_input(&self) -> bool {
+        self.has_more()
+    }
+
     /// Whether there is something to be read of which no event will tell, as the socket does not have it any more.
     fn has_more(&self) -> bool {
         false
@@ -80,6 +85,10 @@ impl Stream for TcpStream {
     fn write_apart(&self, bytes: &[u8]) -> io::Result<usize> {
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::EOR;
         Ok(rustix::net::send(self, bytes, flags)?)
+    }
+
+    fn has_input(&self) -> bool {
+        rustix::net::recv(self, &mut [0_u8], RecvFlags::DONTWAIT | RecvFlags::PEEK).is_ok()
     }
 
     fn finish(&self) -> io::Result<()> {

@@ -7,10 +7,10 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::{
     AlertDescription, CertificateError, Error, InconsistentKeys, InvalidMessage, RootCertStore, ServerConfig,
@@ -25,6 +25,8 @@ pub struct Certificate {
     config: Arc<ServerConfig>,
     /// The seconds since 1970 from which and to which it counts; None where it does not say.
     valid_s: Option<(u64, u64)>,
+    /// The server's own, without those that vouch for it.
+    own: CertificateDer<'static>,
 }
 
 /// Which of the two files cannot be used, and why.
@@ -67,10 +69,10 @@ impl Certificate {
         let unusable = |why: pem::Error| BadPem::Certificate(format!("it is no PEM: {why}"));
         let chain: Vec<_> =
             CertificateDer::pem_slice_iter(certificates).collect::<Result<_, _>>().map_err(unusable)?;
-        if chain.is_empty() {
+        let Some(own) = chain.first().cloned() else {
             let why = "it has no -----BEGIN CERTIFICATE-----; name the file with the certificate in PEM, like fullchain.pem";
             return Err(BadPem::Certificate(why.into()));
-        }
+        };
         let valid_s = validity(&chain);
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -83,7 +85,7 @@ impl Certificate {
         // What resumes a session is the client's to keep: here it would cost memory, and a lock of all workers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(|why| BadPem::Certificate(why.to_string()))?;
-        Ok(Certificate { config: Arc::new(config), valid_s })
+        Ok(Certificate { config: Arc::new(config), valid_s, own })
     }
 
     /// Why clients will refuse it, so many seconds after 1970; None while they have no such reason.
@@ -103,6 +105,24 @@ impl Certificate {
     /// How many whole days it counts from then on.
     pub fn days_left(&self, now_s: u64) -> Option<u64> {
         self.valid_s.map(|(_, end)| end.saturating_sub(now_s) / DAY_S)
+    }
+
+    /// The name among these that it is not for, and those that it is for; None when it is for all of them.
+    pub fn foreign<'n>(&self, names: &'n [String]) -> Option<(&'n str, Vec<String>)> {
+        let certificate = ParsedCertificate::try_from(&self.own).ok()?;
+        names.iter().find_map(|name| {
+            let server = ServerName::try_from(name.as_str()).ok()?;
+            match verify_server_name(&certificate, &server) {
+                Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext {
+                    presented,
+                    ..
+                })) => Some((name.as_str(), presented)),
+                Err(Error::InvalidCertificate(CertificateError::NotValidForName)) => {
+                    Some((name.as_str(), Vec::new()))
+                }
+                _ => None,
+            }
+        })
     }
 }
 
@@ -236,6 +256,10 @@ impl Stream for TlsStream {
 
     fn is_in_handshake(&self) -> bool {
         self.session().tls.is_handshaking()
+    }
+
+    fn has_input(&self) -> bool {
+        self.has_more() || self.socket.has_input()
     }
 
     fn has_more(&self) -> bool {

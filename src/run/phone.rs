@@ -47,7 +47,8 @@ pub fn run(config: &Config, index: Option<usize>, name: &str, client: Option<&st
         return fail(exit::USAGE, why);
     }
     let scopes = if client.ends_with('*') { "read,write" } else { "write" };
-    let made = match token::make(config, name, scopes, Some(client)) {
+    let Some(tokens) = &http.tokens_file else { return fail(exit::CONFIG, token::no_file(config)) };
+    let made = match token::make(&tokens.path, name, scopes, Some(client)) {
         Ok(made) => made,
         Err(failed) => return failed.fail(),
     };

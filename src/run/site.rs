@@ -125,6 +125,12 @@ fn certificate(config: &Config, http: &Http) -> Result<Option<Certificate>, Conf
     } else if let Some(days) = certificate.days_left(now_s).filter(|&days| days < CERTIFICATE_WARN_DAYS) {
         log::warn!("the certificate of {path} counts for {days} more days; renew it, and send SIGHUP");
     }
+    if let Some((name, own)) = certificate.foreign(&http.names) {
+        let own = if own.is_empty() { "no name".to_owned() } else { own.join(", ") };
+        log::warn!(
+            "the certificate of {path} is not for {name}, which http.names has, but for {own}: clients of that name will refuse it"
+        );
+    }
     Ok(Some(certificate))
 }
 

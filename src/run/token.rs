@@ -17,7 +17,10 @@ use crate::link::keys;
 
 /// Makes one for whoever this is, and says it.
 pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> ExitCode {
-    match make(config, whose, scopes, client) {
+    let made = file_of(config)
+        .map_err(|why| Failed(exit::CONFIG, why))
+        .and_then(|path| make(&path, whose, scopes, client));
+    match made {
         Ok(Made { secret, added }) => {
             // So that `herd --new-token ... > FILE` has the token alone.
             let done = say(secret);
@@ -47,12 +50,11 @@ impl Failed {
     }
 }
 
-/// Makes one and adds it to the file.
+/// Makes one and adds it to a file.
 ///
 /// # Errors
-/// herd.conf names no file of tokens, or what is wanted is no token, or it cannot be written.
-pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> Result<Made, Failed> {
-    let path = file_of(config).map_err(|why| Failed(exit::CONFIG, why))?;
+/// What is wanted is no token, or it cannot be written.
+pub fn make(path: &Path, whose: &str, scopes: &str, client: Option<&str>) -> Result<Made, Failed> {
     let secret = keys::random::<TOKEN_BYTES>().map_err(|why| Failed(exit::OS, why.to_string()))?;
     let secret = text_of(&secret);
     let is_word = |text: &str| !text.is_empty() && !text.contains(char::is_whitespace);
@@ -61,7 +63,7 @@ pub fn make(config: &Config, whose: &str, scopes: &str, client: Option<&str>) ->
         return Err(Failed(exit::USAGE, why.to_owned()));
     }
     let line = Token::line(whose, scopes, &secret, client);
-    add(&path, &line).map_err(|refused| match refused {
+    add(path, &line).map_err(|refused| match refused {
         Refused::Wrong(why) => {
             Failed(exit::USAGE, format!("{}, with the new line at its end: {why}", path.display()))
         }
@@ -94,18 +96,22 @@ fn file_of(config: &Config) -> Result<PathBuf, String> {
     paths.dedup();
     match &paths[..] {
         [path] => Ok(path.clone()),
-        [] => {
-            let path = config.path.display();
-            Err(format!("{path}: no http.tokens_file: add tokens_file = \"herd.tokens\" to [http]"))
-        }
+        [] => Err(no_file(config)),
         several => {
             let names: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
             Err(format!(
-                "herd.conf names several files of tokens ({}); write the line into one by hand",
+                "herd.conf names several files of tokens ({}): herd --phone NAME SERVER makes one in the file of that \
+                 server; or write the line into one by hand",
                 names.join(", ")
             ))
         }
     }
+}
+
+/// What to say where herd.conf names no file of tokens.
+pub fn no_file(config: &Config) -> String {
+    let path = config.path.display();
+    format!("{path}: no http.tokens_file: add tokens_file = \"herd.tokens\" to [http]")
 }
 
 /// Adds a line to a file, which is made where it is not there, for its owner alone.

@@ -20,6 +20,7 @@ use crate::door::{DoorKind, Manners};
 use crate::feed::Feeder;
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
+use crate::limits::{DRAIN_MS, STOP_DRAIN_PERCENT};
 use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
 use crate::logging::{Sink, Wire, count};
 use crate::net::{HostPort, Listener};
@@ -228,6 +229,8 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
     Ok(neighbours)
 }
 
+const DRAIN: Duration = Duration::from_millis(DRAIN_MS);
+
 /// What herd.conf says of how doors behave.
 fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
     Manners {
@@ -238,6 +241,7 @@ fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
         idle_timeout: settings.idle_timeout,
         greeting: settings.timing.greeting,
         silent: settings.timing.silent,
+        drain: DRAIN.min(settings.stop_timeout * STOP_DRAIN_PERCENT / 100),
         http,
     }
 }

@@ -195,7 +195,7 @@ fn admit(
     let ip = address.ip();
     let is_free = ip.to_canonical().is_loopback() || neighbours.has_address(ip);
     let lack = match entrance.enter(ip, is_free) {
-        Err(Lack::Slots) if room.make_way() => match entrance.enter(ip, is_free) {
+        Err(lack) if room.make_way(lack, ip) => match entrance.enter(ip, is_free) {
             Ok(admission) => return Ok(admission),
             Err(lack) => lack,
         },

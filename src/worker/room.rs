@@ -15,12 +15,13 @@ use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::Moment;
 use crate::door::{Answer, Door, DoorKind, Kin, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{HANDSHAKE_S, METERED_TURN_US, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
+use crate::limits::{DRAIN_LOOK_MS, HANDSHAKE_S, METERED_TURN_US, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
 use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
 use crate::tally::Ended;
 use crate::turn::{Core, Turn};
+use admitting::Quiet;
 
 /// What a room needs of the world around it.
 pub trait Outside<S>: Watch<S> {
@@ -49,7 +50,8 @@ pub struct Room<S, O> {
     buffer: Box<[u8]>,
     now: Moment,
     /// The server stops: no more is read.
-    is_stopping: bool,
+    /// Since when the server stops; None while it does not.
+    stops_since: Option<Duration>,
     /// Bytes read in this turn.
     read_bytes: usize,
     /// Ready connections that filled their last read, whose turn comes after the others'.
@@ -72,9 +74,9 @@ pub struct Room<S, O> {
     swept_at: Duration,
     /// What connections are marked with when they are read.
     window: u32,
-    /// Guests that were silent for long when all were looked at, the most silent last, and when that may be again.
-    quiet: Vec<u64>,
-    quiet_at: Duration,
+    /// Who may be closed for the next one, from anywhere or from one address.
+    quiet: Quiet,
+    quiet_of_address: Quiet,
     /// Connections that came in on trial, the first one first; some have ended or proven themselves.
     trials: VecDeque<u64>,
 }
@@ -88,6 +90,8 @@ pub struct Guest<S> {
     /// While it waits for an answer: gone when it is.
     waits: Option<Arc<()>>,
     opened: Duration,
+    /// When it was last heard, or came.
+    heard: Duration,
     /// What it counts for among what is unsent.
     weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
@@ -104,6 +108,9 @@ pub struct Guest<S> {
 
 /// Sweeps look at every connection, so there is a rest between them.
 const SWEEP_REST: Duration = Duration::from_millis(SWEEP_REST_MS);
+
+/// While the server stops: between two looks at who has fallen silent.
+const DRAIN_LOOK: Duration = Duration::from_millis(DRAIN_LOOK_MS);
 
 const HANDSHAKE: Duration = Duration::from_secs(HANDSHAKE_S);
 
@@ -146,7 +153,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             turn,
             buffer: vec![0; READ_BYTES].into(),
             now,
-            is_stopping: false,
+            stops_since: None,
             read_bytes: 0,
             greedy: Vec::new(),
             greedy_last: 0,
@@ -158,8 +165,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             sweep_at: None,
             swept_at: now.up,
             window: 0,
-            quiet: Vec::new(),
-            quiet_at: now.up,
+            quiet: Quiet::default(),
+            quiet_of_address: Quiet::default(),
             trials: VecDeque::new(),
         }
     }
@@ -178,7 +185,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// A turn begins.
     pub fn begin(&mut self, now: Moment, window: u32, is_stopping: bool) {
         self.turn.begin();
-        (self.now, self.window, self.is_stopping) = (now, window, is_stopping);
+        (self.now, self.window) = (now, window);
+        if is_stopping {
+            self.stops_since.get_or_insert(now.up);
+        }
         self.metered_ns = now.posix_ns;
         for key in std::mem::take(&mut self.refused) {
             self.answered(key, &Answer::None);
@@ -224,7 +234,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         // Another worker may have made room.
         let looks_for_room = (!self.unroomed.is_empty()).then_some(SWEEP_REST);
         let sweeps = self.sweep_at.map(|at| at.saturating_sub(self.now.up));
-        [looks_for_room, sweeps].into_iter().flatten().min()
+        let drains = (self.stops_since.is_some() && !self.guests.is_empty()).then_some(DRAIN_LOOK);
+        [looks_for_room, sweeps, drains].into_iter().flatten().min()
     }
 
     // --- connections come and go
@@ -253,6 +264,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             admission,
             waits: None,
             opened,
+            heard: opened,
             weight: 0,
             is_greedy: false,
             is_held: false,
@@ -306,13 +318,14 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     /// Something happened to a connection.
     pub fn ready(&mut self, key: u64, event: Event) {
+        let is_reading = !self.is_drained();
         let Some(guest) = self.guests.get(key) else { return };
         if guest.connection.unsent() > 0 {
             match guest.connection.send_rest(self.now.up) {
                 Ok(()) => self.resume(key),
                 Err(why) => self.broken(key, &why),
             }
-        } else if event.readable && (!self.is_stopping || guest.connection.lingers().is_some()) {
+        } else if event.readable && (is_reading || guest.connection.lingers().is_some()) {
             if guest.connection.stream.is_in_handshake() {
                 self.put_off(key);
             } else if guest.is_greedy {
@@ -340,6 +353,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             now,
             unsent: guest.connection.unsent(),
             is_on_trial: matches!(guest.admission, Admission::OnTrial(_)),
+            is_stopping: self.stops_since.is_some(),
         };
         let question = call(&mut guest.door, &mut visit, &self.buffer);
         self.turn.send(key, begin);

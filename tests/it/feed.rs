@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use herd::limits::{FEED_PIECE_BYTES, KERNEL_UNSENT_BYTES};
 use serde_json::Value;
 
 use crate::harness::{
@@ -215,9 +216,21 @@ fn an_area_tells_who_comes_in_and_who_leaves_over_the_date_line_too() {
         ("?radius_m=5", "radius_m"),
         ("?client=a&prefix=b", "prefix"),
         ("?client=", "client"),
+        ("?prefix=b&client=", "prefix"),
+        ("?bbox=", "bbox"),
+        ("?bbox=0,1,1,0", "bbox"),
+        ("?bbox=0,0,181,1", "bbox"),
+        ("?bbox=0,-91,1,1", "bbox"),
+        ("?bbox=0,0,1,x", "bbox"),
+        ("?bbox=0,0,1,1&bbox=0,0,1,1", "bbox"),
+        ("?near=91,0&radius_m=1", "near"),
+        ("?near=1&radius_m=1", "near"),
+        ("?near=1,1&radius_m=-1", "radius_m"),
+        ("?near=1,1&radius_m=x", "radius_m"),
         ("?limit=5", "limit"),
     ] {
         let reply = get(&server, &format!("/v1/events{query}"));
+        assert_eq!(reply.field("Content-Type"), Some("application/problem+json"), "{query}");
         assert_eq!((reply.status, &reply.json()["parameter"]), (400, &parameter.into()), "{query}");
     }
     assert_eq!(ask(&server, "PUT /v1/events", "", "{}").status, 405);
@@ -335,6 +348,10 @@ fn as_many_watch_as_may_and_one_that_leaves_makes_room() {
     Events::of(&server, "").until("caught-up");
 }
 
+/// Bytes that wait for one who does not read, what the system has of them included: some, and at most the last piece.
+const KEPT_MIN: usize = 1_000;
+const KEPT_MAX: usize = KERNEL_UNSENT_BYTES + FEED_PIECE_BYTES + 1_024;
+
 #[test]
 fn who_does_not_read_costs_a_place_and_is_sent_the_newest_when_it_does() {
     let (_folder, server) = alone("log_level = \"info\"", "");
@@ -364,6 +381,46 @@ fn who_does_not_read_costs_a_place_and_is_sent_the_newest_when_it_does() {
         count += usize::from(name == "position");
     }
     assert!(count < 60_000, "{count} events: what was superseded is left out");
+}
+
+/// Some subscribe and never read. Others are told all the same, and what waits is bounded, whatever happens.
+#[test]
+fn those_who_never_read_hold_up_nobody_and_what_waits_for_them_is_bounded() {
+    let (_folder, server) = alone("", "");
+    let asleep: Vec<_> = (0..50).map(|_| Events::of(&server, "")).collect();
+    let mut awake: Vec<_> = (0..3).map(|_| Events::of(&server, "")).collect();
+    let unsent = || {
+        let text = get(&server, "/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix("herd_unsent_bytes "));
+        line.expect("a metric").parse::<usize>().expect("a number")
+    };
+    let clients: Vec<_> = (0..1_000).map(|number| format!("client-number-{number}")).collect();
+    let mut connection = server.client();
+    let mut time = 0;
+    let mut go_on = |awake: &mut Vec<Events>| {
+        time += 1;
+        let lines: String = clients.iter().map(|client| format!("IAMAT {client} +1+1 {time}\n")).collect();
+        connection.send(lines);
+        clients.iter().for_each(|_| assert!(connection.text_line().starts_with("AT ")));
+        let now = time.to_string();
+        for reader in awake {
+            while !clients.iter().all(|it| reader.known.get(it).is_some_and(|known| known["time"] == *now)) {
+                reader.next().expect("it goes on");
+            }
+        }
+    };
+    wait_for("all who sleep to have left something unread", || {
+        go_on(&mut awake);
+        (unsent() >= asleep.len() * KEPT_MIN).then_some(())
+    });
+    (0..20).for_each(|_| go_on(&mut awake));
+    let kept = unsent();
+    assert!(kept <= asleep.len() * KEPT_MAX, "{kept} bytes for {} who do not read", asleep.len());
+    drop(asleep);
+    wait_for("nothing to wait any more", || {
+        go_on(&mut awake);
+        (unsent() == 0).then_some(())
+    });
 }
 
 /// Readers come and go while clients report, the server dies and comes back with its journal: in the end each knows the

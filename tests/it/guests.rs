@@ -190,7 +190,7 @@ fn an_address_has_its_share_of_the_connections_and_this_machine_all() {
     if runs_in_a_network_of_its_own("an_address_has_its_share_of_the_connections_and_this_machine_all") {
         return;
     }
-    let conf = "max_connections = 40\nmax_per_address = 3\nlog_level = \"info\"\n\
+    let conf = "max_connections = 40\nmax_per_address = 3\ntiming.silent_ms = 5000\nlog_level = \"info\"\n\
                 [servers.Goloman]\nlisten = \"[::]:16675\"\naddress = \"127.0.0.1:16675\"\n";
     let folder = crate::harness::folder_with(conf);
     let server = Server::start(folder.path(), "Goloman");
@@ -211,6 +211,18 @@ fn an_address_has_its_share_of_the_connections_and_this_machine_all() {
         drop(held.pop());
         wait_for("its share to be free again", || is_served(&mut from(sources[1])).then_some(()));
     }
+    // Of an address with its share whoever is silent makes way, and nobody from elsewhere.
+    let others = [from("fd09::1"), from("fd09::1"), from("fd09::1")];
+    let mut held: Vec<_> = (0..3).map(|_| from("10.9.0.1")).collect();
+    held.iter_mut().for_each(|client| assert!(is_served(client)));
+    wait_for("the silent one to make way", || {
+        held[1..].iter_mut().for_each(|client| assert!(is_served(client)));
+        is_served(&mut from("10.9.0.1")).then_some(())
+    });
+    assert!(is_ended(&held[0].stream));
+    server.wait_for_log("to let in another: its address has max_per_address");
+    assert!(others.iter().all(|client| !is_ended(&client.stream)));
+    drop((others, held));
     let mut home: Vec<_> = (0..10).map(|_| from("127.0.0.1")).collect();
     home.iter_mut().for_each(|client| assert!(is_served(client)));
 }

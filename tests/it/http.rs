@@ -463,6 +463,28 @@ fn what_a_phone_is_told_to_type_is_what_the_server_takes() {
 }
 
 #[test]
+fn where_servers_have_files_of_their_own_a_phone_is_in_that_of_its_server() {
+    let of = |server: &str, port: u16| {
+        format!(
+            "[servers.{server}]\nlisten = \"127.0.0.1:{port}\"\nhttp.listen = \"127.0.0.1:{}\"\n\
+             http.tokens_file = \"{server}.tokens\"\n",
+            port + 1
+        )
+    };
+    let folder = folder_with(&[of("Goloman", 16_675), of("Hands", 16_677)].concat());
+    let make = |arguments: &[&str]| crate::harness::run(folder.path(), arguments);
+    let (status, _, why) = make(&["--new-token", "anna", "write"]);
+    assert!(status == Some(78) && why.contains("herd --phone NAME SERVER"), "{status:?} {why}");
+    for server in ["Hands", "Goloman"] {
+        let (status, said, why) = make(&["--phone", "anna", server]);
+        assert!(status == Some(0) && said.contains(&format!("{server}.tokens")), "{status:?} {said} {why}");
+        assert_eq!(said.contains("127.0.0.1:16678"), server == "Hands", "{said}");
+        let kept = std::fs::read_to_string(folder.path().join(format!("{server}.tokens"))).expect("a file");
+        assert_eq!(kept.lines().count(), 1, "{kept}");
+    }
+}
+
+#[test]
 fn a_report_that_cannot_be_taken_is_told_what_would_be_right() {
     let (_conf, server) = alone("data_dir = \"\"", "");
     let put = |fields: &str, body: &str| {

@@ -14,6 +14,7 @@ mod docs;
 mod faults;
 mod feed;
 mod files;
+mod fleet;
 mod flood;
 mod full_disk;
 mod guests;

@@ -1,7 +1,7 @@
 //! What a stop does to replies, links and whole herds.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -47,6 +47,60 @@ fn replies_on_their_way_at_a_stop_arrive_whole_though_the_client_goes_on_sending
     assert_eq!(server.wait(), Some(0));
     let log = fs::read_to_string(log).expect("a log");
     assert_eq!(text.lines().count(), log.matches(" out ").count(), "replies that were made");
+}
+
+#[test]
+fn what_is_on_its_way_at_a_stop_is_answered_and_whoever_goes_on_is_told_the_end() {
+    let tables = [("Goloman", "http.listen = \"127.0.0.1:0\"")];
+    let herd = Herd::new(&["Goloman"], &[], "", &tables);
+    let server = herd.start("Goloman");
+    let mut idle = server.client();
+    let http = server.http.expect("it serves HTTP");
+    // One after another without a pause, by either door: each is answered, or there is the end, and no reset.
+    let lines = {
+        let mut client = std::net::TcpStream::connect(server.address).expect("connected");
+        let mut replies = BufReader::new(client.try_clone().expect("cloned"));
+        std::thread::spawn(move || {
+            for i in 1.. {
+                if client.write_all(format!("IAMAT busy +1+1 {i}\n").as_bytes()).is_err() {
+                    return i;
+                }
+                let mut said = String::new();
+                replies.read_line(&mut said).expect("no reset");
+                if said.is_empty() {
+                    return i;
+                }
+                assert!(said.ends_with(&format!(" busy +1+1 {i}\n")), "{said}");
+            }
+            0
+        })
+    };
+    let requests = std::thread::spawn(move || {
+        let mut connection = std::net::TcpStream::connect(http).expect("connected");
+        let (mut said, mut piece) = (Vec::new(), [0; 4_096]);
+        while !String::from_utf8_lossy(&said).contains("Connection: close") {
+            said.clear();
+            connection.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+            while !said.ends_with(b"{\"status\":\"ok\"}\n") {
+                match connection.read(&mut piece).expect("no reset") {
+                    0 => panic!("closed without a word: {}", String::from_utf8_lossy(&said)),
+                    count => said.extend_from_slice(&piece[..count]),
+                }
+            }
+        }
+        connection.read(&mut piece).expect("no reset")
+    });
+    wait_for("both to be served", || server.knows("busy"));
+    server.process.signal(Signal::TERM);
+    server.wait_for_log("Goloman stops");
+    let before = server.log_text().matches(" busy +1+1 ").count();
+    wait_for("the next one to be answered", || {
+        (server.log_text().matches(" busy +1+1 ").count() > before).then_some(())
+    });
+    assert!(lines.join().expect("no other reply") > 1);
+    assert_eq!(requests.join().expect("each is answered, the last with the word that it is"), 0);
+    assert_eq!(idle.rest(), b"");
+    assert_eq!(server.wait(), Some(0));
 }
 
 #[test]

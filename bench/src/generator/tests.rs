@@ -37,6 +37,8 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         address,
         dialect: Dialect::Herd { server: "Goloman".into(), whatsat_every: 0 },
         connections: 4,
+        clients_each: 1,
+        dues: None,
         idle: 3,
         known: 0,
         fresh: false,

@@ -82,8 +82,26 @@ pub struct Round {
     /// Of a whole herd: ms from the end of the load, or from a server's restart, until all agreed.
     #[serde(default)]
     pub agreed_ms: Option<f64>,
+    /// Where subscribers are measured: of the reports that they are told of. All else is of positions then.
+    #[serde(default)]
+    pub of_reports: Option<OfReports>,
     /// Latency in µs at each of `PERCENTILES`.
     pub latency_us: Vec<f64>,
+}
+
+/// What is told of reports where subscribers are measured.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct OfReports {
+    /// Answered a second.
+    pub per_second: f64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    /// The share of the positions that were the newest of their client when they were read.
+    pub newest_share: f64,
+    /// How often the streams that were looked at said that something was left out.
+    pub lags: u64,
+    /// Clients, over the streams that were looked at, whose newest position had not come 5 s after the last report.
+    pub lacking: u64,
 }
 
 /// The percentiles of `Round::latency_us`; the last is the maximum.

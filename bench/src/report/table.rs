@@ -72,6 +72,18 @@ fn line(cell: &Cell, base: Option<&Cell>) -> String {
     if let Some(found) = Spread::of(cell.rounds.iter().filter_map(|round| round.agreed_ms)) {
         let _ = write!(text, "  agrees after {} ms", short(found.median));
     }
+    if let Some(of) = cell.rounds.iter().filter_map(|round| round.of_reports).next_back() {
+        let _ = write!(
+            text,
+            "  of {} reports/s (p99 {} us), {:.0} % the newest when read",
+            short(of.per_second),
+            short(of.p99_us),
+            100.0 * of.newest_share
+        );
+        if of.lags + of.lacking > 0 {
+            let _ = write!(text, ", {} times told of a gap, {} lacked at the end", of.lags, of.lacking);
+        }
+    }
     if let Some(why) = cell.void() {
         let _ = write!(text, "  VOID in {} of {}: {why}", cell.voids(), cell.rounds.len());
     }

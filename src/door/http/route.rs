@@ -81,7 +81,7 @@ fn serve_uncounted(
         _ => None,
     };
     let way = Way {
-        is_kept: head.is_kept && !visit.is_on_trial,
+        is_kept: head.is_kept && !visit.is_on_trial && !visit.is_stopping,
         is_http_1_0: head.is_http_1_0,
         is_head: head.method == Method::Head,
         is_overland: phone.is_some_and(|app| phones::is_overland(app, head)),
@@ -95,9 +95,10 @@ fn serve_uncounted(
     let fields = site
         .allowed_origin(head)
         .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
-    let (core, up) = (visit.core, visit.now.up);
+    let (core, up, is_on_trial) = (visit.core, visit.now.up, visit.is_on_trial);
     let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
-    if visit_is_on_trial(way, head) {
+    // A server with no room is well.
+    if is_on_trial && found != Some(Route::Health) {
         return refuse(Problem {
             fields: "Retry-After: 10\r\n",
             ..Problem::new(Kind::Busy, "as many connections are open as may be")
@@ -241,10 +242,6 @@ static OPEN_API_PACKED: OnceLock<Vec<u8>> = OnceLock::new();
 
 const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
     /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
-
-fn visit_is_on_trial(way: Way, head: &Head<'_>) -> bool {
-    head.is_kept && !way.is_kept
-}
 
 /// What a browser is told before it has a page of an allowed origin ask.
 fn preflight(route: &Route, fields: &str) -> String {

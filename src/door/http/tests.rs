@@ -18,6 +18,8 @@ struct Visitor {
     manners: Manners,
     door: HttpDoor,
     now: Moment,
+    is_on_trial: bool,
+    is_stopping: bool,
     said: String,
 }
 
@@ -36,11 +38,21 @@ impl Visitor {
             idle_timeout: Some(Duration::from_secs(3_600)),
             greeting: Duration::from_secs(5),
             silent: Duration::from_secs(10),
+            drain: Duration::from_secs(1),
             http: Some(Arc::new(site)),
         };
         let door = HttpDoor::new("127.0.0.1:5".parse().expect("an address"), NOW.up);
         let turn = Turn::new(&core, Wire::mute());
-        Visitor { core, turn, manners, door, now: NOW, said: String::new() }
+        Visitor {
+            core,
+            turn,
+            manners,
+            door,
+            now: NOW,
+            is_on_trial: false,
+            is_stopping: false,
+            said: String::new(),
+        }
     }
 
     fn call<T>(&mut self, call: impl FnOnce(&mut HttpDoor, &mut Visit<'_>) -> T) -> T {
@@ -50,7 +62,8 @@ impl Visitor {
             turn: &mut self.turn,
             now: self.now,
             unsent: 0,
-            is_on_trial: false,
+            is_on_trial: self.is_on_trial,
+            is_stopping: self.is_stopping,
         };
         let done = call(&mut self.door, &mut visit);
         self.turn.commit(&self.core, NOW);
@@ -130,6 +143,27 @@ fn a_conversation_is_the_same_wherever_it_is_cut() {
         assert_eq!(answered(&text, std::iter::once(at)), whole, "cut at {at}");
     }
     assert_eq!(answered(&text, 1..text.len()), whole, "byte by byte");
+}
+
+#[test]
+fn who_has_no_place_is_told_so_and_who_is_served_at_the_end_is_told_that() {
+    for (is_on_trial, is_stopping, path, fields, expected) in [
+        (true, false, "/v1/clients", "", "503"),
+        (true, false, "/v1/clients", "Connection: close\r\n", "503"),
+        (true, false, "/healthz", "", "200"),
+        (false, true, "/v1/clients", "", "200"),
+        (true, true, "/v1/clients", "", "503"),
+    ] {
+        let mut visitor = Visitor { is_on_trial, is_stopping, ..Visitor::new() };
+        visitor.say(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n").as_bytes());
+        assert!(
+            visitor.said.starts_with(&format!("HTTP/1.1 {expected} ")),
+            "{path} {fields}: {}",
+            visitor.said
+        );
+        assert!(visitor.said.contains("\r\nConnection: close\r\n"), "{}", visitor.said);
+        assert!(visitor.door.closes().is_some());
+    }
 }
 
 #[test]

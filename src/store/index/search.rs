@@ -48,7 +48,7 @@ impl Index {
             match what {
                 What::Leaf(leaf) => {
                     hashes.clear();
-                    hashes.extend(self.leaves[leaf].hashes());
+                    hashes.extend(self.leaves.hashes(leaf));
                     match visit(&hashes) {
                         Some(nearer) => reach = nearer,
                         None => return Leaves::Some,
@@ -91,7 +91,7 @@ impl Index {
                 match end {
                     End::Nowhere => {}
                     End::Fork(next) => due.push((next, part)),
-                    End::Leaf(leaf) if self.leaves[leaf].hashes().all(&mut visit) => {}
+                    End::Leaf(leaf) if self.leaves.hashes(leaf).all(&mut visit) => {}
                     End::Leaf(_) => return Leaves::Some,
                 }
             }

@@ -95,14 +95,14 @@ impl Both {
                     End::Nowhere => panic!("an end"),
                     End::Fork(next) => due.push((next, level + 1)),
                     End::Leaf(leaf) => {
-                        let leaf = &self.index.leaves[leaf];
+                        let all = &self.index.leaves;
                         assert!(ways.count.is_power_of_two() && ways.first % ways.count == 0);
-                        assert!(leaf.count() > 0);
-                        for hash in leaf.hashes() {
+                        assert!(all.count(leaf) > 0);
+                        for hash in all.hashes(leaf) {
                             let way = Key::of(self.known[&hash], hash).way(level);
                             assert!((ways.first..ways.first + ways.count).contains(&way));
                         }
-                        entries += leaf.hashes().count();
+                        entries += all.hashes(leaf).count();
                         leaves += 1;
                     }
                 }

@@ -7,7 +7,7 @@
 
 use super::depths::Depths;
 use super::key::{FORK_BITS, Key, LEVELS, WAYS, common_bits};
-use super::leaf::{FREE, Leaf};
+use super::leaf::{AllLeaves, FREE};
 use super::slab::Slab;
 use crate::limits::INDEX_LEAF_JOINED;
 use crate::protocol::Coordinates;
@@ -15,7 +15,7 @@ use crate::protocol::Coordinates;
 /// Which leaf everybody is in.
 pub struct Index {
     pub(super) forks: Slab<Fork>,
-    pub(super) leaves: Slab<Leaf>,
+    pub(super) leaves: AllLeaves,
     depths: Depths,
 }
 
@@ -46,6 +46,7 @@ pub struct Ways {
 }
 
 /// The forks that a key went by.
+#[derive(Clone, Copy)]
 struct Path {
     forks: [u32; LEVELS],
     level: usize,
@@ -137,7 +138,7 @@ impl Default for Index {
         let mut forks = Slab::default();
         let root = forks.add(Fork::default());
         debug_assert_eq!(root, ROOT);
-        Index { forks, leaves: Slab::default(), depths: Depths::default() }
+        Index { forks, leaves: AllLeaves::default(), depths: Depths::default() }
     }
 }
 
@@ -154,16 +155,14 @@ impl Index {
                 End::Fork(next) => (fork, level) = (next, level + 1),
                 End::Nowhere => {
                     let ways = self.forks[fork].ways_beside(way);
-                    let mut leaf = Leaf::default();
-                    leaf.push(hash);
-                    let leaf = self.leaves.add(leaf);
+                    let leaf = self.leaves.add();
+                    self.leaves.push(leaf, hash);
                     self.forks[fork].set(ways, Way::to_leaf(leaf));
                     return self.depths.note(at, ways.bits(level));
                 }
                 End::Leaf(number) => {
-                    let leaf = &mut self.leaves[number];
-                    if !leaf.is_full() {
-                        return leaf.push(hash);
+                    if !self.leaves.is_full(number) {
+                        return self.leaves.push(number, hash);
                     }
                     let ways = self.forks[fork].ways_beside(way);
                     if ways.count > 1 {
@@ -185,7 +184,7 @@ impl Index {
     }
 
     fn keys_of(&self, leaf: u32, locate: Locate<'_>) -> Vec<Key> {
-        let hashes: Vec<_> = self.leaves[leaf].hashes().collect();
+        let hashes: Vec<_> = self.leaves.hashes(leaf).collect();
         let all = hashes.iter().zip(locate(&hashes));
         all.map(|(&hash, at)| Key::of(at.unwrap_or_default(), hash)).collect()
     }
@@ -198,8 +197,7 @@ impl Index {
             0 => self.forks[fork].set(upper, Way::NOWHERE),
             count if count == keys.len() => self.forks[fork].set(lower, Way::NOWHERE),
             _ => {
-                let above = self.leaves[number].take_upper(keys, bits);
-                let way = Way::to_leaf(self.leaves.add(above));
+                let way = Way::to_leaf(self.leaves.cut(number, keys, bits));
                 self.forks[fork].set(upper, way);
             }
         }
@@ -207,14 +205,23 @@ impl Index {
 
     /// Somebody moves: mostly within a leaf, which costs nothing more than to find that out.
     pub fn shift(&mut self, from: Coordinates, to: Coordinates, hash: u64, locate: Locate<'_>) {
-        let bits = common_bits(from, to);
-        if bits >= self.depths.around(from) {
+        if common_bits(from, to) >= self.depths.around(from) {
             return;
         }
-        let key = Key::of(from, hash);
-        let path = self.path(key);
-        let is_outside = bits < self.forks[path.fork()].ways_beside(key.way(path.level)).bits(path.level);
-        if is_outside && !self.pass_on(&path, key, Key::of(to, hash)) {
+        let (key, to_key) = (Key::of(from, hash), Key::of(to, hash));
+        let mut path = Path::default();
+        // Both go by the same forks down to where they part, if they do.
+        loop {
+            let (way, to_way) = (self.way(&path, key), self.way(&path, to_key));
+            match way.end() {
+                _ if way != to_way => break,
+                End::Fork(next) => path.push(next),
+                End::Leaf(_) | End::Nowhere => return,
+            }
+        }
+        let other = self.way(&self.path(path, to_key), to_key).end();
+        let path = self.path(path, key);
+        if !self.pass_on(self.way(&path, key).end(), other, hash) {
             self.remove_by(path, key, hash);
             self.insert(to, hash, locate);
         }
@@ -223,51 +230,47 @@ impl Index {
     /// Somebody goes.
     pub fn remove(&mut self, at: Coordinates, hash: u64) {
         let key = Key::of(at, hash);
-        self.remove_by(self.path(key), key, hash);
+        self.remove_by(self.path(Path::default(), key), key, hash);
     }
 
-    fn path(&self, key: Key) -> Path {
-        let mut path = Path { forks: [ROOT; LEVELS], level: 0 };
-        while let End::Fork(next) = self.forks[path.fork()].0[key.way(path.level)].end() {
-            path.level += 1;
-            path.forks[path.level] = next;
+    /// All forks that a key goes by, from those of a path onwards.
+    fn path(&self, mut path: Path, key: Key) -> Path {
+        while let End::Fork(next) = self.way(&path, key).end() {
+            path.push(next);
         }
         path
     }
 
-    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
-    /// the other has room. Otherwise it does nothing, and says so.
-    fn pass_on(&mut self, path: &Path, from: Key, to: Key) -> bool {
-        let (End::Leaf(one), End::Leaf(other)) = (self.end(path, from), self.end(&self.path(to), to)) else {
-            return false;
-        };
-        // Both are looked at before either is searched, so that their memory is fetched at once.
-        let has_room = !self.leaves[other].is_full();
-        if !has_room
-            || self.leaves[one].count() <= INDEX_LEAF_JOINED + 1
-            || !self.leaves[one].remove(from.hash())
-        {
-            return false;
-        }
-        self.leaves[other].push(to.hash());
-        true
+    /// The way of a key at the last fork of a path.
+    fn way(&self, path: &Path, key: Key) -> Way {
+        self.forks[path.fork()].0[key.way(path.level)]
     }
 
-    fn end(&self, path: &Path, key: Key) -> End {
-        self.forks[path.fork()].0[key.way(path.level)].end()
+    /// Moves somebody from one leaf to another, as most moves between leaves are: the one is not to be joined by that, and
+    /// the other has room. Otherwise it does nothing, and says so.
+    fn pass_on(&mut self, one: End, other: End, hash: u64) -> bool {
+        let (End::Leaf(one), End::Leaf(other)) = (one, other) else { return false };
+        if self.leaves.is_full(other) || self.leaves.count(one) <= INDEX_LEAF_JOINED + 1 {
+            return false;
+        }
+        self.leaves.fetch([one, other], hash);
+        let was_there = self.leaves.remove(one, hash);
+        if was_there {
+            self.leaves.push(other, hash);
+        }
+        was_there
     }
 
     fn remove_by(&mut self, path: Path, key: Key, hash: u64) {
         let way = key.way(path.level);
         let End::Leaf(number) = self.forks[path.fork()].0[way].end() else { return };
-        let leaf = &mut self.leaves[number];
-        let was_there = leaf.remove(hash);
+        let was_there = self.leaves.remove(number, hash);
         debug_assert!(was_there || hash == FREE, "{hash:x} is not in the index");
-        if leaf.count() > INDEX_LEAF_JOINED {
+        if self.leaves.count(number) > INDEX_LEAF_JOINED {
             return;
         }
         let ways = self.forks[path.fork()].ways_beside(way);
-        let left = if leaf.count() == 0 {
+        let left = if self.leaves.count(number) == 0 {
             self.leaves.take(number);
             self.forks[path.fork()].set(ways, Way::NOWHERE);
             None
@@ -294,12 +297,11 @@ impl Index {
                 };
                 left = match (left, beside) {
                     (Some(one), Some(other)) => {
-                        let both = self.leaves[one].count() + self.leaves[other].count();
+                        let both = self.leaves.count(one) + self.leaves.count(other);
                         if both > INDEX_LEAF_JOINED {
                             break;
                         }
-                        let other = self.leaves.take(other);
-                        other.hashes().for_each(|hash| self.leaves[one].push(hash));
+                        self.leaves.join(one, other);
                         Some(one)
                     }
                     (one, other) => one.or(other),
@@ -311,7 +313,19 @@ impl Index {
     }
 }
 
+impl Default for Path {
+    fn default() -> Path {
+        Path { forks: [ROOT; LEVELS], level: 0 }
+    }
+}
+
 impl Path {
+    /// Goes on to a fork.
+    fn push(&mut self, fork: u32) {
+        self.level += 1;
+        self.forks[self.level] = fork;
+    }
+
     fn fork(&self) -> u32 {
         self.forks[self.level]
     }

@@ -3,12 +3,22 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::entrance::Admission;
+use super::super::entrance::{Admission, Lack};
 use super::{Guest, Outside, Room, SWEEP_REST};
-use crate::door::Kin;
+use crate::door::{Kin, crowd};
 use crate::limits::{QUIET_MAX, SLOTS_FOR_ASKERS, SLOTS_PER_NEIGHBOUR};
 use crate::net::Stream;
 use crate::tally::Ended;
+
+/// Guests that were silent for long when all were looked at, the most silent last.
+#[derive(Default)]
+pub struct Quiet {
+    /// Only guests from there.
+    whose: Option<IpAddr>,
+    keys: Vec<u64>,
+    /// When all may be looked at again.
+    again_at: Duration,
+}
 
 impl<S: Stream> Guest<S> {
     /// Since when a guest has said nothing and has been owed nothing; None for a connection that may be silent. A link in
@@ -27,18 +37,19 @@ impl<S: Stream> Guest<S> {
 }
 
 impl<S: Stream, O: Outside<S>> Room<S, O> {
-    /// Closes the guest that has been silent for longest, if that is long; says whether there was one.
-    pub fn make_way(&mut self) -> bool {
-        if self.quiet.is_empty() && self.now.up >= self.quiet_at {
-            self.look_for_quiet();
-        }
-        while let Some(key) = self.quiet.pop() {
-            let Some((since, address)) = self.quiet_one(key) else { continue };
+    /// Closes the guest that has been silent for longest, if that is long; says whether there was one. For one whose
+    /// address has its share already it is a guest from there.
+    pub fn make_way(&mut self, lack: Lack, address: IpAddr) -> bool {
+        let (whose, reason) = match lack {
+            Lack::Slots => (None, "max_connections or the file limit is reached"),
+            Lack::ShareOfAddress => (Some(crowd(address)), "its address has max_per_address"),
+        };
+        while let Some(key) = self.next_quiet(whose) {
+            let Some((since, address)) = self.quiet_one(key, whose) else { continue };
             let silent_s = self.now.up.saturating_sub(since).as_secs();
             self.outside.core().tallies.evicted.count(self.now.up, |total| {
                 log::warn!(
-                    "closed {address}, which was silent for {silent_s} s, to let in another: max_connections or the \
-                     file limit is reached; {total} so far"
+                    "closed {address}, which was silent for {silent_s} s, to let in another: {reason}; {total} so far"
                 );
             });
             self.close(key, Ended::NoRoom, "it was silent, and another needs its place");
@@ -47,21 +58,36 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         false
     }
 
-    /// Looks at all guests, and so not often, for some of the most silent.
-    fn look_for_quiet(&mut self) {
-        self.quiet_at = self.now.up + SWEEP_REST;
-        let keys = self.guests.keys().into_iter();
-        let mut quiet: Vec<_> =
-            keys.filter_map(|key| self.quiet_one(key).map(|(since, _)| (since, key))).collect();
-        quiet.sort_unstable();
-        quiet.truncate(QUIET_MAX);
-        self.quiet = quiet.into_iter().rev().map(|(_, key)| key).collect();
+    /// One that was silent for long when all were looked at, which is not done often.
+    fn next_quiet(&mut self, whose: Option<IpAddr>) -> Option<u64> {
+        let now = self.now.up;
+        let quiet = if whose.is_some() { &self.quiet_of_address } else { &self.quiet };
+        if (quiet.keys.is_empty() || quiet.whose != whose) && now >= quiet.again_at {
+            let found = self.look_for_quiet(whose);
+            *(if whose.is_some() { &mut self.quiet_of_address } else { &mut self.quiet }) = found;
+        }
+        let quiet = if whose.is_some() { &mut self.quiet_of_address } else { &mut self.quiet };
+        quiet.keys.pop_if(|_| quiet.whose == whose)
     }
 
-    /// A guest that has been silent for long: since when, and its address.
-    fn quiet_one(&mut self, key: u64) -> Option<(Duration, std::net::SocketAddr)> {
+    /// Looks at all guests for some of the most silent.
+    fn look_for_quiet(&mut self, whose: Option<IpAddr>) -> Quiet {
+        let keys = self.guests.keys().into_iter();
+        let mut quiet: Vec<_> =
+            keys.filter_map(|key| self.quiet_one(key, whose).map(|(since, _)| (since, key))).collect();
+        quiet.sort_unstable();
+        quiet.truncate(QUIET_MAX);
+        let keys = quiet.into_iter().rev().map(|(_, key)| key).collect();
+        Quiet { whose, keys, again_at: self.now.up + SWEEP_REST }
+    }
+
+    /// A guest that has been silent for long, from anywhere or from there: since when, and its address.
+    fn quiet_one(&mut self, key: u64, whose: Option<IpAddr>) -> Option<(Duration, std::net::SocketAddr)> {
         let (silent, now) = (self.outside.manners().silent, self.now.up);
         let guest = self.guests.get(key)?;
+        if whose.is_some_and(|whose| whose != crowd(guest.address.ip())) {
+            return None;
+        }
         let since = guest.silent_since().filter(|&since| since + silent <= now)?;
         Some((since, guest.address))
     }

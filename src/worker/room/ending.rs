@@ -6,14 +6,21 @@ use std::time::Duration;
 
 use super::{Guest, Outside, Room, SWEEP_REST};
 use crate::door::PEER_CLOSED;
+use crate::limits::{DRAIN_QUIET_MS, LINGER_S};
 use crate::net::Stream;
 use crate::tally::Ended;
+
+const LINGER: Duration = Duration::from_secs(LINGER_S);
+
+/// How long a peer is silent of which no line is on its way.
+const DRAIN_QUIET: Duration = Duration::from_millis(DRAIN_QUIET_MS);
 
 impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Waits a while for the peer to close, too.
     pub(super) fn linger(&mut self, key: u64, why: &'static str) {
+        let patience = if self.stops_since.is_some() { self.outside.manners().drain } else { LINGER };
         if let Some(guest) = self.guests.get(key) {
-            guest.connection.linger(why, self.now.up);
+            guest.connection.linger(why, self.now.up + patience);
             self.watch(key);
         }
     }
@@ -38,7 +45,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     /// How one ends that its door, or the server's end, closes.
     fn ended_by_us(&self) -> Ended {
-        if self.is_stopping { Ended::Stopping } else { Ended::ByDoor }
+        if self.stops_since.is_some() { Ended::Stopping } else { Ended::ByDoor }
     }
 
     pub(super) fn close(&mut self, key: u64, ended: Ended, why: &str) {
@@ -147,22 +154,33 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.turn.wire.commit();
     }
 
-    /// While the server stops: closes what has nothing left to be sent; true once nobody is left.
+    /// The server has stopped for so long that nothing more is answered.
+    pub(super) fn is_drained(&self) -> bool {
+        let drain = self.outside.manners().drain;
+        self.stops_since.is_some_and(|since| self.now.up >= since + drain)
+    }
+
+    /// While the server stops: closes whoever has fallen silent, and at the end of the drain everybody, once nothing is
+    /// left to be sent; true once nobody is left. What is on its way from a peer meanwhile is still answered.
     pub fn close_idle(&mut self) -> bool {
+        let is_drained = self.is_drained();
         for key in self.guests.keys() {
             let Some(guest) = self.guests.get(key) else { continue };
             if guest.connection.unsent() > 0 || guest.door.is_owed() || guest.connection.lingers().is_some() {
                 continue;
             }
-            // What the peer still sends would turn the close into a reset, and that might overtake
-            // replies; so it is read and dropped for a while.
-            let stream = &guest.connection.stream;
-            let sends =
-                !stream.is_in_handshake() && stream.read_now(&mut self.buffer).is_ok_and(|count| count > 0);
-            if sends {
-                self.linger(key, "the server stops");
-            } else {
+            // A link's neighbour is told by the end of it, and says on the next one what it has said here.
+            let is_silent = self.now.up >= guest.heard + DRAIN_QUIET || guest.door.kin().is_some();
+            let has_input = !guest.connection.stream.is_in_handshake() && guest.connection.stream.has_input();
+            if !is_drained && (!is_silent || has_input) {
+                continue;
+            }
+            // What the peer still sends would turn the close into a reset, and that might overtake replies; so its end is
+            // told first, and what comes behind that is read and dropped for a while.
+            if is_silent && !has_input {
                 self.close(key, Ended::Stopping, "the server stops");
+            } else {
+                self.linger(key, "the server stops");
             }
         }
         self.turn.wire.commit();

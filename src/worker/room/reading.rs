@@ -17,6 +17,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             Ok(count) => {
                 guest.connection.eof = count == 0;
                 guest.is_greedy = count == most;
+                guest.heard = self.now.up;
                 self.read_bytes += count;
                 self.visit(key, |door, visit, buffer| match count {
                     0 => door.end(visit),
@@ -42,7 +43,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     /// Reads some of those that are in their handshake, in the order in which they were ready.
     pub(super) fn read_handshakes(&mut self) {
-        let mut left = if self.is_stopping { 0 } else { HANDSHAKES_PER_TURN };
+        let mut left = if self.is_drained() { 0 } else { HANDSHAKES_PER_TURN };
         while left > 0 {
             let Some(key) = self.handshakes.pop_front() else { break };
             let Some(guest) = self.guests.get(key) else { continue };

@@ -312,6 +312,7 @@ impl Bare {
             idle_timeout: None,
             greeting: Duration::from_secs(5),
             silent: Duration::from_secs(10),
+            drain: Duration::from_secs(1),
             http: Some(Arc::new(site)),
         };
         let turn = Turn::new(&core, Wire::mute());
@@ -363,6 +364,7 @@ impl Bare {
             now: self.now,
             unsent: 0,
             is_on_trial: false,
+            is_stopping: false,
         };
         let done = call(&mut visit);
         self.turn.commit(&self.core, self.now);

@@ -267,6 +267,21 @@ fn programs_are_served_by_both_versions_and_whoever_does_not_trust_the_certifica
 }
 
 #[test]
+fn a_certificate_without_a_name_that_the_server_is_called_by_is_worth_a_warning() {
+    if !has_tools() {
+        return;
+    }
+    let folder = folder_with(&format!("http.names = [\"localhost\", \"herd.example\"]\n{TABLE}"));
+    make(folder.path(), "first");
+    install(folder.path(), "first");
+    let (status, _, said) = run(folder.path(), &["--check"]);
+    let warning = "cert.pem is not for herd.example, which http.names has, but for ";
+    assert!(status == Some(0) && said.contains(warning) && said.contains("localhost"), "{status:?} {said}");
+    let server = Server::start(folder.path(), "Goloman");
+    assert!(!server.wait_for_log(warning).contains("not for localhost"));
+}
+
+#[test]
 fn a_certificate_that_expired_is_refused_by_clients_and_worth_a_warning() {
     if !has_tools() {
         return;

@@ -144,6 +144,7 @@ impl Running {
             idle_timeout: Some(Duration::from_secs(3_600)),
             greeting: plan.timing.greeting,
             silent: plan.timing.silent,
+            drain: Duration::from_secs(1),
             http: None,
         };
         let seat = Seat {

@@ -6,6 +6,7 @@
 pub mod asynchronous;
 pub mod blocking;
 pub mod places;
+pub mod watching;
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,11 +1,12 @@
 //! axum on tokio, as a rival of herd's door for HTTP: reports alone, with herd's protocol and store. A client's ID that
 //! a line cannot hold as it stands is refused, as no workload has one. `--current-thread` runs the same on one thread.
-//! `--rstar` lists the nearest clients, too, by an R-tree of points in space beside the store.
+//! `--rstar` lists the nearest clients, too, by an R-tree of points in space beside the store. `--watch` tells what happens
+//! as it happens, and `--watch-every=MS` in batches.
 
 use std::io;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
+use variants::watching::{self, Feed};
 use variants::{Herd, asynchronous};
 
 const EARTH_RADIUS_M: f64 = 6_371_008.8;
@@ -44,6 +46,7 @@ type Entry = GeomWithData<[f64; 3], String>;
 struct Server {
     herd: Herd,
     tree: Option<Mutex<RTree<Entry>>>,
+    feed: Option<Arc<Feed>>,
 }
 
 #[derive(Deserialize)]
@@ -84,15 +87,37 @@ async fn run(herd: Herd) -> io::Result<()> {
         let _ = stream.set_nodelay(true);
     });
     let has_tree = std::env::args().any(|argument| argument == "--rstar");
-    let server = Server { herd, tree: has_tree.then(Mutex::default) };
+    let server = Server { herd, tree: has_tree.then(Mutex::default), feed: feed()? };
     let routes = Router::new()
         .route("/v1/clients", get(nearest))
         .route("/v1/clients/{id}", put(report))
+        .route("/v1/events", get(watch))
         .with_state(Arc::new(server));
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         served = axum::serve(listener, routes) => served,
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// What those who watch are told by, if the arguments want it.
+fn feed() -> io::Result<Option<Arc<Feed>>> {
+    let every =
+        std::env::args().find_map(|argument| Some(argument.strip_prefix("--watch-every=")?.to_owned()));
+    let Some(every) = every else {
+        let is_watched = std::env::args().any(|argument| argument == "--watch");
+        return Ok(is_watched.then(|| Arc::new(Feed::new(None))));
+    };
+    let every = Duration::from_millis(every.parse().map_err(io::Error::other)?);
+    let feed = Arc::new(Feed::new(Some(every)));
+    tokio::spawn(watching::send_batches(feed.clone(), every));
+    Ok(Some(feed))
+}
+
+async fn watch(State(server): State<Arc<Server>>) -> Response {
+    match &server.feed {
+        Some(feed) => feed.answer(&server.herd.node),
+        None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
@@ -128,6 +153,9 @@ fn learn(server: &Server, id: &str, body: &[u8]) -> Option<Vec<u8>> {
         tree.insert(Entry::new(point(&record), id.to_owned()));
     }
     drop(tree);
+    if let Some(feed) = server.feed.as_ref().filter(|_| learned == Learned::News) {
+        feed.tell(&record);
+    }
     let at = std::str::from_utf8(record.line()).ok()?.trim_end();
     let mut answer = serde_json::to_vec(&Answer { news: learned == Learned::News, at }).ok()?;
     answer.push(b'\n');
