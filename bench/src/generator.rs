@@ -51,6 +51,8 @@ pub struct Plan {
 pub struct Outcome {
     /// Latencies in ns, from when a command was due to its whole reply.
     pub latency_ns: Histogram<u64>,
+    /// The 99th percentile of each second, by each thread.
+    pub p99_ns: Vec<u64>,
     /// Replies that came in the measured time.
     pub replies: u64,
     pub elapsed: Duration,
@@ -78,6 +80,7 @@ const GREEDY_DEPTH: usize = 2_000;
 const INTRODUCED_AT_ONCE: usize = 250;
 
 const EVENTS_MAX: usize = 1_024;
+const SECOND_NS: u64 = 1_000_000_000;
 const READ_BYTES: usize = 64 * 1_024;
 
 /// A generator thread this busy may have been the limit.
@@ -96,6 +99,7 @@ impl Outcome {
     /// One outcome of the threads of a run.
     fn merge(mut self, other: Outcome) -> Outcome {
         let _ = self.latency_ns.add(&other.latency_ns);
+        self.p99_ns.extend(other.p99_ns);
         self.replies += other.replies;
         self.elapsed = self.elapsed.max(other.elapsed);
         self.unanswered += other.unanswered;
@@ -212,6 +216,9 @@ struct Load<'a> {
     /// This thread's share of an open loop.
     schedule: Option<Schedule>,
     outcome: Outcome,
+    /// Latencies of the second that is under way, and when it ends.
+    second: Histogram<u64>,
+    second_ends_ns: u64,
     /// Measured from here to there, in ns from the start.
     window_ns: std::ops::Range<u64>,
 }
@@ -239,6 +246,7 @@ impl<'a> Load<'a> {
         let window_ns = begin..begin + plan.measured.as_nanos() as u64;
         let outcome = Outcome {
             latency_ns: histogram(),
+            p99_ns: Vec::new(),
             replies: 0,
             elapsed: plan.measured,
             unanswered: 0,
@@ -246,7 +254,8 @@ impl<'a> Load<'a> {
             fault: None,
             answered: Vec::new(),
         };
-        Ok(Load { plan, poller, connections, schedule, outcome, window_ns })
+        let (second, second_ends_ns) = (histogram(), begin + SECOND_NS);
+        Ok(Load { plan, poller, connections, schedule, outcome, second, second_ends_ns, window_ns })
     }
 
     fn run(&mut self, start: Instant) -> Outcome {
@@ -339,9 +348,16 @@ impl<'a> Load<'a> {
             outcome.replies += u64::from(window.contains(&now_ns));
             // Latency is of what was due in the window in an open loop, of what came in it in a closed.
             if window.contains(if is_open { &due_ns } else { &now_ns }) {
-                outcome.latency_ns.saturating_record(now_ns.saturating_sub(due_ns).max(1));
+                let latency_ns = now_ns.saturating_sub(due_ns).max(1);
+                outcome.latency_ns.saturating_record(latency_ns);
+                self.second.saturating_record(latency_ns);
             }
         })?;
+        if now_ns >= self.second_ends_ns {
+            self.second_ends_ns = now_ns + SECOND_NS;
+            outcome.p99_ns.push(self.second.value_at_percentile(99.0));
+            self.second.reset();
+        }
         if self.plan.fresh && replies > 0 {
             // The old socket is closed by this, and leaves the poller.
             connection.replace(dial(self.plan.address)?);

@@ -70,7 +70,7 @@ const PLAIN: Workload = Workload {
     door: Door::Lines,
 };
 
-pub const ALL: [Workload; 20] = [
+pub const ALL: [Workload; 21] = [
     Workload { name: "1", about: "1 connection", connections: 1, ..PLAIN },
     Workload { name: "50", about: "50 connections", ..PLAIN },
     Workload { name: "500", about: "500 connections", connections: 500, ..PLAIN },
@@ -142,6 +142,14 @@ pub const ALL: [Workload; 20] = [
         about: "positions that 1,000 subscribers get of 2,000 reports/s of 1,000 clients",
         subscribers: 1_000,
         reports: Some(2_000.0),
+        door: Door::Http,
+        ..PLAIN
+    },
+    Workload {
+        name: "watch-10000",
+        about: "the same of 10,000 reports/s, by which every client has moved whenever it is looked",
+        subscribers: 1_000,
+        reports: Some(10_000.0),
         door: Door::Http,
         ..PLAIN
     },

@@ -9,7 +9,8 @@ use serde_json::Value;
 const MISSING: &str = "install it with: ";
 
 /// What serves reports by HTTP and no lines.
-const HTTP_RIVALS: [&str; 5] = ["axum", "axum-1", "axum-rstar", "aiohttp", "node-http"];
+const HTTP_RIVALS: [&str; 7] =
+    ["axum", "axum-1", "axum-rstar", "axum-watch", "axum-watch-100", "aiohttp", "node-http"];
 
 fn compare(arguments: &[&str]) -> (Value, String) {
     let out = tempfile::tempdir().expect("a folder");
@@ -50,14 +51,16 @@ fn every_variant_conforms_and_is_measured_without_a_void_round() {
                 );
                 eprintln!("not tested here: {name}; {why}");
             }
-            None if ["echo", "redis"].contains(&name) => {}
+            None if ["echo", "redis", "nchan"].contains(&name) => {}
             None if HTTP_RIVALS.contains(&name) => {
                 assert!(variant["conformed"].as_u64().is_some_and(|cases| cases >= 20), "{variant}");
             }
             None => assert!(variant["conformed"].as_u64().is_some_and(|cases| cases >= 40), "{variant}"),
         }
     }
-    let has_lines = |variant: &&Value| !HTTP_RIVALS.iter().any(|name| variant["name"] == *name);
+    let has_lines = |variant: &&Value| {
+        variant["name"] != "nchan" && !HTTP_RIVALS.iter().any(|name| variant["name"] == *name)
+    };
     let measured = variants.iter().filter(has_lines).filter(|variant| variant["skipped"].is_null()).count();
     let cells = report["cells"].as_array().expect("cells");
     // A yardstick knows no WHATSAT, and has no cell where there is one.
@@ -81,8 +84,9 @@ fn assert_measured(cells: &[Value], said: &str) {
 
 #[test]
 fn every_server_of_reports_by_http_conforms_and_is_measured() {
-    // The one with an R-tree is measured by what it has it for.
-    let rivals = HTTP_RIVALS.into_iter().filter(|name| *name != "axum-rstar").collect::<Vec<_>>();
+    // Those with an R-tree or a stream are measured by what they have it for.
+    let has_more = |name: &&str| ["axum-rstar", "axum-watch", "axum-watch-100"].contains(name);
+    let rivals = HTTP_RIVALS.into_iter().filter(|name| !has_more(name)).collect::<Vec<_>>();
     let only = format!("herd,{},http,http-idle", rivals.join(","));
     let (report, said) = compare(&["--rounds", "1", "--seconds", "0.2", "--only", &only]);
     let variants = report["variants"].as_array().expect("variants");
@@ -106,6 +110,47 @@ fn who_is_nearest_is_asked_by_lines_and_by_http() {
     let expected = ["herd near", "herd near-http", "axum-rstar near-http"];
     assert_eq!(cells.iter().map(of).collect::<Vec<_>>(), expected, "{said}");
     assert_measured(cells, &said);
+}
+
+#[test]
+fn what_happens_is_watched_by_a_thousand_subscribers() {
+    let only = "herd,axum-watch,axum-watch-100,nchan,watch";
+    let (report, said) = compare(&["--rounds", "1", "--seconds", "0.5", "--only", only]);
+    for variant in report["variants"].as_array().expect("variants") {
+        let why = variant["skipped"].as_str();
+        let may_be_missing = variant["name"] == "nchan";
+        assert!(why.is_none_or(|why| may_be_missing && why.starts_with(MISSING)), "{variant}");
+    }
+    let cells = report["cells"].as_array().expect("cells");
+    assert!(cells.len() >= 3, "{said}");
+    // nchan may get none to a subscriber in so short a time.
+    let others: Vec<_> = cells.iter().filter(|cell| cell["variant"] != "nchan").cloned().collect();
+    assert_measured(&others, &said);
+    for cell in &others {
+        let of_reports = &cell["rounds"][0]["of_reports"];
+        assert!(of_reports["per_second"].as_f64().is_some_and(|number| number > 0.0), "{cell:#}");
+        assert_eq!(of_reports["lacking"], 0, "{cell:#}");
+    }
+}
+
+#[test]
+fn reports_are_measured_alone_and_beside_subscribers() {
+    let herd = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/herd");
+    if !std::path::Path::new(herd).exists() {
+        // Another test of these builds it.
+        return;
+    }
+    let arguments =
+        ["--subscribers", "20", "--asleep", "5", "--clients", "100", "--rate", "500", "--seconds", "0.5"];
+    for lines in [&[][..], &["--lines"]] {
+        let (status, said) = bench(&[&["watch", "--herd", herd], &arguments[..], lines].concat());
+        // A busy machine may have reports wait; all else is a fault.
+        assert!(status == Some(0) || said.contains("that is more than 2 times"), "{said}");
+        assert!(
+            said.contains("beside 20 subscribers, 5 of them asleep: ") && said.contains("; 0 lacked"),
+            "{said}"
+        );
+    }
 }
 
 fn bench(arguments: &[&str]) -> (Option<i32>, String) {
