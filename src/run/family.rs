@@ -237,20 +237,29 @@ fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
     text += &ask(members.last(), "WHATSAT kiwi.cs.ucla.edu 10 5");
     let http = members.last().and_then(|last| Some((last.http.as_deref()?, last.server.http.as_ref()?)));
     if let Some((url, http)) = http {
-        text += &format!("  {}/v1/clients/kiwi.cs.ucla.edu{}\n", curl(url, http), shown_token(http));
+        let url = called(url, http);
+        text += &format!("  {} {url}/v1/clients/kiwi.cs.ucla.edu{}\n", curl(http), shown_token(http));
+        text += &format!("\nA map, in a browser: {url}/\n");
     }
     if let Err(why) = logging::announce(text) {
         console.say(&format!("herd: all servers are ready, but that cannot be printed: {why}"));
     }
 }
 
-/// What asks a server by HTTP that says it is at `url`, up to the path: a certificate is for a name, and may be one that
-/// nobody else vouches for.
-fn curl(url: &str, http: &Http) -> String {
-    let Some((certificate, _)) = &http.tls else { return format!("curl {url}") };
+/// By what a server is called that says it is at `url`: a certificate is for a name.
+fn called(url: &str, http: &Http) -> String {
     let port = url.rsplit_once(':').map_or("", |(_, port)| port);
-    let url = http.names.first().map_or(url.to_owned(), |name| format!("https://{name}:{port}"));
-    format!("curl --cacert {} {url}", certificate.path.display())
+    match http.names.first() {
+        Some(name) if http.tls.is_some() => format!("https://{name}:{port}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// What asks it: nobody else may vouch for its certificate.
+fn curl(http: &Http) -> String {
+    http.tls
+        .as_ref()
+        .map_or("curl".into(), |(certificate, _)| format!("curl --cacert {}", certificate.path.display()))
 }
 
 fn shown_token(http: &Http) -> &'static str {
