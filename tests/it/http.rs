@@ -294,6 +294,56 @@ fn an_address_of_other_machines_needs_tokens_and_tls() {
 }
 
 #[test]
+fn the_map_page_loads_pictures_of_the_tile_server_of_herd_conf_and_of_no_other() {
+    let policy = |table: &str| {
+        let (_folder, server) = alone("", table);
+        let page = ask(&server, "GET /", "Accept: text/html\r\n", "");
+        assert_eq!(page.status, 200);
+        let policy = page.field("Content-Security-Policy").expect("a policy").to_owned();
+        (policy, page.body)
+    };
+    let (without, page) = policy("");
+    assert!(
+        without.ends_with("; img-src 'self' data:") && page.contains("&quot;tiles&quot;:null"),
+        "{without}"
+    );
+    let tiles =
+        "map.tiles = \"https://Tiles.example:8443/{z}/{x}/{y}.png?key=a\"\nmap.attribution = \"© <b>A</b>\"";
+    let (with, page) = policy(tiles);
+    assert_eq!(with, format!("{without} https://tiles.example:8443"));
+    assert!(page.contains("https://Tiles.example:8443/{z}/{x}/{y}.png?key=a"), "{page}");
+    assert!(page.contains("© &lt;b>A&lt;/b>") && !page.contains("<b>A"), "{page}");
+    let folder = folder_with(&format!("[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n{tiles}\n"));
+    let (status, said, _) = crate::harness::run(folder.path(), &["--check"]);
+    assert!(
+        status == Some(0) && said.contains("map: tiles of https://tiles.example:8443, © <b>A</b>"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_map_is_labelled_with_towns_or_with_the_users_own_places() {
+    let labels = |settings: &str, file: &str| {
+        let folder = folder_with(&format!(
+            "{settings}\n[servers.Goloman]\nlisten = \"127.0.0.1:0\"\nhttp.listen = \"127.0.0.1:0\"\n"
+        ));
+        std::fs::write(folder.path().join("places.csv"), file).expect("written");
+        let server = Server::start(folder.path(), "Goloman");
+        let answer = ask(&server, "GET /v1/labels?bbox=-1,51,1,52&limit=3", "", "");
+        let json = answer.json();
+        let labels = json["labels"].as_array().expect("labels").iter();
+        (labels.map(|label| label["name"].to_string()).collect::<String>(), json["attributions"].to_string())
+    };
+    let (towns, whose) = labels("", "");
+    assert!(towns.starts_with("\"London\"") && whose.contains("GeoNames"), "{towns} {whose}");
+    let own = "[places]\nprovider = \"file\"\npath = \"places.csv\"";
+    let rows = "name,lat,lon\nDepot,51.5,0\nElsewhere,10,10\nPier,51.6,0\n";
+    assert_eq!(labels(own, rows), ("\"Depot\"\"Pier\"".to_owned(), "[]".to_owned()));
+    let (both, whose) = labels(&format!("{own}\nalso_gazetteer = true"), rows);
+    assert!(both == "\"Depot\"\"Pier\"\"London\"" && whose.contains("GeoNames"), "{both} {whose}");
+}
+
+#[test]
 fn a_web_page_of_elsewhere_changes_nothing() {
     let (_folder, server) =
         alone("", "http.names = [\"herd.example\"]\nhttp.allow_origins = [\"https://map.example\"]");

@@ -12,7 +12,9 @@ import { colours, onColours } from "./colours.js";
 const SLOW_MS = 1_000 / 22;
 const SLOW_DRAW_MS = 100;
 /** After so long gliding is tried again. */
-const SLOW_FOR_MS = 20_000;
+const SLOW_FOR_MS = 10_000;
+/** One long frame counts as so much and no more: everybody comes at once when the page is opened, and that passes. */
+const GAP_MAX_MS = 80;
 const REST_MS = 250;
 
 export class WorldMap {
@@ -145,7 +147,7 @@ export class WorldMap {
         this.#lastFrame = now;
         // A longer gap is a rest, not a slow frame.
         if (gap > 500) return;
-        this.#gapMs += (gap - this.#gapMs) * 0.05;
+        this.#gapMs += (Math.min(gap, GAP_MAX_MS) - this.#gapMs) * 0.05;
         if (this.#gapMs > SLOW_MS && now > this.#slowUntil) {
             this.#slowUntil = now + SLOW_FOR_MS;
             this.#gapMs = 16;
