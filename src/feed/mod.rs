@@ -11,6 +11,8 @@ mod feeder;
 mod reader;
 mod ring;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod tour;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
