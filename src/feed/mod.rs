@@ -11,8 +11,6 @@ mod feeder;
 mod reader;
 mod ring;
 mod scope;
-#[cfg(test)]
-mod tests;
 mod tour;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -179,3 +177,6 @@ impl Feed {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;
