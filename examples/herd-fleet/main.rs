@@ -216,7 +216,7 @@ impl Fleet {
         match (named(true), named(false)) {
             (up, down) if down.is_empty() => format!("to {up}"),
             (up, down) if up.is_empty() => format!("no server answers yet, of {down}"),
-            (up, down) => format!("to {up}; {down} do not answer"),
+            (up, down) => format!("to {up}; no answer from {down}"),
         }
     }
 }

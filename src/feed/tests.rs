@@ -17,11 +17,14 @@ struct Herd {
     time: usize,
 }
 
+/// How far a reader has come, and what it was sent.
+type Answered = (Reader, Arc<[u8]>);
+
 /// Somebody who watches.
 struct Watcher {
     reader: Option<Reader>,
     alive: Arc<()>,
-    answer: Arc<Mutex<Option<(Reader, Arc<[u8]>)>>>,
+    answer: Arc<Mutex<Option<Answered>>>,
 }
 
 fn write(_: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
