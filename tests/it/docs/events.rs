@@ -21,7 +21,7 @@ fn the_webhook_calls_when_a_client_comes_and_when_it_leaves() {
     }
     let (folder, server) = alone("", "");
     let report = |location: &str, time: usize| {
-        assert!(server.ask(&format!("IAMAT kiwi {location} {time}\n")).starts_with("AT "));
+        assert!(server.ask(&format!("IAMAT ki\\qwi {location} {time}\n")).starts_with("AT "));
     };
     report("+35-118.45", 1);
     let hook = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -33,9 +33,9 @@ fn the_webhook_calls_when_a_client_comes_and_when_it_leaves() {
         crate::http::get(&server, "/metrics").body.contains("herd_event_subscribers 1").then_some(())
     });
     for (time, location, expected) in [
-        (2, "+34.05-118.45", r#"{"id":"kiwi","why":"entered"}"#),
+        (2, "+34.05-118.45", r#"{"id":"ki\\qwi","why":"entered"}"#),
         (3, "+34.06-118.45", ""),
-        (4, "+35-118.45", r#"{"id":"kiwi","why":"left"}"#),
+        (4, "+35-118.45", r#"{"id":"ki\\qwi","why":"left"}"#),
     ] {
         report(location, time);
         if expected.is_empty() {
