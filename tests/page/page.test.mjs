@@ -259,7 +259,7 @@ for (const [name, settings] of [
             await page.evaluate(axe);
             const { violations } = await page.evaluate(() => globalThis.axe.run());
             assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`), []);
-            const small = await page.evaluate(() => [...document.querySelectorAll("button, select, input:not([type=checkbox]), label:has(input)")]
+            const small = await page.evaluate(() => [...document.querySelectorAll("button, select, input:not([type=checkbox]), label:has(input), #places-list a")]
                 .filter((element) => element.checkVisibility()).map((element) => [element.outerHTML, element.getBoundingClientRect()])
                 .filter(([, { width, height }]) => width < 44 || height < 44).map(([html]) => html));
             assert.deepEqual(small, []);

@@ -131,6 +131,25 @@ test("a connection that died in a sleep is given up, and another one tells what 
     await row(page, "kiwi").getByText("11.0000, 22.0000").waitFor();
 });
 
+test("a token that was refused for a while counts again when it is typed again", async (t) => {
+    const server = await guarded(t, "sesame-sesame-sesame");
+    const page = await open(t, server.url, { mayFail: /401/ });
+    await page.getByLabel("Token").fill("sesame-sesame-sesame");
+    await page.keyboard.press("Enter");
+    await live(page);
+    for (const token of ["simsim-simsim-simsim", "sesame-sesame-sesame"]) {
+        await writeFile(join(server.herd.folder, "herd.tokens"), tokens(token));
+        server.signal("SIGHUP");
+        server.token = token;
+        await until(() => server.report("kiwi", 11, 22).then(() => true, () => false));
+        if (token.startsWith("simsim")) await page.getByRole("dialog").waitFor();
+    }
+    await page.getByLabel("Token").fill(server.token);
+    await page.keyboard.press("Enter");
+    await live(page);
+    await row(page, "kiwi").waitFor();
+});
+
 test("a page that the browser has frozen shows the newest when it is thawed", async (t) => {
     const server = await herd(t);
     await server.report("kiwi", 10, 20);

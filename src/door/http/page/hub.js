@@ -69,7 +69,8 @@ export class Hub {
 
     /** @param {string | null} token */
     #use(token) {
-        if (token === this.#stream.token) return;
+        // One that was refused may count again, and is typed again then.
+        if (token === this.#stream.token && this.#state.kind !== "refused") return;
         this.#stream.token = token;
         this.#stream.again();
     }
