@@ -60,15 +60,7 @@ fn lines(bytes: &[u8]) {
         let core = core();
         let mut turn = Turn::new(&core, Wire::mute());
         let mut door = Door::open_line(address.parse().expect("an address"), None, &core, now);
-        let mut visit = Visit {
-            core: &core,
-            manners: &manners,
-            turn: &mut turn,
-            now,
-            unsent: 0,
-            is_on_trial: false,
-            is_stopping: false,
-        };
+        let mut visit = calling(&core, &manners, &mut turn, now);
         let mut question = door.read(&mut visit, bytes);
         while let Some(asked) = question {
             door.answer(&mut visit, &answer(&asked, &core, now));
@@ -97,6 +89,11 @@ fn manners(http: Option<Arc<Site>>) -> Manners {
         drain: Duration::from_secs(1),
         http,
     }
+}
+
+/// What a door is called with whose connection is a guest's and has nothing unsent.
+fn calling<'a>(core: &'a Core, manners: &'a Manners, turn: &'a mut Turn, now: Moment) -> Visit<'a> {
+    Visit { core, manners, turn, now, unsent: 0, is_on_trial: false, is_stopping: false }
 }
 
 /// A server with a neighbour at 127.0.0.2.
@@ -212,28 +209,12 @@ fn converse<'p>(
     let mut door = Door::open(DoorKind::Http, "127.0.0.1:5".parse().expect("an address"), None, core, now);
     let mut said = Vec::new();
     for piece in pieces {
-        let mut visit = Visit {
-            core,
-            manners: &manners,
-            turn: &mut turn,
-            now,
-            unsent: 0,
-            is_on_trial: false,
-            is_stopping: false,
-        };
+        let mut visit = calling(core, &manners, &mut turn, now);
         let mut question = door.read(&mut visit, piece);
         loop {
             turn.commit(core, now);
             said.append(&mut turn.out);
-            let mut visit = Visit {
-                core,
-                manners: &manners,
-                turn: &mut turn,
-                now,
-                unsent: 0,
-                is_on_trial: false,
-                is_stopping: false,
-            };
+            let mut visit = calling(core, &manners, &mut turn, now);
             match question {
                 Some(asked) => door.answer(&mut visit, &answer(&asked, core, now)),
                 None if door.is_stalled() => {}
