@@ -1,4 +1,5 @@
-//! Packs src/places/data/gazetteer.tsv into the form `src/places/providers/pack.rs` describes, for `include_bytes!`.
+//! Packs src/places/data/gazetteer.tsv into the form `src/places/providers/pack.rs` describes, for `include_bytes!`, and says
+//! how the program is laid out.
 
 #[allow(dead_code)] // the reader uses all of the form, the writer only most of it
 #[path = "src/places/providers/pack.rs"]
@@ -12,6 +13,7 @@ use std::{env, fs};
 use pack::{AIRPORT_ID_MIN, Columns, MAGIC, UNITS_PER_DEGREE};
 
 const TABLE: &str = "src/places/data/gazetteer.tsv";
+const LAYOUT: &str = "packaging/layout.ld";
 /// Towns by which a map is labelled.
 const LABELS: usize = 5_000;
 const HEADER: &str = "lat\tlon\tname\tregion\tcountry\ttype\tpopulation\tid";
@@ -29,6 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=src/places/providers/pack.rs");
     println!("cargo::rerun-if-changed={TABLE}");
+    lay_out();
     if env::var_os("CARGO_FEATURE_GAZETTEER").is_none() {
         return Ok(());
     }
@@ -50,6 +53,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     let labels: String = towns.iter().take(LABELS).map(|(_, line)| line.as_str()).collect();
     fs::write(out.join("labels.tsv"), labels)?;
     Ok(())
+}
+
+/// Has the linker put together what a server executes, so that the system maps less of the program. See packaging/layout.
+fn lay_out() {
+    println!("cargo::rerun-if-changed={LAYOUT}");
+    let var = |name| env::var(name).unwrap_or_default();
+    let linker = var("RUSTC_LINKER");
+    let linker = linker.rsplit('/').next().unwrap_or_default();
+    // Other linkers than GNU's and LLVM's do not take it, and they are named by an argument.
+    let flag = match linker {
+        _ if var("CARGO_ENCODED_RUSTFLAGS").contains("link") => return,
+        "rust-lld" => "-T",
+        "" | "cc" => "-Wl,-T,",
+        _ if linker.ends_with("gcc") => "-Wl,-T,",
+        _ => return,
+    };
+    if var("PROFILE") == "release" && var("CARGO_CFG_TARGET_OS") == "linux" {
+        println!("cargo::rustc-link-arg-bins={flag}{}/{LAYOUT}", var("CARGO_MANIFEST_DIR"));
+    }
 }
 
 /// How many live in a town, and its line among the labels.

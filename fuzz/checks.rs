@@ -12,6 +12,7 @@ use herd::door::http::head::{self, Framing, Head};
 use herd::door::http::{Site, Tokens};
 use herd::door::{self, Door, DoorKind, Manners, Question, Visit};
 use herd::journal::{self, Entries, Replayed};
+use herd::limits::REPLAY_BYTES;
 use herd::link::{Identity, KeyRing, Kind, Neighbour, Neighbours};
 use herd::logging::Wire;
 use herd::node::{Bounds, NeighbourId, Node};
@@ -59,8 +60,9 @@ fn lines(bytes: &[u8]) {
     for address in ["127.0.0.1:5", "127.0.0.2:5"] {
         let core = core();
         let mut turn = Turn::new(&core, Wire::mute());
-        let mut door = Door::open_line(address.parse().expect("an address"), None, &core, now);
-        let mut visit = calling(&core, &manners, &mut turn, now);
+        let address = address.parse().expect("an address");
+        let mut door = Door::open_line(address, None, &core, now);
+        let mut visit = Visit { address, ..calling(&core, &manners, &mut turn, now) };
         let mut question = door.read(&mut visit, bytes);
         while let Some(asked) = question {
             door.answer(&mut visit, &answer(&asked, &core, now));
@@ -93,7 +95,8 @@ fn manners(http: Option<Arc<Site>>) -> Manners {
 
 /// What a door is called with whose connection is a guest's and has nothing unsent.
 fn calling<'a>(core: &'a Core, manners: &'a Manners, turn: &'a mut Turn, now: Moment) -> Visit<'a> {
-    Visit { core, manners, turn, now, unsent: 0, is_on_trial: false, is_stopping: false }
+    let address = ([127, 0, 0, 1], 5).into();
+    Visit { core, manners, turn, now, address, unsent: 0, is_on_trial: false, is_stopping: false }
 }
 
 /// A server with a neighbour at 127.0.0.2.
@@ -418,7 +421,10 @@ fn segments(bytes: &[u8]) {
         kept.report(line);
         restore(&node, line) || line.starts_with(b"SEEN ")
     };
-    let scanned = journal::scan(&mut &bytes[..], &mut replayed, &mut take, &mut |_| bad += 1, &mut |_| {});
+    let mut buffer = vec![0; REPLAY_BYTES];
+    let mut bad_line = |_: &[u8]| bad += 1;
+    let scanned =
+        journal::scan(&mut &bytes[..], &mut buffer, &mut replayed, &mut take, &mut bad_line, &mut |_| {});
     assert_eq!(replayed.bad, bad);
     match scanned {
         Ok(_) => assert_eq!(replayed.bytes, bytes.len() as u64),

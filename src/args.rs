@@ -1,10 +1,12 @@
-//! The command line: argh's, with `--config=PATH` made to work too.
+//! The command line: argh's, with `--config=PATH` made to work too. That of `herdctl` is a part of its own.
 
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use argh::FromArgs;
+
+pub mod ctl;
 
 /// A herd of small servers that know where moving clients are. Without NAME the whole herd of
 /// herd.conf is started, one process per server.
@@ -74,11 +76,7 @@ impl Args {
         let mut arguments = arguments;
         let program = arguments.next().unwrap_or_else(|| "herd".into());
         let called = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned());
-        let texts = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>();
-        let texts = texts.map_err(|bytes| {
-            Early::Usage(format!("argument {bytes:?} is not UTF-8; a file of that name has to be renamed"))
-        })?;
-        let split = split_options(texts).map_err(usage)?;
+        let split = split_options(texts(arguments)?).map_err(usage)?;
         let borrowed: Vec<_> = split.iter().map(String::as_str).collect();
         let mut args = Args::from_args(&["herd"], &borrowed).map_err(|early| match early.status {
             Ok(()) => Early::Help(early.output),
@@ -104,6 +102,9 @@ impl Args {
     /// What has no meaning beside, or without, what else was said.
     fn objection(&self) -> Option<&'static str> {
         match () {
+            () if self.name.as_deref() == Some("ctl") => {
+                Some("ctl comes first, and its options behind it: herd ctl --config PATH status")
+            }
             () if self.wait.is_some() && !self.agree => Some("--wait has no meaning without --agree"),
             () if self.explain.is_some() && (self.check || self.agree || self.name.is_some()) => {
                 Some("--explain asks no server, so it takes no NAME, and neither --check nor --agree")
@@ -141,12 +142,21 @@ impl Args {
     }
 }
 
+/// The arguments as text.
+fn texts(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, Early> {
+    let texts = arguments.map(OsString::into_string).collect::<Result<Vec<_>, _>>();
+    texts.map_err(|bytes| {
+        Early::Usage(format!("argument {bytes:?} is not UTF-8; a file of that name has to be renamed"))
+    })
+}
+
 fn usage(why: impl Display) -> Early {
     Early::Usage(format!("{why}\nrun herd --help for the arguments"))
 }
 
 /// The options with a value, and those without.
-const VALUED: [&str; 6] = ["--config", "--wait", "--explain", "--forget", "--new-token", "--client"];
+const VALUED: [&str; 7] =
+    ["--config", "--wait", "--explain", "--forget", "--new-token", "--phone", "--client"];
 const SWITCHES: [&str; 4] = ["--check", "--agree", "--version", "--help"];
 
 /// Makes two arguments, the form argh knows, of `--option=value`. What is a value already stays as it is.
@@ -208,6 +218,36 @@ mod tests {
     }
 
     #[test]
+    fn every_option_is_one_with_a_value_or_a_switch_and_takes_it_in_either_form() {
+        let help = Args::help();
+        let options = help.split("\nOptions:\n").nth(1).expect("options");
+        // A word behind the column of options is one of a sentence.
+        let heads = options.lines().filter_map(|line| line.get(..18)?.split_once("--"));
+        let names: Vec<_> = heads
+            .map(|(_, name)| format!("--{}", name.split([' ', ',']).next().unwrap_or_default()))
+            .collect();
+        let has_value = |name: &&String| {
+            let alone = Args::from_args(&["herd"], &[name.as_str()]);
+            alone.is_err_and(|early| early.output.contains("No value provided"))
+        };
+        let (valued, switches): (Vec<_>, Vec<_>) = names.iter().partition(has_value);
+        assert_eq!((valued.len(), switches.len()), (VALUED.len(), SWITCHES.len()), "{valued:?} {switches:?}");
+        for name in valued {
+            assert!(VALUED.contains(&name.as_str()), "{name}");
+            let arguments = |words: &[String]| split_options(words.to_vec()).expect("valid");
+            // Both forms are one, whatever the value looks like.
+            for value in ["x", "--check=1", "a=b"] {
+                let split = [name.clone(), value.to_owned()];
+                assert_eq!(arguments(&[format!("{name}={value}")]), split, "{name}");
+                assert_eq!(arguments(&split), split, "{name}");
+            }
+        }
+        switches.iter().for_each(|name| assert!(SWITCHES.contains(&name.as_str()), "{name}"));
+        let args = parse("herd --phone=phil Ada").expect("valid");
+        assert_eq!((args.phone.as_deref(), args.name.as_deref()), (Some("phil"), Some("Ada")));
+    }
+
+    #[test]
     fn help_and_wrong_arguments_end_early() {
         assert!(matches!(parse("herd --help"), Err(Early::Help(text)) if text.contains("--config")));
         assert!(parse("herd --version").is_ok_and(|args| args.version));
@@ -225,6 +265,8 @@ mod tests {
     #[test]
     fn what_has_no_meaning_is_refused() {
         for (line, hint) in [
+            ("herd --config x ctl", "ctl comes first"),
+            ("herd -- ctl", "ctl comes first"),
             ("herd --wait 5s", "--agree"),
             ("herd --wait=5s Goloman", "--agree"),
             ("herd --wait 5s --check", "--agree"),

@@ -12,6 +12,24 @@ pub struct Moment {
     pub posix_ns: u64,
 }
 
+/// A time since the start of the clock, in half the bytes: for what is kept of each of many thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    ns: u64,
+}
+
+impl Stamp {
+    pub fn up(self) -> Duration {
+        Duration::from_nanos(self.ns)
+    }
+}
+
+impl From<Duration> for Stamp {
+    fn from(up: Duration) -> Stamp {
+        Stamp { ns: up.as_nanos() as u64 }
+    }
+}
+
 /// Counts from its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -2,6 +2,7 @@
 //! more of it than its bound. `config` and `places` read theirs by it. What herd itself makes is in `own`.
 
 pub mod own;
+pub mod who;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -41,7 +42,7 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// The same, or others may read it; the message says what to do.
 pub fn read_secret(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    let file = open(path).map_err(|why| who::unreadable(path, why))?;
     let found = file.metadata()?;
     if let Some(why) = objection(found.uid(), geteuid().as_raw(), found.mode() & 0o7777) {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
@@ -87,16 +88,18 @@ pub(crate) fn kind(found: &std::fs::FileType) -> Option<&'static str> {
 /// Why a file of this owner and mode is no place for a secret of the user `own`: its own is for nobody else; of
 /// root's, which systemd, Docker and Kubernetes make, a group may be given a look.
 fn objection(owner: u32, own: u32, mode: u32) -> Option<String> {
-    const ROOT: u32 = 0;
     const OF_ROOT: &str =
         "give it to root and the group of herd with 0640: in Kubernetes, defaultMode: 0440 with fsGroup";
     let (allowed, most) = match owner {
-        ROOT => (mode & 0o037 == 0, "0640"),
+        who::ROOT => (mode & 0o037 == 0, "0640"),
         _ if owner == own => (mode & 0o077 == 0, "0600"),
         _ => {
+            let remedy = match who::is_of_another(owner, own) {
+                true => who::run_as(owner),
+                false => format!("chown it to that user, or {OF_ROOT}"),
+            };
             return Some(format!(
-                "it belongs to user {owner} (mode {mode:04o}), and herd runs as user {own}; chown it to that user, \
-                 or {OF_ROOT}"
+                "it belongs to user {owner} (mode {mode:04o}), and herd runs as user {own}; {remedy}"
             ));
         }
     };
@@ -124,8 +127,10 @@ mod tests {
             check(7, 7, mode, None);
             check(0, 7, mode, None);
             check(0, 0, mode, None);
-            check(8, 7, mode, Some("belongs to user 8 (mode"));
-            check(7, 0, mode, Some("and herd runs as user 0"));
+            check(8, 7, mode, Some("and herd runs as user 7; chown it"));
+            check(7, 0, mode, Some("belongs to user 7 (mode"));
+            // That would shut out the one it belongs to.
+            check(7, 0, mode, Some("and herd runs as user 0; run this as that user: sudo -u "));
         }
         for mode in [0o640, 0o440] {
             check(7, 7, mode, Some("of user 7"));

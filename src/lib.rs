@@ -19,9 +19,10 @@
 //! | `main` | start and stop | a signal came and the others have ended |
 //! | `signals` | the signals of one server, or of a whole herd; it ends a server that hangs | the process does |
 //! | `watch-NAME` | a server's stdout, in a whole herd | its server does |
+//! | `reload` | herd.conf and what it names, while that is read again | it is read |
+//! | `upgrade` | the next program while that checks herd.conf | that has ended |
 //! | `worker-N` | a poller, a room of connections, its turns | the server stops and its replies are flushed |
 //! | `places-N` | one lookup at a time | the server stops |
-//! | `places-reader` | the user's places, read again at SIGHUP | they are read |
 //! | `places-resolver` | one name that is looked up for a lookup | the system has answered |
 //! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
 //! | `feed` | the asks of those who watch, what was last told, and who is on the way through the store | its stop message comes |
@@ -29,11 +30,13 @@
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `compaction` | the snapshot that a compaction writes | that is written |
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
-//! | `asker` | `--agree`'s connection to one server | it has answered, or is too late |
+//! | `asker` | `--agree`'s connection to one server, and what asks them all for `herdctl top` | it has answered, or is too late |
+//! | `sender` | stdin, in `herdctl send` and `at -` | stdin has ended, or the process does |
 //! | `probe` | `--check`'s connection to one port at a time | all ports are tried |
 //! | `log` | the log file | the process does, after a flush |
 //! | `console` | stderr, which may take nothing for ever | the process does |
 //! | `announce` | stdout, which may take nothing for ever | that is printed, or the process does |
+//! | `progress` | the clock, at a start under a service manager | the places are read |
 //!
 //! The lock rule: one private mutex a struct, held for one operation on what it guards, never across anything that
 //! waits. The exceptions are the journal's, across what the journal does to its files: whoever appends holds its lock

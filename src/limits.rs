@@ -37,11 +37,11 @@ pub const WORKERS: Limit = limit(0, 1, 256);
 pub const WORKERS_MIN: usize = 2;
 
 /// Clients known before a report of one that is not known is refused; 0 is no limit. A million take some
-/// 170 MB; what neighbours say of further ones is taken all the same.
+/// 155 MB; what neighbours say of further ones is taken all the same.
 pub const MAX_CLIENTS: Limit = limit(1_000_000, 0, 4_000_000_000);
 
 /// Bytes a client takes in memory, with an ID of 25 bytes: as measured, see docs/operations.md.
-pub const CLIENT_BYTES: usize = 171;
+pub const CLIENT_BYTES: usize = 156;
 
 /// How far ahead of this server's clock a client's time may be and count before others, in ns, unless `max_ahead`
 /// says otherwise: a day is more than any time zone taken for another, and far less than milliseconds taken for
@@ -310,6 +310,9 @@ const _: () =
 pub const ANSWER_LINES_MAX: usize = 10_000;
 pub const NOTE_MAX: usize = 1_024;
 
+/// How long the herd.confs of two neighbours differ before the log is told: while all servers of a herd read theirs again.
+pub const CONFS_DIFFER: Duration = Duration::from_secs(3);
+
 /// Bytes a neighbour may say in one line: a digest, mostly.
 pub const LINK_LINE_MAX: usize = 16 * 1024;
 
@@ -317,7 +320,7 @@ pub const LINK_LINE_MAX: usize = 16 * 1024;
 pub const LINK_READ_BYTES: usize = 4096;
 
 /// How often an open link looks after itself though nothing happens, in ms.
-pub const LINK_LOOK_MS: u64 = 1_000;
+pub const LINK_LOOK_MS: u64 = 5_000;
 
 /// Seconds a neighbour has to accept a link.
 pub const LINK_CONNECT_TIMEOUT_S: u64 = 5;
@@ -331,6 +334,23 @@ pub const KEEPALIVE_RETRIES: u32 = 3;
 /// Parts the store is walked in when a link catches up: the lock is held for one of them.
 pub const STORE_BUCKETS: usize = 4_096;
 
+/// Records lie in chunks of memory, each for records of one size. Sizes are so many bytes apart up to the second number, so
+/// that a usual record is four bytes shorter than its place on average; beyond, there are so many until the double.
+pub const ARENA_STEP: usize = 8;
+pub const ARENA_FINE_MAX: usize = 256;
+pub const ARENA_DOUBLING: usize = 8;
+
+/// Bytes and records of a chunk, at most, but for one long record: small enough that one which is not full is no loss, and
+/// what musl's allocator hands out for 16 KiB. And the chunks there may be.
+pub const ARENA_CHUNK_BYTES: usize = 16_360;
+pub const ARENA_CHUNK_ITEMS: usize = 256;
+pub const ARENA_CHUNKS_MAX: usize = 1 << 24;
+
+/// Records whose memory is fetched at once: they fit into the fastest cache of a core. And clients there have to be before
+/// it is done for the lines to come: with fewer what they take is in a core's cache anyway.
+pub const FETCHED_AT_ONCE: usize = 32;
+pub const FETCHED_FROM_CLIENTS: usize = 10_000;
+
 /// Bytes of a journal read at once.
 pub const REPLAY_BYTES: usize = 1024 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
@@ -342,6 +362,10 @@ pub const LATER_KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// How often the clock is looked at and clients are forgotten, and how often the journal is looked after, in ms.
 pub const SWEEPS_TICK_MS: u64 = 1_000;
 pub const TENDING_TICK_MS: u64 = 1_000;
+
+/// The same while nothing is learned, so that a server with nothing to do hardly wakes.
+pub const SWEEPS_IDLE_MS: u64 = 2_000;
+pub const TENDING_IDLE_MS: u64 = 5_000;
 
 /// Seconds between two lines of the log that say how many lines were refused, by rule.
 pub const REFUSALS_REST_S: u64 = 60;
@@ -410,12 +434,19 @@ pub const LIVES_MAX: usize = 4;
 /// Links of a path that are followed after each other, as many as the system follows.
 pub const LINKS_FOLLOWED_MAX: usize = 40;
 
+/// Bytes of /etc/passwd that are looked through for the name of a user: ten thousand users have less than 1 MB.
+pub const USERS_FILE_MAX: u64 = 4 * 1024 * 1024;
+
 /// How long a dying process waits for its last words to reach the file and stderr: a disk that works needs far less.
 pub const PANIC_FLUSH: Duration = Duration::from_secs(1);
 
 /// Bytes for stderr that wait while it takes none; beyond, lines are dropped and counted. More than anybody
 /// reads of what a terminal missed, and enough for the end of a log that is shown with a death.
 pub const CONSOLE_BUFFER_MAX: usize = 64 * 1024;
+
+/// Bytes that are resident of a server with nothing to do: its program, most of which it shares, and what its threads
+/// begin with. packaging/footprint measures it.
+pub const PROGRAM_BYTES: usize = 6 * 1024 * 1024;
 
 /// Stack of a thread: their frames are small, a Pi's memory too. The system's resolver needs some tens of KiB.
 pub const STACK_BYTES: usize = 256 * 1024;

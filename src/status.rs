@@ -72,6 +72,8 @@ pub struct HallStatus {
     pub lookups_left_today: Option<u64>,
     /// Records of the log that were dropped since the start.
     pub log_dropped: u64,
+    /// What tells one herd.conf from another.
+    pub config: u64,
 }
 
 /// How far a neighbour is.
@@ -87,6 +89,8 @@ pub struct LinkStatus {
     pub differs: bool,
     /// It is of the herd, and has not yet sent all it knew since our start.
     pub is_still_sending: bool,
+    /// Nobody knows whether it is there.
+    pub is_untried: bool,
 }
 
 /// Whether what is learned is kept.
@@ -125,6 +129,7 @@ pub struct Counts {
     pub past: Count,
     /// Reports refused as too many clients are known, and taken with a time far ahead.
     pub full: Count,
+    pub full_of_notes: Count,
     pub far_ahead: Count,
     /// Addresses that showed as many wrong tokens as may be.
     pub guessed: Count,
@@ -186,6 +191,12 @@ impl Status {
                 "refused: its client is not known, and as many as max_clients allows are",
             ),
             (
+                counts.full_of_notes,
+                "client",
+                "that is not known neither taken nor forgotten: as many that were forgotten are remembered as max_clients \
+                 allows",
+            ),
+            (
                 counts.far_ahead,
                 "report",
                 "with a time far ahead, before which any other counts; the log has some of the clients",
@@ -211,6 +222,7 @@ impl LinkStatus {
             untrue: Count::of(&link.untrue, now),
             differs: link.differs(),
             is_still_sending,
+            is_untried: !link.kind().is_plain() && !link.was_tried(),
         }
     }
 
@@ -249,6 +261,7 @@ impl Counts {
             denied,
             past,
             full,
+            full_of_notes,
             guessed,
             far_ahead,
             suspect,
@@ -265,6 +278,7 @@ impl Counts {
             denied: count(denied),
             past: count(past),
             full: count(full),
+            full_of_notes: count(full_of_notes),
             guessed: count(guessed),
             far_ahead: count(far_ahead),
             suspect: count(suspect),

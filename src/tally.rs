@@ -84,6 +84,8 @@ pub struct Tallies {
     pub past: Tally,
     /// Reports of clients that are not known, with as many known as may be.
     pub full: Tally,
+    /// The same, and clients to be forgotten that are not known, with as many forgotten as may be remembered.
+    pub full_of_notes: Tally,
     /// Addresses that showed as many wrong tokens as may be.
     pub guessed: Tally,
     /// Reports whose time is far ahead.
@@ -109,6 +111,7 @@ impl Default for Tallies {
             denied: Tally::default(),
             past: Tally::default(),
             full: Tally::with_rest(say_again),
+            full_of_notes: Tally::with_rest(say_again),
             guessed: Tally::default(),
             far_ahead: Tally::default(),
             suspect: Tally::with_rest(say_again),

@@ -5,15 +5,15 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::Patient;
+use super::patient::{Patient, dial};
 use crate::clock::posix_ns;
 use crate::config::Server;
 use crate::limits::LINK_LINE_MAX;
-use crate::link::{ASKER, Identity, Keys, Opening, Welcome, keys};
-use crate::net::socket;
+use crate::link::{ASKER, Denied, Identity, Keys, Opening, Welcome, keys};
 use crate::protocol::neighbour::Word;
 
 /// Whom to talk with, and how.
+#[derive(Clone, Copy)]
 pub struct Greeted<'a> {
     pub server: &'a Server,
     /// What proves that it may be asked.
@@ -40,23 +40,10 @@ impl Greeted<'_> {
     /// # Errors
     /// There is none, or the conversation fails.
     pub fn converse<T>(&self, with: impl FnOnce(&mut Conversation) -> io::Result<T>) -> io::Result<T> {
-        let mut last = io::Error::other("no address");
         let until = Instant::now() + self.patience;
-        for address in self.server.address.resolve()? {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            match socket::dial(address, None, left) {
-                Ok(stream) => {
-                    let talked =
-                        self.greet(stream, until).and_then(|mut conversation| with(&mut conversation));
-                    return talked.map_err(|why| explain(why, self.patience));
-                }
-                Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),
-            }
-        }
-        Err(last)
+        let stream = dial(&self.server.address, until)?;
+        let talked = self.greet(stream, until).and_then(|mut conversation| with(&mut conversation));
+        talked.map_err(|why| explain(why, self.patience))
     }
 
     fn greet(&self, mut stream: TcpStream, until: Instant) -> io::Result<Conversation> {
@@ -71,7 +58,11 @@ impl Greeted<'_> {
         let heard_ns = posix_ns();
         said.clear();
         let opened = opening.answer(&welcome, &own, &self.server.name, self.keys, &mut said);
-        let welcome = opened.map_err(|why| io::Error::other(why.reason()))?;
+        let welcome = opened.map_err(|why| match why {
+            // It is there, and has another secret: not the same as a server that is down.
+            Denied::Unproven => io::Error::new(io::ErrorKind::PermissionDenied, why.reason()),
+            _ => io::Error::other(why.reason()),
+        })?;
         stream.write_all(&said)?;
         Ok(Conversation { reader, stream, welcome, sent_ns, heard_ns })
     }
@@ -102,7 +93,7 @@ fn line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
 }
 
 /// In place of what the system says of a read that took too long.
-fn explain(why: io::Error, patience: Duration) -> io::Error {
+pub fn explain(why: io::Error, patience: Duration) -> io::Error {
     match why.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             let why = format!("it accepts, and says nothing for {} s; does it hang?", patience.as_secs_f64());

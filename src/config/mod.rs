@@ -2,9 +2,11 @@
 //!
 //! Lives here: the file as bytes (`source`), as TOML (`raw`, `parse`, `hints`), and as a valid `Config` (`validate`
 //! and its parts).
-//! Called by: `run`, which loads it once; every other part gets values of it.
+//! Called by: `run`, which loads it at the start and at a reload; every other part gets values of it.
 //! May touch: herd.conf and no other file. It resolves no name, and opens neither keys, places nor journals.
 
+mod change;
+mod facts;
 mod graph;
 mod hints;
 mod http;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use change::Change;
 pub use http::Http;
 pub use map::Tiles;
 pub use settings::duration_s;
@@ -88,6 +91,8 @@ pub struct Server {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub workers: usize,
+    /// None for as many as there are cores.
+    pub workers_said: Option<usize>,
     pub max_connections: usize,
     /// None for a share of those that may be.
     pub max_per_address: Option<usize>,
@@ -133,10 +138,23 @@ impl Config {
     /// # Errors
     /// The file cannot be read or is not valid; the message says where and what to do.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let error = |why| ConfigError { path: path.to_owned(), line: None, why };
-        let text = source::read(path)
-            .map_err(|why| error(format!("cannot read it: {why}; --config PATH names another file")))?;
-        Config::of_bytes(path, text)
+        Config::of_bytes(path, text_of(path)?)
+    }
+
+    /// The same file as it is now; what it said before, where it was a pipe, which is read once.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn again(&self) -> Result<Config, ConfigError> {
+        if source::is_open_file(&self.path) { Ok(self.clone()) } else { Config::load(&self.path) }
+    }
+
+    /// The text of that file as it is now, which may not be valid; or what it said before, where it was a pipe.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn text_again(&self) -> Result<Vec<u8>, ConfigError> {
+        if source::is_open_file(&self.path) { Ok(self.text.as_bytes().to_vec()) } else { text_of(&self.path) }
     }
 
     /// The same for what somebody else has read from that path.
@@ -267,6 +285,13 @@ impl fmt::Display for Config {
         }
         Ok(())
     }
+}
+
+fn text_of(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    source::read(path).map_err(|why| {
+        let why = format!("cannot read it: {why}; --config PATH names another file");
+        ConfigError { path: path.to_owned(), line: None, why }
+    })
 }
 
 impl ConfigError {

@@ -54,6 +54,10 @@ fn server(
         );
         return Err(Problem::at(name, why));
     }
+    if text == CONTROL {
+        let why = format!("server name {text:?} is taken: `herd {text}` is herdctl; give the server another");
+        return Err(Problem::at(name, why));
+    }
     let listen = host_port(&table.listen, "listen")?;
     let address = match &table.address {
         Some(place) => host_port(place, "address")?,
@@ -72,6 +76,9 @@ fn server(
         neighbours: Vec::new(),
     })
 }
+
+/// The word behind `herd` that stands for no server.
+const CONTROL: &str = "ctl";
 
 /// Fills in the neighbours, both ways.
 fn connect(tables: &[(Spanned<String>, RawServer)], servers: &mut [Server]) -> Result<(), Problem> {

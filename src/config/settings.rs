@@ -22,6 +22,7 @@ pub fn settings(raw: &Raw) -> Result<Settings, Problem> {
     let idle_timeout = seconds(&raw.idle_timeout_s, &limits::IDLE_TIMEOUT_S, "idle_timeout_s")?;
     Ok(Settings {
         workers: if workers == 0 { cores.max(limits::WORKERS_MIN) } else { workers },
+        workers_said: Some(workers).filter(|&workers| workers > 0),
         max_connections: number(&raw.max_connections, &limits::MAX_CONNECTIONS, "max_connections")? as usize,
         max_per_address: match number(&raw.max_per_address, &limits::MAX_PER_ADDRESS, "max_per_address")? {
             0 => None,

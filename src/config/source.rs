@@ -24,7 +24,8 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|_| !is_open_file(path)).unwrap_or(Path::new(""))
 }
 
-fn is_open_file(path: &Path) -> bool {
+/// Whether a path is the name of an open file: a pipe, perhaps.
+pub fn is_open_file(path: &Path) -> bool {
     OPEN_FILES.iter().any(|folder| path.starts_with(folder))
 }
 

@@ -42,7 +42,7 @@ pub enum Next {
 
 impl Course {
     pub fn new(link: Arc<Link>, now: Duration) -> Course {
-        let health = Health::new(link.outlet.name(), link.write_timeout, now);
+        let health = Health::new(link.outlet.name(), now);
         let backoff = Backoff::default();
         Course { link, health, backoff, began: None, dial_at: now, called_at: None, talk: None }
     }
@@ -62,6 +62,11 @@ impl Course {
 
     /// Does what is due, with the connection if there is one; `is_readable` says whether that may be read.
     pub fn go_on(&mut self, is_readable: bool, now: Moment, wire: &mut Wire) -> Next {
+        if self.link.outlet.was_redialled() && !self.link.outlet.is_stopping() {
+            self.talk = None;
+            self.link.outlet.close();
+            (self.backoff, self.dial_at) = (Backoff::default(), now.up);
+        }
         let Some(talk) = &mut self.talk else { return self.rest(now.up) };
         match talk.go_on(is_readable, now, wire) {
             Ok(()) => {
@@ -106,7 +111,7 @@ impl Course {
         self.talk = None;
         self.link.outlet.close();
         if !self.link.outlet.is_leaving() {
-            self.health.failed(why, now);
+            self.health.failed(why, self.link.outlet.write_timeout(), now);
         }
         let pause = self.backoff.next(now.saturating_sub(self.began.unwrap_or(now)));
         log::debug!("next try of {} in {} ms: {why}", self.link.outlet.name(), pause.as_millis());

@@ -36,8 +36,6 @@ pub struct Health {
     name: String,
     /// The reasons that were said since it is down, of which a neighbour may show one after another.
     reasons: Vec<String>,
-    /// What a link that stalled must hold before it is believed again.
-    stall: Duration,
     said: Said,
     began: Duration,
     connected_at: Option<Duration>,
@@ -63,11 +61,10 @@ impl Backoff {
 }
 
 impl Health {
-    pub fn new(name: &str, write_timeout: Duration, now: Duration) -> Health {
+    pub fn new(name: &str, now: Duration) -> Health {
         Health {
             name: name.to_owned(),
             reasons: Vec::new(),
-            stall: write_timeout + PROOF,
             said: Said::Nothing,
             began: now,
             connected_at: None,
@@ -107,8 +104,8 @@ impl Health {
         Some(self.proof.saturating_sub(held).max(Duration::from_millis(1)))
     }
 
-    /// The connection failed, or there was none to be had.
-    pub fn failed(&mut self, why: &Ended, now: Duration) {
+    /// The connection failed, or there was none to be had. It stalls after `write_timeout`.
+    pub fn failed(&mut self, why: &Ended, write_timeout: Duration, now: Duration) {
         self.connected_at = None;
         self.failing = true;
         let may_be_late = !matches!(why, Ended::Refused(_));
@@ -125,7 +122,7 @@ impl Health {
         if !(starting || self.said == Said::Up && may_be_late && ending) {
             self.say_down(why);
         }
-        self.proof = if matches!(why, Ended::Stalled(_)) { self.stall } else { PROOF };
+        self.proof = if matches!(why, Ended::Stalled(_)) { write_timeout + PROOF } else { PROOF };
     }
 }
 
@@ -146,6 +143,8 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STALL: Duration = Duration::from_secs(10);
 
     #[test]
     fn pauses_grow_to_the_longest_and_start_over_after_a_good_connection() {
@@ -169,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_that_closes_every_link_at_once_is_down() {
-        let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
+        let mut health = Health::new("Hands", at(0));
         for (ms, expected) in [
             (10, Said::Up),
             (20, Said::Up),
@@ -179,25 +178,25 @@ mod tests {
         ] {
             health.connected(at(ms));
             health.caught_up(at(ms));
-            health.failed(&closed(), at(ms + 1));
+            health.failed(&closed(), STALL, at(ms + 1));
             assert!(health.said == expected, "{ms}");
         }
     }
 
     #[test]
     fn down_is_said_once_until_the_link_is_up_again() {
-        let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
+        let mut health = Health::new("Hands", at(0));
         let failed = Ended::Failed("connection refused".into());
-        health.failed(&failed, at(1));
+        health.failed(&failed, STALL, at(1));
         assert!(health.said != Said::Down, "a herd that is starting");
         health.connected(at(2));
         health.caught_up(at(2 + LINK_PROOF_MS));
         assert!(health.said == Said::Up && health.proven_in(at(3_000)).is_none());
-        health.failed(&closed(), at(3_000));
+        health.failed(&closed(), STALL, at(3_000));
         assert!(health.said != Said::Down, "it may be back at once");
-        health.failed(&failed, at(3_001));
+        health.failed(&failed, STALL, at(3_001));
         assert!(health.said != Said::Down, "the herd may be stopping, this server a moment later");
-        health.failed(&failed, at(3_000 + LINK_PROOF_MS));
+        health.failed(&failed, STALL, at(3_000 + LINK_PROOF_MS));
         assert!(health.said == Said::Down);
         health.connected(at(5_002));
         health.caught_up(at(5_002));
@@ -207,23 +206,23 @@ mod tests {
 
     #[test]
     fn each_reason_is_said_once_while_it_is_down_and_again_the_next_time() {
-        let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
+        let mut health = Health::new("Hands", at(0));
         let refused = Ended::Refused("its proof does not hold".into());
         let gone = Ended::Failed("connection refused".into());
         for (why, count) in [(&gone, 1), (&gone, 1), (&refused, 2), (&gone, 2), (&refused, 2)] {
-            health.failed(why, at(10_000));
+            health.failed(why, STALL, at(10_000));
             assert_eq!(health.reasons.len(), count, "{why}");
         }
         health.connected(at(20_000));
         health.caught_up(at(20_000 + LINK_PROOF_MS));
-        health.failed(&gone, at(30_000));
+        health.failed(&gone, STALL, at(30_000));
         assert_eq!(health.reasons, ["connection refused"]);
     }
 
     #[test]
     fn one_that_refuses_us_is_told_at_once() {
-        let mut health = Health::new("Hands", Duration::from_secs(10), at(0));
-        health.failed(&Ended::Refused("another server listens there".into()), at(1));
+        let mut health = Health::new("Hands", at(0));
+        health.failed(&Ended::Refused("another server listens there".into()), STALL, at(1));
         assert!(health.said == Said::Down);
     }
 }

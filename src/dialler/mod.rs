@@ -6,6 +6,7 @@
 mod course;
 mod health;
 mod plain;
+mod route;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -19,17 +20,14 @@ use crate::logging::{Sink, Wire};
 use crate::net::{Events, HostPort, Interest, Poller, WAKE, socket};
 use crate::node::{NeighbourId, Node};
 pub use course::{Course, Next};
+pub use route::{Ends, Route};
 
 /// What a dialler needs to know.
 pub struct DiallerSettings {
     /// The neighbour.
     pub id: NeighbourId,
     pub name: String,
-    /// Where it listens.
-    pub target: HostPort,
-    /// Where this server listens, by which the neighbour knows it; None for a wildcard, and for a plain
-    /// neighbour, which does not ask.
-    pub source: Option<HostPort>,
+    pub ends: Ends,
     pub kind: Kind,
     pub write_timeout: Duration,
     pub timing: Timing,
@@ -38,8 +36,7 @@ pub struct DiallerSettings {
 /// The thread's own.
 pub struct Dialler {
     course: Course,
-    target: HostPort,
-    source: Option<HostPort>,
+    route: Arc<Route>,
     clock: Clock,
     /// It waits here.
     poller: Arc<Poller>,
@@ -57,19 +54,24 @@ impl Dialler {
         clock: Clock,
         sink: &Arc<Sink>,
     ) -> io::Result<Dialler> {
-        let DiallerSettings { id, name, target, source, kind, write_timeout, timing } = settings;
+        let DiallerSettings { id, name, ends, kind, write_timeout, timing } = settings;
         let poller = Arc::new(Poller::new()?);
         let waker = poller.clone();
         // What was there before the start a plain neighbour gets only by `refill`.
         let outlet = Outlet::new(id, &name, kind, Outbox::default(), Box::new(move || waker.wake()));
         let link = Link::new(node, neighbours, Arc::new(outlet), timing, write_timeout);
         let (course, wire) = (Course::new(Arc::new(link), clock.up()), Wire::new(sink));
-        Ok(Dialler { course, target, source, clock, poller, wire })
+        Ok(Dialler { course, route: Arc::new(Route::new(ends)), clock, poller, wire })
     }
 
     /// What the flood sends by.
     pub fn outlet(&self) -> Arc<Outlet> {
         self.link().outlet.clone()
+    }
+
+    /// Where it dials, which may be changed.
+    pub fn route(&self) -> Arc<Route> {
+        self.route.clone()
     }
 
     /// For the operator's `top -H`.
@@ -131,12 +133,16 @@ impl Dialler {
 
     /// Dials every address of the neighbour in turn.
     fn connect(&mut self) -> io::Result<TcpStream> {
-        let addresses = self.target.resolve()?;
+        let Ends { target, source } = self.route.ends();
+        let addresses = target.resolve()?;
+        if self.link().outlet.is_stopping() && !self.link().neighbours.has(self.link().outlet.id()) {
+            return Err(io::Error::other("it is no neighbour any more"));
+        }
         self.link().neighbours.update(self.link().outlet.id(), &addresses);
         let mut last = io::Error::other("no address");
         for address in addresses {
-            let timeout = self.link().write_timeout;
-            let source = source_for(self.source.as_ref(), &address);
+            let timeout = self.link().outlet.write_timeout();
+            let source = source_for(source.as_ref(), &address);
             match source.and_then(|source| socket::dial(address, source, timeout)) {
                 Ok(stream) => return Ok(stream),
                 Err(why) => last = io::Error::new(why.kind(), format!("{address}: {why}")),

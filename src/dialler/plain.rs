@@ -51,7 +51,7 @@ impl Dialler {
     }
 
     fn write(&self, mut stream: &TcpStream, line: &[u8]) -> io::Result<()> {
-        let timeout = self.link().write_timeout;
+        let timeout = self.link().outlet.write_timeout();
         stream.set_write_timeout(Some(timeout))?;
         stream.write_all(line).map_err(|why| match why.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
-use super::line::{LineDoor, Phase};
+use super::line::{LineDoor, Phase, Wanted};
 use super::{PEER_CLOSED, Question, Visit};
 use crate::clock::Moment;
 use crate::limits;
-use crate::link::PeerKind;
-use crate::logging::{Escaped, count};
+use crate::link::{Listener, PeerKind};
+use crate::logging::Escaped;
 use crate::node::{Heard, Source};
 use crate::places::Lookup;
 use crate::protocol::neighbour::Word;
@@ -51,8 +51,11 @@ impl Conversation<'_, '_> {
     /// Answers whole lines from the front of `bytes` for as long as replies may be made, and at the
     /// peer's half-close what it left unterminated. Returns how many bytes are done with.
     pub(super) fn answer(&mut self, bytes: &[u8]) -> usize {
-        let mut done = 0;
+        let (mut done, mut fetched) = (0, 0);
         while self.may_reply() {
+            if done >= fetched {
+                fetched = done + self.fetch_ahead(&bytes[done..]);
+            }
             if self.door.is_skipping {
                 done += self.skip(&bytes[done..]);
                 if self.door.is_skipping {
@@ -95,6 +98,19 @@ impl Conversation<'_, '_> {
         done
     }
 
+    /// Has the memory fetched in which the clients of the next lines are, of all at once; returns how far these lines go.
+    fn fetch_ahead(&self, bytes: &[u8]) -> usize {
+        let mut ends = memchr_iter(b'\n', bytes).map(|end| end + 1).take(limits::FETCHED_AT_ONCE).peekable();
+        if ends.peek().is_none_or(|&end| end == bytes.len()) {
+            // It is one line, and asks for what it needs itself.
+            return bytes.len();
+        }
+        let mut next = 0;
+        let lines = ends.map(|end| &bytes[std::mem::replace(&mut next, end)..end]);
+        let is_done = self.visit.core.node.store.fetch(lines.filter_map(line::client_of));
+        if is_done { next } else { bytes.len() }
+    }
+
     fn may_reply(&self) -> bool {
         let unsent = self.visit.unsent + self.visit.turn.out.len() - self.begin;
         matches!(self.door.phase, Phase::Open) && unsent < self.visit.manners.max_unsent
@@ -124,7 +140,7 @@ impl Conversation<'_, '_> {
     /// A neighbour's AT line that is longer than any server's is dropped, and hides none behind it.
     fn drop_long(&mut self) {
         self.door.is_skipping = true;
-        let (address, max) = (self.door.address, limits::AT_LINE_MAX);
+        let (address, max) = (self.visit.address, limits::AT_LINE_MAX);
         self.visit.core.tallies.dropped.count(self.visit.now.up, |total| {
             log::warn!("dropped an AT line of {address}: it is longer than {max} bytes; {total} so far");
         });
@@ -148,7 +164,7 @@ impl Conversation<'_, '_> {
 
     fn refuse_long(&mut self, text: &[u8]) {
         let head = &text[..self.visit.manners.max_line];
-        self.visit.turn.wire.received(head);
+        self.visit.turn.wire.received_from_anybody(head);
         let line = Line { text: head, terminated: false, alone: false, is_logged: true };
         self.refuse(Rule::TooLong, head, line);
         self.door.close("its line is longer than max_line");
@@ -158,8 +174,8 @@ impl Conversation<'_, '_> {
 
     /// Asked anew of a stranger: a name may have been resolved since it connected.
     fn peer_kind(&self) -> PeerKind {
-        match self.door.peer.kind {
-            PeerKind::Stranger => self.visit.core.neighbours.peer(self.door.peer.address).kind,
+        match self.door.peer_kind {
+            PeerKind::Stranger => self.visit.core.neighbours.peer(self.visit.address.ip()).kind,
             known @ PeerKind::Neighbour { .. } => known,
         }
     }
@@ -177,16 +193,23 @@ impl Conversation<'_, '_> {
             return false;
         }
         let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));
+        let is_departed =
+            core.neighbours.departures() != self.door.departures && !self.is_still_a_neighbour();
         let alone = !std::mem::replace(&mut self.door.has_spoken, true);
         // Of what neighbours say, the log has what is news of clients.
         let is_logged = self.door.neighbour.is_none() || is_at;
         let line = Line { text, terminated, alone, is_logged };
         if is_logged {
-            self.visit.turn.wire.received(line.shown());
+            let (wire, is_command) = (&mut self.visit.turn.wire, command.is_ok() && !line::is_http(text));
+            if is_command { wire.received(line.shown()) } else { wire.received_from_anybody(line.shown()) }
         }
         let line = self.rationed(&command, line);
-        if is_at && self.door.peer.kind == PeerKind::Stranger {
-            self.door.peer.kind = self.peer_kind();
+        if is_at && self.door.peer_kind == PeerKind::Stranger {
+            self.door.peer_kind = self.peer_kind();
+        }
+        if is_departed {
+            self.deny_departed(line);
+            return true;
         }
         if line::is_http(text) || line::is_tls(text) {
             // A web page can have a browser send a request anywhere, with lines of its own making in it.
@@ -211,7 +234,9 @@ impl Conversation<'_, '_> {
             Ok(Command::Link(_)) => self.refused(Rule::Unterminated, line),
             Err(invalid) => self.invalid(invalid, line),
         }
-        self.door.spoken = self.visit.now.up;
+        if !self.door.is_link() {
+            self.door.spoken = self.visit.now.up.into();
+        }
         true
     }
 
@@ -220,7 +245,7 @@ impl Conversation<'_, '_> {
         match command {
             Ok(Command::Link(Word::Hello(_))) => true,
             Ok(Command::Link(_)) => self.door.neighbour.is_some(),
-            Ok(Command::At(_)) => self.door.peer.kind != PeerKind::Stranger,
+            Ok(Command::At(_)) => self.door.peer_kind != PeerKind::Stranger,
             Ok(
                 Command::Blank
                 | Command::Iamat(_)
@@ -273,12 +298,12 @@ impl Conversation<'_, '_> {
             radius_m: query.radius_m,
             bound: query.bound,
         }));
-        self.door.phase = Phase::Places { record: found.record, since: self.visit.now.up };
+        self.door.phase = Phase::Places(Box::new(Wanted { record: found.record, since: self.visit.now.up }));
     }
 
     /// A record that a neighbour passes on.
     fn hear(&mut self, fields: &AtFields<'_>, line: Line<'_>) {
-        let PeerKind::Neighbour { id, may_be_plain } = self.door.peer.kind else {
+        let PeerKind::Neighbour { id, may_be_plain } = self.door.peer_kind else {
             return self.refused(Rule::NotANeighbour, line);
         };
         // A plain one sends one line a connection; a link that is cut in a later one has another neighbour at its
@@ -288,11 +313,14 @@ impl Conversation<'_, '_> {
             return self.cut_off();
         }
         self.door.show_opening(&mut self.visit.turn.wire);
-        let from = id.map(|neighbour| Source { neighbour, incarnation: self.door.peer.incarnation });
+        // Of one that has proven nothing it is unknown.
+        let link = self.door.neighbour.as_deref().filter(|link| link.is_open() && link.neighbour().is_some());
+        let incarnation = link.map_or(0, Listener::incarnation);
+        let from = id.map(|neighbour| Source { neighbour, incarnation });
         let now = self.visit.now;
         self.visit.turn.asked.count(Asked::At, true);
         if self.visit.turn.hear(self.visit.core, fields, from, now.posix_ns) == Heard::Past {
-            let address = self.door.address;
+            let address = self.visit.address;
             self.visit.core.tallies.past.count(now.up, |total| {
                 log::info!(
                     "dropped a record from {address}: it was last heard longer than forget_after ago; \
@@ -304,21 +332,21 @@ impl Conversation<'_, '_> {
     }
 
     fn cut_off(&self) {
-        let address = self.door.address;
+        let address = self.visit.address;
         self.visit.core.tallies.cut.count(self.visit.now.up, |total| {
             log::warn!("dropped an AT line of {address}: it ended without its newline; {total} so far");
         });
     }
 
     fn invalid(&mut self, invalid: Invalid, line: Line<'_>) {
-        if !invalid.is_at || self.door.peer.kind == PeerKind::Stranger {
+        if !invalid.is_at || self.door.peer_kind == PeerKind::Stranger {
             return self.refused(invalid.rule, line);
         }
         // The stump of a line that was cut off says nothing of the line.
         if !line.terminated {
             return self.cut_off();
         }
-        let address = self.door.address;
+        let address = self.visit.address;
         self.visit.core.tallies.dropped.count(self.visit.now.up, |total| {
             log::warn!("dropped an AT line of {address}: {}; {total} so far", invalid.rule.words());
         });
@@ -328,15 +356,7 @@ impl Conversation<'_, '_> {
 
     pub(super) fn refused(&mut self, rule: Rule, line: Line<'_>) {
         self.refuse(rule, line.shown(), line);
-        if rule == Rule::Full {
-            let known = count(self.visit.manners.max_clients as u64, "client");
-            self.visit.core.tallies.full.count(self.visit.now.up, |total| {
-                log::warn!(
-                    "reports of further clients are refused, as {known} may be known: max_clients in herd.conf; \
-                     {total} so far"
-                );
-            });
-        }
+        self.visit.manners.tell_full(&self.visit.core.tallies, rule, false, self.visit.now.up);
         self.close_if_one_shot();
     }
 

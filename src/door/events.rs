@@ -10,9 +10,6 @@ use crate::tally::Asked;
 impl LineDoor {
     /// Takes what came in, behind what it kept.
     pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
-        if !self.is_greeting() {
-            self.heard = visit.now.up;
-        }
         self.converse(visit, bytes)
     }
 
@@ -37,38 +34,28 @@ impl LineDoor {
 
     pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
         match (std::mem::replace(&mut self.phase, Phase::Open), answer) {
-            (Phase::Places { record, since }, Answer::Places(json)) => {
-                let took = visit.now.up.saturating_sub(since);
+            (Phase::Places(wanted), Answer::Places(json)) => {
+                let took = visit.now.up.saturating_sub(wanted.since);
                 visit.turn.answered(Asked::Whatsat, true, took);
                 if visit.manners.one_shot {
                     self.close("one-shot");
                 }
-                self.say_places(visit, &record, json);
+                say_places(visit, &wanted.record, json);
             }
             (Phase::Clients { line }, answer) => self.answer_of_clients(visit, &line, answer),
             (Phase::Watching(_), Answer::Feed { reader, bytes }) => self.tell(visit, reader, bytes),
             (Phase::Watching(_), _) => self.close("nobody tells what happens any more"),
             (Phase::Asked, answer) => self.answer_ask(visit, answer),
+            (Phase::AskedHow, answer) => self.answer_how(visit, answer),
+            (Phase::Ordered, answer) => self.answer_order(visit, answer),
             // It is about to close, or that was never its question.
             (phase, _) => self.phase = phase,
         }
     }
 
-    /// The log has the first line of the reply whole and the size of the rest, which would fill the disk of a small
-    /// machine.
-    fn say_places(&self, visit: &mut Visit<'_>, record: &[u8], json: &[u8]) {
-        Reply::Places { record, json }.write(&mut visit.turn.out);
-        let wire = &mut visit.turn.wire;
-        wire.at(visit.now.posix_ns);
-        wire.with(&self.address);
-        let mut logged = record.to_vec();
-        logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
-        wire.sent(&logged);
-    }
-
     /// Answers what it kept and then `bytes`, as far as it may. The rest is kept.
     fn converse(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
-        self.show(visit.core, &mut visit.turn.wire);
+        self.show_in(visit);
         visit.turn.wire.at(visit.now.posix_ns);
         let begin = visit.turn.out.len();
         let mut talk = Conversation { door: self, visit, begin, question: None };
@@ -89,4 +76,15 @@ impl LineDoor {
         }
         talk.question
     }
+}
+
+/// The log has the first line of the reply whole and the size of the rest, which would fill the disk of a small machine.
+fn say_places(visit: &mut Visit<'_>, record: &[u8], json: &[u8]) {
+    Reply::Places { record, json }.write(&mut visit.turn.out);
+    let wire = &mut visit.turn.wire;
+    wire.at(visit.now.posix_ns);
+    wire.with(&visit.address);
+    let mut logged = record.to_vec();
+    logged.extend_from_slice(format!(" and {} bytes of JSON", json.len()).as_bytes());
+    wire.sent(&logged);
 }

@@ -5,7 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Kin, Manners};
+use super::{Kin, Manners, Visit};
+use crate::clock::Stamp;
 use crate::feed::Reader;
 use crate::link::{Listener, Peer, PeerKind};
 use crate::logging::Wire;
@@ -13,17 +14,16 @@ use crate::turn::Core;
 
 /// One connection's conversation. Times are since the start of the process's clock.
 pub struct LineDoor {
-    pub(super) address: SocketAddr,
-    pub(super) peer: Peer,
     pub(super) phase: Phase,
+    /// Who is at the other end, as far as is known.
+    pub(super) peer_kind: PeerKind,
+    pub(super) is_at_home: bool,
     /// The other end as a dialler of the herd, once it has greeted.
     pub(super) neighbour: Option<Box<Listener>>,
     /// Bytes read and not answered: part of a line, or lines that must wait.
     pub(super) input: Vec<u8>,
-    /// When bytes last came in.
-    pub(super) heard: Duration,
-    /// When it last said a whole line with something in it.
-    pub(super) spoken: Duration,
+    /// When it last said a whole line with something in it. Of a link: since when it is one.
+    pub(super) spoken: Stamp,
     /// The peer has shut its sending side; what it sent is still answered.
     pub(super) has_ended: bool,
     /// A line of it has been taken up.
@@ -34,6 +34,8 @@ pub struct LineDoor {
     pub(super) is_stalled: bool,
     /// The log has that it was opened.
     pub(super) is_shown: bool,
+    /// How many had stopped to be neighbours when it was last looked whether its other end is one.
+    pub(super) departures: u64,
     lasting: Lasting,
 }
 
@@ -41,16 +43,28 @@ pub struct LineDoor {
 pub(super) enum Phase {
     /// Commands.
     Open,
-    /// The places near a client; this record, without a newline, begins the reply. It was asked at this time.
-    Places { record: Vec<u8>, since: Duration },
+    /// The places near a client.
+    Places(Box<Wanted>),
     /// The nearest clients, or how many there are; this line, without its newline, asked for it.
-    Clients { line: Vec<u8> },
+    Clients { line: Box<[u8]> },
     /// The answer to a neighbour's ASK.
     Asked,
+    /// How the server is.
+    AskedHow,
+    /// What comes of an order.
+    Ordered,
     /// What changes, for as long as the connection lasts.
     Watching(Box<Watching>),
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
     Closing(&'static str),
+}
+
+/// A client near which places are looked for.
+pub(super) struct Wanted {
+    /// What begins the reply, without a newline.
+    pub record: Vec<u8>,
+    /// When it was asked for.
+    pub since: Duration,
 }
 
 /// A connection on which changes are told.
@@ -74,26 +88,23 @@ enum Lasting {
 const UNPROVEN: &str = "it did not prove who it is";
 
 impl LineDoor {
-    pub fn new(peer: Peer, address: SocketAddr, now: Duration) -> LineDoor {
+    /// `departures` is how many had stopped to be neighbours when it was found out who the peer is.
+    pub fn new(peer: &Peer, departures: u64, now: Duration) -> LineDoor {
         LineDoor {
-            address,
-            peer,
             phase: Phase::Open,
+            peer_kind: peer.kind,
+            is_at_home: peer.is_at_home,
             neighbour: None,
             input: Vec::new(),
-            heard: now,
-            spoken: now,
+            spoken: now.into(),
             has_ended: false,
             has_spoken: false,
             is_skipping: false,
             is_stalled: false,
             is_shown: true,
+            departures,
             lasting: Lasting::No,
         }
-    }
-
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
     }
 
     // --- what the room asks
@@ -104,14 +115,16 @@ impl LineDoor {
 
     pub fn waits(&self) -> bool {
         match &self.phase {
-            Phase::Places { .. } | Phase::Clients { .. } | Phase::Asked => true,
+            Phase::Places(_) | Phase::Clients { .. } | Phase::Asked | Phase::AskedHow | Phase::Ordered => {
+                true
+            }
             Phase::Watching(watching) => watching.is_asked,
             Phase::Open | Phase::Closing(_) => false,
         }
     }
 
     pub fn is_owed(&self) -> bool {
-        matches!(self.phase, Phase::Places { .. })
+        matches!(self.phase, Phase::Places(_))
     }
 
     pub fn is_stalled(&self) -> bool {
@@ -122,9 +135,11 @@ impl LineDoor {
         match self.phase {
             Phase::Closing(why) => Some(why),
             Phase::Open
-            | Phase::Places { .. }
+            | Phase::Places(_)
             | Phase::Clients { .. }
             | Phase::Asked
+            | Phase::AskedHow
+            | Phase::Ordered
             | Phase::Watching(_) => None,
         }
     }
@@ -137,26 +152,30 @@ impl LineDoor {
         is_new
     }
 
-    pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
+    pub fn deadline(
+        &self,
+        manners: &Manners,
+        heard: Duration,
+        taken: Duration,
+    ) -> Option<(Duration, &'static str)> {
         if !matches!(self.phase, Phase::Open) {
             return None;
         }
         if self.is_greeting() {
-            return Some((self.heard + manners.greeting, UNPROVEN));
+            return Some((self.spoken.up() + manners.greeting, UNPROVEN));
         }
         // It has just got its replies, late as it or they may be, and has its time to say more.
         let idle_timeout = manners.idle_timeout.filter(|_| self.lasting == Lasting::No)?;
-        Some((self.heard.max(taken) + idle_timeout, "idle"))
+        Some((heard.max(taken) + idle_timeout, "idle"))
     }
 
     pub fn silent_since(&self) -> Option<Duration> {
-        let is_guest = self.lasting == Lasting::No && self.neighbour.is_none();
-        (is_guest && matches!(self.phase, Phase::Open)).then_some(self.spoken)
+        (!self.is_link() && matches!(self.phase, Phase::Open)).then(|| self.spoken.up())
     }
 
     pub fn kin(&self) -> Option<Kin> {
         let link = self.neighbour.as_deref().filter(|link| link.is_open());
-        match (link, self.peer.kind) {
+        match (link, self.peer_kind) {
             (Some(link), _) => Some(link.neighbour().map_or(Kin::Asker, Kin::Neighbour)),
             (None, _) if self.lasting == Lasting::No => None,
             (None, PeerKind::Neighbour { id: Some(id), .. }) => Some(Kin::Neighbour(id)),
@@ -164,10 +183,18 @@ impl LineDoor {
         }
     }
 
+    pub fn kin_since(&self) -> Duration {
+        self.spoken.up()
+    }
+
+    /// Whether it has greeted or learned somebody's news, which no client does.
+    pub(super) fn is_link(&self) -> bool {
+        self.neighbour.is_some() || self.lasting != Lasting::No
+    }
+
     /// Counts a connection whose time is up before it proved who it is.
-    pub fn note_timeout(&self, core: &Core, why: &str, now: Duration) {
+    pub fn note_timeout(&self, core: &Core, address: SocketAddr, why: &str, now: Duration) {
         if self.is_greeting() {
-            let address = self.address;
             core.tallies
                 .denied
                 .count(now, |total| log::warn!("closed a link from {address}: {why}; {total} so far"));
@@ -178,9 +205,14 @@ impl LineDoor {
         self.is_shown = false;
     }
 
-    pub fn show(&self, core: &Core, wire: &mut Wire) {
+    pub fn show(&self, core: &Core, address: &SocketAddr, wire: &mut Wire) {
         let link = self.neighbour.as_deref();
-        core.neighbours.show(wire, link, &self.address);
+        core.neighbours.show(wire, link, address);
+    }
+
+    /// The same in a call of the room.
+    pub(super) fn show_in(&self, visit: &mut Visit<'_>) {
+        self.show(visit.core, &visit.address, &mut visit.turn.wire);
     }
 
     /// Whether it has said which neighbour it is and not proven it, for which it has its time from there

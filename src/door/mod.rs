@@ -19,13 +19,14 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::feed::Reader;
 use crate::limits::READ_BYTES;
-use crate::logging::Wire;
+use crate::logging::{Wire, count};
 use crate::node::NeighbourId;
 use crate::places::Lookup;
-use crate::protocol::Span;
+use crate::protocol::{Rule, Span};
 use crate::status::{HallStatus, Status};
 use crate::store::digest::Digest;
 pub use crate::tally::DoorKind;
+use crate::tally::Tallies;
 use crate::turn::{Core, Turn};
 pub use crowd::crowd;
 use http::{Friends, HttpDoor, Listing, Site};
@@ -35,9 +36,9 @@ pub use nearby::Nearby;
 /// The protocols there are: one a kind of listener.
 pub enum Door {
     /// Lines of text: clients, and the links of neighbours.
-    Line(LineDoor),
-    /// HTTP/1.1 and 1.0.
-    Http(Box<HttpDoor>),
+    Line(Box<LineDoor>),
+    /// HTTP/1.1 and 1.0. It is the smaller one: phones keep their connections, and are silent for most of the time.
+    Http(HttpDoor),
 }
 
 /// Why a door ends whose peer sends no more.
@@ -81,6 +82,8 @@ pub struct Visit<'a> {
     pub manners: &'a Manners,
     pub turn: &'a mut Turn,
     pub now: Moment,
+    /// Where the peer is.
+    pub address: SocketAddr,
     /// Bytes of its replies that the peer has not taken yet.
     pub unsent: usize,
     /// There is no room for it unless it is of the herd, which it has to say first.
@@ -108,6 +111,26 @@ pub enum Question {
     Count,
     /// What is next for somebody who watches.
     Feed(Box<Reader>),
+    /// What came of an order.
+    Order(Order),
+}
+
+/// What somebody who runs the herd orders a server to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Read herd.conf again.
+    Reload,
+    /// Become the program that has taken the place of its own.
+    Upgrade,
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is done: what is new, in words.
+    Done(String),
+    /// Nothing was changed: the exit status for that, and why.
+    Kept { status: u8, why: String },
 }
 
 /// The answer.
@@ -126,8 +149,36 @@ pub enum Answer {
         reader: Reader,
         bytes: Arc<[u8]>,
     },
+    Outcome(Outcome),
     /// There is too much to do.
     None,
+}
+
+impl Manners {
+    /// The log has that a report or a note was refused for want of room for its client, if it was by this rule.
+    fn tell_full(&self, tallies: &Tallies, rule: Rule, is_note: bool, now: Duration) {
+        let known = count(self.max_clients as u64, "client");
+        if rule == Rule::Full {
+            tallies.full.count(now, |total| {
+                log::warn!(
+                    "reports of further clients are refused, as {known} may be known: max_clients in herd.conf; \
+                     {total} so far"
+                );
+            });
+        }
+        if rule == Rule::FullOfNotes {
+            let what = match is_note {
+                true => "unknown clients are not forgotten in advance",
+                false => "reports of further clients are refused",
+            };
+            tallies.full_of_notes.count(now, |total| {
+                log::warn!(
+                    "{what}, as {known} that were forgotten may be remembered: max_clients in herd.conf; \
+                     {total} so far"
+                );
+            });
+        }
+    }
 }
 
 impl Question {
@@ -141,7 +192,7 @@ impl Question {
             Question::Friends(friends) => Answer::Clients(friends.list(&core.node)),
             Question::Near(nearby) => Answer::Near(nearby.lines(&core.node)),
             Question::Count => Answer::Count(core.node.count()),
-            Question::Places(_) | Question::Feed(_) => Answer::None,
+            Question::Places(_) | Question::Feed(_) | Question::Order(_) => Answer::None,
         }
     }
 }
@@ -151,15 +202,16 @@ impl Door {
     pub fn open(kind: DoorKind, address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
         match kind {
             DoorKind::Line => Door::open_line(address, own, core, now),
-            DoorKind::Http => Door::Http(Box::new(HttpDoor::new(address, now.up))),
+            DoorKind::Http => Door::Http(HttpDoor::new(now.up)),
         }
     }
 
     /// The same for lines.
     pub fn open_line(address: SocketAddr, own: Option<IpAddr>, core: &Core, now: Moment) -> Door {
+        let departures = core.neighbours.departures();
         let mut peer = core.neighbours.peer(address.ip());
         peer.is_at_home |= own == Some(address.ip());
-        Door::Line(LineDoor::new(peer, address, now.up))
+        Door::Line(Box::new(LineDoor::new(&peer, departures, now.up)))
     }
 
     pub fn kind(&self) -> DoorKind {
@@ -249,12 +301,17 @@ impl Door {
         }
     }
 
-    /// When the connection is to be closed, and why, unless something happens; its last replies were taken at
-    /// `taken`.
-    pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
+    /// When the connection is to be closed, and why, unless something happens; it was last heard at `heard`, and its last
+    /// replies were taken at `taken`.
+    pub fn deadline(
+        &self,
+        manners: &Manners,
+        heard: Duration,
+        taken: Duration,
+    ) -> Option<(Duration, &'static str)> {
         match self {
-            Door::Line(line) => line.deadline(manners, taken),
-            Door::Http(http) => http.deadline(manners, taken),
+            Door::Line(line) => line.deadline(manners, heard, taken),
+            Door::Http(http) => http.deadline(manners, heard, taken),
         }
     }
 
@@ -278,6 +335,14 @@ impl Door {
     pub fn kin(&self) -> Option<Kin> {
         match self {
             Door::Line(line) => line.kin(),
+            Door::Http(_) => None,
+        }
+    }
+
+    /// Since when it has said that it is of the herd.
+    pub fn kin_since(&self) -> Option<Duration> {
+        match self {
+            Door::Line(line) => Some(line.kin_since()),
             Door::Http(_) => None,
         }
     }
@@ -315,9 +380,9 @@ impl Door {
     }
 
     /// Its time is up: counts what that is worth.
-    pub fn note_timeout(&self, core: &Core, why: &str, now: Duration) {
+    pub fn note_timeout(&self, core: &Core, address: SocketAddr, why: &str, now: Duration) {
         match self {
-            Door::Line(line) => line.note_timeout(core, why, now),
+            Door::Line(line) => line.note_timeout(core, address, why, now),
             Door::Http(_) => {}
         }
     }
@@ -338,11 +403,11 @@ impl Door {
         }
     }
 
-    /// Has the log's next lines be about the peer.
-    pub fn show(&self, core: &Core, wire: &mut Wire) {
+    /// Has the log's next lines be about the peer, which is at `address`.
+    pub fn show(&self, core: &Core, address: &SocketAddr, wire: &mut Wire) {
         match self {
-            Door::Line(line) => line.show(core, wire),
-            Door::Http(http) => http.show(wire),
+            Door::Line(line) => line.show(core, address, wire),
+            Door::Http(_) => wire.with(address),
         }
     }
 }

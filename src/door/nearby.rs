@@ -69,7 +69,7 @@ impl Conversation<'_, '_> {
             }
             None => {
                 self.question = Some(Question::Near(nearby));
-                self.door.phase = Phase::Clients { line: line.shown().to_vec() };
+                self.door.phase = Phase::Clients { line: line.shown().into() };
             }
         }
     }
@@ -83,7 +83,7 @@ impl Conversation<'_, '_> {
             }
             None => {
                 self.question = Some(Question::Count);
-                self.door.phase = Phase::Clients { line: line.shown().to_vec() };
+                self.door.phase = Phase::Clients { line: line.shown().into() };
             }
         }
     }
@@ -93,7 +93,7 @@ impl super::line::LineDoor {
     /// Takes the answer to NEAR or COUNT, or that there is none, as there is too much to do.
     pub(super) fn answer_of_clients(&mut self, visit: &mut Visit<'_>, line: &[u8], answer: &Answer) {
         visit.turn.wire.at(visit.now.posix_ns);
-        self.show(visit.core, &mut visit.turn.wire);
+        self.show_in(visit);
         match answer {
             Answer::Near(lines) => say(visit, lines),
             Answer::Count(count) => say_count(visit, *count),

@@ -30,6 +30,8 @@ struct Visitor {
     door: Door,
     manners: Manners,
     now: Moment,
+    address: SocketAddr,
+    heard: Duration,
     unsent: usize,
     is_on_trial: bool,
     said: String,
@@ -47,13 +49,16 @@ impl Visitor {
         }
         let core = Core::alone(Node::new("Goloman", Bounds::default()), neighbours);
         let turn = Turn::new(&core, Wire::mute());
-        let door = Door::open_line(address.parse().expect("an address"), None, &core, NOW);
+        let address = address.parse().expect("an address");
+        let door = Door::open_line(address, None, &core, NOW);
         Visitor {
             core,
             turn,
             door,
             manners: MANNERS,
             now: NOW,
+            address,
+            heard: NOW.up,
             unsent: 0,
             is_on_trial: false,
             said: String::new(),
@@ -61,12 +66,13 @@ impl Visitor {
     }
 
     fn call(&mut self, call: impl FnOnce(&mut Door, &mut Visit<'_>) -> Option<Question>) -> Option<Question> {
-        let Visitor { core, turn, door, manners, now, unsent, is_on_trial, .. } = self;
+        let Visitor { core, turn, door, manners, now, address, unsent, is_on_trial, .. } = self;
         let mut visit = Visit {
             core,
             manners,
             turn,
             now: *now,
+            address: *address,
             unsent: *unsent,
             is_on_trial: *is_on_trial,
             is_stopping: false,
@@ -78,6 +84,7 @@ impl Visitor {
     }
 
     fn read(&mut self, text: &str) -> Option<Question> {
+        self.heard = self.now.up;
         self.call(|door, visit| door.read(visit, text.as_bytes()))
     }
 
@@ -106,7 +113,7 @@ impl Visitor {
     }
 
     fn deadline(&self) -> Option<(Duration, &'static str)> {
-        self.door.deadline(&self.manners, Duration::ZERO)
+        self.door.deadline(&self.manners, self.heard, Duration::ZERO)
     }
 
     fn count(&self, rule: Rule) -> bool {
@@ -602,7 +609,7 @@ impl Model {
         assert_eq!(due.is_some(), is_late && visitor.door.reads(), "{due:?}");
         if let Some((_, why)) = due {
             let before = visitor.core.tallies.denied.total();
-            visitor.door.note_timeout(&visitor.core, why, visitor.now.up);
+            visitor.door.note_timeout(&visitor.core, visitor.address, why, visitor.now.up);
             assert_eq!(visitor.core.tallies.denied.total(), before + 1);
             (self.closed, self.gone) = (true, true);
         }
@@ -632,11 +639,13 @@ impl Model {
 /// One who is no neighbour reports and tries a neighbour's word, on a connection of their own.
 fn visit_as_stranger(visitor: &mut Visitor) {
     let (said, unsent) = (std::mem::take(&mut visitor.said), std::mem::take(&mut visitor.unsent));
-    let door = Door::open_line(STRANGER.parse().expect("an address"), None, &visitor.core, visitor.now);
+    let stranger = STRANGER.parse().expect("an address");
+    let door = Door::open_line(stranger, None, &visitor.core, visitor.now);
     let own = std::mem::replace(&mut visitor.door, door);
+    let address = std::mem::replace(&mut visitor.address, stranger);
     assert_eq!(visitor.say("IAMAT s +1+1 1\nMARK 1\nWHATSAT s 1 1\n").lines().count(), 5);
     assert!(visitor.door.reads() && !visitor.door.waits());
-    (visitor.door, visitor.said, visitor.unsent) = (own, said, unsent);
+    (visitor.door, visitor.address, visitor.said, visitor.unsent) = (own, address, said, unsent);
 }
 
 /// Every history of up to so many events.

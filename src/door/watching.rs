@@ -16,7 +16,7 @@ fn write(_: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
         Event::Gone { client, .. } => Reply::Gone(client).write(out),
         // Between two lines that are not empty it says nothing but that the connection lives.
         Event::CaughtUp | Event::Pause => out.push(b'\n'),
-        Event::Snapshot | Event::Link { .. } | Event::Mark(_) => {}
+        Event::Snapshot | Event::Link { .. } | Event::Mark { .. } => {}
     }
 }
 

@@ -14,10 +14,26 @@ pub enum Event<'a> {
     Link { neighbour: &'a str, is_up: bool },
     /// From here on it is told what happens as it happens.
     CaughtUp,
-    /// All that was learned up to this epoch was told.
-    Mark(u32),
+    /// All was told up to here, to whoever wants what the mark `scope` is of.
+    Mark { bookmark: Bookmark, scope: u32 },
     /// Nothing has happened for a while.
     Pause,
+}
+
+/// How far a reader was told all, for when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bookmark {
+    /// What was learned up to this epoch was told.
+    pub epoch: u32,
+    /// Where an area is watched: the piece that comes next. The store does not tell who left the area.
+    pub piece: Option<PieceId>,
+}
+
+/// A piece of what was written for those who want the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PieceId {
+    pub channel: u64,
+    pub number: u64,
 }
 
 /// Why a client is gone.

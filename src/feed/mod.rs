@@ -6,24 +6,28 @@
 //! Doors write events in their own words. It may touch the node, the outlets' names and `protocol`'s records; it has a
 //! thread only where `Feeder::run` is called.
 
+mod channel;
 mod event;
 mod feeder;
+mod guide;
 mod reader;
 mod ring;
 mod scope;
 mod tour;
+mod whereabouts;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-pub use event::{Event, Origin, Why, Write};
+pub use event::{Bookmark, Event, Origin, PieceId, Why, Write};
 pub use feeder::Feeder;
 pub use reader::Reader;
 pub use scope::{Place, Scope, View};
 
-use crate::limits::{FEED_CHANGES_BYTES, FEED_READERS_MAX};
+use crate::limits::{FEED_CHANGES_BYTES, FEED_LOOKS, FEED_PIECE_BYTES, FEED_READERS_MAX, FEED_RINGS_BYTES};
+use crate::link::Links;
 use reader::Seat;
 
 /// The end of the feed that the flood and the doors have.
@@ -36,6 +40,25 @@ pub struct Feed {
     /// The epoch in which a client was last forgotten of which nothing was heard for long.
     expired_in: AtomicU32,
     asks: Sender<Message>,
+    /// The links of the server, which a reload may replace.
+    links: Mutex<Links>,
+}
+
+/// The bounds of a feed.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Parts of the store that one reader is led through before it is another one's turn.
+    pub looks: usize,
+    /// Bytes that are sent at once.
+    pub piece_bytes: usize,
+    /// Bytes of pieces that all channels keep together.
+    pub rings_bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Bounds {
+        Bounds { looks: FEED_LOOKS, piece_bytes: FEED_PIECE_BYTES, rings_bytes: FEED_RINGS_BYTES }
+    }
 }
 
 /// Who has changed since that was last taken.
@@ -68,13 +91,13 @@ enum Message {
 
 impl Default for Feed {
     fn default() -> Feed {
-        Feed::new().0
+        Feed::new(Arc::default()).0
     }
 }
 
 impl Feed {
     /// The feed, and what readers ask on its way to the feeder.
-    fn new() -> (Feed, Receiver<Message>) {
+    fn new(links: Links) -> (Feed, Receiver<Message>) {
         // Each reader asks one thing at a time.
         let (asks, due) = bounded(FEED_READERS_MAX + 1);
         let feed = Feed {
@@ -83,6 +106,7 @@ impl Feed {
             readers: Arc::default(),
             expired_in: AtomicU32::new(0),
             asks,
+            links: Mutex::new(links),
         };
         (feed, due)
     }
@@ -136,10 +160,19 @@ impl Feed {
         self.miss();
     }
 
+    /// The server has these links from now on.
+    pub fn set_links(&self, links: Links) {
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = links;
+    }
+
+    fn links(&self) -> Links {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     // --- whoever watches
 
-    /// Lets somebody watch, who knows all up to an epoch of this start; None when as many do as may.
-    pub fn join(&self, view: View, since: Option<u32>) -> Option<Reader> {
+    /// Lets somebody watch, who was told all up to somewhere at this start; None when as many do as may.
+    pub fn join(&self, view: View, since: Option<Bookmark>) -> Option<Reader> {
         let seat = Seat::take(&self.readers)?;
         self.is_watched.store(true, Ordering::SeqCst);
         Some(Reader::new(view, seat, since))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::event::Bookmark;
 use super::scope::View;
 use super::tour::Tour;
 use crate::limits::FEED_READERS_MAX;
@@ -26,13 +27,14 @@ pub struct Tag(pub u64);
 /// How far a reader has come.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Position {
-    /// It knows all up to an epoch, or nothing.
-    Behind { after: Option<u32> },
+    /// It was told all up to here, or nothing.
+    Behind { after: Option<Bookmark> },
     /// It is led through the store, and goes on with the piece `next` of its channel then: it knows all up to the epoch
     /// `mark` by then.
     Touring { tour: Tour, after: Option<u32>, next: u64, mark: u32 },
-    /// It goes on with the piece `next`, and knows all up to the epoch `mark`.
-    Live { next: u64, mark: u32 },
+    /// It goes on with the piece `next`, and knows all up to the epoch `mark`. It has come back in the tick `back_in`, if
+    /// what was told before that is still on its way to it.
+    Live { next: u64, mark: u32, back_in: Option<u64> },
 }
 
 /// One of the places there are for readers.
@@ -55,7 +57,7 @@ impl Drop for Seat {
 }
 
 impl Reader {
-    pub(super) fn new(view: View, seat: Seat, since: Option<u32>) -> Reader {
+    pub(super) fn new(view: View, seat: Seat, since: Option<Bookmark>) -> Reader {
         let at = Position::Behind { after: since };
         Reader { view: Arc::new(view), channel: None, at, asked_in: 0, _seat: Arc::new(seat) }
     }

@@ -31,6 +31,11 @@ impl Ring {
         number >= self.first
     }
 
+    /// Whether a reader can go on with the piece of a number, which may be the next one to come.
+    pub fn leads_on(&self, number: u64) -> bool {
+        self.reaches(number) && number <= self.next()
+    }
+
     /// The piece of a number.
     pub fn get(&self, number: u64) -> Option<&Piece> {
         self.pieces.get(usize::try_from(number.checked_sub(self.first)?).ok()?)

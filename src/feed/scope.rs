@@ -1,5 +1,7 @@
 //! What a reader wants to be told of.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use super::event::Write;
 use crate::node::Clients;
 use crate::protocol::Coordinates;
@@ -11,6 +13,16 @@ pub struct Scope {
     pub clients: Clients,
     /// None for everywhere.
     pub place: Option<Place>,
+}
+
+impl Scope {
+    /// What tells it from another one, at this start of the server: who was told of fewer clients has not been told all.
+    pub fn mark(&self) -> u32 {
+        let mut hasher = DefaultHasher::new();
+        format!("{self:?}").hash(&mut hasher);
+        // Half of it makes a shorter ID.
+        (hasher.finish() >> 32) as u32
+    }
 }
 
 /// A part of the globe.

@@ -2,7 +2,8 @@
 
 use super::event::{Event, Why};
 use super::scope::Scope;
-use crate::limits::{AREA_READS_MAX, FEED_LOOKS};
+use super::whereabouts::Whereabouts;
+use crate::limits::AREA_READS_MAX;
 use crate::node::{Clients, Node};
 use crate::protocol::Record;
 
@@ -38,15 +39,22 @@ impl Tour {
         *self == Tour::Done
     }
 
-    /// Goes on until `tell` says that this is enough, or for as long as others may be kept waiting.
+    /// Goes on until `tell` says that this is enough, or for so many looks, as others wait. In an area are those
+    /// who were last told to be there: of everybody else it is told, when that is looked up, that they came. One who
+    /// came and left again in between would be told of by neither, and stay there for the reader. And also those of
+    /// whom nothing was heard for long, until they are forgotten: if they are heard of again, nobody is told that they
+    /// came.
     pub fn step(
         &mut self,
         node: &Node,
         scope: &Scope,
         after: Option<u32>,
+        last_told: Option<&Whereabouts>,
+        looks: usize,
         mut tell: impl FnMut(&Event<'_>) -> bool,
     ) {
         let mut has_enough = false;
+        let has_area = scope.place.is_some();
         let mut see = |record: &Record<&[u8]>, has_enough: &mut bool| {
             if !scope.clients.has(record.client()) {
                 return;
@@ -56,18 +64,25 @@ impl Tour {
                 if after.is_some() {
                     *has_enough |= tell(&Event::Gone { client: record.client(), why: Why::Forgotten });
                 }
-            } else if scope.place.is_none_or(|place| place.has(record.coordinates())) {
+            } else if scope.place.is_none_or(|place| {
+                let last = last_told.map(|all| all.of(record.client()));
+                place.has(record.coordinates()) && last.is_none_or(|at| at.is_some_and(|at| place.has(at)))
+            }) {
                 *has_enough |= tell(&Event::Position { record, has_entered: false });
             }
         };
         match self {
             Tour::Buckets { next } => {
-                for _ in 0..FEED_LOOKS {
+                for _ in 0..looks {
                     if *next > *node.store.buckets().end() {
                         *self = Tour::Done;
                         return;
                     }
-                    node.see_newer(*next, after.unwrap_or(0), |record| see(&record, &mut has_enough));
+                    let after = after.unwrap_or(0);
+                    match has_area {
+                        true => node.store.read_newer(*next, after, |record| see(&record, &mut has_enough)),
+                        false => node.see_newer(*next, after, |record| see(&record, &mut has_enough)),
+                    }
                     *next += 1;
                     if has_enough {
                         return;
@@ -75,12 +90,12 @@ impl Tour {
                 }
             }
             Tour::Hashes { hashes, next } => {
-                for _ in 0..FEED_LOOKS {
+                for _ in 0..looks {
                     let Some(&hash) = hashes.get(*next) else {
                         *self = Tour::Done;
                         return;
                     };
-                    node.see_hashes(&[hash], |record| see(&record, &mut has_enough));
+                    node.store.read_hashes(&[hash], |record| see(&record, &mut has_enough));
                     *next += 1;
                     if has_enough {
                         return;
@@ -88,10 +103,13 @@ impl Tour {
                 }
             }
             Tour::One => {
-                if let Clients::One(client) = &scope.clients
-                    && node.see(client, |record| see(&record, &mut has_enough)).is_none()
-                    && after.is_some()
-                {
+                let Clients::One(client) = &scope.clients else { return };
+                let mut look = |record: Record<&[u8]>| see(&record, &mut has_enough);
+                let seen = match has_area {
+                    true => node.store.read(client, &mut look),
+                    false => node.see(client, &mut look),
+                };
+                if seen.is_none() && after.is_some() {
                     tell(&Event::Gone { client, why: Why::Forgotten });
                 }
                 *self = Tour::Done;

@@ -10,15 +10,13 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 
 use super::NO_WAIT;
+use super::who::{self, ROOT};
 use crate::limits::LINKS_FOLLOWED_MAX;
 
 /// The modes of what herd makes. A file system that has no modes (a memory stick's) refuses to set them, which is no
 /// reason to keep nothing.
 const FILE_MODE: u32 = 0o640;
 const FOLDER_MODE: u32 = 0o750;
-
-/// Who may be trusted with a file besides its user.
-const ROOT: u32 = 0;
 
 /// Makes a folder and those above it that are missing. Those that are there stay as they are.
 pub fn make_folders(folder: &Path) -> io::Result<()> {
@@ -104,26 +102,30 @@ pub fn refuse_links(path: &Path) -> io::Result<()> {
             let folder = parent_of(level);
             if found.is_symlink() {
                 if is_shared(folder) {
-                    return Err(foreign(level, "is a symbolic link", folder));
+                    return Err(foreign(level, "is a symbolic link", found.uid()));
                 }
                 ways.push(folder.join(fs::read_link(level)?));
             } else if level == way && !found.is_dir() && !is_trusted(found.uid()) && is_shared(folder) {
-                return Err(foreign(level, "belongs to another user", folder));
+                return Err(foreign(level, "belongs to another user", found.uid()));
             }
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{}: too many links", path.display())))
 }
 
-fn foreign(path: &Path, what: &str, folder: &Path) -> io::Error {
-    let (path, folder) = (path.display(), folder.display());
-    io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!(
-            "{path} {what}, in a folder that others may write to: remove it, or take that from them \
-             (chown root {folder}; chmod go-w {folder})"
-        ),
-    )
+fn foreign(path: &Path, what: &str, owner: u32) -> io::Error {
+    let folder = parent_of(path);
+    let of = folder.metadata().map(|found| found.uid());
+    // The folder is that user's, like a service's, and what is in it, too: there is nothing to take away.
+    let remedy = match of.is_ok_and(|of| of == owner && who::is_of_another(of, geteuid().as_raw())) {
+        true => who::run_as(owner),
+        false => {
+            let folder = folder.display();
+            format!("remove it, or take that from them (chown root {folder}; chmod go-w {folder})")
+        }
+    };
+    let why = format!("{} {what}, in a folder that others may write to: {remedy}", path.display());
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
 }
 
 /// Whether others may put what they like in a folder.

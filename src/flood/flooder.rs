@@ -1,6 +1,6 @@
 //! The flooder: takes batches and marks from the channel and sends them. The server gives it a thread.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,15 +12,14 @@ use super::newest::newest_by_source;
 use crate::clock::{Clock, Moment};
 use crate::feed::Feed;
 use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DRAIN_BYTES};
-use crate::link::{Mark, Outlet};
+use crate::link::{Links, Mark};
 use crate::logging::Wire;
-use crate::node::News;
+use crate::node::{News, Node};
 
 /// What sending takes; whoever holds its lock sends.
 pub struct FloodSender {
-    /// How far ahead of our clock a client's time may be, in ns, to count before others.
-    pub max_ahead_ns: u64,
-    pub links: Vec<Arc<Outlet>>,
+    pub node: Arc<Node>,
+    pub links: Links,
     pub feed: Arc<Feed>,
     pub wire: Wire,
     /// How many batches were handed to links.
@@ -32,7 +31,7 @@ impl FloodSender {
     pub fn send(&mut self, drained: &[News], now_ns: u64) {
         self.wire.at(now_ns);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        let sure_ns = now_ns.saturating_add(self.max_ahead_ns).saturating_sub(AHEAD_UNSURE_NS);
+        let sure_ns = now_ns.saturating_add(self.node.bounds().max_ahead_ns).saturating_sub(AHEAD_UNSURE_NS);
         for (from, lines) in newest_by_source(drained, sure_ns) {
             self.links.iter().for_each(|link| link.offer(&lines, from, &mut self.wire));
         }
@@ -67,6 +66,11 @@ impl Flooder {
         }
     }
 
+    /// Whether it is to be told of news that is not sent by the channel.
+    pub fn idle(&self) -> Arc<AtomicBool> {
+        self.marker.idle()
+    }
+
     /// When to go on at the latest, should no batch come before.
     pub fn due(&self) -> Duration {
         self.marker.due()
@@ -81,11 +85,15 @@ impl Flooder {
     /// Takes the next message, if there is one, and looks for a mark that is due.
     fn take(&mut self, next: Option<Message>, now: Moment) -> bool {
         let next = match next {
-            Some(Message::News(first)) => self.flood(first, now),
+            Some(Message::News(first)) => {
+                self.marker.wake(now.up);
+                self.flood(first, now)
+            }
             other => other,
         };
         match next {
             Some(Message::Mark(mark)) => self.mark(mark),
+            Some(Message::Look) => self.marker.wake(now.up),
             Some(Message::Stop) => return false,
             // What ends a drain is never news.
             Some(Message::News(_)) | None => {}

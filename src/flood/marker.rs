@@ -1,6 +1,7 @@
 //! When links are told that everything up to here is on its way. The flooder calls it between batches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -26,7 +27,8 @@ use crate::node::Node;
 ///    it is greeted, and is sent what is of later epochs only. Only for the same start of ours, though: epochs count
 ///    anew from every start, which the incarnation tells.
 ///
-/// Without news the last mark is repeated every heartbeat, so that both ends know that the link lives. Times are
+/// Without news the last mark is repeated every heartbeat, so that both ends know that the link lives, and nothing is
+/// looked for in between. Times are
 /// since the start of the process's clock.
 pub struct Marker {
     node: Arc<Node>,
@@ -39,6 +41,8 @@ pub struct Marker {
     closing: Option<(Mark, Vec<UnderWay>)>,
     look_at: Duration,
     beat_at: Duration,
+    /// It looks at heartbeats only, until it is woken.
+    idle: Arc<AtomicBool>,
 }
 
 impl Marker {
@@ -51,7 +55,27 @@ impl Marker {
     ) -> Marker {
         let last = Mark { epoch: 0, total: 0, at: Duration::ZERO };
         let (look_at, beat_at) = (now + look_every(heartbeat), now + heartbeat);
-        Marker { node, turns, channel, heartbeat, last, closing: None, look_at, beat_at }
+        Marker {
+            node,
+            turns,
+            channel,
+            heartbeat,
+            last,
+            closing: None,
+            look_at,
+            beat_at,
+            idle: Arc::default(),
+        }
+    }
+
+    /// Whether it is to be woken at the next news. Whoever wakes it takes that back.
+    pub fn idle(&self) -> Arc<AtomicBool> {
+        self.idle.clone()
+    }
+
+    /// There is news again.
+    pub fn wake(&mut self, now: Duration) {
+        self.look_at = self.look_at.min(now + look_every(self.heartbeat));
     }
 
     /// When to call `look` again.
@@ -83,12 +107,15 @@ impl Marker {
             self.look_at = now;
             return None;
         }
-        self.look_at = now + look_every(self.heartbeat);
-        if now < self.beat_at {
-            return None;
+        let beats = now >= self.beat_at;
+        if beats {
+            self.beat_at = now + self.heartbeat;
         }
-        self.beat_at = now + self.heartbeat;
-        Some(self.last)
+        self.idle.store(true, Ordering::SeqCst);
+        // What came before it said so, nobody wakes it for.
+        let is_idle = self.node.store.news() == self.last.total;
+        self.look_at = if is_idle { self.beat_at } else { now + look_every(self.heartbeat) };
+        beats.then_some(self.last)
     }
 }
 

@@ -7,5 +7,7 @@ pub enum Message {
     News(News),
     /// All news of this epoch came before it.
     Mark(Mark),
+    /// There is news again, which was not sent by the channel.
+    Look,
     Stop,
 }

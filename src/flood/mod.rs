@@ -10,8 +10,8 @@ mod message;
 mod newest;
 mod turns;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -20,12 +20,12 @@ use flooder::FloodSender;
 pub use flooder::Flooder;
 use marker::Marker;
 use message::Message;
-pub use turns::{TurnCount, Turns};
+pub use turns::{TurnCount, Turns, UnderWay};
 
 use crate::clock::Moment;
 use crate::feed::Feed;
 use crate::limits::{FLOOD_BATCHES, FLOOD_SMALL_BYTES, Timing};
-use crate::link::Outlet;
+use crate::link::Links;
 use crate::logging::Wire;
 use crate::node::{NeighbourId, News, Node};
 
@@ -35,12 +35,16 @@ pub struct Flood {
     /// reads the store instead. Nobody waits here.
     channel: Sender<Message>,
     sender: Arc<Mutex<FloodSender>>,
-    links: Vec<Arc<Outlet>>,
+    /// Replaced at a reload.
+    links: Mutex<Links>,
+    has_links: AtomicBool,
     /// Those who watch.
     pub feed: Arc<Feed>,
     batches: Arc<AtomicU64>,
     /// Whose turns a mark waits for.
     pub turns: Arc<Turns>,
+    /// The flooder is to be told of news that is not sent by the channel.
+    idle: Arc<AtomicBool>,
     /// Bytes of a batch that a turn may send itself.
     small_bytes: usize,
 }
@@ -65,7 +69,7 @@ impl Flood {
     /// has it go on.
     pub fn new(
         bounds: Bounds,
-        links: Vec<Arc<Outlet>>,
+        links: Links,
         feed: Arc<Feed>,
         node: Arc<Node>,
         wire: Wire,
@@ -74,10 +78,9 @@ impl Flood {
     ) -> (Flood, Flooder) {
         let (channel, batches) = bounded(bounds.batches);
         let turns = Arc::new(Turns::default());
-        let max_ahead_ns = node.bounds().max_ahead_ns;
         let sent = Arc::<AtomicU64>::default();
         let sender = Arc::new(Mutex::new(FloodSender {
-            max_ahead_ns,
+            node: node.clone(),
             links: links.clone(),
             feed: feed.clone(),
             wire,
@@ -85,15 +88,37 @@ impl Flood {
         }));
         let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
+        let idle = flooder.idle();
         (
-            Flood { channel, sender, links, feed, batches: sent, turns, small_bytes: bounds.small_bytes },
+            Flood {
+                channel,
+                sender,
+                has_links: AtomicBool::new(!links.is_empty()),
+                links: Mutex::new(links),
+                feed,
+                batches: sent,
+                turns,
+                idle,
+                small_bytes: bounds.small_bytes,
+            },
             flooder,
         )
     }
 
     /// The links there are.
-    pub fn links(&self) -> &[Arc<Outlet>] {
-        &self.links
+    pub fn links(&self) -> Links {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has news go to these links from now on. What was learned before is in the store, which a link reads that comes up;
+    /// what is put on its way from here on is for them.
+    pub fn set_links(&self, links: Links) {
+        // The sender first: whoever sees the new links here has what it sends go to them.
+        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        sender.links = links.clone();
+        self.has_links.store(!links.is_empty(), Ordering::SeqCst);
+        drop(sender);
+        *self.links.lock().unwrap_or_else(PoisonError::into_inner) = links;
     }
 
     /// How many batches were handed to links.
@@ -103,13 +128,14 @@ impl Flood {
 
     /// A neighbour has dialled and proven itself.
     pub fn call(&self, neighbour: NeighbourId) {
-        self.links.iter().filter(|link| link.id() == neighbour).for_each(|link| link.call());
+        self.links().iter().filter(|link| link.id() == neighbour).for_each(|link| link.call());
     }
 
     /// Puts news on its way, and returns what the next may be put into. Never blocks.
     pub fn send(&self, mut news: News, now: Moment) -> News {
-        if self.links.is_empty() {
+        if !self.has_links.load(Ordering::SeqCst) {
             self.feed.changed(news.clients());
+            self.wake();
             news.clear();
             return news;
         }
@@ -118,14 +144,24 @@ impl Flood {
             && let Ok(mut sender) = self.sender.try_lock()
         {
             sender.send(std::slice::from_ref(&news), now.posix_ns);
+            drop(sender);
+            self.wake();
             news.clear();
             return news;
         }
         if let Err(TrySendError::Full(_)) = self.channel.try_send(Message::News(news)) {
-            self.links.iter().for_each(|link| link.mark_behind());
+            self.links().iter().for_each(|link| link.mark_behind());
             self.feed.miss();
         }
         News::default()
+    }
+
+    /// Has the flooder look for a mark again, if it looks at heartbeats only.
+    fn wake(&self) {
+        if self.idle.load(Ordering::SeqCst) && self.idle.swap(false, Ordering::SeqCst) {
+            // A full channel wakes it, too.
+            let _ = self.channel.try_send(Message::Look);
+        }
     }
 
     /// Ends the flooder after what is in the channel. Blocks while the channel is full.

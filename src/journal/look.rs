@@ -48,7 +48,7 @@ impl Journal {
             }
             Ok(_) | Err(_) => {}
         }
-        open::create(&self.folder, self.mode, &*self.disk)?;
+        open::create(&self.folder, self.mode(), &*self.disk)?;
         *lock = open::lock(&self.folder)?;
         let folder = self.folder.display();
         log::warn!("journal {folder}: another program removed or replaced its lock file; it is locked again");

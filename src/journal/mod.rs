@@ -31,13 +31,18 @@ use crate::tally::{SummedTimes, Times};
 /// The journal of one server.
 pub struct Journal {
     folder: PathBuf,
-    mode: SyncMode,
+    /// What is promised before it is on the disk, or not: for as long as it is open.
+    is_strict: bool,
+    /// It is synced once a second.
+    is_synced: AtomicBool,
     disk: Box<dyn Disk>,
     /// Held while an entry is written, so that a write that fails half-way is followed by none. A
     /// disk that stalls stalls those who write, as it would without the lock.
     active: Mutex<Active>,
     /// A sync has ended, or there is nothing to wait for any more.
     synced: Condvar,
+    /// Something is to be done before the journal's thread has rested as long as it may.
+    due: Condvar,
     /// Held for reading from before an entry is written until what it says is known.
     settling: RwLock<()>,
     /// How long its syncs took, of which there is one at a time.
@@ -73,6 +78,8 @@ struct Active {
     syncing: bool,
     /// No compaction before this, as the last one failed.
     rest_until: Option<Instant>,
+    /// The journal's thread rests for long, as there was nothing to do.
+    is_idle: bool,
 }
 
 /// Calls what it is given with every line that is to be kept.
@@ -90,7 +97,21 @@ impl Journal {
 
     /// Whether nothing may be acknowledged that is not on the disk.
     pub fn is_strict(&self) -> bool {
-        self.mode == SyncMode::Always
+        self.is_strict
+    }
+
+    /// How safe what is kept is.
+    pub fn mode(&self) -> SyncMode {
+        match (self.is_strict, self.is_synced.load(Ordering::Relaxed)) {
+            (true, _) => SyncMode::Always,
+            (false, true) => SyncMode::Second,
+            (false, false) => SyncMode::Never,
+        }
+    }
+
+    /// Has it synced once a second from now on, or not; one that is strict stays so, and no other becomes strict.
+    pub fn set_mode(&self, mode: SyncMode) {
+        self.is_synced.store(mode == SyncMode::Second, Ordering::Relaxed);
     }
 
     /// Whether it cannot be written now.
@@ -137,6 +158,9 @@ impl Journal {
             return Ok(());
         }
         let mut active = self.active();
+        if std::mem::take(&mut active.is_idle) {
+            self.due.notify_one();
+        }
         let Some(open) = active.open.clone() else { return Err(NotKept) };
         // Decided under the lock, as it was said of none of them before: while it is healed a strict
         // journal takes no report, because it could not promise to have it.
@@ -185,11 +209,17 @@ impl Journal {
     /// Has it compacted soon, whatever its size: it holds what is to be forgotten.
     pub fn hasten(&self) {
         self.hastened.store(true, Ordering::SeqCst);
+        if std::mem::take(&mut self.active().is_idle) {
+            self.due.notify_one();
+        }
     }
 
-    /// Has a compaction end where it is.
+    /// Has a compaction end where it is, and the journal's thread rest no more.
     pub fn stop(&self) {
+        let active = self.active();
         self.stopping.store(true, Ordering::SeqCst);
+        drop(active);
+        self.due.notify_one();
     }
 
     /// At the end, after the last that is appended: makes all last. What would not be found at the next

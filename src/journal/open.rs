@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
-use crate::files::{self, own};
+use crate::files::{self, own, who};
 use crate::limits::Timing;
 use crate::tally::Times;
 
@@ -25,6 +25,11 @@ impl Journal {
     pub fn is_held(folder: &Path) -> bool {
         let lock = File::options().read(true).custom_flags(files::NO_WAIT).open(folder.join(LOCK));
         lock.is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK))
+    }
+
+    /// The file that whoever has the journal of a folder has open.
+    pub fn lock_of(folder: &Path) -> PathBuf {
+        folder.join(LOCK)
     }
 
     /// Opens the journal of a folder, which is created if need be, and hands every line in it to
@@ -40,8 +45,7 @@ impl Journal {
         take: impl FnMut(&[u8]) -> bool,
     ) -> io::Result<(Journal, Replayed)> {
         Journal::open_as_is(folder, mode, disk, take).map_err(|why| {
-            let has_own = [io::ErrorKind::AddrInUse, io::ErrorKind::InvalidData].contains(&why.kind());
-            let remedy = if has_own { "" } else { "; data_dir = \"\" in herd.conf keeps nothing on disk" };
+            let remedy = remedy(folder, &why).map(|remedy| format!("; {remedy}")).unwrap_or_default();
             io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
         })
     }
@@ -74,13 +78,16 @@ impl Journal {
             uncut: Vec::new(),
             syncing: false,
             rest_until: None,
+            is_idle: false,
         };
         let journal = Journal {
             folder: folder.to_owned(),
-            mode,
+            is_strict: mode == SyncMode::Always,
+            is_synced: AtomicBool::new(mode == SyncMode::Second),
             disk,
             active: Mutex::new(active),
             synced: Condvar::new(),
+            due: Condvar::new(),
             settling: RwLock::new(()),
             syncs: Times::default(),
             failures: AtomicU64::default(),
@@ -92,6 +99,18 @@ impl Journal {
             lock: Mutex::new(lock),
         };
         Ok((journal, replayed))
+    }
+}
+
+/// What to do where a journal cannot be opened. None where the error says it itself.
+fn remedy(folder: &Path, why: &io::Error) -> Option<String> {
+    match why.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::InvalidData => None,
+        io::ErrorKind::PermissionDenied => who::unwritable(folder, why),
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "have data_dir in herd.conf name a folder that may be written: for the packaged unit that is /var/lib/herd".into(),
+        ),
+        _ => Some("data_dir = \"\" in herd.conf keeps nothing on disk".into()),
     }
 }
 
@@ -128,4 +147,26 @@ pub fn lock(folder: &Path) -> io::Result<File> {
         why => why,
     })?;
     Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_write_a_journal_is_not_told_to_keep_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |code: i32, hint: Option<&str>| {
+            let found = remedy(folder.path(), &io::Error::from_raw_os_error(code));
+            assert_eq!(found.is_some(), hint.is_some(), "{code}: {found:?}");
+            assert!(
+                found.clone().unwrap_or_default().contains(hint.unwrap_or_default()),
+                "{code}: {found:?}"
+            );
+        };
+        check(30, Some("for the packaged unit that is /var/lib/herd"));
+        check(28, Some("data_dir = \"\" in herd.conf keeps nothing on disk"));
+        // All in it is ours: it comes from elsewhere.
+        check(13, None);
+    }
 }

@@ -120,6 +120,8 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
     let total: u64 = segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
     let mut replayed = Replayed { strays: tell_strays(folder)?, ..Replayed::default() };
     let mut say_at = Instant::now() + REPLAY_SAY_EVERY;
+    // One for all segments: what is freed at this size may stay with the process.
+    let mut buffer = vec![0; REPLAY_BYTES];
     for (number, path) in segments {
         // Herd made no such thing, so nothing of it is in there.
         if path.is_dir() {
@@ -133,7 +135,7 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
         // Of those before, now that there is another.
         replayed.gaps = replayed.cut;
         let (before, left_before) = (replayed.bytes, replayed.left);
-        let (file, is_aside) = read(&path, &mut replayed, &mut take, &mut |replayed| {
+        let (file, is_aside) = read(&path, &mut buffer, &mut replayed, &mut take, &mut |replayed| {
             if Instant::now() >= say_at {
                 say_at += REPLAY_SAY_EVERY;
                 let (done, total) = (replayed.bytes / 1_000_000, total / 1_000_000);
@@ -151,6 +153,7 @@ pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<
 /// Reads one segment. Says which file it is, and false when it has bad lines that could not be kept aside.
 fn read(
     path: &Path,
+    buffer: &mut [u8],
     replayed: &mut Replayed,
     take: &mut impl FnMut(&[u8]) -> bool,
     say: &mut impl FnMut(&Replayed),
@@ -162,7 +165,7 @@ fn read(
     let mut segment = files::open(path)?;
     own::tighten(&segment)?;
     let found = Found::of(&segment.metadata()?);
-    let cut = scan(&mut segment, replayed, take, &mut |bad| aside.keep(bad), say)?;
+    let cut = scan(&mut segment, buffer, replayed, take, &mut |bad| aside.keep(bad), say)?;
     if let Some((length, offset)) = cut {
         log::warn!(
             "{}: dropped {length} bytes of a line cut off at its end, offset {offset}",
@@ -187,15 +190,15 @@ fn is_version(line: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Reads one segment; returns the length and the offset of a line that is cut off at its end.
+/// Reads one segment through a buffer of `REPLAY_BYTES`; returns the length and the offset of a line that is cut off at its end.
 pub fn scan(
     segment: &mut impl Read,
+    buffer: &mut [u8],
     replayed: &mut Replayed,
     take: &mut impl FnMut(&[u8]) -> bool,
     bad: &mut impl FnMut(&[u8]),
     say: &mut impl FnMut(&Replayed),
 ) -> io::Result<Option<(usize, u64)>> {
-    let mut buffer = vec![0; REPLAY_BYTES];
     // So much of the buffer is the beginning of an entry.
     let mut kept = 0;
     let mut offset = 0;

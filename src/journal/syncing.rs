@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::segment::Open;
 use super::{Active, Journal, NotKept, SyncMode};
@@ -21,8 +21,37 @@ impl Journal {
 
     /// The sync of every second, in the mode of that name.
     pub(super) fn sync_where_due(&self) {
-        if self.mode == SyncMode::Second && !self.is_degraded() {
+        if self.mode() == SyncMode::Second && !self.is_degraded() {
             self.sync();
+        }
+    }
+
+    /// Has the journal's thread wait until it is to look again: for a tick, or longer while there is nothing to do. False
+    /// when the server stops.
+    pub fn rest(&self, tick: Duration, idle: Duration) -> bool {
+        let begun = Instant::now();
+        let mut active = self.active();
+        let is_synced =
+            self.mode() != SyncMode::Second || active.written().all(|open| open.safe() >= open.appended());
+        let has_work =
+            self.is_degraded() || self.hastened.load(Ordering::SeqCst) || active.rest_until.is_some();
+        active.is_idle = is_synced && !has_work;
+        let mut until = begun + if active.is_idle { idle } else { tick };
+        loop {
+            if self.stopping.load(Ordering::SeqCst) {
+                return false;
+            }
+            let now = Instant::now();
+            if !active.is_idle {
+                // What came meanwhile is done a tick after it came.
+                until = until.min(now + tick);
+            }
+            if now >= until {
+                active.is_idle = false;
+                return true;
+            }
+            let waited = self.due.wait_timeout(active, until - now);
+            active = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -166,6 +166,10 @@ pub const PHONES_IDLE: Duration = Duration::from_secs(300);
 /// Bytes of a page from which on packing it pays: one packet of a network carries less unpacked.
 pub const GZIP_BYTES_MIN: usize = 1_400;
 
+/// Bytes of a file of the map page that the program has packed. The longest is 77 KB; only a client that reads nothing
+/// packed has it unpacked, once.
+pub const PAGE_FILE_BYTES_MAX: usize = 256 * 1024;
+
 /// Clients of a page, and the most that may be asked for; bytes of a page, after which the next one begins.
 pub const HTTP_PAGE: u64 = 100;
 pub const HTTP_PAGE_MAX: u64 = 1_000;
@@ -212,6 +216,9 @@ pub const PHONE_TIME_MIN_S: u64 = 1_000_000_000;
 pub const PHONE_BODY_MAX: usize = 1024 * 1024;
 pub const PHONE_BODY_READ_MAX: usize = 16 * 1024 * 1024;
 
+/// How long a request waits for the end of a start, in ms, before it is told to come again: in most starts nobody is.
+pub const HTTP_START_MS: u64 = 10_000;
+
 /// Bytes of all bodies together that are longer than others may be. One more waits, unread, for so many seconds, and then
 /// there is a 503: ten thousand batches of Overland, of 300 KB each, take about as long.
 pub const HTTP_ROOM_S: u64 = 120;
@@ -244,6 +251,10 @@ pub const DURATION_BUCKETS_US: [u64; 17] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000,
 ];
+
+/// Seconds after its start for which a server waits until it has tried to reach each neighbour: a machine that is off says
+/// nothing, and must not keep clients away.
+pub const HTTP_UNTRIED_S: u64 = 1;
 
 /// Seconds after its start for which a server waits for its neighbours before it says that it is ready: they are read
 /// within seconds, and one that takes longer must not keep clients away.

@@ -25,6 +25,12 @@ pub const FEED_PIECE_BYTES: usize = 64 * 1024;
 /// beside that.
 pub const FEED_RINGS_BYTES: usize = 16 * 1024 * 1024;
 
+/// Seconds for which an area is kept that nobody watches any more, so that whoever comes back is told who came and who
+/// left: longer than a browser, a proxy or a phone needs to find its way back. And how many such areas: with more, those
+/// that were first watched go, as each takes a share of the bytes above and of the feeder's time.
+pub const FEED_AREA_KEPT_S: u64 = 300;
+pub const FEED_AREAS_KEPT: usize = 64;
+
 /// Parts of the store that one reader is led through before it is another one's turn.
 pub const FEED_LOOKS: usize = 64;
 

@@ -35,14 +35,14 @@ pub struct Meter {
 /// What is known of the clocks of the herd, as seen from ours.
 #[derive(Debug)]
 pub struct Clocks {
-    /// How long a clock that was behind is reckoned with after it was set right: what it stamped is
-    /// forgotten after this.
-    hold: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    /// How long a clock that was behind is reckoned with after it was set right: what it stamped is
+    /// forgotten after this.
+    hold: Duration,
     /// By neighbour.
     others: Vec<Other>,
     /// By how many ms the slowest clock was behind ours at most, and when that was last so.
@@ -165,7 +165,22 @@ impl Meter {
 impl Clocks {
     /// Of a server that forgets clients after `hold`.
     pub fn new(hold: Duration) -> Clocks {
-        Clocks { hold, state: Mutex::default() }
+        Clocks { state: Mutex::new(State { hold, ..State::default() }) }
+    }
+
+    /// Clients are forgotten after this long from now on.
+    pub fn set_hold(&self, hold: Duration) {
+        self.state().hold = hold;
+    }
+
+    /// Whether clients are forgotten at all.
+    pub fn forgets(&self) -> bool {
+        !self.state().hold.is_zero()
+    }
+
+    /// Somebody is no neighbour any more: its clock does not matter.
+    pub fn let_go(&self, neighbour: NeighbourId) {
+        *self.state().other(neighbour) = Other::default();
     }
 
     /// A neighbour's clock was measured.
@@ -206,7 +221,7 @@ impl Clocks {
         let mut state = self.state();
         let (behind_ms, _) = state.slowest(now);
         let (peak_ms, at) = state.peak;
-        if behind_ms >= peak_ms || now.saturating_sub(at) > self.hold {
+        if behind_ms >= peak_ms || now.saturating_sub(at) > state.hold {
             state.peak = (behind_ms, now);
         }
         state.peak.0.div_ceil(1_000)

@@ -93,12 +93,12 @@ impl Denied {
     pub fn reason(self) -> &'static str {
         match self {
             Denied::Unknown => {
-                "our herd.conf, as it was when this server started, names no such neighbour; if it does now, \
-                 restart this server"
+                "our herd.conf, as this server last read it, names no such neighbour; if it does now, have it \
+                 read again: herdctl reload"
             }
             Denied::Elsewhere => {
-                "our herd.conf, as it was when this server started, gives that server another address; if \
-                 it has the right one now, restart this server"
+                "our herd.conf, as this server last read it, gives that server another address; if it has the \
+                 right one now, have it read again: herdctl reload"
             }
             Denied::Other => "another server listens there; see its address in herd.conf",
             Denied::Unproven => "its proof does not hold; compare the secret files of both sides",
@@ -141,12 +141,13 @@ impl Denied {
     pub fn told(word: &[u8], own: &str, listener: &str) -> String {
         match Denied::of_word(word) {
             Some(Denied::Unknown) => format!(
-                "it refuses us: the herd.conf that {listener} read when it started does not name {own} as its \
-                 neighbour; if the file does now, restart {listener}"
+                "it refuses us: the herd.conf that {listener} last read does not name {own} as its neighbour; \
+                 if the file does now, have it read again there: herdctl reload {listener}"
             ),
             Some(Denied::Elsewhere) => format!(
-                "it refuses us: the herd.conf that {listener} read when it started gives {own} another address \
-                 than the one we dial from; if the file has the right one now, restart {listener}"
+                "it refuses us: the herd.conf that {listener} last read gives {own} another address than the \
+                 one we dial from; if the file has the right one now, have it read again there: herdctl reload \
+                 {listener}"
             ),
             Some(Denied::Unproven) => format!(
                 "it refuses our proof: compare the secret files of {own} and {listener}, and send SIGHUP to the \
@@ -196,9 +197,8 @@ impl Opening {
             return Err(Denied::Other);
         }
         let us = own.end(self.nonce);
-        if !keys::holds(&proof, keys, Role::Listener, &us, &end, seen) {
-            return Err(Denied::Unproven);
-        }
+        let keys =
+            keys::from_proven(&proof, keys, Role::Listener, &us, &end, seen).ok_or(Denied::Unproven)?;
         Word::Proof(keys::prove(keys, Role::Dialler, &us, &end, seen)).write(out);
         Ok(Welcome { seen, count, incarnation: end.incarnation, conf: end.conf, now_ns })
     }

@@ -81,8 +81,7 @@ pub fn prove(keys: &[Key], role: Role, dialler: &End<'_>, listener: &End<'_>, se
     Some(proof)
 }
 
-/// Whether a proof holds under one of the keys, compared in constant time. Without keys it always
-/// does.
+/// Whether a proof holds under one of the keys. Without keys it always does.
 pub fn holds(
     proof: &Proof,
     keys: &[Key],
@@ -91,9 +90,25 @@ pub fn holds(
     listener: &End<'_>,
     seen: u32,
 ) -> bool {
-    let statement = statement(role, dialler, listener, seen);
-    let holds = |proof: &[u8]| keys.iter().any(|Key(key)| hmac::verify(key, &statement, proof).is_ok());
-    keys.is_empty() || proof.is_some_and(|proof| holds(&proof))
+    from_proven(proof, keys, role, dialler, listener, seen).is_some()
+}
+
+/// The keys from the one on under which a proof holds, compared in constant time: with the first of them the other end
+/// takes ours, too, whichever of its secrets it has read. None where it holds under none.
+pub fn from_proven<'k>(
+    proof: &Proof,
+    keys: &'k [Key],
+    role: Role,
+    dialler: &End<'_>,
+    listener: &End<'_>,
+    seen: u32,
+) -> Option<&'k [Key]> {
+    if keys.is_empty() {
+        return Some(keys);
+    }
+    let (statement, proof) = (statement(role, dialler, listener, seen), proof.as_ref()?);
+    let found = keys.iter().position(|Key(key)| hmac::verify(key, &statement, proof).is_ok())?;
+    keys.get(found..)
 }
 
 #[cfg(test)]

@@ -42,6 +42,9 @@ pub use twins::Lives;
 use crate::limits::Timing;
 use crate::node::Node;
 
+/// The outlets of a server's links.
+pub type Links = Arc<[Arc<Outlet>]>;
+
 /// A link to one neighbour, whether it has a connection or not.
 pub struct Link {
     pub node: Arc<Node>,
@@ -49,11 +52,10 @@ pub struct Link {
     /// What the neighbour is to be sent.
     pub outlet: Arc<Outlet>,
     pub timing: Timing,
-    /// How long the neighbour may take nothing of what waits for it.
-    pub write_timeout: Duration,
 }
 
 impl Link {
+    /// The neighbour may take nothing of what waits for it for so long.
     pub fn new(
         node: Arc<Node>,
         neighbours: Arc<Neighbours>,
@@ -61,7 +63,8 @@ impl Link {
         timing: Timing,
         write_timeout: Duration,
     ) -> Link {
-        Link { node, neighbours, outlet, timing, write_timeout }
+        outlet.set_write_timeout(write_timeout);
+        Link { node, neighbours, outlet, timing }
     }
 }
 

@@ -2,7 +2,8 @@
 //! the address they dial from. Doors ask for every connection; diallers tell what a name resolves to.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::greeting::{Denied, Identity, Listener, Standing};
@@ -20,8 +21,16 @@ pub struct Neighbours {
     pub seen: Seen,
     pub oddities: Oddities,
     /// A place in it is the number of a name. It only grows, so that a number means the same for as long as we live.
-    list: Vec<Neighbour>,
+    list: RwLock<Vec<Known>>,
+    /// How often somebody stopped to be a neighbour: who has a connection from then looks again whether it is one.
+    departures: AtomicU64,
     state: Mutex<State>,
+}
+
+/// Who is or was a neighbour.
+struct Known {
+    neighbour: Arc<Neighbour>,
+    is_one: bool,
 }
 
 /// One of them, as herd.conf has it.
@@ -38,8 +47,6 @@ pub struct Peer {
     pub kind: PeerKind,
     /// It dials from the address that it dials, or from loopback: it is on this machine.
     pub is_at_home: bool,
-    /// Of a neighbour's link: which of its starts is at the other end; 0 where that is unknown.
-    pub incarnation: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,35 +82,75 @@ impl Neighbours {
     ) -> Neighbours {
         let state = Mutex::new(State { addresses: Vec::new(), keys });
         let oddities = Oddities::new(hold, heartbeat, own.conf);
-        let mut neighbours = Neighbours { own, seen: Seen::default(), oddities, list: Vec::new(), state };
+        let (list_of_all, departures) = (RwLock::default(), AtomicU64::new(0));
+        let neighbours =
+            Neighbours { own, seen: Seen::default(), oddities, list: list_of_all, departures, state };
         list.into_iter().for_each(|neighbour| neighbours.add(neighbour));
         neighbours
     }
 
     /// Takes up a neighbour: under its old number if it has had one, else under the next.
-    fn add(&mut self, neighbour: Neighbour) {
-        match self.list.iter_mut().find(|known| known.name == neighbour.name) {
-            Some(known) => known.kind = neighbour.kind,
+    pub fn add(&self, neighbour: Neighbour) {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let neighbour = Arc::new(neighbour);
+        match list.iter_mut().find(|known| known.neighbour.name == neighbour.name) {
+            Some(known) => *known = Known { neighbour, is_one: true },
             None => {
                 self.oddities.add(&neighbour.name);
-                self.list.push(neighbour);
+                list.push(Known { neighbour, is_one: true });
             }
         }
     }
 
+    /// Lets a neighbour go, which keeps its number. Its connections are closed when they say something.
+    pub fn remove(&self, id: NeighbourId) {
+        if let Some(known) = self.list.write().unwrap_or_else(PoisonError::into_inner).get_mut(id.index()) {
+            known.is_one = false;
+        }
+        self.update(id, &[]);
+        self.seen.let_go(id);
+        self.oddities.let_go(id);
+        self.departures.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How often somebody stopped to be a neighbour.
+    pub fn departures(&self) -> u64 {
+        self.departures.load(Ordering::SeqCst)
+    }
+
+    /// Whether a number stands for a neighbour that there still is.
+    pub fn has(&self, id: NeighbourId) -> bool {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.get(id.index()).is_some_and(|known| known.is_one)
+    }
+
     /// The number that stands for a neighbour's name.
     pub fn id(&self, name: &str) -> Option<NeighbourId> {
-        let found = self.list.iter().position(|it| it.name == name)?;
+        self.find(|it| it.name == name)
+    }
+
+    fn find(&self, is_it: impl Fn(&Neighbour) -> bool) -> Option<NeighbourId> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let found = list.iter().position(|known| known.is_one && is_it(&known.neighbour))?;
         u16::try_from(found).ok().map(NeighbourId)
     }
 
     /// All of them.
-    pub fn ids(&self) -> impl Iterator<Item = NeighbourId> {
-        (0..).zip(&self.list).map(|(index, _)| NeighbourId(index))
+    pub fn ids(&self) -> Vec<NeighbourId> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        let numbered = (0..).zip(list.iter());
+        numbered.filter(|(_, known)| known.is_one).map(|(index, _)| NeighbourId(index)).collect()
     }
 
-    fn get(&self, id: NeighbourId) -> Option<&Neighbour> {
-        self.list.get(id.index())
+    /// Who has this number, or had it.
+    fn get(&self, id: NeighbourId) -> Option<Arc<Neighbour>> {
+        let list = self.list.read().unwrap_or_else(PoisonError::into_inner);
+        list.get(id.index()).map(|known| known.neighbour.clone())
+    }
+
+    /// As what this server presents itself.
+    pub fn identity(&self) -> Identity {
+        Identity { conf: self.oddities.own_conf(), ..self.own.clone() }
     }
 
     /// Has a node forget nobody before the slowest clock of the herd says so, and take nothing for too far ahead by a
@@ -142,9 +189,9 @@ impl Neighbours {
         state.addresses.extend(resolved.iter().map(|at| (at.ip().to_canonical(), neighbour)));
     }
 
-    /// Replaces the secrets; links that are open stay open.
-    pub fn rekey(&self, keys: KeyRing) {
-        self.state().keys = keys;
+    /// Replaces the secrets, and returns the old ones; links that are open stay open.
+    pub fn rekey(&self, keys: KeyRing) -> KeyRing {
+        std::mem::replace(&mut self.state().keys, keys)
     }
 
     /// What is shared with a neighbour, or with those who only ask.
@@ -160,8 +207,7 @@ impl Neighbours {
 
     /// The journal's line for what is stored of a neighbour.
     pub fn seen_line(&self, neighbour: NeighbourId, incarnation: u64, epoch: u32) -> String {
-        let name = self.get(neighbour).map_or("", |it| it.name.as_str());
-        Vouch { name, incarnation, epoch }.line()
+        Vouch { name: &self.name(neighbour), incarnation, epoch }.line()
     }
 
     /// The same for every neighbour that was heard of.
@@ -185,9 +231,9 @@ impl Neighbours {
         let state = self.state();
         let mut kind = PeerKind::Stranger;
         for &(_, found) in state.addresses.iter().filter(|(at, _)| *at == address) {
-            let Some(Neighbour { name, kind: leads_to }) = self.get(found) else { continue };
-            let is_plain = leads_to.is_plain();
-            if !is_plain && state.keys.has_secret(name) {
+            let Some(neighbour) = self.get(found) else { continue };
+            let is_plain = neighbour.kind.is_plain();
+            if !is_plain && state.keys.has_secret(&neighbour.name) {
                 continue;
             }
             kind = match kind {
@@ -198,7 +244,7 @@ impl Neighbours {
                 }
             };
         }
-        Peer { address, kind, is_at_home: address.is_loopback(), incarnation: 0 }
+        Peer { address, kind, is_at_home: address.is_loopback() }
     }
 
     /// Answers a dialler that says who it is.
@@ -221,7 +267,7 @@ impl Neighbours {
         }
         let seen = neighbour.map_or(0, |neighbour| self.seen.of(neighbour, dialler.incarnation));
         let standing = Standing { seen, count, now_ns };
-        Ok(Listener::welcome(&self.own, nonce, neighbour, dialler, &keys, standing, out))
+        Ok(Listener::welcome(&self.identity(), nonce, neighbour, dialler, &keys, standing, out))
     }
 
     /// Takes a dialler's proof.
@@ -230,7 +276,7 @@ impl Neighbours {
     /// It does not hold.
     pub fn prove(&self, link: &mut Listener, proof: &Proof) -> Result<(), Denied> {
         let (name, neighbour) = (self.name_of(link), link.neighbour());
-        link.prove(proof, &self.own, name, &self.keys(neighbour))
+        link.prove(proof, &self.identity(), &name, &self.keys(neighbour))
     }
 
     /// Has the log's next lines be about a peer: a neighbour that has opened a link has its name, anybody else an
@@ -244,14 +290,14 @@ impl Neighbours {
     }
 
     /// The name that a number stands for.
-    pub fn name(&self, id: NeighbourId) -> &str {
-        self.get(id).map_or("", |it| it.name.as_str())
+    pub fn name(&self, id: NeighbourId) -> String {
+        self.get(id).map_or_else(String::new, |it| it.name.clone())
     }
 
     /// The name that a dialler proves, or says it is.
-    pub fn name_of(&self, link: &Listener) -> &str {
+    pub fn name_of(&self, link: &Listener) -> String {
         let known = link.neighbour().and_then(|id| self.get(id));
-        known.map_or(ASKER, |neighbour| neighbour.name.as_str())
+        known.map_or_else(|| ASKER.to_owned(), |neighbour| neighbour.name.clone())
     }
 
     /// The neighbour of this name, or None for one who only asks.
@@ -259,8 +305,7 @@ impl Neighbours {
         if name == ASKER.as_bytes() {
             return Ok(None);
         }
-        let is_it = |it: &Neighbour| it.name.as_bytes() == name && !it.kind.is_plain();
-        let found = self.ids().find(|&id| self.get(id).is_some_and(is_it));
+        let found = self.find(|it| it.name.as_bytes() == name && !it.kind.is_plain());
         found.map(Some).ok_or(Denied::Unknown)
     }
 
@@ -325,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_keeps_its_number_whoever_comes_before_it_in_a_later_list() {
-        let mut neighbours = neighbours(KeyRing::default());
+        let neighbours = neighbours(KeyRing::default());
         let before = ["A", "B", "C"].map(|name| neighbours.id(name));
         for (name, kind) in [("0", Kind::Herd), ("C", Kind::Herd), ("A", Kind::Herd)] {
             neighbours.add(Neighbour { name: name.into(), kind });
@@ -333,6 +378,25 @@ mod tests {
         assert_eq!(["A", "B", "C"].map(|name| neighbours.id(name)), before);
         assert_eq!(neighbours.id("0"), Some(NeighbourId(3)));
         assert_eq!(neighbours.get(NeighbourId(2)).map(|it| it.kind), Some(Kind::Herd));
+    }
+
+    #[test]
+    fn who_is_no_neighbour_any_more_is_not_known_by_name_or_address_and_comes_back_under_its_number() {
+        let neighbours = neighbours(KeyRing::default());
+        let b = neighbours.id("B").expect("a neighbour");
+        neighbours.seen.note(b, 5, 7);
+        neighbours.seen.hear_mark(b);
+        neighbours.oddities.conf(b, 4);
+        neighbours.remove(b);
+        assert_eq!((neighbours.id("B"), neighbours.has(b), neighbours.departures()), (None, false, 1));
+        assert!(!neighbours.ids().contains(&b) && !neighbours.seen.has_marked(b));
+        assert_eq!(neighbours.oddities.notes(Duration::ZERO), [""; 0]);
+        let c_alone = PeerKind::Neighbour { id: Some(NeighbourId(2)), may_be_plain: true };
+        assert_eq!(kind(&neighbours, "127.0.0.1"), c_alone);
+        assert_eq!(neighbours.named(b"B"), Err(Denied::Unknown));
+        neighbours.add(Neighbour { name: "B".into(), kind: Kind::Herd });
+        assert_eq!(neighbours.id("B"), Some(b));
+        assert_eq!(neighbours.seen.of(b, 5), 7, "what it sent is there");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Outbox {
     seen: u32,
     /// The last mark that could not be sent, as the store was still to be read for it.
     owed: Option<Mark>,
+    /// The last one that there was.
+    last: Mark,
     /// Marks sent and not seen, oldest first, and how many walks had begun by then.
     marks: VecDeque<(Mark, u32)>,
     /// Records that were news to this server when the last mark that is seen was taken.
@@ -153,6 +155,7 @@ impl Outbox {
             is_repairing: false,
             seen: 0,
             owed: None,
+            last: Mark { epoch: 0, total: 0, at: Duration::ZERO },
             marks: VecDeque::new(),
             confirmed: 0,
             unconfirmed_since: None,
@@ -181,6 +184,12 @@ impl Outbox {
         is_true
     }
 
+    /// The neighbour is told when it was sent all there is, though nothing is new: without that it would wait for the next
+    /// heartbeat to know it. Whoever reads the store vouches for the last mark again.
+    pub fn owe_mark(&mut self) {
+        self.owed.get_or_insert(self.last);
+    }
+
     /// Whether it is known which part of the store the neighbour got before the last cut.
     pub fn goes_on(&self) -> bool {
         self.rest.is_some() || self.after.is_some_and(|after| after > self.seen)
@@ -204,11 +213,22 @@ impl Outbox {
                 (self.after, self.rest) = (Some(self.seen), None);
             }
         }
-        let Outbox { seen, confirmed, unconfirmed_since, after, offered, incarnation, owed, .. } = *self;
+        let Outbox { seen, confirmed, unconfirmed_since, after, offered, incarnation, owed, last, .. } =
+            *self;
         let rest = self.rest.take();
         let blank = Outbox::with_room(self.room);
-        *self =
-            Outbox { seen, confirmed, unconfirmed_since, after, rest, offered, incarnation, owed, ..blank };
+        *self = Outbox {
+            seen,
+            confirmed,
+            unconfirmed_since,
+            after,
+            rest,
+            offered,
+            incarnation,
+            owed,
+            last,
+            ..blank
+        };
     }
 
     /// The last epoch that the neighbour is known to have all of.
@@ -328,7 +348,7 @@ impl Outbox {
         if mark.total > self.confirmed {
             self.unconfirmed_since.get_or_insert(mark.at);
         }
-        self.offered = self.offered.max(mark.epoch);
+        (self.offered, self.last) = (self.offered.max(mark.epoch), mark);
         if self.mode == Mode::Down || self.is_reading() {
             self.owed = Some(mark);
             return false;

@@ -3,7 +3,7 @@
 //! once, the dialler sends.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,12 @@ pub struct Outlet {
     leaving: AtomicBool,
     /// The neighbour dialled while the link was down.
     called: AtomicBool,
+    /// Its connection is to be made anew.
+    is_stale: AtomicBool,
+    /// How long the neighbour may take nothing of what waits for it, in ms.
+    write_timeout_ms: AtomicU64,
+    /// It was up, or could not be.
+    was_tried: AtomicBool,
     wake: Wake,
     /// Records that the neighbour closed a connection over.
     pub spared: Tally,
@@ -65,6 +71,9 @@ impl Outlet {
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             called: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
+            write_timeout_ms: AtomicU64::new(0),
+            was_tried: AtomicBool::new(false),
             wake,
             spared: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
             untrue: Tally::with_rest(Duration::from_secs(ODDITY_SAY_AGAIN_S)),
@@ -223,6 +232,27 @@ impl Outlet {
         }
     }
 
+    /// What is said at the begin of a connection, or to where it leads, has changed: it is made anew.
+    pub fn redial(&self) {
+        self.is_stale.store(true, Ordering::SeqCst);
+        (self.wake)();
+    }
+
+    /// Whether its connection was to be made anew since this was last asked.
+    pub fn was_redialled(&self) -> bool {
+        self.is_stale.swap(false, Ordering::SeqCst)
+    }
+
+    /// How long the neighbour may take nothing of what waits for it.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms.load(Ordering::Relaxed))
+    }
+
+    pub fn set_write_timeout(&self, timeout: Duration) {
+        let ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.write_timeout_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// Whether the neighbour has dialled since this was last asked.
     pub fn was_called(&self) -> bool {
         self.called.swap(false, Ordering::SeqCst)
@@ -235,6 +265,11 @@ impl Outlet {
     /// Whether it has a connection, on which something may still have to be sent.
     pub fn is_up(&self) -> bool {
         self.state().outbox.is_up()
+    }
+
+    /// Whether the neighbour is or was there, or is known not to be.
+    pub fn was_tried(&self) -> bool {
+        self.was_tried.load(Ordering::Relaxed)
     }
 
     /// From here on news is kept for the dialler, which reads the store for what was before, from the epoch the
@@ -253,7 +288,12 @@ impl Outlet {
             state.refused = Refused::default();
         }
         (state.stream, state.incarnation) = (stream, incarnation);
-        state.outbox.open(incarnation, seen, is_probed)
+        self.was_tried.store(true, Ordering::Relaxed);
+        let is_true = state.outbox.open(incarnation, seen, is_probed);
+        if !self.kind.is_plain() {
+            state.outbox.owe_mark();
+        }
+        is_true
     }
 
     /// Whether it is known what the neighbour got before the last cut.
@@ -263,6 +303,7 @@ impl Outlet {
 
     /// The connection is gone, and with it what was on its way.
     pub fn close(&self) {
+        self.was_tried.store(true, Ordering::Relaxed);
         let mut state = self.state();
         state.outbox.close();
         state.stream = None;

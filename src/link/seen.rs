@@ -48,6 +48,14 @@ impl Seen {
         marking.get(neighbour.index()).copied().unwrap_or(false)
     }
 
+    /// It is no neighbour any more: what it has sent stays, and what it knows now is to be heard anew.
+    pub fn let_go(&self, neighbour: NeighbourId) {
+        let mut marking = self.marking.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(has_marked) = marking.get_mut(neighbour.index()) {
+            *has_marked = false;
+        }
+    }
+
     /// Every neighbour that was heard of: its index, its incarnation, and the last epoch of it.
     pub fn all(&self) -> Vec<(NeighbourId, u64, u32)> {
         let marks = self.marks();

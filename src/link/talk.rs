@@ -118,7 +118,7 @@ impl Talk {
         now: Moment,
     ) -> Result<Talk, Ended> {
         let mut output = Vec::new();
-        let opening = Opening::greet(&link.neighbours.own, keys::random()?, &mut output);
+        let opening = Opening::greet(&link.neighbours.identity(), keys::random()?, &mut output);
         let until = now.up + link.timing.greeting;
         let session = Session::new(link.timing, now.up);
         Ok(Talk {
@@ -158,7 +158,8 @@ impl Talk {
 
     /// When to look again at the latest, should the stream not be ready before.
     pub fn due(&self, now: Duration) -> Duration {
-        let look = now + Duration::from_millis(LINK_LOOK_MS).min(self.link.timing.heartbeat);
+        let timing = self.link.timing;
+        let look = now + Duration::from_millis(LINK_LOOK_MS).min(timing.heartbeat).min(timing.compare / 2);
         let phase = match self.phase {
             Phase::Greeting { until, .. }
             | Phase::Refused { until }
@@ -361,7 +362,7 @@ impl Talk {
             return Ok(true);
         }
         // It is not waited for longer than for a word of it.
-        let patience = self.link.write_timeout.min(self.session.patience(now.up));
+        let patience = self.link.outlet.write_timeout().min(self.session.patience(now.up));
         let (at, waited) = *self.stalls.get_or_insert((now.up + patience, patience));
         if now.up < at {
             return Ok(false);

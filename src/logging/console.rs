@@ -1,11 +1,14 @@
 //! What a person or a service manager is to read, while serving: stderr by a thread of its own, so that a terminal
 //! that is stopped, or a pipe that nobody reads, holds up neither the server nor its log.
 
+use std::borrow::Cow;
+use std::env;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::fstat;
 use rustix::io::Errno;
 
 use crate::limits::CONSOLE_BUFFER_MAX;
@@ -19,6 +22,15 @@ pub struct Console {
     wake: Condvar,
     /// Wakes those who wait in `flush`.
     written: Condvar,
+    /// stderr is the journal of systemd, which takes a priority in front of each line.
+    is_journal: bool,
+}
+
+/// How much a line matters, in the words and numbers of syslog(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    Error = 3,
+    Warning = 4,
 }
 
 #[derive(Default)]
@@ -36,8 +48,8 @@ impl Console {
     /// # Errors
     /// The system has no room for a thread.
     pub fn start() -> io::Result<Arc<Console>> {
-        let console =
-            Arc::new(Console { state: Mutex::default(), wake: Condvar::new(), written: Condvar::new() });
+        let (wake, written, is_journal) = (Condvar::new(), Condvar::new(), is_journal());
+        let console = Arc::new(Console { state: Mutex::default(), wake, written, is_journal });
         let shared = console.clone();
         // Detached on purpose: it may be writing for ever, and the exit ends it.
         drop(thread::spawn("console", move || shared.run())?);
@@ -46,7 +58,23 @@ impl Console {
 
     /// Has a text shown that may have several lines; a newline is added at its end.
     pub fn say(&self, text: &str) {
+        self.put(Priority::Warning, text);
+    }
+
+    /// The same, with what it matters, and when that was: the journal of systemd notes both by itself.
+    pub fn log(&self, priority: Priority, stamp: &str, text: &str) {
+        match self.is_journal {
+            true => self.put(priority, text),
+            false => self.put(priority, &format!("{stamp}{text}")),
+        }
+    }
+
+    fn put(&self, priority: Priority, text: &str) {
         let text = text.trim_end_matches('\n');
+        let text = match self.is_journal {
+            true => Cow::Owned(marked(priority, text)),
+            false => Cow::Borrowed(text),
+        };
         let mut state = self.lock();
         // Behind what was dropped nothing is put, so that the count stands where the lines are missing.
         if state.dropped > 0 || state.buffer.len() + text.len() >= CONSOLE_BUFFER_MAX {
@@ -99,6 +127,23 @@ impl Console {
     }
 }
 
+/// Each line with its priority in front.
+fn marked(priority: Priority, text: &str) -> String {
+    let mut marked = String::new();
+    for line in text.lines() {
+        let newline = if marked.is_empty() { "" } else { "\n" };
+        marked += &format!("{newline}<{}>{line}", priority as u8);
+    }
+    marked
+}
+
+/// Whether systemd says that stderr is its journal, and that is so still: whoever started us may have led it elsewhere.
+fn is_journal() -> bool {
+    let said = env::var("JOURNAL_STREAM").unwrap_or_default();
+    let found = fstat(io::stderr());
+    found.is_ok_and(|found| said == format!("{}:{}", found.st_dev, found.st_ino))
+}
+
 /// Writes to stderr, however long that takes, and past the lock that `std` has for it: what is stuck here must not
 /// hold up whoever prints by other means. A stderr that is closed takes nothing, which is no reason to fail.
 fn write(mut bytes: &[u8]) {
@@ -136,7 +181,8 @@ mod tests {
 
     #[test]
     fn a_full_buffer_drops_and_counts_lines() {
-        let console = Console { state: Mutex::default(), wake: Condvar::new(), written: Condvar::new() };
+        let (wake, written, is_journal) = (Condvar::new(), Condvar::new(), false);
+        let console = Console { state: Mutex::default(), wake, written, is_journal };
         let text = "x".repeat(CONSOLE_BUFFER_MAX / 2 - 1);
         console.say(&text);
         console.say(&text);

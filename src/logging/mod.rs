@@ -5,6 +5,7 @@
 mod console;
 mod escape;
 mod file;
+mod hide;
 mod ration;
 mod sink;
 mod stamp;
@@ -14,14 +15,17 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger, format_description};
 
 use crate::limits::{LogBounds, PANIC_FLUSH};
+use console::Priority;
 pub use console::{Console, announce};
 pub use escape::Escaped;
+pub use hide::{hide, hide_rest};
 pub use sink::Sink;
 use stamp::stamp;
 pub use wire::Wire;
@@ -36,8 +40,20 @@ const OURS: &str = "herd";
 struct Loggers {
     /// Whose they are, as several servers may share a stderr.
     name: String,
+    /// It takes all that it is given.
     file: Box<WriteLogger<Lines>>,
     sink: Arc<Sink>,
+}
+
+/// What of our own records goes into the file: a `LevelFilter` as a number, which a reload may change.
+static LEVEL: AtomicUsize = AtomicUsize::new(0);
+
+/// Has records of this level and above logged from now on.
+pub fn set_level(level: LevelFilter, sink: &Sink) {
+    LEVEL.store(level as usize, Ordering::Relaxed);
+    // Warnings go to stderr in any case.
+    log::set_max_level(level.max(LevelFilter::Warn));
+    sink.log_traffic(level >= LevelFilter::Info);
 }
 
 /// simplelog writes a record in pieces; this hands it on as a whole, so that no other thread's
@@ -61,10 +77,10 @@ pub fn start(
 ) -> io::Result<Arc<Sink>> {
     let sink = Sink::start(path, bounds, level >= LevelFilter::Info, console)?;
     let lines = Lines { pending: Vec::new(), sink: sink.clone() };
-    let file = WriteLogger::new(level, format().build(), lines);
+    let file = WriteLogger::new(LevelFilter::max(), format().build(), lines);
     let loggers = Loggers { name: name.to_owned(), file, sink: sink.clone() };
     log::set_boxed_logger(Box::new(loggers)).map_err(io::Error::other)?;
-    log::set_max_level(level.max(LevelFilter::Warn));
+    set_level(level, &sink);
     report_panics(sink.clone());
     Ok(sink)
 }
@@ -118,17 +134,24 @@ impl Loggers {
     fn show(&self, record: &Record<'_>) {
         let now_ms = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64);
         let stamp = stamp(now_ms, record.level().as_str());
-        self.sink.console().say(&format!("{stamp}{}: {}", self.name, record.args()));
+        let priority = if record.level() == Level::Error { Priority::Error } else { Priority::Warning };
+        self.sink.console().log(priority, &stamp, &format!("{}: {}", self.name, record.args()));
     }
+}
+
+fn is_logged(metadata: &Metadata<'_>) -> bool {
+    metadata.level() as usize <= LEVEL.load(Ordering::Relaxed)
 }
 
 impl Log for Loggers {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.level() <= Level::Warn || self.file.enabled(metadata)
+        metadata.level() <= Level::Warn || is_logged(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        self.file.log(record);
+        if is_logged(record.metadata()) {
+            self.file.log(record);
+        }
         if record.level() <= Level::Warn {
             if record.target().starts_with(OURS) && record.target() != SAID_ALREADY {
                 self.show(record);

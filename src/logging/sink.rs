@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ pub struct Sink {
     wake: Condvar,
     /// Wakes those who wait in `flush`.
     written: Condvar,
-    traffic: bool,
+    traffic: AtomicBool,
     /// What it takes of refused traffic.
     pub(super) ration: Ration,
     console: Arc<Console>,
@@ -63,12 +64,17 @@ impl Sink {
 
     fn new(traffic: bool, console: Arc<Console>) -> Sink {
         let (state, wake, written, ration) = Default::default();
-        Sink { state, wake, written, traffic, ration, console }
+        Sink { state, wake, written, traffic: AtomicBool::new(traffic), ration, console }
     }
 
     /// Whether lines in and out are logged.
     pub fn logs_traffic(&self) -> bool {
-        self.traffic
+        self.traffic.load(Ordering::Relaxed)
+    }
+
+    /// Has lines in and out logged from now on, or not.
+    pub fn log_traffic(&self, traffic: bool) {
+        self.traffic.store(traffic, Ordering::Relaxed);
     }
 
     /// What is shown besides the log.
@@ -150,6 +156,8 @@ impl Sink {
         while !state.has_work() {
             state.urgent = false;
             state.resting = true;
+            // It may be quiet for long.
+            (state.buffer, *batch) = (Vec::new(), Vec::new());
             state = match state.spared_at.filter(|_| state.spared > 0) {
                 Some(at) => self.wait_until(state, at),
                 None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),

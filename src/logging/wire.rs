@@ -11,6 +11,7 @@ use memchr::memchr_iter;
 
 use super::Sink;
 use super::escape::escape;
+use super::hide::{hide, hide_line};
 use super::stamp::stamp;
 use crate::limits::REFUSED_SHOWN_BYTES;
 
@@ -71,6 +72,9 @@ impl Wire {
     /// The lines from here on happened at `now_ns` (POSIX time).
     pub fn at(&mut self, now_ns: u64) {
         let now_ms = now_ns / 1_000_000;
+        if let Some(sink) = &self.sink {
+            self.enabled = sink.logs_traffic();
+        }
         if !self.enabled || now_ms == self.now_ms {
             return;
         }
@@ -109,6 +113,20 @@ impl Wire {
         self.record(Way::In, b"in", line);
     }
 
+    /// The same of one that is no command, or a request: without what looks like a secret.
+    pub fn received_from_anybody(&mut self, line: &[u8]) {
+        if self.enabled {
+            self.record(Way::In, b"in", &hide_line(line));
+        }
+    }
+
+    /// What is said to one goes out, as the log is to have it.
+    pub fn sent_to_anybody(&mut self, text: &[u8]) {
+        if self.enabled {
+            self.record(Way::Out, b"out", &hide(text));
+        }
+    }
+
     /// A line goes out, without its newline.
     pub fn sent(&mut self, line: &[u8]) {
         self.record(Way::Out, b"out", line);
@@ -127,6 +145,7 @@ impl Wire {
             self.spared += 1 + u64::from(is_logged);
             return;
         }
+        let line = hide_line(line);
         let beginning = &line[..line.len().min(REFUSED_SHOWN_BYTES)];
         self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
     }

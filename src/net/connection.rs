@@ -1,11 +1,12 @@
-//! One connection between turns: its stream, what is unsent, and how it ends. A worker's room owns it; it
-//! holds a buffer only while something is unsent. What is said on it is its door's.
+//! One connection between turns: its stream, what is unsent, and how it ends. A worker's room owns it, thousands of
+//! them: it holds a buffer only while something is unsent. What is said on it is its door's.
 
 use std::io;
 use std::time::Duration;
 
 use super::poller::Interest;
 use super::stream::{Stream, is_retry};
+use crate::clock::Stamp;
 use crate::limits::{LEFT_PATIENCES, SEND_PIECE_BYTES};
 
 /// A connection. Times are since the start of the process's clock.
@@ -13,46 +14,48 @@ pub struct Connection<S> {
     pub stream: S,
     /// The peer has shut its sending side; what it sent is still answered.
     pub eof: bool,
-    /// Until when, and why, the peer's last bytes are read and dropped, so that no reset overtakes a reply.
-    lingers: Option<(Duration, &'static str)>,
-    /// Replies that the socket did not take; `sent` bytes of them are gone.
-    output: Vec<u8>,
-    sent: usize,
-    /// When the socket last took replies, or first took none.
-    taken: Duration,
-    /// How long the peer may take nothing of what waits for it.
-    patience: Duration,
     /// What it is watched for.
     pub watched: Interest,
+    /// When the socket last took replies, or first took none.
+    taken: Stamp,
+    /// None while there are none.
+    output: Option<Box<Output>>,
+    lingers: Option<Box<Lingers>>,
+}
+
+/// Replies that the socket did not take; `sent` bytes of them are gone.
+struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+/// Until when, and why, the peer's last bytes are read and dropped, so that no reset overtakes a reply.
+struct Lingers {
+    until: Duration,
+    why: &'static str,
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S, patience: Duration, now: Duration) -> Connection<S> {
+    pub fn new(stream: S, now: Duration) -> Connection<S> {
         Connection {
             stream,
             eof: false,
-            lingers: None,
-            output: Vec::new(),
-            sent: 0,
-            taken: now,
-            patience,
             watched: Interest::Nothing,
+            taken: now.into(),
+            output: None,
+            lingers: None,
         }
     }
 
     /// Bytes that wait for room in the socket.
     pub fn unsent(&self) -> usize {
-        self.output.len() - self.sent + self.stream.unsent()
-    }
-
-    /// Until when it has to take some of what is unsent.
-    pub fn takes_until(&self) -> Duration {
-        self.taken + self.patience
+        let unsent = self.output.as_ref().map_or(0, |output| output.bytes.len() - output.sent);
+        unsent + self.stream.unsent()
     }
 
     /// When the socket last took replies.
     pub fn taken(&self) -> Duration {
-        self.taken
+        self.taken.up()
     }
 
     /// Reads what is there. What the stream itself has to say to that may be unsent then.
@@ -60,7 +63,7 @@ impl<S: Stream> Connection<S> {
         let had_unsent = self.unsent() > 0;
         let read = self.stream.read_now(buffer);
         if !had_unsent && self.unsent() > 0 {
-            self.taken = now;
+            self.taken = now.into();
         }
         read
     }
@@ -68,7 +71,7 @@ impl<S: Stream> Connection<S> {
     /// Sends replies behind those unsent; what the socket does not take at once is kept.
     pub fn send(&mut self, replies: &[u8], now: Duration) -> io::Result<()> {
         if self.unsent() > 0 {
-            self.output.extend_from_slice(replies);
+            self.keep(replies);
             return Ok(());
         }
         let taken = match self.stream.write_apart(replies) {
@@ -76,33 +79,37 @@ impl<S: Stream> Connection<S> {
             Err(why) if is_retry(&why) => 0,
             Err(why) => return Err(why),
         };
-        self.output.extend_from_slice(&replies[taken..]);
-        self.taken = now;
+        if taken < replies.len() {
+            self.keep(&replies[taken..]);
+        }
+        self.taken = now.into();
         Ok(())
+    }
+
+    fn keep(&mut self, replies: &[u8]) {
+        let output = self.output.get_or_insert_with(|| Box::new(Output { bytes: Vec::new(), sent: 0 }));
+        output.bytes.extend_from_slice(replies);
     }
 
     /// Sends more of what is unsent, now that there may be room: piece by piece, so that what the peer takes shows as
     /// soon as it is as much as one. The system itself reports room only when there is much.
     pub fn send_rest(&mut self, now: Duration) -> io::Result<()> {
         while self.unsent() > 0 {
-            // What the stream itself holds was said before.
-            let written = if self.stream.unsent() > 0 {
-                self.stream.write_rest().map(|_| 0)
-            } else {
-                let end = self.output.len().min(self.sent + SEND_PIECE_BYTES);
-                self.stream.write_apart(&self.output[self.sent..end])
+            let written = match &mut self.output {
+                Some(output) if self.stream.unsent() == 0 => {
+                    let end = output.bytes.len().min(output.sent + SEND_PIECE_BYTES);
+                    self.stream.write_apart(&output.bytes[output.sent..end]).map(|taken| output.sent += taken)
+                }
+                // What the stream itself holds was said before.
+                _ => self.stream.write_rest().map(|_| ()),
             };
             match written {
-                Ok(taken) => self.sent += taken,
+                Ok(()) => self.taken = now.into(),
                 Err(why) if is_retry(&why) => return Ok(()),
                 Err(why) => return Err(why),
             }
-            self.taken = now;
         }
-        if self.unsent() == 0 {
-            self.output = Vec::new();
-            self.sent = 0;
-        }
+        self.output = None;
         Ok(())
     }
 
@@ -110,22 +117,22 @@ impl<S: Stream> Connection<S> {
     pub fn linger(&mut self, why: &'static str, until: Duration) {
         // The peer may be gone already, which the next event will tell.
         let _ = self.stream.finish();
-        self.lingers = Some((until, why));
+        self.lingers = Some(Box::new(Lingers { until, why }));
     }
 
     /// It is about to be closed: what is unsent is dropped here and in the system, and what the system has of a whole
-    /// reply is the peer's for as long as it takes some of it.
-    pub fn leave(&mut self) {
+    /// reply is the peer's for as long as it takes some of it. `patience` is how long it may take nothing.
+    pub fn leave(&mut self, patience: Duration) {
         if self.unsent() > 0 {
             self.stream.abandon();
         } else {
-            self.stream.give_up_after(self.patience * LEFT_PATIENCES);
+            self.stream.give_up_after(patience * LEFT_PATIENCES);
         }
     }
 
     /// Until when it lingers, and why it ends; None while it does not.
     pub fn lingers(&self) -> Option<(Duration, &'static str)> {
-        self.lingers
+        self.lingers.as_ref().map(|lingers| (lingers.until, lingers.why))
     }
 
     /// What to watch it for; `reads` says whether its door takes more.
@@ -180,15 +187,15 @@ mod tests {
     #[test]
     fn a_connection_owns_a_buffer_only_while_something_is_unsent() {
         let room = Room(AtomicUsize::new(10));
-        let mut connection = Connection::new(room, Duration::from_secs(1), Duration::ZERO);
+        let mut connection = Connection::new(room, Duration::ZERO);
         connection.send(b"AT Goloman", Duration::ZERO).expect("sent");
-        assert_eq!((connection.unsent(), connection.output.capacity()), (0, 0));
+        assert!(connection.unsent() == 0 && connection.output.is_none());
         connection.stream.0.store(4, Ordering::Relaxed);
         connection.send(b"AT Goloman", Duration::ZERO).expect("sent");
         connection.send_rest(Duration::ZERO).expect("sent");
-        assert!(connection.unsent() == 6 && connection.output.capacity() > 0);
+        assert!(connection.unsent() == 6 && connection.output.is_some());
         connection.stream.0.store(6, Ordering::Relaxed);
         connection.send_rest(Duration::ZERO).expect("sent");
-        assert_eq!((connection.unsent(), connection.output.capacity()), (0, 0));
+        assert!(connection.unsent() == 0 && connection.output.is_none());
     }
 }

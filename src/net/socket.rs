@@ -12,14 +12,64 @@ use crate::limits::{
     LISTENERS_MAX, PORT_TRIES, SEND_BUFFER_BYTES, SEND_WAITING_BYTES,
 };
 
-/// Listens on every address of a host, all on one port. An address that this machine does not have, or of a family
-/// that it does not know, is left out with a warning, as long as there is another.
+/// Sockets that listen already, taken over from a process before this one, each with the name that it had there.
+#[derive(Default)]
+pub struct Spare(Vec<(String, TcpListener)>);
+
+impl Spare {
+    pub fn add(&mut self, name: String, socket: TcpListener) {
+        self.0.push((name, socket));
+    }
+
+    /// The one for this address, whatever it is called: the service manager's may have other names. Where any port will
+    /// do, that of the same name goes on with its port.
+    fn take(&mut self, name: &str, address: SocketAddr) -> Option<TcpListener> {
+        let is_meant = |(its_name, socket): &(String, TcpListener)| {
+            socket.local_addr().is_ok_and(|own| {
+                own == address || address.port() == 0 && own.ip() == address.ip() && its_name == name
+            })
+        };
+        Some(self.0.remove(self.0.iter().position(is_meant)?).1)
+    }
+
+    /// One that listens at a port, whatever its address.
+    fn of_port(&self, port: u16) -> Option<&TcpListener> {
+        let listeners = self.0.iter().map(|(_, socket)| socket);
+        listeners.into_iter().find(|socket| socket.local_addr().is_ok_and(|own| own.port() == port))
+    }
+
+    /// Closes those of a port; false if there are none.
+    fn close(&mut self, port: u16) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(_, socket)| socket.local_addr().is_ok_and(|own| own.port() != port));
+        self.0.len() < before
+    }
+
+    /// Where those listen that nobody took.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().filter_map(|(_, socket)| socket.local_addr().ok()).collect()
+    }
+}
+
+/// Listens on every address of a host, all on one port, by a spare socket where there is one: whoever waits in its queue
+/// is served. An address that this machine does not have, or of a family that it does not know, is left out with a
+/// warning, as long as there is another.
 ///
 /// # Errors
 /// `cannot listen on HOST:PORT: why`, with what to do where that is clear.
-pub fn listen(at: &HostPort) -> io::Result<Vec<TcpListener>> {
+pub fn listen(name: &str, at: &HostPort, spare: &mut Spare) -> io::Result<Vec<TcpListener>> {
     on_every_address(at, |address| {
-        let socket = bound(address)?;
+        let socket = match spare.take(name, address) {
+            Some(socket) => configured(socket.into())?,
+            // What listens at another address of the port is in the way.
+            None => bound(address).or_else(|why| {
+                if why.kind() == io::ErrorKind::AddrInUse && spare.close(address.port()) {
+                    bound(address)
+                } else {
+                    Err(why)
+                }
+            })?,
+        };
         socket.listen(LISTEN_BACKLOG)?;
         Ok(socket)
     })
@@ -41,9 +91,25 @@ pub fn bind(at: &HostPort) -> io::Result<()> {
     on_every_address(at, bound).map(drop)
 }
 
+/// Says whether `listen` would go well by these spare sockets, which another process has, too: what is in the way it
+/// would close.
+///
+/// # Errors
+/// What `listen` would say.
+pub fn try_listen(name: &str, at: &HostPort, spare: &mut Spare) -> io::Result<()> {
+    let listening = on_every_address(at, |address| match spare.take(name, address) {
+        Some(socket) => Ok(socket.into()),
+        None => bound(address).or_else(|why| match spare.of_port(address.port()) {
+            Some(socket) if why.kind() == io::ErrorKind::AddrInUse => Ok(socket.try_clone()?.into()),
+            _ => Err(why),
+        }),
+    });
+    listening.map(drop)
+}
+
 fn on_every_address(
     at: &HostPort,
-    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+    mut open: impl FnMut(SocketAddr) -> io::Result<Socket>,
 ) -> io::Result<Vec<TcpListener>> {
     let mut addresses = Vec::new();
     for address in at.resolve().map_err(|why| explain(at, why))? {
@@ -54,7 +120,7 @@ fn on_every_address(
     }
     let mut tries = 0;
     loop {
-        match open_all(&addresses, &open) {
+        match open_all(&addresses, &mut open) {
             // The system gave a port that another address has in use; it has others.
             Err(why) if at.port == 0 && why.kind() == io::ErrorKind::AddrInUse && tries < PORT_TRIES => {
                 tries += 1;
@@ -79,7 +145,7 @@ fn explain(at: &HostPort, why: io::Error) -> io::Error {
 
 fn open_all(
     addresses: &[SocketAddr],
-    open: impl Fn(SocketAddr) -> io::Result<Socket>,
+    mut open: impl FnMut(SocketAddr) -> io::Result<Socket>,
 ) -> io::Result<Vec<TcpListener>> {
     let mut listeners: Vec<TcpListener> = Vec::with_capacity(addresses.len());
     let mut missing = Vec::new();
@@ -113,6 +179,13 @@ pub fn is_missing(why: &io::Error) -> bool {
 fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    let socket = configured(socket)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// A socket to listen on, with the options that it needs.
+fn configured(socket: Socket) -> io::Result<Socket> {
     // Accepted sockets inherit all of it: replies leave at once, and the kernel keeps few of them for a
     // client that does not read.
     socket.set_tcp_nodelay(true)?;
@@ -120,18 +193,27 @@ fn bound(address: SocketAddr) -> io::Result<Socket> {
     socket.set_tcp_notsent_lowat(SEND_WAITING_BYTES)?;
     // Another worker may take the connection that this one was told of.
     socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
     Ok(socket)
 }
 
 /// Connects to a neighbour, from `source` if it is one of this machine's addresses.
 pub fn dial(target: SocketAddr, source: Option<IpAddr>, write_timeout: Duration) -> io::Result<TcpStream> {
+    dial_within(target, source, Duration::from_secs(LINK_CONNECT_TIMEOUT_S), write_timeout)
+}
+
+/// The same for whoever waits no longer than that for the other end to take the connection.
+pub fn dial_within(
+    target: SocketAddr,
+    source: Option<IpAddr>,
+    connect_timeout: Duration,
+    write_timeout: Duration,
+) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
     if let Some(source) = source {
         // Behind a router the listening address may not be ours to dial from; then any will do.
         let _ = socket.bind(&SocketAddr::new(source, 0).into());
     }
-    socket.connect_timeout(&target.into(), Duration::from_secs(LINK_CONNECT_TIMEOUT_S))?;
+    socket.connect_timeout(&target.into(), connect_timeout)?;
     refuse_self(&socket)?;
     socket.set_tcp_nodelay(true)?;
     keep_alive(SockRef::from(&socket))?;

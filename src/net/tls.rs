@@ -294,6 +294,11 @@ impl Session {
     fn read(&mut self, socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
         if self.readable == 0 && !self.has_ended {
             self.fill(socket, buffer.len())?;
+            if self.readable > 0 {
+                // What rustls read the last records into it gives back only when it begins to read again, and a phone that
+                // has said all may be silent for long.
+                let _ = self.tls.read_tls(&mut Nothing);
+            }
         }
         match self.tls.reader().read(buffer) {
             Ok(count) => {
@@ -416,6 +421,15 @@ impl Read for Inlet<'_> {
         let count = self.socket.read_now(buffer)?;
         self.is_empty = count < buffer.len();
         Ok(count)
+    }
+}
+
+/// A socket that has nothing, as rustls reads it.
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
     }
 }
 

@@ -2,28 +2,29 @@
 //! A turn calls it with what a door has parsed, the server's own threads to forget and to compare. It touches the
 //! store and `protocol`'s values; it reads no line and writes none but the record that a report becomes.
 
+mod bounds;
 mod clients;
 mod nearest;
 mod news;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+pub use bounds::Bounds;
 pub use clients::Clients;
 pub use nearest::Sought;
 pub use news::{NeighbourId, News, NewsItem, Source};
 
-use crate::limits::{
-    CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, FORGOTTEN_FOR_S, MAX_AHEAD_NS, NEVER_PAST_S,
-};
+use crate::limits::{CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, NEVER_PAST_S};
 use crate::protocol::record::{AtFields, NOTE_ORIGIN};
 use crate::protocol::{Location, Record, Report, Rule, Span, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::{Horizon, Learned, Outdated, Store};
+use bounds::LiveBounds;
 
 /// The server of one name: what it knows and what it takes.
 pub struct Node {
     name: Box<str>,
-    bounds: Bounds,
+    bounds: LiveBounds,
     /// Clients are forgotten so many seconds later, as the clock that stamped their records may be behind ours.
     lead_s: AtomicU64,
     /// What was heard before this second is past: dropped, and not taken from neighbours. Like the next it moves only
@@ -34,24 +35,6 @@ pub struct Node {
     /// Our own clock may be far behind, so that nothing is ahead by it.
     is_clock_suspect: AtomicBool,
     pub store: Store,
-}
-
-/// What a server takes and holds.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// How far ahead of this server's clock a client's time may be, in ns, to count before others.
-    pub max_ahead_ns: u64,
-    /// Reports that are further ahead are refused, not only taken for what they are worth.
-    pub refuses_ahead: bool,
-    /// A client that has not reported for so long is unknown.
-    pub forget_after_s: Option<u64>,
-    /// How long it is remembered that a client was to be forgotten.
-    pub forgotten_for_s: u64,
-    /// So many clients may be known before a report of another one is refused. What neighbours say of any
-    /// client is taken all the same, so that the herd agrees.
-    pub max_clients: usize,
-    /// Whether there is an index of where clients are, to find the nearest.
-    pub is_indexed: bool,
 }
 
 /// What is known of a client.
@@ -82,24 +65,11 @@ pub enum Heard {
     Past,
 }
 
-impl Default for Bounds {
-    fn default() -> Bounds {
-        Bounds {
-            max_ahead_ns: MAX_AHEAD_NS,
-            refuses_ahead: false,
-            forget_after_s: None,
-            forgotten_for_s: FORGOTTEN_FOR_S,
-            max_clients: usize::MAX,
-            is_indexed: true,
-        }
-    }
-}
-
 impl Node {
     pub fn new(name: &str, bounds: Bounds) -> Node {
         Node {
             name: name.into(),
-            bounds,
+            bounds: LiveBounds::new(bounds),
             lead_s: AtomicU64::new(0),
             oldest_s: AtomicI64::new(NEVER_PAST_S),
             shown_s: AtomicI64::new(NEVER_PAST_S),
@@ -113,10 +83,18 @@ impl Node {
     }
 
     pub fn bounds(&self) -> Bounds {
-        self.bounds
+        self.bounds.get()
     }
 
-    // --- time
+    /// Has other bounds count from now on, but that there is an index or not as before. What the old ones hid is shown
+    /// again once the clock is looked at, if the new ones do not hide it.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        self.bounds.set(bounds);
+        if bounds.forget_after_s.is_none() {
+            self.oldest_s.store(NEVER_PAST_S, Ordering::Relaxed);
+            self.shown_s.store(NEVER_PAST_S, Ordering::Relaxed);
+        }
+    }
 
     /// How far the slowest clock of the herd is behind ours, in s: nobody is forgotten before it says so. And whether
     /// our own seems to be far behind others.
@@ -149,7 +127,7 @@ impl Node {
     }
 
     fn oldest_at(&self, now_ns: u64) -> Option<i64> {
-        let after_s = self.bounds.forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
+        let after_s = self.bounds().forget_after_s?.saturating_add(self.lead_s.load(Ordering::Relaxed));
         Some(seconds(now_ns).saturating_sub(seconds_of(after_s)))
     }
 
@@ -160,7 +138,7 @@ impl Node {
     /// Up to when a client's time is believed; None while our own clock cannot tell.
     fn latest_ns(&self, now_ns: u64) -> Option<u64> {
         let is_suspect = now_ns < CLOCK_SANE_NS || self.is_clock_suspect.load(Ordering::Relaxed);
-        (!is_suspect).then(|| now_ns.saturating_add(self.bounds.max_ahead_ns))
+        (!is_suspect).then(|| now_ns.saturating_add(self.bounds().max_ahead_ns))
     }
 
     /// What is believed of times now.
@@ -171,7 +149,7 @@ impl Node {
     }
 
     fn oldest_note_s(&self, now_ns: u64) -> i64 {
-        seconds(now_ns).saturating_sub(seconds_of(self.bounds.forgotten_for_s))
+        seconds(now_ns).saturating_sub(seconds_of(self.bounds().forgotten_for_s))
     }
 
     // --- comparing
@@ -181,7 +159,7 @@ impl Node {
     /// each server's own uptime.
     pub fn span(&self, scope: Scope, now_ns: u64) -> Span {
         let from_s = self.oldest_s().map(|oldest_s| oldest_s.saturating_add(self.margin_s()));
-        let latest_s = self.bounds.forget_after_s.and(self.latest_ns(now_ns)).map(seconds);
+        let latest_s = self.bounds().forget_after_s.and(self.latest_ns(now_ns)).map(seconds);
         let settled_s = (scope == Scope::Settled).then(|| seconds(now_ns).saturating_sub(COMPARE_SETTLED_S));
         Span { from_s, to_s: settled_s.or(latest_s) }
     }
@@ -202,7 +180,7 @@ impl Node {
 
     /// A part of `forget_after`, where that is short.
     fn margin_s(&self) -> i64 {
-        let quarter_s = self.bounds.forget_after_s.map_or(i64::MAX, |after_s| seconds_of(after_s / 4));
+        let quarter_s = self.bounds().forget_after_s.map_or(i64::MAX, |after_s| seconds_of(after_s / 4));
         COMPARE_MARGIN_S.min(quarter_s)
     }
 
@@ -221,7 +199,8 @@ impl Node {
         let record = self.stamp(report, now_ns, line)?;
         match self.learn_report(&record, now_ns) {
             Learned::Full => Err(Rule::Full),
-            learned => Ok((record, learned)),
+            Learned::FullOfNotes => Err(Rule::FullOfNotes),
+            learned @ (Learned::News | Learned::Stale) => Ok((record, learned)),
         }
     }
 
@@ -235,7 +214,7 @@ impl Node {
         now_ns: u64,
         line: &'a mut Vec<u8>,
     ) -> Result<Record<&'a [u8]>, Rule> {
-        if self.bounds.refuses_ahead && self.is_far_ahead(report, now_ns) {
+        if self.bounds().refuses_ahead && self.is_far_ahead(report, now_ns) {
             return Err(Rule::TooFarAhead);
         }
         // The clock by which it was to be forgotten may have been ahead of ours; what is reported afterwards counts.
@@ -255,7 +234,7 @@ impl Node {
 
     /// Whether a report is further ahead of this server's clock than counts before others.
     pub fn is_far_ahead(&self, report: &Report<'_>, now_ns: u64) -> bool {
-        report.time.is_ahead(now_ns, self.bounds.max_ahead_ns)
+        report.time.is_ahead(now_ns, self.bounds().max_ahead_ns)
     }
 
     /// The note that a client is to be forgotten, written to `line`: all that was heard of it up to now is void, and
@@ -276,7 +255,7 @@ impl Node {
 
     /// Learns the record of a report made to this server, or a note made here.
     pub fn learn_report(&self, record: &Record<&[u8]>, now_ns: u64) -> Learned {
-        self.store.learn_report(record, &self.horizon(now_ns), self.bounds.max_clients)
+        self.store.learn_report(record, &self.horizon(now_ns), self.bounds().max_clients)
     }
 
     /// Where a client is; None while it is not known.
@@ -351,7 +330,7 @@ impl Node {
         }
         match self.store.learn(record, &horizon) {
             Learned::News => Heard::News,
-            Learned::Stale | Learned::Full => Heard::Stale,
+            Learned::Stale | Learned::Full | Learned::FullOfNotes => Heard::Stale,
         }
     }
 

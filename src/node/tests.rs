@@ -265,9 +265,11 @@ fn a_note_made_here_voids_what_is_known_and_no_report_made_here_afterwards() {
     };
     assert_eq!(
         [forget("nobody"), forget("further")],
-        [Learned::News, Learned::Full],
-        "they are bounded, too"
+        [Learned::News, Learned::FullOfNotes],
+        "of those that are not known they are bounded, too"
     );
+    assert_eq!(forget("a"), Learned::News, "it is known");
+    assert_eq!(tell(&node, "a", "+2+2", "1520023001").map(|told| told.1), Ok(true), "and comes back");
     assert_eq!(node.digest(Span::ALL, NOW_NS).count, 1);
     let days_31_ns = 31 * 86_400 * 1_000_000_000;
     let mut gone = Vec::new();

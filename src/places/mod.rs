@@ -2,7 +2,7 @@
 //!
 //! Lives here: the question and its answer (this file), `settings`, who answers (`providers`), how one is asked over
 //! HTTP (`ask`), the search among points (`points`), and the threads (`pool`).
-//! Called by: `run`, which calls [`open`] at a start; `server`, which starts a [`pool::Pool`]; workers submit lookups.
+//! Called by: `run`, which calls [`open`] at a start and at a reload; `server`, which starts a [`pool::Pool`]; workers submit lookups.
 //! May touch: the network below `ask`, the files of places and keys. It knows no client, no store and no server.
 
 pub mod ask;
@@ -104,10 +104,9 @@ pub trait Places: Send + Sync {
         Vec::new()
     }
 
-    /// Reads what is the user's anew, all of it or nothing; lookups go on with the old meanwhile. None where there is
-    /// nothing to read. May take long.
-    fn reload(&self) -> Option<Result<Vec<String>, String>> {
-        None
+    /// Bytes of memory that what is the user's takes as long as it is answered from.
+    fn memory_bytes(&self) -> usize {
+        0
     }
 
     /// Ends the lookups in hand early, because the server stops. Nothing is asked after it.

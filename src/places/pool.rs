@@ -27,9 +27,12 @@ type Done = Box<dyn FnOnce(Arc<[u8]>) + Send>;
 /// A lookup by its bits, because `f64` has no `Eq`.
 type Same = (u64, u64, u64, u8);
 
-/// Dropping it is [`Pool::stop`] without waiting.
+/// Dropping it is [`Pool::stop`] without waiting, but of one that is retired.
 pub struct Pool {
     shared: Arc<Shared>,
+    /// The pools whose place it has taken, while they have lookups under way.
+    before: Vec<Weak<Shared>>,
+    is_retired: AtomicBool,
     total: Duration,
     threads: Vec<JoinHandle<()>>,
     /// Disconnected when the last thread ended.
@@ -84,15 +87,20 @@ struct Shared {
     places: Arc<dyn Places>,
     /// Closing it ends the threads.
     jobs: Queue<Place>,
-    budget: Budget,
+    budget: Arc<Budget>,
     stopping: AtomicBool,
     /// Who waits for each lookup that is queued or being asked. As long as the connections that
     /// have one WHATSAT each in hand, so bounded by their number.
     waiting: Mutex<HashMap<Same, Crowd>>,
-    /// Lookups that were answered, and that failed, by status.
+    results: Arc<Results>,
+    next_job: AtomicU64,
+}
+
+/// Lookups that were answered, and that failed, by status.
+#[derive(Default)]
+struct Results {
     answered: AtomicU64,
     failed: [AtomicU64; Status::ALL.len()],
-    next_job: AtomicU64,
 }
 
 impl Pool {
@@ -101,15 +109,40 @@ impl Pool {
     /// # Errors
     /// When the system gives no thread; those started by then end.
     pub fn start(places: Arc<dyn Places>, bounds: Bounds) -> io::Result<Pool> {
+        Pool::start_behind(None, places, bounds)
+    }
+
+    /// One that is to take the place of this one, and goes on with its counts. Retire the one that is not used any more.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn succeed(&self, places: Arc<dyn Places>, bounds: Bounds) -> io::Result<Pool> {
+        let busy = self.before.iter().filter(|shared| shared.strong_count() > 0).cloned();
+        let mut pool = Pool::start_behind(Some(&self.shared), places, bounds)?;
+        pool.before = busy.chain([Arc::downgrade(&self.shared)]).collect();
+        Ok(pool)
+    }
+
+    /// The budget of this day is by these bounds from now on: also for a pool whose place this one takes.
+    pub fn bound_by(&self, bounds: &Bounds) {
+        self.shared.budget.set_most(bounds.daily_budget);
+    }
+
+    fn start_behind(
+        before: Option<&Arc<Shared>>,
+        places: Arc<dyn Places>,
+        bounds: Bounds,
+    ) -> io::Result<Pool> {
+        let budget = before.map(|before| before.budget.clone());
+        let results = before.map(|before| before.results.clone());
         let (alive, ended) = bounded::<()>(1); // nothing is ever sent
         let shared = Arc::new(Shared {
             places,
             jobs: Queue::new(bounds.queue),
-            budget: Budget::new(bounds.daily_budget),
+            budget: budget.unwrap_or_else(|| Arc::new(Budget::new(bounds.daily_budget))),
             stopping: AtomicBool::new(false),
             waiting: Mutex::default(),
-            answered: AtomicU64::default(),
-            failed: Default::default(),
+            results: results.unwrap_or_default(),
             next_job: AtomicU64::default(),
         });
         let threads: io::Result<Vec<_>> = (0..bounds.threads.max(1))
@@ -124,7 +157,8 @@ impl Pool {
         if threads.is_err() {
             shared.jobs.close();
         }
-        Ok(Pool { shared, total: bounds.total, threads: threads?, ended })
+        let (before, is_retired) = (Vec::new(), AtomicBool::new(false));
+        Ok(Pool { shared, before, is_retired, total: bounds.total, threads: threads?, ended })
     }
 
     /// Asks what is near and calls `done` with the JSON, which of a failure says why. Never
@@ -178,9 +212,10 @@ impl Pool {
 
     /// How many lookups came to what, since the start.
     pub fn results(&self) -> Vec<(&'static str, u64)> {
-        let failed = Status::ALL.iter().zip(&self.shared.failed);
+        let Results { answered, failed } = &*self.shared.results;
+        let failed = Status::ALL.iter().zip(failed);
         let failed = failed.map(|(status, count)| (status.as_str(), count.load(Ordering::Relaxed)));
-        [("OK", self.shared.answered.load(Ordering::Relaxed))].into_iter().chain(failed).collect()
+        [("OK", answered.load(Ordering::Relaxed))].into_iter().chain(failed).collect()
     }
 
     /// How many lookups may still be sent on this day; None when there is no bound.
@@ -190,8 +225,17 @@ impl Pool {
 
     /// Ends the lookups in hand early and answers all others as failed.
     pub fn cancel(&self) {
-        self.shared.stopping.store(true, Ordering::Release);
-        self.shared.places.cancel();
+        let before: Vec<_> = self.before.iter().filter_map(Weak::upgrade).collect();
+        for shared in before.iter().chain([&self.shared]) {
+            shared.stopping.store(true, Ordering::Release);
+            shared.places.cancel();
+        }
+    }
+
+    /// Another one has taken its place: its threads end with what is queued and under way, and nobody waits for them.
+    pub fn retire(&self) {
+        self.is_retired.store(true, Ordering::Release);
+        self.shared.jobs.close();
     }
 
     fn quit(&self) {
@@ -202,7 +246,9 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.quit();
+        if !self.is_retired.load(Ordering::Acquire) {
+            self.quit();
+        }
     }
 }
 
@@ -278,8 +324,8 @@ impl Shared {
     fn answer(&self, lookup: &Lookup, result: Result<Vec<u8>, PlacesError>, took: Duration) {
         let all = self.waiting().remove(&same(lookup)).map_or_else(Vec::new, |crowd| crowd.all);
         let counter = match &result {
-            Ok(_) => &self.answered,
-            Err(error) => &self.failed[error.status as usize],
+            Ok(_) => &self.results.answered,
+            Err(error) => &self.results.failed[error.status as usize],
         };
         counter.fetch_add(1, Ordering::Relaxed);
         let outcome = match &result {

@@ -37,7 +37,7 @@ impl FromStr for Provider {
 }
 
 /// A key is no part of it, only where one is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub provider: Provider,
     /// Replaces the provider's endpoint, whole.

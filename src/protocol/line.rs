@@ -83,6 +83,17 @@ pub fn is_at(text: &[u8]) -> bool {
     Fields::of(text).next() == Some(b"AT")
 }
 
+/// The client that a line is about, if it is likely to be one that tells where a client is. Whether it is valid is not
+/// asked.
+pub fn client_of(line: &[u8]) -> Option<&[u8]> {
+    let mut fields = Fields::of(line);
+    match fields.next()? {
+        b"IAMAT" => fields.next(),
+        b"AT" => fields.nth(2),
+        _ => None,
+    }
+}
+
 /// Whether a line is the first of an HTTP request: its last field is `HTTP/1.0` or `HTTP/1.1`, or another version in
 /// that form, and not its only one.
 pub fn is_http(line: &[u8]) -> bool {
@@ -114,6 +125,19 @@ mod tests {
         check(b"\t a \x0b\x0cb\r", &[b"a", b"b"]);
         check(b"a\x00b \xff\xfe", &[b"a\x00b", b"\xff\xfe"]);
         check(b"a\xc2\xa0b", &[b"a\xc2\xa0b"]);
+    }
+
+    #[test]
+    fn lines_that_tell_where_a_client_is_name_it() {
+        fn check(line: &[u8], expected: Option<&[u8]>) {
+            assert_eq!(client_of(line), expected, "{:?}", line.escape_ascii());
+        }
+        check(b" IAMAT  kiwi +1+1 1\r", Some(b"kiwi"));
+        check(b"AT G +0 kiwi +1+1 1", Some(b"kiwi"));
+        check(b"IAMAT kiwi", Some(b"kiwi"));
+        for line in [&b""[..], b"IAMAT", b"AT G +0", b"WHATSAT kiwi 1 1", b"iamat kiwi"] {
+            check(line, None);
+        }
     }
 
     #[test]

@@ -16,6 +16,11 @@
 //! DIGEST FROM TO COUNT SUMS                      the listener's, of this time or what it has whole of it
 //! FORGET CLIENT                                  `herd --forget`'s: the herd is to forget it
 //! GONE CLIENT                                    the listener's: it is forgotten, or a NOTE says why not
+//! HOW                                            `herdctl status`': how is the listener?
+//! STATE JSON                                     the listener's: so
+//! RELOAD, UPGRADE                                `herdctl`'s: the listener is to read herd.conf again, or to become
+//!                                                the program that has taken the place of its own
+//! DONE TEXT, KEPT STATUS TEXT                    the listener's: it has, or it has not, and why
 //! ```
 //!
 //! What is in brackets is left out by one who knows only what is before it, and is then told nothing
@@ -99,6 +104,22 @@ pub enum Word<'a> {
     Forget(&'a [u8]),
     /// It is.
     Gone(&'a [u8]),
+    /// How is the listener?
+    How,
+    /// So, in JSON.
+    State(&'a [u8]),
+    /// The listener is to read its herd.conf again.
+    Reload,
+    /// It is to become the program that has taken the place of its own.
+    Upgrade,
+    /// It has, in words.
+    Done(&'a [u8]),
+    /// It has not, and is what it was.
+    Kept {
+        /// The exit status for that.
+        status: u8,
+        why: &'a [u8],
+    },
     Digest {
         /// Of which records it is.
         span: Span,
@@ -135,6 +156,15 @@ impl<'a> Word<'a> {
             b"TWIN" => fields.exactly().map(|[address]| Word::Twin(address)),
             b"FORGET" => fields.exactly().map(|[client]| Word::Forget(client)),
             b"GONE" => fields.exactly().map(|[client]| Word::Gone(client)),
+            b"HOW" => fields.exactly::<0>().map(|[]| Word::How),
+            b"RELOAD" => fields.exactly::<0>().map(|[]| Word::Reload),
+            b"UPGRADE" => fields.exactly::<0>().map(|[]| Word::Upgrade),
+            b"STATE" => Some(Word::State(fields.rest())).filter(|_| fields.next().is_some()),
+            b"DONE" => Some(Word::Done(fields.rest())).filter(|_| fields.next().is_some()),
+            b"KEPT" => {
+                let status = fields.next().and_then(number).and_then(|status| u8::try_from(status).ok())?;
+                Some(Word::Kept { status, why: fields.rest() }).filter(|_| fields.next().is_some())
+            }
             b"NOTE" => Some(Word::Note(fields.rest())).filter(|_| fields.next().is_some()),
             b"MARK" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Mark),
             b"SEEN" => fields.exactly().and_then(|[text]| number(text)).and_then(epoch).map(Word::Seen),
@@ -183,6 +213,12 @@ impl<'a> Word<'a> {
             Word::Note(text) => write_words(b"NOTE", text, out),
             Word::Forget(client) => write_words(b"FORGET", client, out),
             Word::Gone(client) => write_words(b"GONE", client, out),
+            Word::How => out.extend_from_slice(b"HOW"),
+            Word::Reload => out.extend_from_slice(b"RELOAD"),
+            Word::Upgrade => out.extend_from_slice(b"UPGRADE"),
+            Word::State(json) => write_words(b"STATE", json, out),
+            Word::Done(text) => write_words(b"DONE", text, out),
+            Word::Kept { status, why } => write_words(format!("KEPT {status}").as_bytes(), why, out),
             Word::Proof(proof) => {
                 out.extend_from_slice(b"PROOF ");
                 write_proof(proof, out);

@@ -22,6 +22,9 @@ pub struct Coordinates {
 }
 
 impl Coordinates {
+    /// The latitude of the north pole.
+    pub const POLE_E7: i32 = 90 * 10_000_000;
+
     /// Of a text that begins with a location; behind it may be anything but digits.
     pub fn of_text(text: &[u8]) -> Coordinates {
         let (latitude_e7, rest) = angle_e7(text);

@@ -23,15 +23,13 @@ pub struct Record<L> {
     offsets: Offsets,
 }
 
-/// A record as the store keeps it: 24 bytes beside the line itself. Where the time begins, which is
-/// the last field, is found again when it is asked for.
-#[derive(Clone, Debug)]
-pub struct StoredRecord {
-    line: Box<[u8]>,
+/// A record as the store keeps it, in a piece of memory: three numbers, and then its line. Where the time begins, which
+/// is the last field, is found again when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredRecord<'a> {
+    line: &'a [u8],
     client: u16,
     location: u16,
-    /// When it was learned, by the store's count: greater is later.
-    epoch: u32,
 }
 
 /// The origin of a note, which no server is called: everything that was heard of its client up to its time is void.
@@ -211,45 +209,49 @@ impl<'a> Record<&'a [u8]> {
     }
 }
 
-impl StoredRecord {
-    pub fn new(record: &Record<&[u8]>, epoch: u32) -> StoredRecord {
-        let Offsets { client, location, time: _ } = record.offsets;
-        StoredRecord { line: record.line.into(), client, location, epoch }
+impl<'a> StoredRecord<'a> {
+    /// Bytes before the line.
+    const HEAD: usize = size_of::<[u16; 3]>();
+
+    /// How many bytes a record takes with its three numbers.
+    pub fn size(record: &Record<&[u8]>) -> usize {
+        StoredRecord::HEAD + record.line.len()
     }
 
-    /// Takes over a newer record of the same client, in place when the lengths allow it.
-    pub fn replace(&mut self, newer: &Record<&[u8]>, epoch: u32) {
-        if self.line.len() == newer.line.len() {
-            self.line.copy_from_slice(newer.line);
-        } else {
-            self.line = newer.line.into();
-        }
-        let Offsets { client, location, time: _ } = newer.offsets;
-        (self.client, self.location, self.epoch) = (client, location, epoch);
+    /// Writes a record to memory of that size or more.
+    pub fn write(record: &Record<&[u8]>, memory: &mut [u8]) {
+        let Offsets { client, location, time: _ } = record.offsets;
+        let length = record.line.len();
+        let numbers = [length as u16, client, location].map(u16::to_le_bytes);
+        memory[..StoredRecord::HEAD].copy_from_slice(numbers.as_flattened());
+        memory[StoredRecord::HEAD..][..length].copy_from_slice(record.line);
+    }
+
+    /// The record that was written to this memory.
+    pub fn read(memory: &'a [u8]) -> StoredRecord<'a> {
+        let number = |at: usize| u16::from_le_bytes([memory[at], memory[at + 1]]);
+        let line = &memory[StoredRecord::HEAD..][..usize::from(number(0))];
+        StoredRecord { line, client: number(2), location: number(4) }
     }
 
     /// The AT line, without a newline.
-    pub fn line(&self) -> &[u8] {
-        &self.line
+    pub fn line(self) -> &'a [u8] {
+        self.line
     }
 
     /// The client's ID.
-    pub fn client(&self) -> &[u8] {
+    pub fn client(self) -> &'a [u8] {
         &self.line[self.client as usize..self.location as usize - 1]
     }
 
-    pub fn epoch(&self) -> u32 {
-        self.epoch
+    pub fn is_note(self) -> bool {
+        is_note(self.line)
     }
 
-    pub fn is_note(&self) -> bool {
-        is_note(&self.line)
-    }
-
-    /// The same record, borrowed.
-    pub fn borrow(&self) -> Record<&[u8]> {
-        let time = memrchr(b' ', &self.line).map_or(0, |space| space + 1) as u16;
-        Record::new(&self.line, Offsets { client: self.client, location: self.location, time })
+    /// The same record, with the place of its time.
+    pub fn record(self) -> Record<&'a [u8]> {
+        let time = memrchr(b' ', self.line).map_or(0, |space| space + 1) as u16;
+        Record::new(self.line, Offsets { client: self.client, location: self.location, time })
     }
 }
 
@@ -263,11 +265,6 @@ mod tests {
         let Ok(Command::At(parts)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
         let offsets = Offsets::write(&parts, &mut out);
         Record::new(out, offsets)
-    }
-
-    fn stored(line: &str) -> StoredRecord {
-        let record = record(line);
-        StoredRecord::new(&Record::new(record.line(), record.offsets()), 7)
     }
 
     #[test]
@@ -319,17 +316,19 @@ mod tests {
     }
 
     #[test]
-    fn replacing_takes_over_lines_of_any_length() {
-        let mut found = stored("AT G +0.1 c +1+1 1.5");
-        for line in ["AT G +0.1 c +2+2 2.5", "AT G +0.123 c +2+2 3", "AT G +0.1 c +2+2 40"] {
-            found.replace(&stored(line).borrow(), 8);
-            assert_eq!((found.line(), found.client(), found.epoch()), (line.as_bytes(), &b"c"[..], 8));
-            assert_eq!(found.borrow().time(), record(line).time());
+    fn a_record_comes_back_from_memory() {
+        for line in ["AT G +0.1 c +1+1 1.5", "AT G +0.123 c +2+2 3", "AT * +0 kiwi +0+0 40"] {
+            let record = record(line);
+            let borrowed = Record::new(record.line(), record.offsets());
+            let mut memory = vec![0xff; StoredRecord::size(&borrowed) + 3];
+            StoredRecord::write(&borrowed, &mut memory);
+            let stored = StoredRecord::read(&memory);
+            assert_eq!((stored.line(), stored.client()), (line.as_bytes(), record.client()));
+            assert_eq!(stored.is_note(), record.is_note());
+            assert_eq!(
+                (stored.record().time(), stored.record().offsets()),
+                (record.time(), record.offsets())
+            );
         }
-    }
-
-    #[test]
-    fn a_stored_record_is_24_bytes_beside_its_line() {
-        assert_eq!(size_of::<StoredRecord>(), 24);
     }
 }

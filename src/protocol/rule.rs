@@ -64,6 +64,7 @@ rules! {
     NotKept => "the journal cannot be written, and sync = \"always\" promises that it was",
     Busy => "the server has too much to do; ask again",
     Full => "the client is not known, and the server knows as many as max_clients allows",
+    FullOfNotes => "the client is not known, and the server remembers as many that were forgotten as max_clients allows",
     TooLong => "the line is longer than max_line; the connection is closed",
     Http => "an HTTP or TLS request; herd speaks lines of its own here, and closes the connection",
 }
@@ -80,8 +81,20 @@ pub fn of_keyword(keyword: &[u8]) -> Rule {
     let is_known = [&b"IAMAT"[..], b"WHATSAT", b"NEAR", b"COUNT", b"AT"]
         .iter()
         .any(|known| keyword.eq_ignore_ascii_case(known));
-    let is_servers =
-        [&b"HERD"[..], b"PROOF", b"MARK", b"SEEN", b"ASK", b"TIME", b"DIGEST", b"FORGET"].contains(&keyword);
+    let is_servers = [
+        &b"HERD"[..],
+        b"PROOF",
+        b"MARK",
+        b"SEEN",
+        b"ASK",
+        b"TIME",
+        b"DIGEST",
+        b"FORGET",
+        b"HOW",
+        b"RELOAD",
+        b"UPGRADE",
+    ]
+    .contains(&keyword);
     match (is_known, is_servers) {
         (true, _) => Rule::KeywordCase,
         (false, true) => Rule::LinkFields,

@@ -1,9 +1,10 @@
 //! `herd --agree`: whether all servers know the same. `main` calls it.
 
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::say::{fail, say};
+use super::say::{fail, print, unsaid};
 use super::{exit, secrets};
 use crate::client::Agreement;
 use crate::config::Config;
@@ -14,7 +15,11 @@ pub fn run(config: &Config, wait: Duration) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail(exit::CONFIG, why),
     };
-    let found = Agreement::find(config, &keys, wait);
-    let _ = say(found.to_string().trim_end());
+    let found = Agreement::find(config, &keys, wait, config.settings.timing.digest_wait);
+    match print(found.to_string().trim_end()) {
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => return unsaid(&why),
+        // Whoever reads no further can ask for the status all the same.
+        _ => {}
+    }
     ExitCode::from(if found.is_whole() { exit::OK } else { exit::DISAGREE })
 }

@@ -16,5 +16,9 @@ pub const SERVER_DIED: u8 = 70;
 pub const OS: u8 = 71;
 /// A server ended while it could not keep what it knows: its journal cannot be written (EX_IOERR).
 pub const NOT_KEPT: u8 = 74;
+/// A server kept what it has, as what is new needs a restart, or as it has other orders (EX_TEMPFAIL).
+pub const KEPT: u8 = 75;
+/// A server has another secret than herd.conf here, so that it tells nothing (EX_NOPERM).
+pub const NOT_ALLOWED: u8 = 77;
 /// herd.conf, a file it names, or the journal of a later version cannot be used (EX_CONFIG).
 pub const CONFIG: u8 = 78;

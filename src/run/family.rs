@@ -1,8 +1,6 @@
 //! The whole herd at one command: a process per server of the same binary, started, announced,
 //! watched and stopped together. `main` calls it when no server is named.
 
-use std::env;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -12,25 +10,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 
-use super::{exit, signals};
-use crate::config::{Config, Http, Server};
+use super::manager::{self, Manager};
+use super::next::NEEDS_RESTART;
+use super::site::NextWeb;
+use super::upgrade::Successor;
+use super::{exit, parent, secrets, signals};
+use crate::config::{Change, Config, ConfigError, Http, Server};
 use crate::limits::{
-    CONFIG_FILE_MAX, FAMILY_EVENTS, FAMILY_LOOK, KILL_GRACE, LAST_FLUSH, LAST_LINES, LAST_LINES_BYTES,
-    SIGNAL_GRACE,
+    FAMILY_EVENTS, FAMILY_LOOK, KILL_GRACE, LAST_FLUSH, LAST_LINES, LAST_LINES_BYTES, SIGNAL_GRACE,
+    UPGRADE_PATIENCE,
 };
 use crate::logging::{self, Console};
 use crate::{files, thread};
 
-/// Tells a child its parent, so that it does not outlive it.
-const PARENT: &str = "HERD_PARENT";
-
 /// A server of this herd in a process of its own.
-struct Member<'a> {
-    server: &'a Server,
+struct Member {
+    server: Server,
     child: Child,
     /// Where it listens, once it said so.
     address: Option<String>,
@@ -46,10 +44,22 @@ enum Event {
     Serves(usize, String),
     /// A member closed its stdout: it has ended or is about to.
     Ended(usize),
+    /// A member goes on as the program that it is.
+    Kept(usize),
     /// A signal that every member is to have.
     Tell(Signal),
+    /// Every member is to become the program that has taken the place of ours, one after the other.
+    Upgrade,
     /// To end, all of them.
     Stop,
+}
+
+/// The upgrade of a whole herd that is under way: who is still to come, the last of them first, and until when the one
+/// whose turn it is has to listen again.
+struct Upgrade {
+    waiting: Vec<usize>,
+    index: usize,
+    until: Instant,
 }
 
 /// Starts every server of the config but those of another implementation, and waits until all have ended.
@@ -75,26 +85,14 @@ pub fn run(config: &Config) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// In a child that `run` started: asks for SIGTERM when the parent dies, and says whether the
-/// parent still lives. Always true for a server that was started by itself.
-pub fn parent_lives() -> bool {
-    let Some(parent) = env::var(PARENT).ok().and_then(|pid| pid.parse::<i32>().ok()) else { return true };
-    set_parent_process_death_signal(Some(Signal::TERM)).is_ok()
-        && getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent)
-}
-
-/// In a child that `run` started: the herd.conf that its parent has read. None in a server that was started
-/// by itself.
-pub fn handed_on() -> Option<io::Result<Vec<u8>>> {
-    env::var_os(PARENT).map(|_| files::read_up_to(io::stdin(), CONFIG_FILE_MAX))
-}
-
 fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
+    let manager = Manager::of_environment()?;
+    let program = Successor::of_this()?;
     let (sender, events) = bounded(FAMILY_EVENTS); // full: see there;
     let asked = watch_signals(sender.clone())?;
     let mut members = Vec::new();
     for server in config.servers.iter().filter(|server| !server.plain) {
-        match start(config, server, members.len(), &sender) {
+        match start(program.program(), config, server, members.len(), &sender) {
             Ok(member) => members.push(member),
             Err(why) => {
                 stop(config, &mut members, console);
@@ -102,28 +100,39 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
             }
         }
     }
-    let mut status = exit::OK;
+    // As it was last read.
+    let mut config = config.clone();
+    let (mut status, mut is_announced, mut upgrade) = (exit::OK, false, None::<Upgrade>);
     while members.iter().any(|member| !member.ended) {
-        match next(&events) {
-            Event::Ready(index, address) => {
+        let until = upgrade.as_ref().map(|upgrade| upgrade.until);
+        match next(&events, &manager, until) {
+            Some(Event::Ready(index, address)) => {
                 members[index].address = Some(address);
-                if members.iter().all(|member| member.address.is_some()) {
-                    announce(config, &members, console);
+                if !is_announced && members.iter().all(|member| member.address.is_some()) {
+                    is_announced = true;
+                    announce(&config, &members, console);
+                    manager.ready(&format!("{} servers listen", members.len()));
                 }
+                upgrade = go_on(upgrade, index, &members, console);
             }
-            Event::Serves(index, address) => members[index].http = Some(address),
-            Event::Ended(index) => {
+            Some(Event::Serves(index, address)) => members[index].http = Some(address),
+            Some(Event::Kept(index)) => {
+                upgrade =
+                    give_up(upgrade, index, &members, "it keeps its program, and its log says why", console);
+            }
+            Some(Event::Ended(index)) => {
                 let ended = members[index].child.wait()?;
                 members[index].ended = true;
+                upgrade = give_up(upgrade, index, &members, "it died", console);
                 let left = left_with(ended);
                 if left != exit::SERVER_DIED && is_asked_to_stop(&asked) {
                     status = status.max(left);
                     continue;
                 }
-                report_death(config, &members[index], ended, console);
-                if members[index].address.is_none() {
+                report_death(&config, &members[index], ended, console);
+                if members[index].address.is_none() && !is_announced {
                     // The herd never stood: the newcomer is better served by the reason alone.
-                    stop(config, &mut members, console);
+                    stop(&config, &mut members, console);
                     return Ok(ended
                         .code()
                         .and_then(|code| u8::try_from(code).ok())
@@ -132,19 +141,135 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
                 status = status.max(left).max(exit::SERVER_DIED);
             }
             // A member that is not ready yet does not catch it, and has just opened its file.
-            Event::Tell(told) => {
+            Some(Event::Tell(told)) => {
+                if told == Signal::HUP && is_announced {
+                    take_up(&mut config, &mut members, program.program(), &sender, console);
+                }
+                // One that is about to become the next program holds it back until then.
                 let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
                 ready.for_each(|member| signal(member, told));
             }
-            Event::Stop => status = status.max(stop(config, &mut members, console)),
+            Some(Event::Upgrade) if !is_announced || upgrade.is_some() => {
+                console.say("herd: no upgrade before all servers are ready");
+            }
+            Some(Event::Upgrade) => {
+                let waiting = (0..members.len()).rev().filter(|&index| !members[index].ended).collect();
+                upgrade = begin_next(waiting, &members);
+            }
+            Some(Event::Stop) => {
+                manager.stopping(config.settings.stop_timeout);
+                status = status.max(stop(&config, &mut members, console));
+            }
+            None => {
+                if let Some(index) = upgrade.as_ref().map(|upgrade| upgrade.index) {
+                    upgrade = give_up(upgrade, index, &members, "it does not listen again", console);
+                }
+            }
         }
     }
     Ok(status)
 }
 
-/// The senders live as long as the process, so there is always a next event.
-fn next(events: &Receiver<Event>) -> Event {
-    events.recv().unwrap_or(Event::Stop)
+/// Starts the servers that are new in herd.conf. Those that there are read it themselves.
+fn take_up(
+    config: &mut Config,
+    members: &mut Vec<Member>,
+    program: &Path,
+    events: &Sender<Event>,
+    console: &Console,
+) {
+    let names: Vec<_> = members.iter().map(|member| &*member.server.name).collect();
+    match next_of(config, &names) {
+        Ok(next) => *config = next,
+        Err(why) => return console.say(&format!("herd: not reloaded, keeping what there is: {why}")),
+    }
+    for server in config.servers.iter().filter(|server| !server.plain) {
+        if members.iter().any(|member| member.server.name == server.name) {
+            continue;
+        }
+        match start(program, config, server, members.len(), events) {
+            Ok(member) => {
+                console.say(&format!("herd: starts {}, as herd.conf has it", server.name));
+                members.push(member);
+            }
+            Err(why) => console.say(&format!("herd: cannot start {}: {why}", server.name)),
+        }
+    }
+}
+
+/// The next herd.conf, if the servers of these names take it up: what one of them refuses starts no other.
+fn next_of(config: &Config, names: &[&str]) -> Result<Config, String> {
+    let said = |why: ConfigError| why.to_string();
+    let next = config.again().map_err(said)?;
+    for name in names {
+        let (Some(before), Some(now)) = (config.find(name), next.find(name)) else { continue };
+        let change = Change::between((config, before), (&next, now));
+        if !change.restart.is_empty() {
+            return Err(format!("{name}: {NEEDS_RESTART}{}", change.restart.join("; ")));
+        }
+        secrets::of_server(&next, now).map_err(said)?;
+        NextWeb::of_server(&next, &next.servers[now], None).map_err(said)?;
+    }
+    Ok(next)
+}
+
+/// Has the next of those who wait upgrade; None when there is none.
+fn begin_next(mut waiting: Vec<usize>, members: &[Member]) -> Option<Upgrade> {
+    let index = waiting.pop()?;
+    signal(&members[index], Signal::USR2);
+    Some(Upgrade { waiting, index, until: Instant::now() + UPGRADE_PATIENCE })
+}
+
+/// A member listens: in an upgrade it may be the next one's turn.
+fn go_on(upgrade: Option<Upgrade>, index: usize, members: &[Member], console: &Console) -> Option<Upgrade> {
+    let upgrade = upgrade?;
+    if upgrade.index != index {
+        return Some(upgrade);
+    }
+    let next = begin_next(upgrade.waiting, members);
+    if next.is_none() {
+        console.say("herd: all servers are upgraded; the process that started them is so at its next start");
+    }
+    next
+}
+
+/// Ends an upgrade at the member whose turn it is: those that wait stay what they are.
+fn give_up(
+    upgrade: Option<Upgrade>,
+    index: usize,
+    members: &[Member],
+    why: &str,
+    console: &Console,
+) -> Option<Upgrade> {
+    let upgrade = upgrade?;
+    if upgrade.index != index {
+        return Some(upgrade);
+    }
+    let names: Vec<_> = upgrade.waiting.iter().rev().map(|&index| &*members[index].server.name).collect();
+    let others =
+        if names.is_empty() { String::new() } else { format!("; not upgraded: {}", names.join(", ")) };
+    console.say(&format!("herd: {} is not upgraded: {why}{others}", members[index].server.name));
+    None
+}
+
+/// The next event; None when `until` comes first. The service manager hears meanwhile that this process lives.
+fn next(events: &Receiver<Event>, manager: &Manager, until: Option<Instant>) -> Option<Event> {
+    loop {
+        let beat = manager.watch_rest().map(|rest| Instant::now() + rest);
+        let due = beat.into_iter().chain(until).min();
+        let given = due.map_or_else(|| events.recv().ok(), |due| events.recv_deadline(due).ok());
+        if given.is_some() {
+            return given;
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            return None;
+        }
+        // The senders live as long as the process.
+        if due.is_none_or(|due| Instant::now() < due) {
+            return Some(Event::Stop);
+        }
+        manager.live();
+    }
 }
 
 /// Returns a flag that is set as soon as a signal comes.
@@ -161,6 +286,7 @@ fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
             let _ = events.send(match signal {
                 SIGUSR1 => Event::Tell(Signal::USR1),
                 SIGHUP => Event::Tell(Signal::HUP),
+                SIGUSR2 => Event::Upgrade,
                 _ => Event::Stop,
             });
         }
@@ -178,18 +304,24 @@ fn is_asked_to_stop(asked: &AtomicBool) -> bool {
     asked.load(Ordering::SeqCst)
 }
 
-fn start<'a>(
+fn start(
+    program: &Path,
     config: &Config,
-    server: &'a Server,
+    server: &Server,
     index: usize,
     events: &Sender<Event>,
-) -> io::Result<Member<'a>> {
-    let mut child = Command::new(env::current_exe()?)
+) -> io::Result<Member> {
+    let mut command = Command::new(program);
+    // It is no service of its own.
+    for name in manager::VARIABLES {
+        command.env_remove(name);
+    }
+    let mut child = command
         .arg(&server.name)
         .arg("--config")
         .arg(&config.path)
-        .env(PARENT, std::process::id().to_string())
-        .stdin(hand_on(&config.text)?)
+        .env(parent::PARENT, std::process::id().to_string())
+        .stdin(Stdio::from(parent::hand_on(config.text.as_bytes())?))
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take();
@@ -205,30 +337,23 @@ fn start<'a>(
                 let _ = events.send(Event::Serves(index, format!("https://{}", first(addresses))));
             } else if let Some((_, addresses)) = line.rsplit_once(" listens on ") {
                 let _ = events.send(Event::Ready(index, first(addresses)));
+            } else if line.ends_with(parent::KEPT) {
+                let _ = events.send(Event::Kept(index));
             }
         }
         let _ = events.send(Event::Ended(index));
     })?);
-    Ok(Member { server, child, address: None, http: None, ended: false })
-}
-
-/// A text to be read by one process, from memory: herd.conf may be a pipe, which is empty by now, or be another
-/// one by the time that the last server reads it.
-fn hand_on(text: &str) -> io::Result<Stdio> {
-    let mut file = File::from(memfd_create("herd.conf", MemfdFlags::CLOEXEC)?);
-    file.write_all(text.as_bytes())?;
-    file.rewind()?;
-    Ok(file.into())
+    Ok(Member { server: server.clone(), child, address: None, http: None, ended: false })
 }
 
 /// The table and what to try, once all are ready.
-fn announce(config: &Config, members: &[Member<'_>], console: &Console) {
+fn announce(config: &Config, members: &[Member], console: &Console) {
     let mut text = format!("{config}logs     {}/NAME.log\n\n", config.log_dir.display());
     text += &match members.len() {
         1 => "The server is ready; Ctrl-C stops it. Try:\n\n".to_owned(),
         all => format!("All {all} servers are ready; Ctrl-C stops them. Try:\n\n"),
     };
-    let ask = |member: Option<&Member<'_>>, line: &str| {
+    let ask = |member: Option<&Member>, line: &str| {
         let address = member.and_then(|member| member.address.as_deref()).unwrap_or_default();
         let (host, port) = address.rsplit_once(':').unwrap_or_default();
         format!("  printf '{line}\\n' | nc -N {} {port}\n", host.trim_matches(['[', ']']))
@@ -267,8 +392,8 @@ fn shown_token(http: &Http) -> &'static str {
 }
 
 /// Reports a member that died on its own.
-fn report_death(config: &Config, member: &Member<'_>, status: ExitStatus, console: &Console) {
-    let (name, path) = (&member.server.name, config.log_path(member.server));
+fn report_death(config: &Config, member: &Member, status: ExitStatus, console: &Console) {
+    let (name, path) = (&member.server.name, config.log_path(&member.server));
     let mut text = format!("herd: {name} died: {status}; the end of {}:\n", path.display());
     for line in last_lines(&path).unwrap_or_else(|why| vec![format!("(cannot be read: {why})")]) {
         text += &format!("    {line}\n");
@@ -298,14 +423,14 @@ fn left_with(ended: ExitStatus) -> u8 {
     }
 }
 
-fn signal(member: &Member<'_>, signal: Signal) {
+fn signal(member: &Member, signal: Signal) {
     // It may have ended on its own; until it is waited for its id is nobody else's.
     let _ = kill_process(Pid::from_child(&member.child), signal);
 }
 
 /// Has every member stop, kills those that do not in time, and returns the worst of what they ended with.
-fn stop(config: &Config, members: &mut [Member<'_>], console: &Console) -> u8 {
-    let alive = |member: &&mut Member<'_>| !member.ended;
+fn stop(config: &Config, members: &mut [Member], console: &Console) -> u8 {
+    let alive = |member: &&mut Member| !member.ended;
     members.iter_mut().filter(alive).for_each(|member| signal(member, Signal::TERM));
     let deadline = Instant::now() + config.settings.stop_timeout + KILL_GRACE;
     let mut worst = exit::OK;

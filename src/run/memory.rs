@@ -2,16 +2,22 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::config::{Config, Server};
 use crate::limits::{
-    CLIENT_BYTES, ENTRIES_KEPT_BYTES, HTTP_BODY_MAX, HTTP_HEAD_MAX, INDEX_CLIENT_BYTES, KERNEL_UNSENT_BYTES,
-    LINK_PENDING_BYTES, LOG_BUFFER_MAX, NEWS_KEPT_BYTES, PHONE_BODIES_BYTES, PLACES_ANSWER_MAX,
-    PLACES_STACK_BYTES, READ_BYTES, TLS_CONNECTION_BYTES, TURN_KEPT_BYTES, at_line_max,
+    ARENA_DOUBLING, CLIENT_BYTES, ENTRIES_KEPT_BYTES, FEED_AREAS_KEPT, FEED_CHANGES_BYTES, FEED_PIECE_BYTES,
+    FEED_READERS_MAX, FEED_RINGS_BYTES, HTTP_BODY_MAX, HTTP_HEAD_MAX, INDEX_CLIENT_BYTES,
+    KERNEL_UNSENT_BYTES, LATER_KEPT_BYTES, LINK_PENDING_BYTES, LOG_BUFFER_MAX, NEWS_KEPT_BYTES,
+    PHONE_BODIES_BYTES, PLACES_ANSWER_MAX, PLACES_STACK_BYTES, PROGRAM_BYTES, READ_BYTES, REPLAY_BYTES,
+    TLS_CONNECTION_BYTES, TURN_KEPT_BYTES, at_line_max,
 };
 use crate::logging::count;
 
 /// A row for each limit.
 pub struct Memory {
+    /// The server's name.
+    of: String,
     rows: Vec<Row>,
     /// What clients take in place of their row when each has a line as long as may be.
     long_lines: Row,
@@ -26,8 +32,8 @@ struct Row {
 }
 
 impl Memory {
-    /// What a server could take.
-    pub fn of(config: &Config, server: &Server) -> Memory {
+    /// What a server could take, whose files of places take so many bytes when they have been read.
+    pub fn of(config: &Config, server: &Server, places_bytes: usize) -> Memory {
         let (settings, places) = (&config.settings, &config.places);
         let (links, threads) = (server.neighbours.len(), places.threads());
         let row = |what, count: usize, each: usize, how: String| {
@@ -37,9 +43,14 @@ impl Memory {
         let line = settings.max_line.max(READ_BYTES);
         let worker = TURN_KEPT_BYTES + ENTRIES_KEPT_BYTES + NEWS_KEPT_BYTES;
         let lookup = PLACES_STACK_BYTES + 2 * PLACES_ANSWER_MAX as usize;
-        let long_line = CLIENT_BYTES + at_line_max(settings.max_line);
+        // Its place is longer by a step of sizes, at most.
+        let long_line = CLIENT_BYTES + at_line_max(settings.max_line) * (ARENA_DOUBLING + 1) / ARENA_DOUBLING;
         let indexed = if settings.is_indexed { INDEX_CLIENT_BYTES } else { 0 };
+        let program = PROGRAM_BYTES + REPLAY_BYTES + LATER_KEPT_BYTES;
+        let readers = settings.max_connections.min(FEED_READERS_MAX);
+        let feed = FEED_RINGS_BYTES + FEED_CHANGES_BYTES + (readers + FEED_AREAS_KEPT) * FEED_PIECE_BYTES;
         let mut memory = Memory {
+            of: server.name.clone(),
             long_lines: row(
                 "long lines",
                 settings.max_clients,
@@ -47,11 +58,18 @@ impl Memory {
                 "in place of clients, if each has a line of max_line bytes".to_owned(),
             ),
             rows: vec![
+                row("program", 1, program, "itself, while it reads its journal".to_owned()),
                 row(
                     "clients",
                     settings.max_clients,
                     CLIENT_BYTES,
                     "max_clients, with IDs of 25 bytes".to_owned(),
+                ),
+                row(
+                    "forgotten",
+                    settings.max_clients,
+                    CLIENT_BYTES,
+                    "max_clients, as notes of them for forgotten_for".to_owned(),
                 ),
                 row("index", settings.max_clients, indexed, "max_clients; index = false saves it".to_owned()),
                 row(
@@ -81,11 +99,22 @@ impl Memory {
                         _ => format!("{} that take little", count(links as u64, "neighbour")),
                     },
                 ),
+                row(
+                    "feed",
+                    1,
+                    feed,
+                    format!("{} that watch something else each", count(readers as u64, "reader")),
+                ),
                 row("lookups", threads, lookup, format!("{threads} places.threads")),
                 row("turns", settings.workers, worker, format!("{} workers after a burst", settings.workers)),
                 row("log", 1, LOG_BUFFER_MAX, "a disk that is slow".to_owned()),
             ],
         };
+        if places_bytes > 0 {
+            let how =
+                "files of places as they are now, twice at a reload; reading them takes more for a while";
+            memory.rows.push(row("places", 2, places_bytes, how.to_owned()));
+        }
         if server.http.is_some() {
             let (most, how) =
                 (settings.max_connections, "max_connections, if each has one by HTTP under way");
@@ -99,13 +128,28 @@ impl Memory {
         }
         memory
     }
+
+    /// All rows together; None where one has no bound.
+    pub fn total(&self) -> Option<u64> {
+        self.rows.iter().map(|row| row.bytes).sum()
+    }
+
+    /// In bytes, null where nothing bounds it.
+    pub fn object(&self) -> Value {
+        let part = |Row { what, bytes, how }: &Row| json!({ "what": what, "bytes": bytes, "how": how });
+        json!({
+            "server": self.of,
+            "bytes": self.total(),
+            "parts": self.rows.iter().map(part).collect::<Vec<_>>(),
+            "long_lines_bytes": self.long_lines.bytes,
+        })
+    }
 }
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total = self.rows.iter().map(|row| row.bytes).sum::<Option<u64>>();
-        let all = Row { what: "in all", bytes: total, how: "if everything comes together".to_owned() };
-        writeln!(f, "memory at most")?;
+        let all = Row { what: "in all", bytes: self.total(), how: "if everything comes together".to_owned() };
+        writeln!(f, "memory of {} at most", self.of)?;
         self.rows.iter().chain([&all, &self.long_lines]).try_for_each(|Row { what, bytes, how }| {
             let size =
                 bytes.map_or("no bound".to_owned(), |bytes| format!("{} MB", bytes.div_ceil(1_000_000)));

@@ -4,24 +4,32 @@
 use std::io;
 use std::process::exit as end;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use signal_hook::consts::{SIGHUP, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
+use super::next::{Next, NotTaken};
 use super::{exit, signals};
 use crate::limits::{LAST_FLUSH, ORDERS_MAX, STOP_GRACE};
 use crate::logging::Console;
 use crate::thread;
+use crate::worker::Told;
 
 /// One signal's meaning.
 pub enum Order {
     /// Open the log anew.
     Reopen,
-    /// Read the secrets anew.
-    Reread,
+    /// Read herd.conf anew, and what it names.
+    Reload(Option<Told>),
+    /// That is read.
+    Read(Box<Result<Next, NotTaken>>),
+    /// Become the program that has taken the place of our own, if it has no objection.
+    Upgrade(Option<Told>),
+    /// What that program said: which herd.conf it takes, or its objection.
+    Checked(Result<Vec<u8>, String>),
     /// End, as was ordered at this moment.
     Stop(Instant),
 }
@@ -29,14 +37,16 @@ pub enum Order {
 /// Where a server's orders come from.
 pub struct Orders {
     given: Receiver<Order>,
+    giving: Sender<Order>,
     /// Somebody has taken it on to end the process in good order: the server once it serves, or else the thread.
     taken_on: Arc<AtomicBool>,
+    stop_timeout_ms: Arc<AtomicU64>,
 }
 
 /// The thread's own.
 struct Hearing {
     name: String,
-    stop_timeout: Duration,
+    stop_timeout_ms: Arc<AtomicU64>,
     console: Arc<Console>,
     orders: Sender<Order>,
     taken_on: Arc<AtomicBool>,
@@ -51,11 +61,18 @@ impl Orders {
         let caught = signals::caught()?;
         let (orders, given) = bounded(ORDERS_MAX); // full: the same orders wait in it, so that further ones say nothing new
         let taken_on = Arc::new(AtomicBool::new(false));
-        let name = name.to_owned();
-        let hearing = Hearing { name, stop_timeout, console, orders, taken_on: taken_on.clone() };
+        let (name, giving) = (name.to_owned(), orders.clone());
+        let stop_timeout_ms = Arc::new(AtomicU64::new(in_ms(stop_timeout)));
+        let (of_hearing, until) = (taken_on.clone(), stop_timeout_ms.clone());
+        let hearing = Hearing { name, stop_timeout_ms: until, console, orders, taken_on: of_hearing };
         // Detached on purpose: it outlasts everything that may hang.
         drop(thread::spawn("signals", move || hearing.run(caught))?);
-        Ok(Orders { given, taken_on })
+        Ok(Orders { given, giving, taken_on, stop_timeout_ms })
+    }
+
+    /// A stop may take so long from now on.
+    pub fn set_stop_timeout(&self, timeout: Duration) {
+        self.stop_timeout_ms.store(in_ms(timeout), Ordering::Relaxed);
     }
 
     /// The server serves, and does itself what is ordered. Does not return when it was told to stop before.
@@ -66,11 +83,22 @@ impl Orders {
         }
     }
 
-    /// Waits for the next order.
-    pub fn next(&self) -> Order {
-        // Without the thread there is nothing to wait for.
-        self.given.recv().unwrap_or_else(|_| Order::Stop(Instant::now()))
+    /// For whoever has something to order besides the signals.
+    pub fn giving(&self) -> Sender<Order> {
+        self.giving.clone()
     }
+
+    /// Waits for the next order, until `due` if that is a moment: None when it has come.
+    pub fn next(&self, due: Option<Instant>) -> Option<Order> {
+        match due {
+            Some(due) => self.given.recv_deadline(due).ok(),
+            None => self.given.recv().ok(),
+        }
+    }
+}
+
+fn in_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Hearing {
@@ -78,7 +106,8 @@ impl Hearing {
         for signal in caught.forever() {
             match signal {
                 SIGUSR1 => drop(self.orders.try_send(Order::Reopen)),
-                SIGHUP => drop(self.orders.try_send(Order::Reread)),
+                SIGHUP => drop(self.orders.try_send(Order::Reload(None))),
+                SIGUSR2 => drop(self.orders.try_send(Order::Upgrade(None))),
                 _ => return self.stop(Instant::now()),
             }
         }
@@ -95,7 +124,8 @@ impl Hearing {
             console.flush(Instant::now() + LAST_FLUSH);
             end(exit::OK.into());
         }
-        let deadline = now + self.stop_timeout + STOP_GRACE;
+        let timeout = Duration::from_millis(self.stop_timeout_ms.load(Ordering::Relaxed));
+        let deadline = now + timeout + STOP_GRACE;
         let _ = self.orders.send_deadline(Order::Stop(now), deadline);
         std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
         let why = "it does not end within stop_timeout_s, and is ended; what was not on the disk is lost";

@@ -6,15 +6,23 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
+use serde_json::{Value, json};
 
 use super::exit;
-use super::say::{fail, remark, say};
+use super::say::{fail, remark};
 use super::token::{self, Made};
 use crate::config::{Config, Http, Server};
 use crate::door::http::path_segment;
 
 /// Makes one for the phone of this name. Its settings lead to the server of this index, or to the first that serves HTTP.
-pub fn run(config: &Config, index: Option<usize>, name: &str, client: Option<&str>) -> ExitCode {
+/// They are said, or printed as an object of JSON.
+pub fn run(
+    config: &Config,
+    index: Option<usize>,
+    name: &str,
+    client: Option<&str>,
+    is_json: bool,
+) -> ExitCode {
     let of = |server| Some((server, http_of(server)?));
     let found = match index {
         Some(index) => of(&config.servers[index]),
@@ -59,7 +67,15 @@ pub fn run(config: &Config, index: Option<usize>, name: &str, client: Option<&st
             server.name, http.listen
         ));
     }
-    say(settings(&base, name, client, &made))
+    if let Some(warning) = token::shut_out(config, &tokens.path) {
+        remark(warning);
+    }
+    let settings = Settings::of(&base, name, &made.secret);
+    if is_json {
+        made.print(settings.object(client, &made))
+    } else {
+        made.print(settings.text(client, &made))
+    }
 }
 
 fn http_of(server: &Server) -> Option<&Http> {
@@ -87,60 +103,106 @@ fn base_of(server: &Server, http: &Http) -> Result<String, String> {
     }
 }
 
-/// What to type into each app.
-fn settings(base: &str, name: &str, client: &str, made: &Made) -> String {
-    let (secret, id) = (&made.secret, path_segment(name));
-    let config = serde_json::json!({
-        "_type": "configuration",
-        "mode": 3,
-        "url": format!("{base}/owntracks"),
-        "auth": true,
-        "usePassword": true,
-        "username": name,
-        "password": secret,
-        "deviceId": name,
-    });
-    let inline = path_segment(&BASE64_STANDARD.encode(config.to_string()));
-    let owntracks = format!("owntracks:///config?inline={}", inline.replace('=', "%3D").replace('+', "%2B"));
-    let overland = format!(
-        "overland://setup?url={}&token={secret}&device_id={id}",
-        path_segment(&format!("{base}/overland")).replace(':', "%3A")
-    );
-    let whose = match client.strip_suffix('*') {
-        Some(prefix) => format!(
-            "It reports as the client that the app names, which has to begin with {prefix}: with these settings \
-             {name}-{name} from OwnTracks, {name} from the others. Change the name for a further phone"
-        ),
-        None => format!("It reports as the client {client}, whatever name the app gives"),
-    };
-    // Most terminals are dark, so what is light in a code is drawn.
-    let code = QrCode::new(&owntracks)
-        .map(|code| code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())
-        .unwrap_or_else(|why| format!("(no code can be drawn: {why})"));
-    format!(
-        "The token of {name}, which is shown this once: {secret}\n\
-         {added}\n\
-         {whose}.\n\
-         \n\
-         OwnTracks   open this link on the phone, or scan the code below\n\
-         {I}{owntracks}\n\
-         {I}or type: mode HTTP, URL {base}/owntracks, user {name}, password {secret}, device {name}\n\
-         Traccar Client\n\
-         {I}server URL {base}/osmand?token={secret}\n\
-         {I}device identifier {name}\n\
-         OsmAnd      Trip recording, Online tracking, Web address\n\
-         {I}{base}/osmand?id={id}&lat={{0}}&lon={{1}}&timestamp={{2}}&token={secret}\n\
-         Overland    open this link on the phone\n\
-         {I}{overland}\n\
-         {I}or type: receiver endpoint {base}/overland, access token {secret}, device ID {name}\n\
-         GPSLogger   Log to custom URL\n\
-         {I}URL {base}/gpslogger?device={id}&lat=%LAT&lon=%LON&timestamp=%TIMESTAMP\n\
-         {I}Basic authentication: user {name}, password {secret}\n\
-         \n\
-         {code}",
-        added = made.added,
-        I = "            ",
-    )
+/// What to type into the apps.
+struct Settings<'a> {
+    base: &'a str,
+    name: &'a str,
+    secret: &'a str,
+    /// Links that an app opens.
+    owntracks: String,
+    overland: String,
+    /// URLs to type.
+    traccar: String,
+    osmand: String,
+    gpslogger: String,
+}
+
+impl<'a> Settings<'a> {
+    fn of(base: &'a str, name: &'a str, secret: &'a str) -> Settings<'a> {
+        let id = path_segment(name);
+        let config = json!({
+            "_type": "configuration",
+            "mode": 3,
+            "url": format!("{base}/owntracks"),
+            "auth": true,
+            "usePassword": true,
+            "username": name,
+            "password": secret,
+            "deviceId": name,
+        });
+        let inline = path_segment(&BASE64_STANDARD.encode(config.to_string()));
+        let url = path_segment(&format!("{base}/overland")).replace(':', "%3A");
+        let inline = inline.replace('=', "%3D").replace('+', "%2B");
+        Settings {
+            base,
+            name,
+            secret,
+            owntracks: format!("owntracks:///config?inline={inline}"),
+            overland: format!("overland://setup?url={url}&token={secret}&device_id={id}"),
+            traccar: format!("{base}/osmand?token={secret}"),
+            osmand: format!("{base}/osmand?id={id}&lat={{0}}&lon={{1}}&timestamp={{2}}&token={secret}"),
+            gpslogger: format!("{base}/gpslogger?device={id}&lat=%LAT&lon=%LON&timestamp=%TIMESTAMP"),
+        }
+    }
+
+    /// For programs.
+    fn object(&self, client: &str, made: &Made) -> Value {
+        let Settings { base, name, secret, owntracks, overland, traccar, osmand, gpslogger } = self;
+        json!({
+            "name": name,
+            "client": client,
+            "token": secret,
+            "file": made.file,
+            "url": base,
+            "owntracks": owntracks,
+            "overland": overland,
+            "traccar": traccar,
+            "osmand": osmand,
+            "gpslogger": gpslogger,
+        })
+    }
+
+    /// For whoever types them.
+    fn text(&self, client: &str, made: &Made) -> String {
+        let Settings { base, name, secret, owntracks, overland, traccar, osmand, gpslogger } = self;
+        let whose = match client.strip_suffix('*') {
+            Some(prefix) => format!(
+                "It reports as the client that the app names, which has to begin with {prefix}: with these settings \
+                 {name}-{name} from OwnTracks, {name} from the others. Change the name for a further phone"
+            ),
+            None => format!("It reports as the client {client}, whatever name the app gives"),
+        };
+        // Most terminals are dark, so what is light in a code is drawn.
+        let code = QrCode::new(owntracks)
+            .map(|code| {
+                code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build()
+            })
+            .unwrap_or_else(|why| format!("(no code can be drawn: {why})"));
+        format!(
+            "The token of {name}, which is shown this once: {secret}\n\
+             {added}\n\
+             {whose}.\n\
+             \n\
+             OwnTracks   open this link on the phone, or scan the code below\n\
+             {I}{owntracks}\n\
+             {I}or type: mode HTTP, URL {base}/owntracks, user {name}, password {secret}, device {name}\n\
+             Traccar Client\n\
+             {I}server URL {traccar}\n\
+             {I}device identifier {name}\n\
+             OsmAnd      Trip recording, Online tracking, Web address\n\
+             {I}{osmand}\n\
+             Overland    open this link on the phone\n\
+             {I}{overland}\n\
+             {I}or type: receiver endpoint {base}/overland, access token {secret}, device ID {name}\n\
+             GPSLogger   Log to custom URL\n\
+             {I}URL {gpslogger}\n\
+             {I}Basic authentication: user {name}, password {secret}\n\
+             \n\
+             {code}",
+            added = made.added,
+            I = "            ",
+        )
+    }
 }
 
 #[cfg(test)]
@@ -149,8 +211,10 @@ mod tests {
 
     #[test]
     fn the_settings_lead_to_the_server_and_have_the_token() {
-        let made = Made { secret: "s-e_cret0123456789".into(), added: "added".into() };
-        let text = settings("https://herd.example:8443", "anna.phone", "anna", &made);
+        let (secret, file) = ("s-e_cret0123456789", "herd.tokens".into());
+        let made = Made { secret: secret.into(), file, added: "added".into(), undone: "undone".into() };
+        let settings = Settings::of("https://herd.example:8443", "anna.phone", secret);
+        let text = settings.text("anna", &made);
         let link = text.split_whitespace().find(|word| word.starts_with("owntracks:")).expect("a link");
         let inline = link.split_once("inline=").expect("inline").1.replace("%2B", "+").replace("%2F", "/");
         let json = BASE64_STANDARD.decode(inline.replace("%3D", "=")).expect("base64");

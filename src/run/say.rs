@@ -6,11 +6,27 @@ use std::process::ExitCode;
 
 use super::exit;
 
-/// Prints to stdout. That nobody reads it is no reason to fail.
+/// Prints to stdout. That nobody reads it is no reason to fail; that it takes nothing is.
 pub fn say(text: impl Display) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(exit::OK),
+        Err(why) => unsaid(&why),
+    }
+}
+
+/// Prints to stdout what is lost where nobody reads it.
+///
+/// # Errors
+/// It is.
+pub fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
-    ExitCode::from(exit::OK)
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush())
+}
+
+/// Says on stderr that stdout takes nothing.
+pub fn unsaid(why: &io::Error) -> ExitCode {
+    fail(exit::OS, format!("cannot write to stdout: {why}"))
 }
 
 /// Says on stderr what is no part of the output of a command.

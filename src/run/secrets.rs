@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::config::{Config, ConfigError, SecretFile};
+use crate::config::{Config, ConfigError, SecretFile, Server};
 use crate::files;
 use crate::limits::{SECRET_FILE_MAX, SECRET_MIN};
 use crate::link::{Key, KeyRing, Keys};
@@ -27,7 +27,15 @@ pub fn of_server(config: &Config, index: usize) -> Result<KeyRing, ConfigError> 
 /// # Errors
 /// The same.
 pub fn for_asking(config: &Config) -> Result<Vec<Keys>, ConfigError> {
-    config.servers.iter().map(|server| keys(config, config.own_secret(server))).collect()
+    config.servers.iter().map(|server| for_asking_one(config, server)).collect()
+}
+
+/// The same of one server.
+///
+/// # Errors
+/// The same.
+pub fn for_asking_one(config: &Config, server: &Server) -> Result<Keys, ConfigError> {
+    keys(config, config.own_secret(server))
 }
 
 /// The keys in a file. There are none when no file is named.

@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use nix::sys::signal::SigSet;
 use rustix::process::{Signal, getpid};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -15,9 +16,8 @@ pub const STOPS: [i32; 4] = [SIGINT, SIGTERM, Signal::XCPU.as_raw(), Signal::POW
 
 /// These mean nothing to it: timers that it does not set, descriptors that it does not watch that way, and what one
 /// types for another program. With SIGXFSZ out of the way, a file that may not grow (`ulimit -f`) is a disk that fails.
-const PASSED_OVER: [i32; 7] = [
+const PASSED_OVER: [i32; 6] = [
     Signal::XFSZ.as_raw(),
-    Signal::USR2.as_raw(),
     Signal::ALARM.as_raw(),
     Signal::VTALARM.as_raw(),
     Signal::PROF.as_raw(),
@@ -30,6 +30,19 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
 /// True while a stop is to end this process at once, where the system would not.
 static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Before this process becomes another program: holds back what is acted on here, until `caught` does there. Between the
+/// two, the system's default would end the process. (Another thread may still take one in the last moments.)
+pub fn hold() {
+    if let Err(why) = held().thread_block() {
+        log::warn!("a signal may end this process while it becomes the next program: {why}");
+    }
+}
+
+fn held() -> SigSet {
+    let acted_on = STOPS.into_iter().chain([SIGHUP, SIGUSR1, SIGUSR2]);
+    acted_on.filter_map(|signal| nix::sys::signal::Signal::try_from(signal).ok()).collect()
+}
 
 /// Has the first process of a container, to which the system passes no signal that it does not catch, end at a stop
 /// like any other, until `caught` takes over.
@@ -44,8 +57,8 @@ pub fn hear_early() {
     }
 }
 
-/// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP reads the secret files again, and what stops it. Passes over
-/// what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the process as it does
+/// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP takes up a changed herd.conf, SIGUSR2 upgrades, and
+/// what stops it. Passes over what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the process as it does
 /// others.
 ///
 /// # Errors
@@ -61,7 +74,7 @@ pub fn caught() -> io::Result<Signals> {
         let _ = flag::register(signal, nothing.clone());
     }
     let mut signals = STOPS.to_vec();
-    signals.push(SIGUSR1);
+    signals.extend([SIGUSR1, SIGUSR2]);
     if !io::stdin().is_terminal() {
         signals.push(SIGHUP);
     }
@@ -69,5 +82,7 @@ pub fn caught() -> io::Result<Signals> {
     if let Some(early) = EARLY.get() {
         early.store(false, Ordering::SeqCst);
     }
+    // What came in an upgrade is acted on now.
+    held().thread_unblock()?;
     Ok(caught)
 }

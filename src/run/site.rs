@@ -6,10 +6,12 @@ use std::{io, str};
 
 use crate::config::{Config, ConfigError, Http, SecretFile, Server};
 use crate::door::DoorKind;
-use crate::door::http::{Site, Tiles, Tokens};
+use crate::door::http::{Member, Site, Tiles, Tokens};
+use crate::files::who;
 use crate::limits::{
     CERTIFICATE_FILE_MAX, CERTIFICATE_WARN_DAYS, HTTP_RECEIVE_BUFFER_BYTES, PHONES_IDLE, TOKENS_FILE_MAX,
 };
+use crate::net::socket::Spare;
 use crate::net::tls::{BadPem, Certificate};
 use crate::net::{Listener, Tls, socket};
 use crate::places::Places;
@@ -23,7 +25,21 @@ pub struct Web {
     tls: Option<Arc<Tls>>,
 }
 
-impl Web {
+/// What a server is to serve by HTTP, as it was read.
+pub struct NextWeb {
+    http: Http,
+    site: Site,
+    /// How many tokens there are; None where none is needed.
+    tokens: Option<usize>,
+    certificate: Option<Certificate>,
+}
+
+fn member(config: &Config, server: &Server) -> Member {
+    let neighbours = server.neighbours.iter().map(|&index| config.servers[index].name.clone()).collect();
+    Member { name: server.name.clone(), neighbours }
+}
+
+impl NextWeb {
     /// None for a server that serves nothing. Its map is labelled with these places.
     ///
     /// # Errors
@@ -33,7 +49,7 @@ impl Web {
         config: &Config,
         server: &Server,
         places: Option<Arc<dyn Places>>,
-    ) -> Result<Option<Web>, ConfigError> {
+    ) -> Result<Option<NextWeb>, ConfigError> {
         let Some(http) = server.http.clone() else { return Ok(None) };
         if let Some(short) = config.settings.idle_timeout.filter(|&idle| idle < PHONES_IDLE) {
             let (idle_s, wanted_s) = (short.as_secs(), PHONES_IDLE.as_secs());
@@ -44,50 +60,53 @@ impl Web {
             );
         }
         let Http { names, allow_origins, max_ahead_ns, .. } = http.clone();
-        let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens(config, &http)?);
+        let tokens = tokens(config, &http)?;
+        let count = tokens.as_ref().map(Tokens::len);
+        let mut site = Site::new(names, allow_origins, max_ahead_ns, tokens);
         site.ready_after = http.ready_after;
         site.places = places;
+        site.members = config.servers.iter().map(|server| member(config, server)).collect();
         site.tiles = server.tiles.clone().map(|tiles| {
             let crate::config::Tiles { url, origin, attribution } = tiles;
             Tiles { url, origin, attribution }
         });
-        let tls = certificate(config, &http)?.map(|certificate| Arc::new(Tls::new(certificate)));
-        Ok(Some(Web { http, site: Arc::new(site), tls }))
+        let certificate = certificate(config, &http)?;
+        Ok(Some(NextWeb { http, site, tokens: count, certificate }))
     }
 
-    /// Reads the files anew; with what was in them when that fails.
-    pub fn reread(&self, config: &Config) {
-        match tokens(config, &self.http) {
-            Ok(Some(tokens)) => {
-                log::info!("read the tokens again: {}", tokens.len());
-                self.site.replace_tokens(tokens);
-            }
-            Ok(None) => {}
-            Err(why) => log::error!("keeping the old tokens: {why}"),
-        }
-        let Some(tls) = &self.tls else { return };
-        match certificate(config, &self.http) {
-            Ok(Some(certificate)) => {
-                let left = certificate.days_left(now_s()).unwrap_or_default();
-                log::info!("read the certificate again: it counts for {left} days");
-                tls.replace(certificate);
-            }
-            Ok(None) => {}
-            Err(why) => log::error!("keeping the old certificate: {why}"),
-        }
+    /// Of a server that starts.
+    pub fn begin(self) -> Web {
+        let tls = self.certificate.map(|certificate| Arc::new(Tls::new(certificate)));
+        Web { http: self.http, site: Arc::new(self.site), tls }
     }
 
+    /// In the place of what it serves, on the same sockets.
+    pub fn follow(self, before: &Web) -> Web {
+        if let Some(tokens) = self.tokens {
+            log::info!("read the tokens again: {tokens}");
+        }
+        if let (Some(tls), Some(certificate)) = (&before.tls, self.certificate) {
+            let left = certificate.days_left(now_s()).unwrap_or_default();
+            log::info!("read the certificate again: it counts for {left} days");
+            tls.replace(certificate);
+        }
+        let site = Arc::new(self.site.following(&before.site));
+        Web { http: self.http, site, tls: before.tls.clone() }
+    }
+}
+
+impl Web {
     /// Whether it has TLS.
     pub fn is_sealed(&self) -> bool {
         self.tls.is_some()
     }
 
-    fn listen(&self) -> io::Result<Vec<(DoorKind, Listener)>> {
+    fn listen(&self, spare: &mut Spare) -> io::Result<Vec<(DoorKind, Listener)>> {
         let of = |socket| match &self.tls {
             Some(tls) => Listener::sealed(socket, tls.clone()),
             None => Listener::clear(socket),
         };
-        let sockets = socket::listen(&self.http.listen)?;
+        let sockets = socket::listen(DoorKind::Http.name(), &self.http.listen, spare)?;
         for socket in &sockets {
             socket::receive_at_most(socket, HTTP_RECEIVE_BUFFER_BYTES)?;
         }
@@ -112,7 +131,8 @@ fn certificate(config: &Config, http: &Http) -> Result<Option<Certificate>, Conf
         io::ErrorKind::NotFound => error(name, file, format!("{why}; {MAKE_ONE}")),
         _ => error(name, file, why.to_string()),
     };
-    let chain = files::read(&cert.path, CERTIFICATE_FILE_MAX).map_err(|why| unread("tls_cert", cert, why))?;
+    let chain = files::read(&cert.path, CERTIFICATE_FILE_MAX)
+        .map_err(|why| unread("tls_cert", cert, who::unreadable(&cert.path, why)))?;
     let secret =
         files::read_secret(&key.path, CERTIFICATE_FILE_MAX).map_err(|why| unread("tls_key", key, why))?;
     let certificate = Certificate::read(&chain, &secret).map_err(|why| match why {
@@ -139,7 +159,8 @@ fn tokens(config: &Config, http: &Http) -> Result<Option<Tokens>, ConfigError> {
     let error = |why: String| config.error(Some(*line), format!("tokens_file {}: {why}", path.display()));
     let bytes = files::read_secret(path, TOKENS_FILE_MAX).map_err(|why| match why.kind() {
         io::ErrorKind::NotFound => {
-            error(format!("{why}; make one with `(umask 077; touch {})`", path.display()))
+            let path = path.display();
+            error(format!("{why}; make one with `(umask 077; touch {path})`, as the user that herd runs as"))
         }
         _ => error(why.to_string()),
     })?;
@@ -147,15 +168,19 @@ fn tokens(config: &Config, http: &Http) -> Result<Option<Tokens>, ConfigError> {
     Tokens::parse(text).map(Some).map_err(|why| error(why.to_string()))
 }
 
-/// Listens where a server is to, on all of its doors.
+/// Listens where a server is to, on all of its doors, by spare sockets where there are any.
 ///
 /// # Errors
 /// The system does not let it.
-pub fn listen(server: &Server, web: Option<&Web>) -> io::Result<Vec<(DoorKind, Listener)>> {
-    let lines = socket::listen(&server.listen)?.into_iter();
+pub fn listen(
+    server: &Server,
+    web: Option<&Web>,
+    spare: &mut Spare,
+) -> io::Result<Vec<(DoorKind, Listener)>> {
+    let lines = socket::listen(DoorKind::Line.name(), &server.listen, spare)?.into_iter();
     let mut all: Vec<_> = lines.map(|socket| (DoorKind::Line, Listener::clear(socket))).collect();
     if let Some(web) = web {
-        all.extend(web.listen()?);
+        all.extend(web.listen(spare)?);
     }
     Ok(all)
 }

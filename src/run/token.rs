@@ -1,30 +1,42 @@
 //! `herd --new-token WHOSE SCOPES`: makes a token for the door for HTTP. `main` calls it. The token is printed once; the
 //! file that herd.conf names gets its digest alone.
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::exit;
-use super::say::{fail, remark, say};
+use super::say::{fail, print, remark, unsaid};
 use crate::config::Config;
 use crate::door::http::{Token, Tokens};
 use crate::files;
+use crate::files::who::{self, ROOT};
 use crate::limits::{SECRET_MODE, TOKEN_BYTES, TOKENS_FILE_MAX};
 use crate::link::keys;
 
-/// Makes one for whoever this is, and says it.
-pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> ExitCode {
+/// Makes one for whoever this is, and says it, or prints it as an object of JSON.
+pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>, is_json: bool) -> ExitCode {
     let made = file_of(config)
         .map_err(|why| Failed(exit::CONFIG, why))
         .and_then(|path| make(&path, whose, scopes, client));
     match made {
-        Ok(Made { secret, added }) => {
+        Ok(made) => {
             // So that `herd --new-token ... > FILE` has the token alone.
-            let done = say(secret);
-            remark(added);
+            let done = if is_json {
+                let (token, file) = (&made.secret, &made.file);
+                made.print(json!({ "name": whose, "scopes": scopes, "client": client, "token": token, "file": file }))
+            } else {
+                made.print(&made.secret)
+            };
+            remark(&made.added);
+            if let Some(warning) = file_of(config).ok().and_then(|file| shut_out(config, &file)) {
+                remark(warning);
+            }
             if client.is_none() {
                 remark(format!("it is for all clients; --client {whose} would limit it to one"));
             }
@@ -37,8 +49,25 @@ pub fn run(config: &Config, whose: &str, scopes: &str, client: Option<&str>) -> 
 /// A token that is in the file by its digest.
 pub struct Made {
     pub secret: String,
+    pub file: PathBuf,
     /// A sentence of where it is, and what to do for it to count.
     pub added: String,
+    /// What to do with that where the token got lost.
+    pub undone: String,
+}
+
+impl Made {
+    /// Prints a text that has the token, which stands nowhere else.
+    pub fn print(&self, text: impl Display) -> ExitCode {
+        match print(text) {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(why) => {
+                let status = unsaid(&why);
+                remark(&self.undone);
+                status
+            }
+        }
+    }
 }
 
 /// Why there is none: the exit status, and a sentence.
@@ -70,10 +99,15 @@ pub fn make(path: &Path, whose: &str, scopes: &str, client: Option<&str>) -> Res
         Refused::Failed(why) => Failed(exit::OS, format!("{}: {why}", path.display())),
     })?;
     let added = format!(
-        "added to {}; SIGHUP has running servers read it (one that runs in a terminal ends at that: start it again)",
+        "added to {}; herdctl reload, or SIGHUP, has running servers read it (one that runs in a terminal ends at that \
+         signal)",
         path.display()
     );
-    Ok(Made { secret, added })
+    let undone = format!(
+        "the token is lost: take the line of {whose} out of {} again, and make another one",
+        path.display()
+    );
+    Ok(Made { secret, file: path.to_owned(), added, undone })
 }
 
 enum Refused {
@@ -106,6 +140,18 @@ fn file_of(config: &Config) -> Result<PathBuf, String> {
             ))
         }
     }
+}
+
+/// What to say where root adds to a file that the servers cannot read, which run as the user whose journals are there.
+pub fn shut_out(config: &Config, file: &Path) -> Option<String> {
+    let found = file.metadata().ok().filter(|found| found.uid() == ROOT && found.mode() & 0o040 == 0)?;
+    let journals = config.data_dir.as_ref()?.metadata().ok().filter(|folder| folder.uid() != ROOT)?;
+    let (path, user) = (file.display(), who::user(journals.uid()));
+    Some(format!(
+        "warning: {path} is root's (mode {:04o}), and servers of {user}, whose data_dir is, cannot read it: chown {} {path}",
+        found.mode() & 0o7777,
+        journals.uid()
+    ))
 }
 
 /// What to say where herd.conf names no file of tokens.

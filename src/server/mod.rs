@@ -3,23 +3,29 @@
 //! below it.
 
 mod capacity;
+mod renewal;
 mod start;
 mod sweeps;
 mod tending;
 
+pub use renewal::Renewed;
 pub use start::{Opened, open_journal};
 pub use sweeps::Sweeps;
 pub use tending::Tended;
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use crate::dialler::Route;
 use crate::door::DoorKind;
+use crate::flood::UnderWay;
 use crate::journal::Journal;
 use crate::limits::{STOP_LOOKUPS_PERCENT, STOP_OTHERS_PERCENT, STOP_WORKERS_PERCENT};
-use crate::link::{KeyRing, Outlet};
+use crate::link::Outlet;
 use crate::thread;
 use crate::worker::Hall;
 use tending::Tending;
@@ -41,7 +47,14 @@ struct Threads {
     sweeps: JoinHandle<()>,
     tending: Option<Tending>,
     /// End at `Outlet::stop`, after what is queued.
-    links: Vec<(Arc<Outlet>, JoinHandle<()>)>,
+    links: Vec<LinkThread>,
+}
+
+/// The thread of a link.
+struct LinkThread {
+    outlet: Arc<Outlet>,
+    route: Arc<Route>,
+    handle: JoinHandle<()>,
 }
 
 /// How a server ended.
@@ -49,6 +62,22 @@ pub struct Ending {
     /// Replies, floods and the journal's thread were done in time.
     pub is_flushed: bool,
     pub kept: Kept,
+}
+
+/// How it stands with what a server knows.
+pub struct Standing {
+    pub clients: usize,
+    /// How many neighbours have sent it what they knew at its start.
+    pub caught_up: usize,
+    /// The others.
+    pub behind: Vec<(String, Behind)>,
+}
+
+/// Why a neighbour may know what the server does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    NotReached,
+    Sending,
 }
 
 /// What became of what a server learned.
@@ -78,9 +107,49 @@ impl Server {
         addresses.map(|(_, address)| address.to_string()).collect::<Vec<_>>().join(", ")
     }
 
-    /// Replaces the secrets; links that are open stay open.
-    pub fn rekey(&self, keys: KeyRing) {
-        self.hall.core.neighbours.rekey(keys);
+    /// What it listens on, by door.
+    pub fn listeners(&self) -> impl Iterator<Item = (DoorKind, BorrowedFd<'_>)> {
+        self.hall.entrance.listeners.iter().map(|(kind, listener)| (*kind, listener.as_fd()))
+    }
+
+    /// Copies of the sockets that it listens on, by door: as long as there are any, whoever calls is not refused.
+    ///
+    /// # Errors
+    /// There is no room for a further descriptor.
+    pub fn sockets(&self) -> io::Result<Vec<(DoorKind, OwnedFd)>> {
+        self.listeners().map(|(kind, listener)| Ok((kind, listener.try_clone_to_owned()?))).collect()
+    }
+
+    /// How it stands with what it knows.
+    pub fn standing(&self) -> Standing {
+        let core = &self.hall.core;
+        let mut standing = Standing { clients: core.node.store.count(), caught_up: 0, behind: Vec::new() };
+        for link in core.flood.links().iter() {
+            let name = link.name().to_owned();
+            match link.is_up() {
+                true if link.kind().is_plain() || core.neighbours.seen.has_marked(link.id()) => {
+                    standing.caught_up += 1;
+                }
+                true => standing.behind.push((name, Behind::Sending)),
+                false => standing.behind.push((name, Behind::NotReached)),
+            }
+        }
+        standing
+    }
+
+    /// Whether its journal cannot be written, so that an end would lose what it learned.
+    pub fn is_degraded(&self) -> bool {
+        self.hall.core.journal().is_some_and(|journal| journal.is_degraded())
+    }
+
+    /// Whether its workers have gone on since the last time that `pulse` was asked with. One that waits for a disk is
+    /// alive.
+    pub fn beats(&self, pulse: &mut Vec<UnderWay>) -> bool {
+        let hangs = pulse.iter().any(|(count, turn)| count.hangs_in(*turn));
+        if !hangs {
+            *pulse = self.hall.core.flood.turns.under_way();
+        }
+        !hangs
     }
 
     /// Stops accepting, finishes the turn in hand, flushes replies and floods, and syncs the journal, all until the
@@ -91,10 +160,10 @@ impl Server {
         let after = |percent| now + timeout * percent / 100;
         let (early, later) = (after(STOP_WORKERS_PERCENT), after(STOP_OTHERS_PERCENT));
         let Threads { workers, flooder, feeder, sweeps, tending, links } = self.threads;
-        links.iter().for_each(|(outlet, _)| outlet.leave());
+        links.iter().for_each(|link| link.outlet.leave());
         self.hall.stop();
         if !workers.iter().all(|worker| thread::ends_by(worker, after(STOP_LOOKUPS_PERCENT))) {
-            self.hall.places.cancel();
+            self.hall.places.get().cancel();
         }
         let mut is_flushed = workers.iter().all(|worker| thread::ends_by(worker, early));
         self.hall.core.flood.stop();
@@ -109,11 +178,12 @@ impl Server {
             kept(self.hall.core.journal().map(|journal| &**journal), is_synced)
         });
         is_flushed &= kept != Kept::NotSynced;
-        links.iter().for_each(|(outlet, _)| outlet.stop());
+        links.iter().for_each(|link| link.outlet.stop());
         // A link that is down has nothing to flush, and may be waiting for a dead host.
-        is_flushed &= links.iter().all(|(outlet, link)| !outlet.is_up() || thread::ends_by(link, deadline));
+        is_flushed &=
+            links.iter().all(|link| !link.outlet.is_up() || thread::ends_by(&link.handle, deadline));
         // With all the others gone this is the last owner of the pool.
-        let pool = Arc::into_inner(self.hall).map(|hall| hall.places);
+        let pool = Arc::into_inner(self.hall).and_then(|hall| Arc::into_inner(hall.places.get_last()));
         Ending { is_flushed: is_flushed && pool.is_none_or(|pool| pool.stop(deadline)), kept }
     }
 }

@@ -5,33 +5,32 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::capacity::capacity;
 use super::sweeps::{self, Sweeps};
 use super::tending::{Tended, Tending};
-use super::{Server, Threads};
+use super::{LinkThread, Server, Threads};
 use crate::clock::Clock;
 use crate::config::{self, Config, Settings};
-use crate::dialler::{Dialler, DiallerSettings};
+use crate::dialler::{Dialler, DiallerSettings, Ends};
 use crate::door::http::Site;
 use crate::door::{DoorKind, Manners};
-use crate::feed::Feeder;
+use crate::feed::{Bounds as FeedBounds, Feeder};
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
-use crate::limits::{DRAIN_MS, STOP_DRAIN_PERCENT};
-use crate::link::{Identity, KeyRing, Kind, Neighbour, Neighbours, Outlet, keys};
+use crate::limits::{DRAIN_MS, PROGRESS_LINES, STOP_DRAIN_PERCENT};
+use crate::link::{Identity, KeyRing, Kind, Links, Neighbour, Neighbours, keys};
 use crate::logging::{Sink, Wire, count};
 use crate::net::{HostPort, Listener};
-use crate::node::{Bounds, Node};
+use crate::node::{Bounds, NeighbourId, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
 use crate::protocol::vouch::is_vouch;
 use crate::protocol::{Command, Record};
 use crate::thread;
 use crate::turn::Core;
-use crate::worker::{Desk, Entrance, Errands, Hall, Unsent, Worker};
+use crate::worker::{Control, Desk, Entrance, Errands, Hall, Live, Terms, Unsent, Worker};
 
 /// The parts of a server before its threads begin.
 struct Parts {
@@ -47,6 +46,10 @@ pub struct Opened {
     pub keys: KeyRing,
     /// What it serves by HTTP.
     pub site: Option<Arc<Site>>,
+    /// Who carries out what is ordered by lines.
+    pub control: Control,
+    /// Is told now and then how many lines of the journal were read.
+    pub progress: Box<dyn Fn(u64)>,
 }
 
 impl Server {
@@ -61,7 +64,7 @@ impl Server {
         opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
-        let Opened { places, keys, site } = opened;
+        let Opened { places, keys, site, control, progress } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
@@ -74,10 +77,10 @@ impl Server {
             entrance: Entrance::new(listeners, capacity(config, index)),
             unsent: Unsent::new(settings.max_unsent_total),
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
-            places: pool(config, places)?,
+            places: Live::new(Pool::start(places, pool_bounds(config))?),
             errands,
-            manners: manners(settings, site),
-            write_timeout: settings.write_timeout,
+            terms: Live::new(terms(config, site)),
+            control,
             clock,
             sink,
             stopping: AtomicBool::new(false),
@@ -89,7 +92,7 @@ impl Server {
         };
         // Before the journal is read, which may take long: they say so to whoever asks by HTTP.
         let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        let journal = journal(config, index, &hall.core, clock).inspect_err(|_| hall.stop())?;
+        let journal = journal(config, index, &hall.core, clock, &*progress).inspect_err(|_| hall.stop())?;
         let core = &hall.core;
         core.open(journal.clone(), clock.up());
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
@@ -103,28 +106,23 @@ impl Server {
     }
 }
 
-fn start_dialler(dialler: Dialler) -> io::Result<(Arc<Outlet>, JoinHandle<()>)> {
-    let outlet = dialler.outlet();
-    Ok((outlet, thread::spawn(dialler.thread_name(), move || dialler.run())?))
+/// Starts the thread of a link.
+pub fn start_dialler(dialler: Dialler) -> io::Result<LinkThread> {
+    let (outlet, route) = (dialler.outlet(), dialler.route());
+    let handle = thread::spawn(dialler.thread_name(), move || dialler.run())?;
+    Ok(LinkThread { outlet, route, handle })
 }
 
 /// Makes what turns work on, and what they send to. Its journal is still to be read.
 fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<Sink>) -> io::Result<Parts> {
     let (own, settings) = (&config.servers[index], &config.settings);
-    let bounds = Bounds {
-        max_ahead_ns: settings.max_ahead_ns,
-        refuses_ahead: settings.refuses_ahead,
-        forget_after_s: settings.forget_after_s,
-        forgotten_for_s: settings.forgotten_for_s,
-        max_clients: settings.max_clients,
-        is_indexed: settings.is_indexed,
-    };
-    let node = Arc::new(Node::new(&own.name, bounds));
+    let node = Arc::new(Node::new(&own.name, node_bounds(settings)));
     let neighbours = Arc::new(neighbours(config, index, keys)?);
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
-    let outlets: Vec<_> = diallers.iter().map(Dialler::outlet).collect();
+    let outlets: Links = diallers.iter().map(Dialler::outlet).collect();
     let incarnation = neighbours.own.incarnation;
-    let (feed, feeder) = Feeder::new(node.clone(), incarnation, outlets.clone(), clock.up());
+    let (feed, feeder) =
+        Feeder::new(node.clone(), incarnation, outlets.clone(), FeedBounds::default(), clock.up());
     let (flood, flooder) = Flood::new(
         flood::Bounds::default(),
         outlets,
@@ -138,26 +136,44 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
 }
 
 /// Reads the journal of a server; None where it has none.
-fn journal(config: &Config, index: usize, core: &Core, clock: Clock) -> io::Result<Option<Arc<Journal>>> {
+fn journal(
+    config: &Config,
+    index: usize,
+    core: &Core,
+    clock: Clock,
+    progress: &dyn Fn(u64),
+) -> io::Result<Option<Arc<Journal>>> {
     let (own, settings) = (&config.servers[index], &config.settings);
     let Some(folder) = config.data_path(own) else { return Ok(None) };
     let (mode, disk, now_ns) = (settings.sync, Box::new(RealDisk), clock.now().posix_ns);
-    let journal = open_journal(&folder, mode, disk, &core.node, &core.neighbours, now_ns)?;
+    let journal = open_journal(&folder, mode, disk, &core.node, &core.neighbours, now_ns, progress)?;
     Ok(Some(Arc::new(journal.resting(settings.timing.compact_rest))))
 }
 
-fn pool(config: &Config, places: Arc<dyn Places>) -> io::Result<Pool> {
+/// What herd.conf says of what the server takes.
+pub fn node_bounds(settings: &Settings) -> Bounds {
+    Bounds {
+        max_ahead_ns: settings.max_ahead_ns,
+        refuses_ahead: settings.refuses_ahead,
+        forget_after_s: settings.forget_after_s,
+        forgotten_for_s: settings.forgotten_for_s,
+        max_clients: settings.max_clients,
+        is_indexed: settings.is_indexed,
+    }
+}
+
+/// What it says of lookups.
+pub fn pool_bounds(config: &Config) -> pool::Bounds {
     let settings = &config.places;
-    let bounds = pool::Bounds {
+    pool::Bounds {
         threads: settings.threads(),
         queue: settings.queue,
         total: settings.total_timeout,
         daily_budget: settings.daily_budget,
-    };
-    Pool::start(places, bounds)
+    }
 }
 
-/// Opens a server's journal and learns what is in it, by our clock now.
+/// Opens a server's journal and learns what is in it, by our clock now. `progress` is told how many lines were read.
 ///
 /// # Errors
 /// Another process has it, or its folder cannot be read or written.
@@ -168,9 +184,14 @@ pub fn open_journal(
     node: &Node,
     neighbours: &Neighbours,
     now_ns: u64,
+    progress: &dyn Fn(u64),
 ) -> io::Result<Journal> {
-    let (mut seen, mut scratch, begun) = (Vec::new(), Vec::new(), Instant::now());
+    let (mut seen, mut scratch, mut lines, begun) = (Vec::new(), Vec::new(), 0, Instant::now());
     let (journal, replayed) = Journal::open(folder, mode, disk, |line| {
+        lines += 1;
+        if lines % PROGRESS_LINES == 0 {
+            progress(lines);
+        }
         if is_vouch(line) {
             seen.push(line.to_vec());
             return true;
@@ -221,19 +242,23 @@ fn neighbours(config: &Config, index: usize, keys: KeyRing) -> io::Result<Neighb
     let Settings { forget_after_s, timing, .. } = &config.settings;
     let hold = Duration::from_secs(forget_after_s.unwrap_or(0));
     let neighbours = Neighbours::new(identity, known.collect(), keys, hold, timing.heartbeat);
-    for other in others {
-        if let (Some(id), Some(ip)) = (neighbours.id(&other.name), other.address.ip()) {
-            neighbours.update(id, &[SocketAddr::new(ip, other.address.port)]);
-        }
-    }
+    others.for_each(|other| locate(&neighbours, other));
     Ok(neighbours)
+}
+
+/// Notes the address of a neighbour where herd.conf has no name for it.
+pub fn locate(neighbours: &Neighbours, other: &config::Server) {
+    if let (Some(id), Some(ip)) = (neighbours.id(&other.name), other.address.ip()) {
+        neighbours.update(id, &[SocketAddr::new(ip, other.address.port)]);
+    }
 }
 
 const DRAIN: Duration = Duration::from_millis(DRAIN_MS);
 
-/// What herd.conf says of how doors behave.
-fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
-    Manners {
+/// What herd.conf says of how connections are served.
+pub fn terms(config: &Config, http: Option<Arc<Site>>) -> Terms {
+    let settings = &config.settings;
+    let manners = Manners {
         max_line: settings.max_line,
         max_unsent: settings.max_unsent,
         max_clients: settings.max_clients,
@@ -243,10 +268,12 @@ fn manners(settings: &Settings, http: Option<Arc<Site>>) -> Manners {
         silent: settings.timing.silent,
         drain: DRAIN.min(settings.stop_timeout * STOP_DRAIN_PERCENT / 100),
         http,
-    }
+    };
+    Terms { manners, write_timeout: settings.write_timeout, config: config.fingerprint() }
 }
 
-fn kind_of(server: &config::Server) -> Kind {
+/// What a link to a server is.
+pub fn kind_of(server: &config::Server) -> Kind {
     if server.plain { Kind::Plain { refill: server.refill } } else { Kind::Herd }
 }
 
@@ -264,18 +291,32 @@ fn diallers(
     // Its number is the one of its name; a herd.conf has no room for more names than there are numbers.
     let numbered = others.filter_map(|other| Some((neighbours.id(&other.name)?, other)));
     let diallers = numbered.map(|(id, other)| {
-        let settings = DiallerSettings {
-            id,
-            name: other.name.clone(),
-            target: other.address.clone(),
-            source: source(own).filter(|_| !other.plain),
-            kind: kind_of(other),
-            write_timeout: config.settings.write_timeout,
-            timing: config.settings.timing,
-        };
+        let settings = dialler_settings(config, own, other, id);
         Dialler::new(settings, node.clone(), neighbours.clone(), clock, sink)
     });
     diallers.collect()
+}
+
+/// What the dialler of a neighbour needs to know.
+pub fn dialler_settings(
+    config: &Config,
+    own: &config::Server,
+    other: &config::Server,
+    id: NeighbourId,
+) -> DiallerSettings {
+    DiallerSettings {
+        id,
+        name: other.name.clone(),
+        ends: ends(own, other),
+        kind: kind_of(other),
+        write_timeout: config.settings.write_timeout,
+        timing: config.settings.timing,
+    }
+}
+
+/// Where a server dials a neighbour, and from where.
+pub fn ends(own: &config::Server, other: &config::Server) -> Ends {
+    Ends { target: other.address.clone(), source: source(own).filter(|_| !other.plain) }
 }
 
 /// The address that neighbours know a server by, as far as it can dial from it: where it listens,

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::clock::{Clock, Moment};
 use crate::limits::{
-    FORGET_LEAST, FORGET_NOTES, FORGET_SHARE, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_TICK_MS,
+    FORGET_LEAST, FORGET_NOTES, FORGET_SHARE, FORGET_SWEEP_S, REFUSALS_REST_S, SWEEPS_IDLE_MS, SWEEPS_TICK_MS,
 };
 use crate::link::Steps;
 use crate::logging::count;
@@ -29,11 +29,14 @@ pub struct Sweeps {
     learned: VecDeque<(Duration, u32)>,
     /// Refused lines that the log has been told of, and when.
     told: (u64, Duration),
+    /// When it last looked, and how much had been learned by then.
+    looked: (Duration, u64),
     tick_at: Duration,
 }
 
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(SWEEPS_TICK_MS);
+const IDLE: Duration = Duration::from_millis(SWEEPS_IDLE_MS);
 
 /// The thread: ends after what came before `Errand::Stop`.
 pub fn run(mut sweeps: Sweeps, due: &Receiver<Errand>, clock: Clock) {
@@ -52,9 +55,9 @@ impl Sweeps {
     /// Of a server that starts now.
     pub fn new(core: Arc<Core>, settle: Duration, now: Moment) -> Sweeps {
         let steps = Steps::starting(now.posix_ns, now.up, settle);
-        let (told, tick_at) = ((0, now.up), now.up + TICK);
+        let (told, looked, tick_at) = ((0, now.up), (now.up, 0), now.up + TICK);
         core.node.let_hide(now.posix_ns);
-        Sweeps { core, next: 0, steps, settle, learned: VecDeque::new(), told, tick_at }
+        Sweeps { core, next: 0, steps, settle, learned: VecDeque::new(), told, looked, tick_at }
     }
 
     /// Does what is due.
@@ -62,12 +65,21 @@ impl Sweeps {
         if now.up < self.tick_at {
             return;
         }
-        self.tick_at = now.up + TICK;
+        let news = self.core.node.store.news();
+        let is_idle = self.core.opened_at().is_some() && news == self.looked.1;
+        let since = now.up.saturating_sub(self.looked.0);
+        (self.looked, self.tick_at) = ((now.up, news), now.up + if is_idle { IDLE } else { TICK });
         if self.core.opened_at().is_none() {
             // What is still being read is not to be forgotten meanwhile.
             return;
         }
         self.core.neighbours.reckon(&self.core.node, now.up);
+        let doubtful = self.core.neighbours.oddities.tell_of_confs(now.up);
+        if !doubtful.is_empty() {
+            let links = self.core.flood.links();
+            // Which herd.conf they have is said when a connection begins.
+            links.iter().filter(|link| doubtful.contains(&link.id())).for_each(|link| link.redial());
+        }
         if now.up.saturating_sub(self.told.1) >= Duration::from_secs(REFUSALS_REST_S) {
             self.tell_refusals(now.up);
         }
@@ -77,7 +89,7 @@ impl Sweeps {
         }
         if self.steps.is_settled(now.up) {
             self.core.node.let_pass(now.posix_ns);
-            self.forget(now);
+            self.forget(now, since);
         } else if !self.steps.has_jumped() {
             self.core.node.let_hide(now.posix_ns);
         }
@@ -110,8 +122,9 @@ impl Sweeps {
         }
     }
 
-    /// Goes through a part of the store, all of it every `FORGET_SWEEP_S`, or slower where there is much to forget.
-    fn forget(&mut self, now: Moment) {
+    /// Goes through the part of the store that is due after such a time, all of it every `FORGET_SWEEP_S`, or slower where
+    /// there is much to forget.
+    fn forget(&mut self, now: Moment, since: Duration) {
         let after_s = self.core.node.bounds().forget_after_s;
         if after_s.is_none() && self.core.node.store.notes() == 0 {
             return;
@@ -120,7 +133,9 @@ impl Sweeps {
         let node = &self.core.node;
         let (mut forgotten, buckets) = (Vec::new(), node.store.buckets().count());
         let share = FORGET_LEAST.max(node.store.count() / FORGET_SHARE);
-        for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) {
+        let ticks =
+            (since.as_millis() as u64).div_ceil(SWEEPS_TICK_MS).clamp(1, SWEEPS_IDLE_MS / SWEEPS_TICK_MS);
+        for _ in 0..buckets.div_ceil(FORGET_SWEEP_S) * ticks as usize {
             let (told, epoch) =
                 (forgotten.len(), node.forget(self.next, now.posix_ns, before, &mut forgotten));
             self.core.flood.feed.expired(&forgotten[told..], epoch);

@@ -1,15 +1,13 @@
-//! The thread `journal`: once a second it syncs, looks whether the files are in their place, and compacts what has
-//! grown or is to be healed. What it waits for, the disk, keeps nobody else waiting.
+//! The thread `journal`: once a second, or less often while nothing is written, it syncs, looks whether the files are in
+//! their place, and compacts what has grown or is to be healed. What it waits for, the disk, keeps nobody else waiting.
 
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-
 use crate::journal::{ENTRY_EXTRA, Journal};
-use crate::limits::TENDING_TICK_MS;
+use crate::limits::{TENDING_IDLE_MS, TENDING_TICK_MS};
 use crate::link::Neighbours;
 use crate::node::Node;
 use crate::store::Walk;
@@ -18,8 +16,6 @@ use crate::thread;
 /// The running thread.
 pub struct Tending {
     journal: Arc<Journal>,
-    /// Dropped to end it.
-    going: Sender<()>,
     thread: JoinHandle<()>,
 }
 
@@ -31,28 +27,27 @@ pub struct Tended {
 
 /// Between two looks at the journal.
 const TICK: Duration = Duration::from_millis(TENDING_TICK_MS);
+const IDLE: Duration = Duration::from_millis(TENDING_IDLE_MS);
 
 impl Tending {
     /// Starts the thread. It ends at `stop`.
     pub fn start(journal: Arc<Journal>, tended: Tended) -> io::Result<Tending> {
-        let (going, ended) = bounded(0);
         let own = journal.clone();
-        let thread = thread::spawn("journal", move || run(&own, &tended, &ended))?;
-        Ok(Tending { journal, going, thread })
+        let thread = thread::spawn("journal", move || run(&own, &tended))?;
+        Ok(Tending { journal, thread })
     }
 
     /// Ends the thread after a last sync; false when that takes longer.
     pub fn stop(self, deadline: Instant) -> bool {
         self.journal.stop();
-        drop(self.going);
         thread::ends_by(&self.thread, deadline)
     }
 }
 
-fn run(journal: &Journal, tended: &Tended, ended: &Receiver<()>) {
+fn run(journal: &Journal, tended: &Tended) {
     // At once, too: a server that is restarted again and again may not live for a tick.
     tended.tend(journal);
-    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+    while journal.rest(TICK, IDLE) {
         tended.tend(journal);
     }
     journal.finish(&|keep| tended.write_all(keep));

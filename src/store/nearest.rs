@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashSet};
 
 use super::index::{Centre, Corners, Haversine, Leaves, distance_m, reach};
-use super::{Area, Bucket, Store};
+use super::{Area, Store};
 use crate::limits::{
     AREA_SLACK_DEG, AROUND_LATITUDE_MAX_DEG, EARTH_RADIUS_M, NEAREST_READS_MAX, NEAREST_WRITTEN_AT_ONCE,
 };
-use crate::protocol::{Coordinates, Record, StoredRecord};
+use crate::protocol::{Coordinates, Record};
 
 /// A position, and how far around it somebody looks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,9 +128,9 @@ impl Store {
             unseen.clear();
             unseen.extend(hashes.iter().copied().filter(|&hash| look.seen.insert(hash)));
             reads += unseen.len();
-            self.fetch(&clients.buckets, &unseen);
+            clients.map.fetch(&unseen);
             for &hash in &unseen {
-                let Some(record) = self.with_hash(&clients.buckets, hash) else { continue };
+                let Some(record) = clients.map.with_hash(hash) else { continue };
                 let haversine = centre.to(record.coordinates());
                 if haversine < look.reach() && wanted(&record) {
                     look.add(Near { haversine, hash });
@@ -151,7 +151,7 @@ impl Store {
         for some in nearest.chunks(NEAREST_WRITTEN_AT_ONCE) {
             let clients = self.lock();
             for near in some {
-                let record = self.with_hash(&clients.buckets, near.hash);
+                let record = clients.map.with_hash(near.hash);
                 if let Some((record, distance_m)) =
                     record.and_then(|record| Some((record, look.around.distance_m(&record)?)))
                 {
@@ -178,34 +178,7 @@ impl Store {
     /// Hands the records of the clients with these hashes to `read` while the lock is held.
     pub fn read_hashes(&self, hashes: &[u64], mut read: impl FnMut(Record<&[u8]>)) {
         let clients = self.lock();
-        hashes.iter().filter_map(|&hash| self.with_hash(&clients.buckets, hash)).for_each(&mut read);
-    }
-
-    /// Touches the memory of some records, so that it is fetched for all of them at once and not for one after another.
-    fn fetch(&self, buckets: &[Bucket], hashes: &[u64]) {
-        let some_of = |&hash: &u64| {
-            // Nearly always it is the right one, without a look at its ID.
-            let found = buckets[self.bucket_of(hash)].table.find(hash, |_| true);
-            let line = found.map(StoredRecord::line).unwrap_or_default();
-            let bytes = [line.first(), line.get(line.len() / 2), line.last()];
-            bytes.into_iter().flatten().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
-        };
-        std::hint::black_box(hashes.iter().map(some_of).fold(0, u8::wrapping_add));
-    }
-
-    /// Tells where the clients of some hashes are.
-    pub(super) fn locate(&self, buckets: &[Bucket]) -> impl Fn(&[u64]) -> Vec<Option<Coordinates>> {
-        |hashes| {
-            self.fetch(buckets, hashes);
-            let one = |&hash: &u64| Some(self.with_hash(buckets, hash)?.coordinates());
-            hashes.iter().map(one).collect()
-        }
-    }
-
-    /// The record of the client of a hash.
-    fn with_hash<'b>(&self, buckets: &'b [Bucket], hash: u64) -> Option<Record<&'b [u8]>> {
-        let is_it = |stored: &StoredRecord| !stored.is_note() && self.hashing.of(stored.client()) == hash;
-        Some(buckets[self.bucket_of(hash)].table.find(hash, is_it)?.borrow())
+        hashes.iter().filter_map(|&hash| clients.map.with_hash(hash)).for_each(&mut read);
     }
 }
 

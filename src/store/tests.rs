@@ -1,13 +1,25 @@
 //! Unit tests: one store, and several that hear from each other.
 
-use super::*;
-use crate::protocol::{Command, record::Offsets};
+use std::collections::HashMap;
 
-fn record(line: &[u8]) -> StoredRecord {
+use super::*;
+use crate::protocol::record::Offsets;
+use crate::protocol::{Command, Span};
+
+/// A line, and where its fields lie.
+struct Told(Vec<u8>, Offsets);
+
+impl Told {
+    fn borrow(&self) -> Record<&[u8]> {
+        Record::new(&self.0, self.1)
+    }
+}
+
+fn record(line: &[u8]) -> Told {
     let Ok(Command::At(parts)) = Command::parse(line) else { panic!("{}", line.escape_ascii()) };
     let mut out = Vec::new();
     let offsets = Offsets::write(&parts, &mut out);
-    StoredRecord::new(&Record::new(&out, offsets), 0)
+    Told(out, offsets)
 }
 
 fn learn(store: &Store, line: &str) -> Learned {
@@ -118,6 +130,63 @@ fn what_was_not_heard_for_long_is_forgotten_and_nothing_else() {
     }
     assert_eq!((gone.len(), store.count(), line_of(&store, "old")), (1, 1, None));
     assert_eq!(store.bytes(), line_of(&store, "new").expect("known").len() as u64);
+}
+
+#[test]
+fn records_that_go_leave_all_others_where_they_are_found() {
+    let seed = fastrand::u64(..);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (store, mut known) = (Store::default(), HashMap::new());
+    for time in 100..5_100 {
+        let client = format!("c{}", random.usize(..400));
+        let (zeros, is_note) = (random.usize(..30), random.usize(..4) == 0);
+        let line = match is_note {
+            true => format!("AT * +0 {client} +0+0 {time}"),
+            false => format!("AT G +0 {client} +1.{:0zeros$}+1 {time}", 0),
+        };
+        assert_eq!(learn(&store, &line), Learned::News, "seed {seed}: {line}");
+        known.remove(&client);
+        if !is_note {
+            known.insert(client, (line, time));
+        }
+        if time % 500 == 0 {
+            let outdated = Outdated { oldest_s: time - 600, unheard: None, oldest_note_s: time - 300 };
+            let (mut gone, before) = (Vec::new(), known.len());
+            store.buckets().for_each(|bucket| _ = store.forget(bucket, &outdated, &mut gone));
+            known.retain(|_, (_, heard)| *heard >= time - 600);
+            assert_eq!(gone.len(), before - known.len(), "seed {seed}");
+        }
+        for (client, (line, _)) in known.iter().take(5) {
+            assert_eq!(line_of(&store, client).as_ref(), Some(line), "seed {seed}");
+        }
+    }
+    assert_eq!(store.count(), known.len(), "seed {seed}");
+    for (client, (line, _)) in &known {
+        assert_eq!(line_of(&store, client).as_ref(), Some(line), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_memory_of_whoever_is_forgotten_goes_back() {
+    const CLIENTS: usize = 300_000;
+    let store = Store::new(false);
+    for round in 0..2 {
+        for i in 0..CLIENTS {
+            // Lines of many lengths.
+            let location = &"+1.0000000000000"[..4 + i % 13];
+            let line = format!("AT G +0 c{i} {location}+1 {}", 10 + round);
+            assert_eq!(learn(&store, &line), Learned::News, "{line}");
+        }
+        let most = store.lock().map.held();
+        assert!((40 * CLIENTS..80 * CLIENTS).contains(&most), "{most} bytes");
+        let outdated = Outdated { oldest_s: 100, unheard: None, oldest_note_s: 0 };
+        let mut gone = Vec::new();
+        for bucket in store.buckets() {
+            store.forget(bucket, &outdated, &mut gone);
+        }
+        assert_eq!((gone.len(), store.count(), store.bytes()), (CLIENTS, 0, 0));
+        assert_eq!(store.lock().map.held(), 0);
+    }
 }
 
 #[test]

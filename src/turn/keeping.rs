@@ -8,7 +8,7 @@ use super::{Core, Turn};
 use crate::journal::{Entries, NotKept};
 use crate::node::{News, Node};
 use crate::protocol::{Record, Report, Rule};
-use crate::store::Learned;
+use crate::store::{Learned, Room};
 
 /// What a turn has to hold, and what it takes to.
 #[derive(Default)]
@@ -69,8 +69,8 @@ impl Turn {
             self.keeping.relied_on.push(line);
             return Ok(false);
         }
-        if !has_room(&core.node, &record, &self.news) {
-            return Err(Rule::Full);
+        if let Some(rule) = refusal(&core.node, &record, &self.news) {
+            return Err(rule);
         }
         self.news.add_report(&record);
         Ok(true)
@@ -81,12 +81,14 @@ impl Turn {
         if let Some(journal) = core.journal() {
             self.collect(core);
             let entries = std::mem::take(&mut self.keeping.entries);
+            self.count.set_at_disk(true);
             journal.keep(&entries, |kept| match kept {
                 Ok(()) if journal.is_strict() => self.learn_kept(&core.node, now_ns),
                 Ok(()) => {}
                 Err(NotKept) if journal.is_strict() => self.refuse(),
                 Err(NotKept) => self.retract_logged(),
             });
+            self.count.set_at_disk(false);
             self.keeping.entries = entries;
             self.keeping.relied_on.clear();
             if self.news.items.iter().any(|item| self.news.record(item).is_note()) {
@@ -164,20 +166,31 @@ impl Turn {
     }
 }
 
-/// Whether a node may learn one more report at the end of this turn, beside those of the turn.
-fn has_room(node: &Node, record: &Record<&[u8]>, news: &News) -> bool {
+/// Why a node may not learn one more report at the end of this turn, beside those of the turn.
+fn refusal(node: &Node, record: &Record<&[u8]>, news: &News) -> Option<Rule> {
+    let room = node.store.room(node.bounds().max_clients);
+    let refusal = |further: usize| {
+        let refusal = Room { count: room.count.saturating_add(further), ..room }.refusal(false)?;
+        Some(if refusal == Learned::Full { Rule::Full } else { Rule::FullOfNotes })
+    };
     let is_known = |client: &[u8]| node.store.read(client, |_| ()).is_some();
-    let (known, max) = (node.store.count(), node.bounds().max_clients);
-    if known.saturating_add(news.items.len()) < max
-        || news.has_report_of(record.client())
-        || is_known(record.client())
-    {
-        return true;
+    refusal(news.items.len())?;
+    if news.has_report_of(record.client()) || is_known(record.client()) {
+        return None;
     }
     // Further clients of this turn are to be learned, too.
-    let further = || {
-        let clients = news.reports().map(|item| news.client(item));
-        clients.filter(|client| !is_known(client)).collect::<HashSet<_>>().len()
-    };
-    known < max && known + further() < max
+    let clients = news.reports().map(|item| news.client(item));
+    refusal(clients.filter(|client| !is_known(client)).collect::<HashSet<_>>().len())
+}
+
+/// Whether a node may learn the note of a client at the end of this turn, beside those of the turn.
+pub fn has_room_for_note(node: &Node, client: &[u8], news: &News) -> bool {
+    let room = node.store.room(node.bounds().max_clients);
+    let has_room =
+        |further: usize| Room { notes: room.notes.saturating_add(further), ..room }.refusal(true).is_none();
+    if has_room(news.items.len()) || news.has_report_of(client) || node.store.has(client) {
+        return true;
+    }
+    let notes = news.reports().filter(|item| news.record(item).is_note()).map(|item| news.client(item));
+    has_room(notes.filter(|client| !node.store.has(client)).collect::<HashSet<_>>().len())
 }

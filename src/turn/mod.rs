@@ -14,14 +14,14 @@ use crate::clock::Moment;
 use crate::flood::{self, Flood, TurnCount};
 use crate::journal::Journal;
 use crate::limits::{SEARCHES_PER_TURN, TURN_KEPT_BYTES, Timing};
-use crate::link::Neighbours;
+use crate::link::{Links, Neighbours, Outlet};
 use crate::logging::Wire;
 use crate::node::{Heard, NeighbourId, News, Node, Source};
 use crate::protocol::record::AtFields;
 use crate::protocol::{Record, Report, Rule};
 use crate::store::Learned;
 use crate::tally::{App, Asked, DoorKind, Ended, InTurn, Reason, Tallies, Traffic};
-use keeping::Keeping;
+use keeping::{Keeping, has_room_for_note};
 
 /// What turns work on, shared by all of them.
 pub struct Core {
@@ -108,7 +108,7 @@ impl Core {
         let (node, timing) = (Arc::new(node), Timing::default());
         let (flood, _) = Flood::new(
             flood::Bounds::default(),
-            Vec::new(),
+            Arc::default(),
             Arc::default(),
             node.clone(),
             Wire::mute(),
@@ -134,6 +134,28 @@ impl Core {
             self.flood.feed.mark(epoch);
             Opened { journal, at: now }
         });
+    }
+
+    /// Has news go to further links, too, of neighbours that were added. What was learned before is in the store, which a
+    /// link reads when it comes up: so they come up only after this.
+    pub fn add_links(&self, come: &[Arc<Outlet>]) {
+        // What was kept before is no news to a neighbour without marks.
+        let (epoch, _) = self.node.store.close_epoch();
+        come.iter().for_each(|link| link.begin_after(epoch));
+        self.set_links(self.flood.links().iter().chain(come).cloned().collect());
+    }
+
+    /// Has no news go to these links any more. Their neighbours are none from here on, and their links end by themselves
+    /// when they are stopped.
+    pub fn remove_links(&self, gone: &[Arc<Outlet>]) {
+        gone.iter().for_each(|link| self.neighbours.remove(link.id()));
+        let stays = |link: &&Arc<Outlet>| !gone.iter().any(|gone| Arc::ptr_eq(gone, link));
+        self.set_links(self.flood.links().iter().filter(stays).cloned().collect());
+    }
+
+    fn set_links(&self, links: Links) {
+        self.flood.set_links(links.clone());
+        self.flood.feed.set_links(links);
     }
 
     /// When the journal was read; None before that.
@@ -233,12 +255,16 @@ impl Turn {
         if is_strict && core.refuses_reports() {
             return Err(Rule::NotKept);
         }
+        let has_room = !is_strict || has_room_for_note(&core.node, client, &self.news);
+        if !has_room {
+            return Err(Rule::FullOfNotes);
+        }
         let note = core.node.note(client, now_ns, &mut self.record);
         if !is_strict {
             match core.node.learn_report(&note, now_ns) {
                 Learned::News => {}
                 Learned::Stale => return Ok(()),
-                Learned::Full => return Err(Rule::Full),
+                Learned::Full | Learned::FullOfNotes => return Err(Rule::FullOfNotes),
             }
         }
         self.news.add_report(&note);

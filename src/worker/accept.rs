@@ -160,7 +160,7 @@ const REMEDY: &str = "raise the file limit (ulimit -n) or lower max_connections"
 
 /// There was no room for a connection.
 pub fn count_refused(address: SocketAddr, lack: Lack, entrance: &Entrance, tallies: &Tallies, now: Duration) {
-    let Capacity { guests, per_address, .. } = entrance.bounds;
+    let Capacity { guests, per_address, .. } = entrance.bounds();
     tallies.refused.count(now, |total| match lack {
         Lack::Slots => log::warn!(
             "closed {address} at once: {} open, as max_connections or the file limit allows; {total} so far",

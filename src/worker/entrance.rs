@@ -15,14 +15,13 @@ use crate::net::Listener;
 pub struct Entrance {
     /// One an address of `listen`, at least one, and what is spoken on it.
     pub listeners: Vec<(DoorKind, Listener)>,
-    pub bounds: Capacity,
     counts: Mutex<Counts>,
     /// Clients are served.
     open: AtomicBool,
 }
 
 /// How many may be in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Capacity {
     /// What herd.conf allows, or what the file limit leaves of it.
     pub guests: usize,
@@ -50,6 +49,7 @@ pub enum Lack {
 
 #[derive(Default)]
 struct Counts {
+    bounds: Capacity,
     guests: usize,
     on_trial: usize,
     /// Those of the herd by kind; bounded by the neighbours there are.
@@ -60,7 +60,17 @@ struct Counts {
 
 impl Entrance {
     pub fn new(listeners: Vec<(DoorKind, Listener)>, bounds: Capacity) -> Entrance {
-        Entrance { listeners, bounds, counts: Mutex::default(), open: AtomicBool::new(false) }
+        let counts = Mutex::new(Counts { bounds, ..Counts::default() });
+        Entrance { listeners, counts, open: AtomicBool::new(false) }
+    }
+
+    pub fn bounds(&self) -> Capacity {
+        self.counts().bounds
+    }
+
+    /// So many may be in from now on. Who is in stays.
+    pub fn set_bounds(&self, bounds: Capacity) {
+        self.counts().bounds = bounds;
     }
 
     /// Clients are served from now on, by workers that are woken.
@@ -80,10 +90,10 @@ impl Entrance {
     pub fn enter(&self, address: IpAddr, is_free: bool) -> Result<Admission, Lack> {
         let mut counts = self.counts();
         let from_there = counts.by_address.get(&crowd(address)).copied().unwrap_or(0);
-        if !is_free && from_there >= self.bounds.per_address {
+        if !is_free && from_there >= counts.bounds.per_address {
             return Err(Lack::ShareOfAddress);
         }
-        if counts.guests >= self.bounds.guests {
+        if counts.guests >= counts.bounds.guests {
             return Err(Lack::Slots);
         }
         counts.guests += 1;

@@ -11,10 +11,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::accept::count_refused;
 use super::desk::{Desk, Letter};
 use super::entrance::{Admission, Entrance};
+use super::live::{Copy, Live};
 use super::room::Outside;
 use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
-use crate::door::{Answer, Kin, Manners, Question, crowd};
+use crate::door::{Answer, Kin, Manners, Order, Outcome, Question, crowd};
 use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
 use crate::logging::Sink;
 use crate::net::{AnyStream, Interest, Lane, Watch};
@@ -29,15 +30,30 @@ pub struct Hall {
     pub unsent: Unsent,
     /// One a worker.
     pub desks: Vec<Desk>,
-    pub places: Pool,
+    pub places: Live<Pool>,
     pub errands: Errands,
-    pub manners: Manners,
-    pub write_timeout: Duration,
+    pub terms: Live<Terms>,
+    pub control: Control,
     pub clock: Clock,
     pub sink: Arc<Sink>,
     /// Set by `stop`, once.
     pub stopping: AtomicBool,
 }
+
+/// On what connections are served.
+pub struct Terms {
+    pub manners: Manners,
+    pub write_timeout: Duration,
+    /// What tells the herd.conf that says so from another.
+    pub config: u64,
+}
+
+/// Passes on what somebody who may do so orders the server to do, and has them told what came of it; false when too much
+/// is ordered already.
+pub type Control = Box<dyn Fn(Order, Told) -> bool + Send + Sync>;
+
+/// What is called with what came of an order.
+pub type Told = Box<dyn FnOnce(Outcome) + Send>;
 
 /// What takes longer than a turn may, on its way to the thread that does it.
 pub struct Errands {
@@ -67,15 +83,17 @@ impl Hall {
     /// What can be said of connections, of lookups and of the log.
     fn status(&self, now: Moment) -> HallStatus {
         let [guests, on_trial, herd] = self.entrance.count();
+        let places = self.places.get();
         HallStatus {
             guests,
             on_trial,
             herd,
             unsent_bytes: self.unsent.bytes(),
-            lookups_waiting: self.places.waiting(),
-            lookups: self.places.results(),
-            lookups_left_today: self.places.left_today(now.posix_ns),
+            lookups_waiting: places.waiting(),
+            lookups: places.results(),
+            lookups_left_today: places.left_today(now.posix_ns),
             log_dropped: self.sink.lost(),
+            config: self.terms.get().config,
         }
     }
 
@@ -105,11 +123,17 @@ impl Errands {
 
 /// One worker's place in the hall.
 pub struct Seat {
-    pub hall: Arc<Hall>,
-    pub index: usize,
+    hall: Arc<Hall>,
+    index: usize,
+    terms: Copy<Terms>,
 }
 
 impl Seat {
+    pub fn new(hall: Arc<Hall>, index: usize) -> Seat {
+        let terms = hall.terms.copy();
+        Seat { hall, index, terms }
+    }
+
     fn desk(&self) -> &Desk {
         &self.hall.desks[self.index]
     }
@@ -135,11 +159,15 @@ impl Outside<AnyStream> for Seat {
     }
 
     fn manners(&self) -> &Manners {
-        &self.hall.manners
+        &self.terms.get().manners
+    }
+
+    fn refresh(&mut self) -> bool {
+        self.hall.terms.refresh(&mut self.terms)
     }
 
     fn write_timeout(&self) -> Duration {
-        self.hall.write_timeout
+        self.terms.get().write_timeout
     }
 
     fn ask(&self, key: u64, asker: Asker, question: Question) -> bool {
@@ -147,7 +175,7 @@ impl Outside<AnyStream> for Seat {
             Question::Places(lookup) => {
                 let (hall, index) = (self.hall.clone(), self.index);
                 let asker = Asker { address: crowd(asker.address), ..asker };
-                self.hall.places.submit(lookup, asker, move |json| {
+                self.hall.places.get().submit(lookup, asker, move |json| {
                     // A worker ends only when none of its connections waits for places.
                     let _ = hall.desks[index].post(Letter::Answer { key, answer: Answer::Places(json) });
                 });
@@ -160,6 +188,14 @@ impl Outside<AnyStream> for Seat {
                     let answer = Answer::Feed { reader, bytes };
                     let _ = hall.desks[index].post(Letter::Answer { key, answer });
                 })
+            }
+            Question::Order(order) => {
+                let (hall, index) = (self.hall.clone(), self.index);
+                let told = move |outcome| {
+                    // A worker that has ended has nobody left to tell.
+                    let _ = hall.desks[index].post(Letter::Answer { key, answer: Answer::Outcome(outcome) });
+                };
+                (self.hall.control)(order, Box::new(told))
             }
             // Of what clients ask fewer may wait, so that neighbours are not kept waiting.
             Question::Digest(_) | Question::Status(_) => self.find_out(key, ERRANDS_MAX, question),

@@ -8,6 +8,7 @@ mod balance;
 mod desk;
 mod entrance;
 mod hall;
+mod live;
 mod moving;
 mod room;
 mod unsent;
@@ -20,7 +21,8 @@ use std::time::Duration;
 pub use balance::Load;
 pub use desk::Desk;
 pub use entrance::{Admission, Capacity, Entrance, Lack};
-pub use hall::{Errand, Errands, Hall};
+pub use hall::{Control, Errand, Errands, Hall, Terms, Told};
+pub use live::Live;
 pub use room::{Guest, Outside, Room};
 pub use unsent::Unsent;
 
@@ -52,7 +54,7 @@ pub struct Worker {
 impl Worker {
     pub fn new(hall: Arc<Hall>, index: usize) -> Worker {
         let (now, wire) = (hall.clock.now(), Wire::new(&hall.sink));
-        let seat = Seat { hall: hall.clone(), index };
+        let seat = Seat::new(hall.clone(), index);
         Worker {
             room: Room::new(seat, wire, now),
             acceptor: Acceptor::default(),

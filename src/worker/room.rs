@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::entrance::Admission;
 use super::unsent::Unsent;
-use crate::clock::Moment;
+use crate::clock::{Moment, Stamp};
 use crate::door::{Answer, Door, DoorKind, Kin, Manners, PEER_CLOSED, Question, Visit};
 use crate::limits::{DRAIN_LOOK_MS, HANDSHAKE_S, METERED_TURN_US, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
 use crate::logging::Wire;
@@ -27,6 +27,8 @@ use admitting::Quiet;
 pub trait Outside<S>: Watch<S> {
     fn core(&self) -> &Core;
     fn manners(&self) -> &Manners;
+    /// Takes up other manners, if there are any; says whether there were.
+    fn refresh(&mut self) -> bool;
     /// How long a peer may take nothing of its replies.
     fn write_timeout(&self) -> Duration;
     /// Has a question answered: the answer is for this connection and comes later, never from within this call.
@@ -89,9 +91,8 @@ pub struct Guest<S> {
     admission: Admission,
     /// While it waits for an answer: gone when it is.
     waits: Option<Arc<()>>,
-    opened: Duration,
-    /// When it was last heard, or came.
-    heard: Duration,
+    /// When it last said something, or came: what a handshake takes is not heard, and one on trial is not either.
+    heard: Stamp,
     /// What it counts for among what is unsent.
     weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
@@ -129,17 +130,17 @@ impl<S: Stream> Guest<S> {
     }
 
     /// When it is to be closed unless something happens, and why.
-    fn deadline(&self, manners: &Manners) -> Option<(Duration, &'static str)> {
+    fn deadline(&self, manners: &Manners, write_timeout: Duration) -> Option<(Duration, &'static str)> {
         if let Some(lingers) = self.connection.lingers() {
             Some(lingers)
         } else if matches!(self.admission, Admission::OnTrial(_)) {
-            Some((self.opened + manners.greeting, "there is no room for it"))
+            Some((self.heard.up() + manners.greeting, "there is no room for it"))
         } else if self.connection.stream.is_in_handshake() {
-            Some((self.opened + HANDSHAKE, "its handshake did not come to an end"))
+            Some((self.heard.up() + HANDSHAKE, "its handshake did not come to an end"))
         } else if self.connection.unsent() > 0 {
-            Some((self.connection.takes_until(), "it does not read its replies"))
+            Some((self.connection.taken() + write_timeout, "it does not read its replies"))
         } else {
-            self.door.deadline(manners, self.connection.taken())
+            self.door.deadline(manners, self.heard.up(), self.connection.taken())
         }
     }
 }
@@ -190,6 +191,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.stops_since.get_or_insert(now.up);
         }
         self.metered_ns = now.posix_ns;
+        if self.outside.refresh() {
+            // Some may have less time from now on.
+            self.sweep_at = Some(now.up);
+        }
         for key in std::mem::take(&mut self.refused) {
             self.answered(key, &Answer::None);
         }
@@ -256,15 +261,14 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         }
         let opened = self.now.up;
         self.turn.opened(door.kind());
-        let connection = Connection::new(stream, self.outside.write_timeout(), opened);
+        let connection = Connection::new(stream, opened);
         self.adopt(Guest {
             connection,
             door,
             address,
             admission,
             waits: None,
-            opened,
-            heard: opened,
+            heard: opened.into(),
             weight: 0,
             is_greedy: false,
             is_held: false,
@@ -351,6 +355,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             manners: self.outside.manners(),
             turn: &mut self.turn,
             now,
+            address: guest.address,
             unsent: guest.connection.unsent(),
             is_on_trial: matches!(guest.admission, Admission::OnTrial(_)),
             is_stopping: self.stops_since.is_some(),

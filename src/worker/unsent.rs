@@ -7,13 +7,18 @@ use crate::limits::KERNEL_UNSENT_BYTES;
 /// What is unsent in all, the system's share included.
 pub struct Unsent {
     bytes: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 impl Unsent {
     /// When there are more than `max` bytes, connections have to go.
     pub fn new(max: usize) -> Unsent {
-        Unsent { bytes: AtomicUsize::new(0), max }
+        Unsent { bytes: AtomicUsize::new(0), max: AtomicUsize::new(max) }
+    }
+
+    /// With more than these bytes connections have to go from now on.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// What a connection counts for of which so many bytes wait here: the system holds some of it as well.
@@ -35,6 +40,6 @@ impl Unsent {
     }
 
     pub fn is_too_much(&self) -> bool {
-        self.bytes() > self.max
+        self.bytes() > self.max.load(Ordering::Relaxed)
     }
 }

@@ -73,6 +73,10 @@ fn http_page(herd: std::net::SocketAddr) -> String {
             fetch(to + 'evil', {{method: 'POST', mode: 'no-cors', body}}),
             fetch(to + 'victim'),
             image(to + 'victim'),
+            image('http://{herd}/osmand?id=victim&lat=1&lon=1'),
+            image('http://{herd}/gpslogger?id=evil&lat=1&lon=1'),
+            image('http://{herd}/?id=evil&lat=1&lon=1'),
+            image('{rebound}/osmand?id=victim&lat=1&lon=1'),
             fetch('{rebound}/v1/clients/evil', {{method: 'PUT', body, headers: json}}),
             fetch('{rebound}/v1/clients/victim', {{method: 'DELETE'}}),
             fetch('{rebound}/v1/clients', {{mode: 'no-cors'}}),
@@ -138,7 +142,15 @@ fn a_web_page_of_elsewhere_reads_and_changes_nothing_by_http() {
     // Two that a browser asks about first, and gets no leave for; a beacon, a form, and no-cors.
     let log = wait_for("all requests of the page", || {
         let log = goloman.log_text();
-        let refused = ["OPTIONS /v1/clients/evil", "405 ", "names a host that is not this server"];
+        let refused = [
+            "OPTIONS /v1/clients/evil",
+            "405 ",
+            "names a host that is not this server",
+            "GET /osmand?id=victim",
+            "GET /gpslogger?id=evil",
+            "GET /?id=evil",
+            "a web page of another origin sends this",
+        ];
         refused.iter().all(|words| log.contains(words)).then_some(log)
     });
     assert_eq!(goloman.knows("victim"), Some(victim), "{log}");

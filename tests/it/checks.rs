@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
 
-use crate::harness::{HERD, Herd, Process, Server, folder_with, run, write_secret};
+use crate::harness::{HERD, Herd, Process, Server, folder_with, free_address, run, write_secret};
 
 const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -53,6 +53,29 @@ fn a_check_shows_where_http_is_and_what_closes_phones_connections() {
             "idle_timeout_s = 60 closes connections that phones keep: set 300 or more",
         ],
     );
+}
+
+#[test]
+fn a_check_of_a_server_that_runs_tells_its_own_port_for_http_from_another_s() {
+    let other = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let taken = other.local_addr().expect("bound");
+    for settings in ["", "data_dir = \"\""] {
+        let own = free_address();
+        let herd =
+            Herd::new(&["Goloman"], &[], settings, &[("Goloman", &format!("http.listen = \"{own}\""))]);
+        let folder = herd.folder.path();
+        let _goloman = herd.start("Goloman");
+        check(folder, &["Goloman"], 0, &["Goloman runs already"]);
+        let conf = fs::read_to_string(folder.join("herd.conf")).expect("read");
+        write_secret(&folder.join("tokens"), "");
+        let beyond = "192.0.2.1:7".to_owned();
+        for (listen, why) in [(taken.to_string(), "Address already in use"), (beyond, "no interface")] {
+            let listens = format!("{listen}\"\nhttp.insecure_http = true\nhttp.tokens_file = \"tokens");
+            fs::write(folder.join("next.conf"), conf.replace(&own.to_string(), &listens)).expect("written");
+            let said = format!("Goloman: http: cannot listen on {listen}");
+            check(folder, &["--config", "next.conf", "Goloman"], 71, &[&said, why]);
+        }
+    }
 }
 
 #[test]
@@ -236,13 +259,25 @@ fn a_check_tells_what_memory_the_limits_allow() {
     let settings = "max_clients = 1000000\nmax_unsent_total = 50000000\nmax_connections = 1000\n";
     let herd = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], settings, &[]);
     for (who, links) in [(&[][..], "2 neighbours that"), (&["B"][..], "1 neighbour that")] {
+        let most = if who.is_empty() { "memory of A at most" } else { "memory of B at most" };
         check(
             herd.folder.path(),
             who,
             0,
-            &["memory at most", "171 MB", "index            24 MB", " 50 MB", " 17 MB", links, "in all"],
+            &[
+                most,
+                "program          12 MB",
+                "156 MB",
+                "forgotten       156 MB",
+                "index            24 MB",
+                " 50 MB",
+                " 17 MB",
+                "feed             91 MB",
+                links,
+                "in all",
+            ],
         );
-        check(herd.folder.path(), who, 0, &["long lines     8459 MB"]);
+        check(herd.folder.path(), who, 0, &["long lines     9480 MB"]);
     }
     let plain = folder_with(&format!("max_clients = 1000000\nindex = false\n{GOLOMAN}"));
     check(plain.path(), &[], 0, &["index             0 MB"]);
@@ -251,4 +286,25 @@ fn a_check_tells_what_memory_the_limits_allow() {
     check(web.path(), &[], 0, &["requests         82 MB", "batches          68 MB"]);
     let boundless = folder_with(&format!("max_clients = 0\n{GOLOMAN}"));
     check(boundless.path(), &[], 0, &["clients       no bound", "in all        no bound"]);
+    // The one that takes most is shown, by its name, and not the one with most neighbours.
+    let doors = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], "max_connections = 1000", &[]);
+    let conf = doors.folder.path().join("herd.conf");
+    let text = fs::read_to_string(&conf).expect("read");
+    let with_door = text.replace("[servers.B]\n", "[servers.B]\nhttp.listen = \"127.0.0.1:0\"\n");
+    fs::write(&conf, with_door).expect("written");
+    check(doors.folder.path(), &[], 0, &["memory of B at most", "requests         82 MB", "of 3 servers"]);
+    // Scripts get bytes, of each server.
+    let said = crate::ctl::ctl(doors.folder.path(), &["check", "--json"]);
+    let object: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let memory = object["memory"].as_array().expect("a list");
+    assert_eq!(memory.iter().map(|of| &of["server"]).collect::<Vec<_>>(), ["A", "B", "C"], "{said:?}");
+    for of in memory {
+        let parts = of["parts"].as_array().expect("parts");
+        let sum: u64 = parts.iter().map(|part| part["bytes"].as_u64().expect("bytes")).sum();
+        assert_eq!(of["bytes"].as_u64(), Some(sum), "{of}");
+    }
+    let own = folder_with(&format!("places.provider = \"file\"\nplaces.path = \"mine.csv\"\n{GOLOMAN}"));
+    let rows: String = (0..30_000).map(|number| format!("Place {number},1,1\n")).collect();
+    fs::write(own.path().join("mine.csv"), format!("name,latitude,longitude\n{rows}")).expect("written");
+    check(own.path(), &[], 0, &["places            3 MB  files of places as they are now"]);
 }

@@ -13,6 +13,8 @@ use crate::harness::{
 };
 use crate::http::{alone, ask, get};
 
+mod areas;
+
 /// A reader of events, and what it knows by them.
 struct Events {
     lines: BufReader<TcpStream>,
@@ -214,6 +216,8 @@ fn an_area_tells_who_comes_in_and_who_leaves_over_the_date_line_too() {
         ("?bbox=1,2,3", "bbox"),
         ("?bbox=0,0,1,1&near=1,1", "near"),
         ("?radius_m=5", "radius_m"),
+        ("?near=1,1", "near"),
+        ("?bbox=0,0,1,1&near=1,1&radius_m=5", "near"),
         ("?client=a&prefix=b", "prefix"),
         ("?client=", "client"),
         ("?prefix=b&client=", "prefix"),
@@ -267,6 +271,16 @@ fn a_stream_goes_on_where_it_was_cut_and_begins_anew_at_another_start() {
         again.sort();
         assert_eq!(again, ["caught-up", "gone c8", "position c7", "position new"]);
     }
+    // Whoever was told of one client has not been told of all, and the other way round.
+    let mut one = Events::of(&server, "?client=c7");
+    one.until("caught-up");
+    let of_one = one.until_id();
+    let first = |query: &str| Events::of(&server, query).until("caught-up")[0].0.clone();
+    assert_ne!(first(&format!("?client=c7&last_event_id={of_one}")), "snapshot");
+    for query in ["?", "?client=c8&", "?prefix=c&"] {
+        assert_eq!(first(&format!("{query}last_event_id={of_one}")), "snapshot", "{query}");
+    }
+    assert_eq!(first(&format!("?prefix=c&last_event_id={id}")), "snapshot");
     let Value::Number(lat) = Events::of(&server, "?client=c7").until("position")[1].1["lat"].clone() else {
         panic!("no number")
     };

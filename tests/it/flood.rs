@@ -290,10 +290,10 @@ fn a_server_that_refuses_our_lines_is_reported() {
     let a = Server::start(ours.path(), "A");
     let line = a.ask("IAMAT c +1+1 1\n");
     a.wait_for_log(
-        "link to B is down: it refuses us: the herd.conf that B read when it started does not name A as its \
-         neighbour; if the file does now, restart B",
+        "link to B is down: it refuses us: the herd.conf that B last read does not name A as its \
+         neighbour; if the file does now, have it read again there: herdctl reload B",
     );
-    b.wait_for_log("which calls itself A: our herd.conf, as it was when this server started, names no such");
+    b.wait_for_log("which calls itself A: our herd.conf, as this server last read it, names no such");
     assert_eq!(b.knows("c"), None, "{line}");
 }
 

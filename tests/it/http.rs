@@ -1,7 +1,11 @@
 //! The door for HTTP, as programs meet it: real servers, and bytes on real connections.
 
+mod caching;
 mod differential;
+mod forgetting;
+mod listed;
 mod monitoring;
+mod redacting;
 mod requests;
 pub mod table;
 pub mod tls;
@@ -130,6 +134,11 @@ fn a_report_by_http_is_the_line_that_iamat_makes_on_every_server() {
     });
     let places = get(&hands, "/v1/clients/kiwi.cs.ucla.edu/places?bound=1").json();
     assert_eq!(places["results"][0]["name"], "Bel Air");
+    let servers = &get(&hands, "/v1/herd").json()["servers"];
+    let listed = [("Goloman", ["Hands"]), ("Hands", ["Goloman"])];
+    let listed =
+        listed.map(|(server, neighbours)| serde_json::json!({ "server": server, "neighbours": neighbours }));
+    assert_eq!(*servers, serde_json::json!(listed));
 }
 
 #[test]
@@ -144,6 +153,13 @@ fn an_id_is_one_whichever_door_it_comes_by() {
     // One that a line has as it stands.
     server.ask("IAMAT 50%/x +1+1 5\n");
     assert_eq!(get(&server, "/v1/clients/50%25%2Fx").json()["id"], "50%/x");
+    // One that is no text: by its bytes, and by what JSON has in their stead.
+    let mut door = TcpStream::connect(server.address).expect("connected");
+    door.write_all(b"IAMAT \xffA +1+1 5\n").expect("said");
+    wait_for("it to be known", || (get(&server, "/v1/clients/%FFA").status == 200).then_some(()));
+    for path in ["%FFA", "%25FFA"] {
+        assert_eq!(get(&server, &format!("/v1/clients/{path}")).json()["id"], "%FFA", "{path}");
+    }
     let unknown = get(&server, "/v1/clients/nobody");
     assert_eq!((unknown.status, &unknown.json()["type"]), (404, &"/problems/unknown-client".into()));
 }
@@ -624,11 +640,10 @@ fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_t
     let serve = ("Hands", "http.listen = \"127.0.0.1:0\"");
     let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "data_dir = \"\"", &[serve]);
     let hands = herd.start("Hands");
-    assert_eq!(
-        get(&hands, "/readyz").json(),
-        serde_json::json!({"ready": true, "reasons": []}),
-        "nobody is up"
-    );
+    wait_for("the server to be ready, as nobody is up", || {
+        Some(get(&hands, "/readyz"))
+            .filter(|it| it.json() == serde_json::json!({"ready": true, "reasons": []}))
+    });
     let goloman = herd.start("Goloman");
     let line = goloman.tell("a");
     hands.wait_to_know("a", &line);
@@ -646,6 +661,46 @@ fn a_server_is_ready_once_its_neighbours_have_sent_what_they_know_and_no_later_t
     let hands = herd.start("Hands");
     wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
     drop(goloman);
+}
+
+#[test]
+fn empty_servers_are_ready_as_soon_as_their_links_are_up() {
+    let http = "http.listen = \"127.0.0.1:0\"";
+    let names = ["A", "B", "C"];
+    let tables = names.map(|name| (name, http));
+    // No heartbeat comes while this lasts.
+    let herd =
+        Herd::new(&names, &[("A", "B"), ("B", "C"), ("A", "C")], "timing.heartbeat_ms = 600000", &tables);
+    let servers = herd.start_all();
+    let began = std::time::Instant::now();
+    for server in &servers {
+        wait_for("the server to be ready", || {
+            let is_up = |link: &serde_json::Value| link["up"] == true;
+            let links = get(server, "/v1/herd").json()["links"].clone();
+            let is_ready = get(server, "/readyz").status == 200;
+            (is_ready && links.as_array().expect("links").iter().all(is_up)).then_some(())
+        });
+    }
+    println!("ready after {:?}", began.elapsed());
+}
+
+#[test]
+fn a_server_is_not_ready_before_it_has_tried_to_reach_its_neighbours() {
+    let serve = ("Hands", "http.listen = \"127.0.0.1:0\"");
+    let herd = Herd::new(&GOLOMAN_AND_HANDS, &ONE_LINK, "", &[serve]);
+    // One that takes the connection, and says nothing.
+    let silent = herd.listen_as("Goloman");
+    let hands = herd.start("Hands");
+    let began = std::time::Instant::now();
+    let waiting = get(&hands, "/readyz");
+    if began.elapsed() < std::time::Duration::from_millis(500) {
+        assert_eq!(
+            (waiting.status, &waiting.json()["reasons"][0]),
+            (503, &"Goloman is not reached yet".into())
+        );
+    }
+    wait_for("the server to be ready", || Some(get(&hands, "/readyz")).filter(|it| it.status == 200));
+    drop(silent);
 }
 
 #[test]

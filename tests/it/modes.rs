@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -164,9 +165,116 @@ fn a_file_of_somebody_else_in_a_folder_that_others_may_write_to_gets_nothing() {
     wait_for("the word", || goloman.process.stderr().contains("belongs to another user").then_some(()));
     assert_eq!(goloman.stop(), Some(0));
     assert_eq!(fs::read_to_string(log.join("Goloman.log")).expect("text"), "");
+    let check = |hint: &str, other: &str| {
+        let (status, _, stderr) = run(folder.path(), &["--check"]);
+        assert!(
+            status == Some(71) && stderr.contains(hint) && !stderr.contains(other),
+            "{status:?} {stderr}"
+        );
+    };
+    check("chown root", "sudo");
+    // The folder of a service's own, which has to stay that.
+    set_mode(&log, 0o755);
+    chown(&log, Some(1), None).expect("given away");
+    check("run this as that user: sudo -u ", "chown");
+    chown(&log, Some(0), None).expect("taken back");
     // Where only they may write, it is their choice.
     set_mode(&log, 0o755);
     let goloman = Server::start(folder.path(), "Goloman");
     goloman.wait_for_log("listens on");
     assert_eq!(goloman.stop(), Some(0));
+}
+
+#[test]
+fn what_the_user_of_herd_may_not_read_or_write_is_told_with_whose_it_is_and_what_to_do() {
+    const NOBODY: u32 = 65_534;
+    let as_nobody = |folder: &Path, argument: &str| {
+        let mut command = Command::new(HERD);
+        command.arg(argument).current_dir(folder).uid(NOBODY).gid(NOBODY);
+        command.output().map(|done| (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned()))
+    };
+    let is_tried =
+        geteuid().is_root() && as_nobody(Path::new("/"), "--version").is_ok_and(|done| done.0 == Some(0));
+    if !is_tried {
+        eprintln!(
+            "not tested here: what another user may not do; that takes root, and a {HERD} that nobody may run"
+        );
+        return;
+    }
+    let check = |folder: &Path, argument: &str, expected: i32, hints: &[&str]| {
+        let (status, stderr) = as_nobody(folder, argument).expect("run");
+        assert_eq!(status, Some(expected), "{stderr}");
+        hints.iter().for_each(|hint| assert!(stderr.contains(hint), "{hint}: {stderr}"));
+        assert!(!stderr.contains("keeps nothing on disk"), "{stderr}");
+    };
+    let herd = "Permission denied (os error 13)";
+    // A start finds first that it cannot make a folder, then that it cannot write what root's start left in one.
+    let folder = folder_with(GOLOMAN);
+    set_mode(folder.path(), 0o755);
+    for argument in ["Goloman", "--check"] {
+        check(
+            folder.path(),
+            argument,
+            71,
+            &[herd, "belongs to root (mode 0755), and this runs as ", "install -d -m 0750"],
+        );
+    }
+    assert_eq!(Server::start(folder.path(), "Goloman").stop(), Some(0));
+    chown(folder.path().join("data"), Some(NOBODY), None).expect("given away");
+    chown(folder.path().join("log"), Some(NOBODY), None).expect("given away");
+    for argument in ["Goloman", "--check"] {
+        check(
+            folder.path(),
+            argument,
+            71,
+            &[herd, "data/Goloman belongs to root (mode 0750)", "chown -R data/Goloman"],
+        );
+    }
+    chown(folder.path().join("data/Goloman"), Some(NOBODY), None).expect("given away");
+    check(
+        folder.path(),
+        "Goloman",
+        71,
+        &[herd, "data/Goloman/", "belongs to root (mode 0640)", "chown -R data/Goloman"],
+    );
+    // The folder of a file, and the file.
+    for setting in ["secret_file = \"own/it\"", "[http]\ntokens_file = \"own/it\""] {
+        let folder = folder_with(&format!("{setting}\n{GOLOMAN}http.listen = \"127.0.0.1:0\"\n"));
+        set_mode(folder.path(), 0o755);
+        fs::create_dir(folder.path().join("own")).expect("created");
+        fs::write(folder.path().join("own/it"), "").expect("written");
+        set_mode(&folder.path().join("own/it"), 0o600);
+        set_mode(&folder.path().join("own"), 0o700);
+        check(folder.path(), "--check", 78, &[herd, "own belongs to root (mode 0700)", "run as enter it"]);
+        set_mode(&folder.path().join("own"), 0o755);
+        let hint = "own/it belongs to root (mode 0600), and this runs as ";
+        check(
+            folder.path(),
+            "--check",
+            78,
+            &[herd, hint, "with mode 0600, or to root and a group of theirs with 0640"],
+        );
+    }
+}
+
+#[test]
+fn root_who_adds_a_token_that_the_servers_cannot_read_is_told() {
+    if !geteuid().is_root() {
+        eprintln!("not tested here: a file of tokens of root's; only root can make one");
+        return;
+    }
+    let folder =
+        folder_with(&format!("[http]\ntokens_file = \"tokens\"\n{GOLOMAN}http.listen = \"127.0.0.1:0\"\n"));
+    fs::create_dir(folder.path().join("data")).expect("created");
+    let warns = |name: &str| {
+        let (status, _, stderr) = run(folder.path(), &["--new-token", name, "read"]);
+        assert!(status == Some(0) && stderr.contains("; herdctl reload, or SIGHUP,"), "{stderr}");
+        stderr.contains("is root's (mode 0600), and servers of user ")
+    };
+    assert!(!warns("anna"));
+    chown(folder.path().join("data"), Some(1), None).expect("given away");
+    assert!(warns("bert"));
+    chown(folder.path().join("tokens"), None, Some(1)).expect("given away");
+    set_mode(&folder.path().join("tokens"), 0o640);
+    assert!(!warns("carl"));
 }

@@ -54,6 +54,16 @@ fn both_doors_find_the_nearest_with_an_index_and_without_one() {
         assert_eq!(nearest(&server, 89.95, 10.0, 100, 5), ["north", "across"]);
         assert_eq!(nearest(&server, 34.06893, -118.445127, 0, 5), ["la"]);
         assert!(nearest(&server, 0.0, 0.0, 1, 5).is_empty());
+        // The date line and a pole are each written in more than one way.
+        server.ask("IAMAT line +1-180 5\nIAMAT pole +90+0 5\nIAMAT south -90-33.5 5\n");
+        for longitude in [180.0, -180.0] {
+            assert_eq!(nearest(&server, 1.0, longitude, 0, 5), ["line"]);
+        }
+        assert_eq!(nearest(&server, 90.0, 77.0, 0, 5), ["pole"]);
+        assert_eq!(nearest(&server, -90.0, 180.0, 0, 5), ["south"]);
+        for id in ["line", "pole", "south"] {
+            assert_eq!(ask(&server, &format!("DELETE /v1/clients/{id}"), "", "").status, 204);
+        }
         // One moves, and one is forgotten.
         server.ask("IAMAT fiji +0+0 1520023935\n");
         assert_eq!(ask(&server, "DELETE /v1/clients/north", "", "").status, 204);

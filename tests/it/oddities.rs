@@ -228,7 +228,7 @@ fn another_herd_conf_is_told_on_both_sides_and_by_agree() {
     hands.wait_for_log("[WARN] the herd.conf of Goloman differs from ours");
     let (_, stdout) = agree(&herd);
     assert!(stdout.contains("the herd.conf of Hands differs from ours"), "{stdout}");
-    assert!(stdout.contains("its herd.conf, as it was when it started, is not this one"), "{stdout}");
+    assert!(stdout.contains("its herd.conf, as it last read it, is not this one"), "{stdout}");
     // The file is copied, and the server that read the old one restarted.
     fs::write(other.path().join("herd.conf"), &conf).expect("written");
     assert_eq!(hands.stop(), Some(0));

@@ -65,6 +65,7 @@ fn nothing(provider: Provider) -> Value {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn google_is_asked_and_put_into_the_legacy_shape() {
     let body = r#"{"places": [
@@ -117,6 +118,7 @@ fn google_is_asked_and_put_into_the_legacy_shape() {
     );
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn googles_field_mask_can_be_set() {
     let stand_in = StandIn::start(reply(200, &json!({})));
@@ -129,6 +131,7 @@ fn googles_field_mask_can_be_set() {
     assert_eq!(stand_in.seen()[0].header("X-Goog-FieldMask"), "places.id,places.rating");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn google_legacy_is_kept_byte_for_byte() {
     let body = "{\n   \"html_attributions\" : [],\n\n   \"next_page_token\" : \"Aap_é\\u00e9\",\n   \"results\" : [\n      { \"a\" : 1.10 },\n\n      {\"b\":[ ]} ,\n      {}\n   ],\n   \"status\" : \"OK\"\n}\n\n";
@@ -149,6 +152,7 @@ fn google_legacy_is_kept_byte_for_byte() {
     assert_eq!(opened.ask(&UCLA).unwrap(), kept);
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn overpass_is_asked_wider_until_enough_is_near() {
     let near = json!({"type": "node", "id": 1, "lat": 34.0689, "lon": -118.4452, "tags": {"name": "Kiosk", "shop": "kiosk"}});
@@ -174,6 +178,7 @@ fn overpass_is_asked_wider_until_enough_is_near() {
     assert!(error.said.contains("runtime error: timed out"), "{error}");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn the_pool_asks_once_and_stops_early() {
     let body = json!({"places": [{"id": "one"}]}).to_string();

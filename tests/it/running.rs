@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -68,6 +69,7 @@ fn an_address_in_use_is_named_with_the_reason() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_missing_key_or_places_file_is_an_error_of_the_config() {
     for (settings, hint) in [
@@ -86,6 +88,20 @@ fn a_missing_key_or_places_file_is_an_error_of_the_config() {
     }
 }
 
+#[cfg(not(feature = "online"))]
+#[test]
+fn a_build_that_asks_nobody_over_the_network_says_so() {
+    for provider in ["google", "google-legacy", "overpass\"\nplaces.url = \"http://localhost/"] {
+        let folder = folder_with(&format!("places.provider = \"{provider}\"\n{TWO}"));
+        for argument in ["Goloman", "--check"] {
+            let (code, _, stderr) = run(folder.path(), &[argument]);
+            let says_so = stderr.contains("herd.conf:1: ") && stderr.contains("feature online");
+            assert!(code == Some(78) && says_so, "{provider}: {stderr}");
+        }
+    }
+}
+
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_path_that_only_a_shell_or_a_service_manager_would_fill_in_is_refused_before_it_makes_a_folder() {
     let table = "[servers.Goloman]\nlisten = \"127.0.0.1:7\"\nneighbours = [\"Hands\"]\n";
@@ -284,4 +300,32 @@ fn a_herd_of_which_one_cannot_start_stops_the_others() {
     assert_eq!(code, Some(71), "{stderr}");
     assert!(stderr.contains(&herd.address("Hands").to_string()), "{stderr}");
     TcpStream::connect(herd.address("Goloman")).expect_err("stopped");
+}
+
+#[test]
+fn a_server_with_nothing_to_do_hardly_wakes() {
+    let tables = [("Goloman", "http.listen = \"127.0.0.1:0\"")];
+    let herd = Herd::new(&["Goloman"], &[], "data_dir = \"data\"", &tables);
+    let server = herd.start("Goloman");
+    server.tell("kiwi");
+    let wakes = || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.process.pid())).expect("it lives");
+        let of = |task: std::io::Result<std::fs::DirEntry>| {
+            let status =
+                std::fs::read_to_string(task.expect("a thread").path().join("status")).expect("it lives");
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.and_then(|number| number.trim().parse::<u64>().ok()).expect("a number")
+        };
+        tasks.map(of).sum::<u64>()
+    };
+    // The sync and the mark of what it was told come first.
+    let over = |seconds| {
+        let (before, begun) = (wakes(), Instant::now());
+        std::thread::sleep(Duration::from_secs(seconds));
+        (wakes() - before) as f64 / begun.elapsed().as_secs_f64()
+    };
+    over(3);
+    let wakes = over(10);
+    assert!(wakes < 1.5, "{wakes} times a second");
+    assert_eq!(server.stop(), Some(0));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -9,7 +10,8 @@ use rustix::process::Signal;
 
 use crate::docs::page::Page;
 use crate::harness::{
-    Disk, HANG, HERD, Process, Server, build_library, folder_with, run, solo, wait_for, write_secret,
+    Disk, HANG, HERD, Process, Server, build_library, folder_with, free_address, run, solo, wait_for,
+    write_secret,
 };
 
 const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
@@ -52,6 +54,51 @@ int open64(const char *path, int flags, ...)
 }
 "#;
 
+/// Has the main thread hang when it is about to hand its sockets to the next program.
+const HANGING_UPGRADE: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int is_check(void)
+{
+    char words[4096];
+    int file = open("/proc/self/cmdline", O_RDONLY);
+    ssize_t count = read(file, words, sizeof words);
+    close(file);
+    return count > 0 && memmem(words, count, "--check", 7) != NULL;
+}
+static int hanging(const char *name, int fd, int command, void *argument)
+{
+    int (*real)(int, int, ...) = dlsym(RTLD_NEXT, name);
+    if (command == F_DUPFD_CLOEXEC && syscall(SYS_gettid) == getpid() && access("hang", F_OK) == 0 && !is_check()) {
+        close(open("hangs", O_CREAT | O_WRONLY, 0600));
+        for (;;)
+            pause();
+    }
+    return real(fd, command, argument);
+}
+int fcntl(int fd, int command, ...)
+{
+    va_list rest;
+    va_start(rest, command);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    return hanging("fcntl", fd, command, argument);
+}
+int fcntl64(int fd, int command, ...)
+{
+    va_list rest;
+    va_start(rest, command);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    return hanging("fcntl64", fd, command, argument);
+}
+"#;
+
 fn send(process: &Process, signal: &str) {
     let sent = Command::new("bash").args(["-c", &format!("kill -{signal} {}", process.pid())]).status();
     assert!(sent.expect("bash").success(), "{signal}");
@@ -61,8 +108,7 @@ fn send(process: &Process, signal: &str) {
 fn a_signal_that_means_nothing_to_herd_ends_no_server() {
     let (_folder, server) = solo("");
     let real_time = (34..=64).map(|number| number.to_string());
-    let others =
-        ["USR2", "ALRM", "VTALRM", "PROF", "IO", "STKFLT", "XFSZ", "PIPE", "CHLD", "URG", "WINCH", "CONT"];
+    let others = ["ALRM", "VTALRM", "PROF", "IO", "STKFLT", "XFSZ", "PIPE", "CHLD", "URG", "WINCH", "CONT"];
     for (number, signal) in others.map(str::to_owned).into_iter().chain(real_time).enumerate() {
         send(&server.process, &signal);
         assert!(server.ask(&format!("IAMAT a +1+1 {number}\n")).starts_with("AT Goloman"), "{signal}");
@@ -175,21 +221,32 @@ fn a_stop_is_heard_while_the_journal_is_read_on_a_disk_that_hangs() {
     assert_eq!(Server::start(folder.path(), "Goloman").knows("kiwi"), Some(line));
 }
 
+/// A server of which some thread hangs, by this library, in what a signal has it do. Its workers go on.
+fn hanging(folder: &Path, library: &str, signal: &str) -> Server {
+    let built = tempfile::tempdir().expect("a folder");
+    let library = build_library(&built, library);
+    let mut command = Command::new(HERD);
+    let goloman = Server::start_by(command.arg("Goloman").env("LD_PRELOAD", library), folder, "Goloman");
+    fs::write(folder.join("hang"), "").expect("written");
+    send(&goloman.process, signal);
+    wait_for("it to hang", || folder.join("hangs").exists().then_some(()));
+    assert!(goloman.ask("IAMAT a +1+1 1\n").starts_with("AT "), "its workers go on");
+    goloman
+}
+
+#[test]
+fn a_server_serves_and_stops_while_the_files_of_a_reload_are_on_a_disk_that_hangs() {
+    let folder = folder_with(&format!("secret_file = \"secret\"\n{GOLOMAN}"));
+    write_secret(&folder.path().join("secret"), "a secret of some length\n");
+    let goloman = hanging(folder.path(), HANGING_SECRET, "HUP");
+    assert_eq!(goloman.stop(), Some(0));
+}
+
 #[test]
 fn a_server_whose_main_thread_hangs_is_ended_in_time_and_says_so() {
-    let folder = folder_with(&format!("stop_timeout_s = 1\nsecret_file = \"secret\"\n{GOLOMAN}"));
-    write_secret(&folder.path().join("secret"), "a secret of some length\n");
-    let built = tempfile::tempdir().expect("a folder");
-    let library = build_library(&built, HANGING_SECRET);
-    let goloman = Server::start_by(
-        Command::new(HERD).arg("Goloman").env("LD_PRELOAD", library),
-        folder.path(),
-        "Goloman",
-    );
-    fs::write(folder.path().join("hang"), "").expect("written");
-    send(&goloman.process, "HUP");
-    wait_for("it to hang", || folder.path().join("hangs").exists().then_some(()));
-    assert!(goloman.ask("IAMAT a +1+1 1\n").starts_with("AT "), "its workers go on");
+    let table = format!("[servers.Goloman]\nlisten = \"{}\"\n", free_address());
+    let folder = folder_with(&format!("stop_timeout_s = 1\n{table}"));
+    let goloman = hanging(folder.path(), HANGING_UPGRADE, "USR2");
     // As many as may wait, and more.
     (0..100).for_each(|_| send(&goloman.process, "USR1"));
     send(&goloman.process, "TERM");

@@ -188,11 +188,15 @@ fn what_a_terminal_did_not_take_is_counted_and_told_once_it_does() {
         wait_for("signals to be caught", || log_of(&herd, "Goloman").contains("listens on").then_some(()));
         std::fs::remove_file(&key).expect("removed");
         wait_for("more errors than are kept for a terminal", || {
+            let before = log_of(&herd, "Goloman").matches("not reloaded, keeping").count();
             goloman.signal(Signal::HUP);
-            (log_of(&herd, "Goloman").matches("keeping the old secrets").count() > 250).then_some(())
+            wait_for("the next error", || {
+                (log_of(&herd, "Goloman").matches("not reloaded, keeping").count() > before).then_some(())
+            });
+            (before >= 250).then_some(())
         });
         let shown = outlet.read_until("lines are missing here");
-        let kept = shown.matches("Goloman: keeping the old secrets").count();
+        let kept = shown.matches("Goloman: not reloaded, keeping").count();
         assert!(kept > 50 && kept < 250, "{}: {kept} in {shown}", outlet.kind);
         goloman.signal(Signal::TERM);
         assert_eq!(goloman.wait(), Some(0));

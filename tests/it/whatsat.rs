@@ -59,6 +59,7 @@ fn the_gazetteer_answers_with_real_places_nearest_first() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn commands_behind_a_lookup_wait_their_turn_and_a_half_close_does_not_cut_it() {
     let body = br#"{"results":[],"status":"OK"}"#.to_vec();
@@ -80,6 +81,7 @@ fn commands_behind_a_lookup_wait_their_turn_and_a_half_close_does_not_cut_it() {
     assert_eq!(parts(&reply[first + "? first\n".len()..second]).0, at);
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn the_legacy_text_is_kept_byte_for_byte_but_for_the_cut() {
     let body = "{\n\n   \"html_attributions\" : [],\r\n   \"next_page_token\" : \"x\",\n   \"results\" : [ {\"name\" : \"A\\u00e9\"} ,\n {\"name\":\"B\"},{\"name\":\"C\"}\n ],\n\n\n   \"status\" : \"OK\"\n}\n\n\n";
@@ -92,6 +94,7 @@ fn the_legacy_text_is_kept_byte_for_byte_but_for_the_cut() {
     assert!(target.contains("location=34.06893,-118.445127") && target.contains("radius=1500"), "{target}");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_failing_provider_is_explained_and_its_key_is_nowhere() {
     let denied = format!(r#"{{"results":[],"status":"REQUEST_DENIED","error_message":"bad key {KEY}"}}"#);
@@ -127,6 +130,7 @@ fn a_failing_provider_is_explained_and_its_key_is_nowhere() {
     assert!(log.contains("places:"), "lookups are logged");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_provider_that_refuses_connections_is_explained() {
     let refusing = Refusing::new();
@@ -136,6 +140,7 @@ fn a_provider_that_refuses_connections_is_explained() {
     assert_eq!(parts(&reply).1["status"], "UNKNOWN_ERROR", "{reply}");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn lookups_stuck_on_a_dead_provider_hold_up_nobody_and_the_surplus_is_told() {
     let stand_in = StandIn::start(Act::Held(200, Vec::new()));
@@ -163,6 +168,7 @@ fn lookups_stuck_on_a_dead_provider_hold_up_nobody_and_the_surplus_is_told() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn the_same_lookup_in_flight_is_asked_once() {
     let body = br#"{"results":[],"status":"ZERO_RESULTS"}"#.to_vec();
@@ -180,6 +186,7 @@ fn the_same_lookup_in_flight_is_asked_once() {
     assert_eq!(stand_in.seen().len(), 1);
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_lookup_in_flight_is_answered_before_the_server_stops() {
     let stand_in = StandIn::start(Act::Held(200, Vec::new()));
@@ -219,6 +226,7 @@ fn bad_rows_of_the_users_file_are_reported_with_their_line_at_start() {
     server.wait_for_log("my.csv:2: ");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_client_that_leaves_in_the_middle_of_a_lookup_harms_nobody() {
     let body = br#"{"results":[],"status":"OK"}"#.to_vec();
@@ -254,6 +262,7 @@ fn ask_from(address: std::net::IpAddr, count: u32, server: &Server) -> Vec<Clien
     (0..count).map(ask).collect()
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn lookups_of_connections_that_are_gone_are_not_asked_and_an_address_that_asks_for_much_waits_for_itself() {
     let stand_in =

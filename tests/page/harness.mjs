@@ -47,7 +47,8 @@ export async function statesOf(page) {
         globalThis.states = [words.textContent];
         new MutationObserver(() => globalThis.states.push(words.textContent)).observe(words, { childList: true, characterData: true, subtree: true });
     });
-    return { include: (pattern) => until(async () => (await page.evaluate(() => globalThis.states)).some((words) => pattern.test(words))) };
+    const all = () => page.evaluate(() => globalThis.states);
+    return { all, include: (pattern) => until(async () => (await all()).some((words) => pattern.test(words))) };
 }
 
 export const row = (page, id) => page.locator("#rows tr", { has: page.getByText(id, { exact: true }) });

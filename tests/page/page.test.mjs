@@ -5,7 +5,10 @@ import assert from "node:assert/strict";
 import test, { after } from "node:test";
 import { Between, tileServer } from "./between.mjs";
 import { browser, clickOn, count, herd, live, open, pixel, rest, row, spot, view } from "./harness.mjs";
-import { atEnd, drive, until } from "./servers.mjs";
+import { HANG_MS, atEnd, drive, until } from "./servers.mjs";
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { readFileSync } from "node:fs";
 
 const axe = readFileSync(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
@@ -60,10 +63,13 @@ test("a client that is not heard of for long looks old, and stays", async (t) =>
     await server.report("kiwi", 10, 20);
     const page = await open(t, server.url, { prepare: (context) => context.clock.install() });
     await row(page, "kiwi").waitFor();
+    const colours = new Set();
     for (const [ahead, kind] of [["00:01", "fresh"], ["06:00", "stale"], ["01:00:00", "old"]]) {
         await page.clock.fastForward(ahead);
         await until(async () => (await row(page, "kiwi").getAttribute("class")) === kind);
+        colours.add(await row(page, "kiwi").locator("td").first().evaluate((cell) => getComputedStyle(cell).color));
     }
+    assert.equal(colours.size, 3, [...colours].join());
     await row(page, "kiwi").getByText("1 h ago").waitFor();
 });
 
@@ -171,6 +177,57 @@ test("a number on the map opens the list of those who stand there", async (t) =>
     assert.equal(await page.locator("#rows tr").count(), 7);
 });
 
+/** How many pixels of each of these colours of the style sheet are on the map around a client. */
+const coloursAt = (page, id, names) =>
+    page.evaluate(([client, wanted]) => {
+        const { fleet, map } = globalThis.herd;
+        const [slot, canvas, style] = [fleet.slotOf(client), document.getElementById("dots"), getComputedStyle(document.documentElement)];
+        const [left, top] = [map.view.left(fleet.x[slot]), map.view.top(fleet.y[slot])].map(Math.round);
+        const copy = new OffscreenCanvas(60, 60).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 30 - left, 30 - top);
+        const { data } = copy.getImageData(0, 0, 60, 60);
+        const amount = (colour) => {
+            const parts = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+            let found = 0;
+            for (let at = 0; at < data.length; at += 4) if (data[at + 3] === 255 && parts.every((part, channel) => Math.abs(part - data[at + channel]) < 12)) found++;
+            return found;
+        };
+        return Object.fromEntries(wanted.map((name) => [name, amount(style.getPropertyValue(`--${name}`).trim())]));
+    }, [id, names]);
+
+test("a group is drawn as the newest of it, and says how many of it are stale", async (t) => {
+    const server = await herd(t);
+    for (let at = 0; at < 8; at++) await server.report(`kiwi-${at}`, 10, 20);
+    await server.report("emu", 12, 100);
+    const page = await open(t, server.url, { prepare: (context) => context.clock.install() });
+    await row(page, "emu").waitFor();
+    await rest(page);
+    const are = (wanted) => until(async () => wanted(await coloursAt(page, "kiwi-0", ["crowd", "stale", "old"])));
+    await are(({ crowd, stale, old }) => crowd > 100 && !stale && !old);
+    // Half of them were heard ten minutes ago.
+    await page.evaluate(() => [0, 1, 2, 3].forEach((at) => (globalThis.herd.fleet.received[globalThis.herd.fleet.slotOf(`kiwi-${at}`)] -= 600)));
+    await are(({ crowd, stale, old }) => crowd > 100 && stale > 20 && !old);
+    await page.clock.fastForward("06:00");
+    await are(({ crowd, stale, old }) => !crowd && stale > 60 && !old);
+    await page.clock.fastForward("01:00:00");
+    await are(({ crowd, stale, old }) => !crowd && !stale && old > 60);
+});
+
+test("two clients at one spot are a number, and a click on it lists them", async (t) => {
+    const server = await herd(t);
+    for (const id of ["kiwi-1", "kiwi-2"]) await server.report(id, 10, 20);
+    await server.report("emu", 12, 100);
+    const page = await open(t, server.url);
+    await row(page, "emu").waitFor();
+    await rest(page);
+    // A group is larger than a dot.
+    await until(async () => (await coloursAt(page, "kiwi-1", ["crowd"])).crowd > 200);
+    await clickOn(page, "kiwi-1");
+    await page.getByText("2 clients at this spot").waitFor();
+    await page.locator("#clusters").uncheck();
+    await until(async () => (await coloursAt(page, "kiwi-1", ["crowd"])).crowd < 100);
+});
+
 test("places near a point and near a client are listed beside the map", async (t) => {
     const server = await herd(t);
     await server.report("kiwi", 34.06893, -118.445127);
@@ -189,6 +246,34 @@ test("places near a point and near a client are listed beside the map", async (t
     assert.match(await link.getAttribute("href"), /^https:\/\/www\.google\.com\/maps\/search\/\?api=1&query=3/);
     assert.equal(await link.getAttribute("rel"), "noreferrer");
     await page.locator("#places-attributions", { hasText: "GeoNames" }).waitFor();
+});
+
+test("a click on a client follows it and lists what is near it, by its own route, and a row only follows", async (t) => {
+    const server = await herd(t);
+    const between = await Between.of(t, server.url);
+    await server.report("kiwi/1", 34.06893, -118.445127);
+    await server.report("emu", 36.1083, -117.2898);
+    const page = await open(t, between.url, { mayFail: /404/ });
+    await row(page, "emu").waitFor();
+    await rest(page);
+    await clickOn(page, "kiwi%2F1");
+    await page.locator("#card-name", { hasText: "kiwi%2F1" }).waitFor();
+    await page.getByRole("heading", { name: "Near kiwi%2F1" }).waitFor();
+    await page.locator("#places-list a", { hasText: "Beverly Hills" }).waitFor();
+    const asked = () => between.asked.findLast((request) => request.includes("/places?"));
+    assert.match(asked(), /^GET \/v1\/clients\/kiwi%252F1\/places\?radius_km=10&bound=20/);
+    await page.getByLabel("Radius").selectOption("1");
+    await until(() => asked().includes("/kiwi%252F1/places?radius_km=1&"));
+    await page.getByRole("tab", { name: "Clients" }).click();
+    await row(page, "emu").click();
+    await page.locator("#card-name", { hasText: "emu" }).waitFor();
+    assert.ok(await page.locator("#list-clients").isVisible());
+    // Of whom the herd has forgotten meanwhile nothing is near.
+    await server.herd.run("--forget", "emu");
+    await until(async () => (await count(page)) === 1);
+    await page.evaluate(() => globalThis.herd.fleet.set({ id: "emu", lat: 36, lon: -117, time: "1", received: 1, server: "Goloman" }, 0));
+    await page.getByRole("button", { name: "Nearby" }).click();
+    await page.getByText("That did not work: no client of this ID has reported to the herd, or it is forgotten.").waitFor();
 });
 
 test("all can be done with the keyboard alone", async (t) => {
@@ -210,6 +295,11 @@ test("all can be done with the keyboard alone", async (t) => {
     await page.keyboard.press("Home");
     await rest(page);
     assert.ok(Math.abs((await view(page)).zoom - whole.zoom) < 1e-6);
+    // A single letter is a shortcut on the map alone.
+    await page.locator("#zoom-in").focus();
+    await page.keyboard.press("/");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "zoom-in");
+    await page.locator("#dots").focus();
     await page.keyboard.press("/");
     await page.keyboard.type("kiw");
     await page.keyboard.press("Enter");
@@ -225,6 +315,18 @@ test("all can be done with the keyboard alone", async (t) => {
     await page.locator("#list-herd").waitFor();
 });
 
+test("a phone shows positions in its table, too", async (t) => {
+    const server = await herd(t);
+    await server.report("a-van-with-a-rather-long-name-0123456789", -54.123456, -178.987654);
+    const page = await open(t, server.url, { viewport: { width: 360, height: 700 }, hasTouch: true, isMobile: true });
+    const place = row(page, "a-van-with-a-rather-long-name-0123456789").getByText("-54.1235, -178.9877");
+    await place.waitFor();
+    for (const cell of await page.locator("#rows td, #table-area thead th").all()) {
+        const { x, width } = await cell.boundingBox();
+        assert.ok(x >= 0 && x + width <= 360, await cell.textContent());
+    }
+});
+
 test("the table is sorted by its heads", async (t) => {
     const server = await herd(t);
     for (const [id, lat] of [["b", 3], ["a10", 1], ["a9", 2]]) await server.report(`sort-${id}`, lat, 1);
@@ -237,10 +339,37 @@ test("the table is sorted by its heads", async (t) => {
     assert.equal(await page.locator("th[data-column=place]").getAttribute("aria-sort"), "ascending");
 });
 
+test("while the focus is in the table its values go on, who is gone is marked, and the row with the focus stays", async (t) => {
+    const server = await herd(t);
+    for (const id of ["b", "d", "f"]) await server.report(id, 10, 20);
+    const page = await open(t, server.url);
+    await row(page, "f").waitFor();
+    await row(page, "d").getByRole("button").focus();
+    const names = () => page.locator("#rows th").allTextContents();
+    const focused = () => page.evaluate(() => document.activeElement.textContent);
+    await server.report("d", 11, 21);
+    await server.report("f", 12, 22);
+    await row(page, "d").getByText("11.0000, 21.0000").waitFor();
+    await row(page, "f").getByText("12.0000, 22.0000").waitFor();
+    await server.herd.run("--forget", "b");
+    await server.herd.run("--forget", "d");
+    await row(page, "b").getByText("gone", { exact: true }).waitFor();
+    await row(page, "d").getByText("gone", { exact: true }).waitFor();
+    await page.locator("#found", { hasText: /^1 client$/ }).waitFor();
+    for (const id of ["a", "c"]) await server.report(id, 13, 23);
+    // Others come and go after a while all the same, around the row with the focus.
+    await until(async () => (await names()).join() === "a,d,c,f");
+    assert.equal(await focused(), "d");
+    await page.locator("#filter").focus();
+    await until(async () => (await names()).join() === "a,c,f");
+});
+
 for (const [name, settings] of [
     ["desktop, light", {}],
     ["desktop, dark", { colorScheme: "dark" }],
     ["phone", { viewport: { width: 375, height: 700 }, hasTouch: true, isMobile: true, deviceScaleFactor: 2 }],
+    ["phone on its side", { viewport: { width: 844, height: 390 }, hasTouch: true, isMobile: true }],
+    ["small phone on its side", { viewport: { width: 640, height: 360 }, hasTouch: true, isMobile: true }],
     ["phone, dark, without motion", { viewport: { width: 375, height: 700 }, colorScheme: "dark", reducedMotion: "reduce" }],
 ]) {
     test(`axe finds nothing, nothing is cut off, and targets are 44 px: ${name}`, async (t) => {
@@ -250,6 +379,20 @@ for (const [name, settings] of [
         await row(page, "kiwi-1").waitFor();
         await row(page, "kiwi-1").click();
         await page.locator("#card").waitFor();
+        // Somebody else is to be had, too, and the map is still there.
+        await row(page, "kiwi-7").scrollIntoViewIfNeeded();
+        const [seen, map] = [await row(page, "kiwi-7").evaluate((one) => {
+            const { left, top, bottom, height } = one.getBoundingClientRect();
+            return bottom <= innerHeight + 1 && height >= 44 && one.contains(document.elementFromPoint(left + 20, top + height / 2));
+        }), await page.locator("#map").boundingBox()];
+        assert.ok(seen && map.width >= 180 && map.height >= 180, JSON.stringify(map));
+        // What is chosen, and what undoes it, are in one row.
+        await page.locator("#filter").fill("kiwi-1");
+        await page.locator("#show-all").waitFor();
+        const tops = new Set(await page.locator(".found button").evaluateAll((all) => all.map((button) => button.getBoundingClientRect().top)));
+        assert.equal(tops.size, 1);
+        assert.ok((await page.locator(".found").boundingBox()).height < 60);
+        await page.locator("#show-all").click();
         for (const tab of ["Clients", "Places", "Herd"]) {
             await page.getByRole("tab", { name: tab }).click();
             if (tab === "Places") {
@@ -317,6 +460,29 @@ test("the map is labelled with towns, or with the user's own places, and says wh
     assert.equal(await second.locator("#attribution").textContent(), "");
 });
 
+test("a town's name makes way for clients and their names", async (t) => {
+    const server = await herd(t);
+    // London's own name stood below it, where this one is now; Paris has room for none.
+    await server.report("just-below-it", 51.44, -0.2);
+    for (const [at, [lat, lon]] of [[48.8, 2.2], [48.95, 2.2], [48.855, 2.05], [48.855, 2.48]].entries()) await server.report(`paris-${at}`, lat, lon);
+    await server.report("far", 46, -4);
+    const page = await open(t, server.url);
+    await row(page, "far").waitFor();
+    await page.locator("#clusters").uncheck();
+    await page.locator("#fit-all").click();
+    await rest(page);
+    const named = () => page.evaluate(() => globalThis.herd.map.named);
+    await until(async () => (await named()).some(({ name }) => name === "London"));
+    const london = (await named()).find(({ name }) => name === "London");
+    const client = await spot(page, "just-below-it");
+    assert.ok(Math.abs(london.top - client.y) >= 10 || london.left < client.x - 20, JSON.stringify([london, client]));
+    assert.ok(!(await named()).some(({ name }) => name === "Paris"), JSON.stringify(await named()));
+    await server.report("just-below-it", 46.2, -3);
+    // Once it has gone elsewhere, the name comes back.
+    for (let at = 0; at < 4; at++) await server.report(`paris-${at}`, 46 + at, -4);
+    await until(async () => (await named()).some(({ name }) => name === "Paris"));
+});
+
 test("names and times that a client makes up are shown as text", async (t) => {
     const server = await herd(t);
     const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
@@ -373,6 +539,19 @@ test("10,000 clients that move are all shown, and the page keeps up", async (t) 
         await page.waitForFunction((before) => globalThis.herd.map.frames > before + 5, frames);
     }
     await live(page);
+});
+
+test("the outlines in the program are what world.mjs makes, packed or not", async (t) => {
+    await promisify(execFile)(process.execPath, [fileURLToPath(new URL("world.mjs", import.meta.url)), "--check"], { timeout: HANG_MS });
+    const server = await herd(t);
+    const page = await (await fetch(server.url, { headers: { Accept: "text/html" } })).text();
+    const folder = /\/assets\/[0-9a-f]+\//.exec(page)[0];
+    for (const name of ["world-110m.bin", "world-50m.bin"]) {
+        const ask = (coding) => fetch(server.url + folder + name, { headers: { "Accept-Encoding": coding } });
+        const [packed, plain] = [await ask("gzip"), await ask("identity")];
+        assert.deepEqual([packed, plain].map((answer) => answer.headers.get("content-encoding")), ["gzip", null]);
+        assert.ok(Buffer.from(await packed.arrayBuffer()).equals(Buffer.from(await plain.arrayBuffer())), name);
+    }
 });
 
 test("everything of the page is at most 150 KB on the wire", async (t) => {

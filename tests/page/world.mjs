@@ -1,5 +1,6 @@
 // Makes the outlines of the map page: Natural Earth (public domain) of npm's world-atlas, simplified, on a grid of whole
-// numbers. `npm run world` writes src/door/http/page/world-*.bin, which are checked in. outline.js reads them.
+// numbers. `npm run world` writes src/door/http/page/world-*.bin.gz, which are checked in; with `--check` it compares them
+// with what it would write. outline.js reads them.
 //
 // A file is numbers, each in seven-bit groups, the lowest first: steps of the grid in a degree; the number of rings
 // (land), then of lines (borders); then each of them: its number of points, and for each point the difference of
@@ -7,7 +8,7 @@
 
 import { createRequire } from "node:module";
 import { readFileSync, writeFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import { feature, mesh } from "topojson-client";
 
 const require = createRequire(import.meta.url);
@@ -39,9 +40,13 @@ for (const { name, steps, off, least } of LEVELS) {
             [lon, lat] = [toLon, toLat];
         }
     }
-    writeFileSync(new URL(`../../src/door/http/page/world-${name}.bin`, import.meta.url), Buffer.from(bytes));
+    const file = new URL(`../../src/door/http/page/world-${name}.bin.gz`, import.meta.url);
+    const packed = gzipSync(Buffer.from(bytes), { level: 9 });
+    // Another zlib may pack the same bytes in another way.
+    if (!process.argv.includes("--check")) writeFileSync(file, packed);
+    else if (!gunzipSync(readFileSync(file)).equals(Buffer.from(bytes))) throw new Error(`${file} is another one: npm run world`);
     const total = kept.reduce((sum, { points }) => sum + points.length, 0);
-    console.log(`${name}: ${kept.length} lines, ${total} points, ${bytes.length} bytes, ${gzipSync(Buffer.from(bytes), { level: 9 }).length} gzipped`);
+    console.log(`${name}: ${kept.length} lines, ${total} points, ${bytes.length} bytes, ${packed.length} gzipped`);
 }
 
 /** Douglas and Peucker's: drops points that are no further than `off` from the line without them. */

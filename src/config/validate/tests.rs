@@ -290,3 +290,11 @@ fn a_mistyped_key_or_table_is_told_what_was_meant() {
     }
     assert!(parse("zzz = 1\n").is_err_and(|error| error.contains("expected one of `workers`")));
 }
+
+#[test]
+fn the_word_for_herdctl_is_no_name() {
+    let why = parse("[servers.A]\nlisten = \"127.0.0.1:1\"\n[servers.ctl]\nlisten = \"127.0.0.1:2\"\n");
+    let why = why.expect_err("refused");
+    assert!(why.starts_with("etc/herd.conf:3: ") && why.contains("`herd ctl` is herdctl"), "{why}");
+    assert!(parse("[servers.help]\nlisten = \"127.0.0.1:1\"\n").is_ok(), "`herd help` runs it");
+}

@@ -69,6 +69,11 @@ impl Incoming {
         Incoming::within(framing, Room::of(max))
     }
 
+    /// The body of a request that has none.
+    pub fn none() -> Incoming {
+        Incoming { bytes: Vec::new(), room: Room::of(0), taken: 0, left: Left::Nothing }
+    }
+
     /// The same with room for more to be read than is kept.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use super::problem::{Kind, Problem};
 use super::query::BadParameter;
 use super::reply::{Reply, Way, itoa};
 use super::site::{Caller, Site};
-use super::{Done, head::Head};
+use super::{Done, feature, gzip, head::Head};
 use std::time::Duration;
 
 use crate::door::{Question, Visit};
@@ -54,12 +54,19 @@ pub fn say(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> D
     Done::Answered { is_kept: way.is_kept }
 }
 
+/// The same of what may be large, packed for those who read that.
+pub fn say_packed(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> Done {
+    let body = gzip::pack_for(way, reply.body.into());
+    let both = [reply.fields, gzip::fields(&body)].concat();
+    say(visit, way, fields, Reply { body: &body, fields: &both, ..reply })
+}
+
 pub fn refuse(visit: &mut Visit<'_>, way: Way, fields: &str, problem: Problem<'_>) -> Done {
     let both = [problem.fields, fields].concat();
     let problem = Problem { fields: &both, ..problem };
     problem.write(way, &mut visit.turn.out);
     let said = format!("{} {}", problem.status.unwrap_or(problem.kind.status()), problem.detail);
-    visit.turn.wire.sent(said.as_bytes());
+    visit.turn.wire.sent_to_anybody(said.as_bytes());
     Done::Answered { is_kept: way.is_kept }
 }
 
@@ -77,6 +84,18 @@ fn log_reply(visit: &mut Visit<'_>, status: u16, length: usize) {
 impl Call<'_, '_> {
     pub fn say(&mut self, reply: Reply<'_>) -> Done {
         say(self.visit, self.way, &self.fields, reply)
+    }
+
+    /// Says what is the same for everybody for a while: with a tag, and not again to whoever has it. It is packed
+    /// already, or as it is to be sent.
+    pub fn say_tagged(&mut self, reply: Reply<'_>) -> Done {
+        let tag = feature::etag(reply.body);
+        let both = [reply.fields, gzip::fields(reply.body)].concat();
+        let reply = Reply { etag: Some(&tag), fields: &both, ..reply };
+        if feature::lists_tag(self.head.fields("if-none-match"), &tag) {
+            return self.say(Reply { status: 304, kind: None, body: b"", ..reply });
+        }
+        self.say(reply)
     }
 
     pub fn refuse(&mut self, problem: Problem<'_>) -> Done {

@@ -18,16 +18,19 @@ use crate::object;
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp};
 
-/// The ID in lines of the client that a path names: the one that is known by these very bytes, or the one spelled so
-/// that a line can hold it.
+/// The ID in lines of the client that a path names: the one spelled so that a line can hold it, or else the one that is
+/// known by these very bytes, or by those that JSON writes so as they are no text.
 fn id_of(call: &Call<'_, '_>, named: &[u8]) -> Vec<u8> {
     let id = name::of_client(named);
-    let node = &call.visit.core.node;
-    if id != named && node.see(&id, |_| ()).is_none() && node.see(named, |_| ()).is_some() {
-        named.to_vec()
-    } else {
-        id
+    let is_known = |id: &[u8]| call.visit.core.node.see(id, |_| ()).is_some();
+    if id == named || is_known(&id) {
+        return id;
     }
+    if is_known(named) {
+        return named.to_vec();
+    }
+    let bytes = name::decode(named).filter(|bytes| std::str::from_utf8(bytes).is_err() && is_known(bytes));
+    bytes.unwrap_or(id)
 }
 
 fn may_have<'c>(call: &mut Call<'c, '_>, id: &[u8]) -> Result<(), Done> {
@@ -57,7 +60,7 @@ pub fn get(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     });
     let Some(tag) = tag else { return unknown(call) };
     body.push(b'\n');
-    if matches(call.head.fields("if-none-match"), &tag) {
+    if feature::lists_tag(call.head.fields("if-none-match"), &tag) {
         return call.say(Reply { status: 304, etag: Some(&tag), ..Reply::default() });
     }
     call.say(Reply { status: 200, kind: Some(GEO_JSON), body: &body, etag: Some(&tag), ..Reply::default() })
@@ -68,12 +71,6 @@ fn unknown(call: &mut Call<'_, '_>) -> Done {
         Kind::UnknownClient,
         "no client of this ID has reported to the herd, or it is forgotten",
     ))
-}
-
-/// Whether a field that lists tags has this one.
-fn matches<'a>(fields: impl Iterator<Item = &'a [u8]>, tag: &str) -> bool {
-    let mut tags = fields.flat_map(|field| field.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
-    tags.any(|listed| listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes())
 }
 
 /// Within how many metres places are wanted, and how many at most.
@@ -121,7 +118,7 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
         Ok(listing) => {
             let tags: Vec<_> = call.head.fields("if-none-match").collect();
             let if_none_match = (!tags.is_empty()).then(|| tags.join(&b','));
-            let listing = if gzip::is_wanted(call.head) { listing.packed() } else { listing };
+            let listing = if call.way.reads_gzip { listing.packed() } else { listing };
             let is_soon = listing.is_near() && call.visit.turn.may_search();
             if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
                 let etag = etag_of(&page);
@@ -142,7 +139,7 @@ pub fn etag_of(page: &[u8]) -> String {
 /// A page of clients, or that it is the one that the asker has.
 pub fn page<'p>(page: &'p [u8], if_none_match: Option<&[u8]>) -> Reply<'p> {
     let tag = etag_of(page);
-    if if_none_match.is_some_and(|field| matches(std::iter::once(field), &tag)) {
+    if if_none_match.is_some_and(|field| feature::lists_tag(std::iter::once(field), &tag)) {
         return Reply { status: 304, fields: gzip::UNPACKED, ..Reply::default() };
     }
     Reply { status: 200, kind: Some(GEO_JSON), body: page, fields: gzip::fields(page), ..Reply::default() }
@@ -164,6 +161,7 @@ pub fn delete(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     }
     let (core, now_ns) = (call.visit.core, call.visit.now.posix_ns);
     if let Err(rule) = call.visit.turn.forget(core, &id, now_ns) {
+        call.visit.manners.tell_full(&core.tallies, rule, true, call.visit.now.up);
         return refuse_rule(call, rule);
     }
     let begin = call.visit.turn.out.len();
@@ -193,20 +191,26 @@ fn there<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Opti
     T::deserialize(from).map(Some)
 }
 
-pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
-    if let Err(bad) = Query::parse(call.head.query, &[]) {
-        return call.refuse_parameter(&bad);
-    }
+/// Whether a client may be told of by this request, as far as its head says: its ID then.
+///
+/// # Errors
+/// It is answered.
+pub fn may_put(call: &mut Call<'_, '_>, named: &[u8]) -> Result<Vec<u8>, Done> {
+    Query::parse(call.head.query, &[]).map_err(|bad| call.refuse_parameter(&bad))?;
     let id = id_of(call, named);
-    if let Err(done) = may_have(call, &id) {
-        return done;
-    }
+    may_have(call, &id)?;
     if let Some(problem) = unreadable(call) {
-        return call.refuse(problem);
+        return Err(call.refuse(problem));
     }
-    if let Err(done) = check_conditions(call, &id) {
-        return done;
-    }
+    check_conditions(call, &id)?;
+    Ok(id)
+}
+
+pub fn put(call: &mut Call<'_, '_>, named: &[u8], body: &[u8]) -> Done {
+    let id = match may_put(call, named) {
+        Ok(id) => id,
+        Err(done) => return done,
+    };
     let parsed: Body<'_> = match object::read(body) {
         Ok(parsed) => parsed,
         Err(why) => {
@@ -280,8 +284,10 @@ fn check_conditions(call: &mut Call<'_, '_>, id: &[u8]) -> Result<(), Done> {
         return Err(Done::Later);
     }
     let tag = call.visit.core.node.see(id, |record| feature::etag(record.line()));
-    let has = |name: &str| tag.as_deref().is_some_and(|tag| matches(call.head.fields(name), tag));
-    if wants && !has("if-match") || wants_not && has("if-none-match") {
+    let known = tag.as_deref();
+    let has = known.is_some_and(|tag| feature::lists_strong_tag(call.head.fields("if-match"), tag));
+    let has_not = known.is_none_or(|tag| !feature::lists_tag(call.head.fields("if-none-match"), tag));
+    if wants && !has || wants_not && !has_not {
         let is_any = call.head.fields("if-none-match").any(|field| field.trim_ascii() == b"*");
         let detail = match &tag {
             Some(_) if wants_not && is_any => {
@@ -374,7 +380,10 @@ fn report(call: &mut Call<'_, '_>, report: &Report<'_>) -> Done {
     let (core, turn) = (call.visit.core, &mut *call.visit.turn);
     let is_news = match turn.report(core, report, now_ns) {
         Ok(is_news) => is_news,
-        Err(rule) => return refuse_rule(call, rule),
+        Err(rule) => {
+            call.visit.manners.tell_full(&core.tallies, rule, false, call.visit.now.up);
+            return refuse_rule(call, rule);
+        }
     };
     let mut body = Vec::with_capacity(turn.record.len() + 32);
     body.extend_from_slice(if is_news { b"{\"news\":true,\"at\":" } else { b"{\"news\":false,\"at\":" });
@@ -415,7 +424,7 @@ fn refuse_rule(call: &mut Call<'_, '_>, rule: Rule) -> Done {
     call.visit.core.tallies.refusals.count(rule);
     match rule {
         Rule::NotKept => call.refuse(not_kept()),
-        Rule::Full => {
+        Rule::Full | Rule::FullOfNotes => {
             call.refuse(Problem { fields: "Retry-After: 60\r\n", ..Problem::new(Kind::Full, rule.words()) })
         }
         _ => call.refuse(Problem::of(

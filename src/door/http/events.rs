@@ -9,7 +9,7 @@ use super::problem::{Kind, Problem};
 use super::query::{BadParameter, Query};
 use super::reply::{Reply, itoa};
 use super::{Done, date};
-use crate::feed::{Event, Origin, Place, Reader, Scope, View, Why};
+use crate::feed::{Bookmark, Event, Origin, PieceId, Place, Reader, Scope, View, Why};
 use crate::limits::{FEED_RETRY_MS, FEED_RETRY_SPREAD_MS};
 use crate::node::Clients;
 use crate::protocol::Record;
@@ -24,7 +24,12 @@ pub fn begin(call: &mut Call<'_, '_>) -> Done {
     let known = ["client", "prefix", "bbox", "near", "radius_m", "last_event_id"];
     let read = Query::parse(call.head.query, &known).and_then(|query| {
         let clients = clients_of(&query)?;
+        let has_radius = query.bytes("radius_m").is_some();
         let place = match place_of(&query)? {
+            (None, Some(_)) if !has_radius => {
+                let why = "near needs radius_m=METRES here: without it everywhere is near";
+                return Err(BadParameter { name: "near".into(), why: why.into() });
+            }
             (Some(_), Some(_)) => {
                 let why = "bbox and near are two areas; watch one of them";
                 return Err(BadParameter { name: "near".into(), why: why.into() });
@@ -46,16 +51,18 @@ pub fn begin(call: &mut Call<'_, '_>) -> Done {
     // The field is newer than the address, which stays the same when a browser comes back.
     let last_id = call.head.fields("last-event-id").last().map(<[u8]>::to_vec).or(query_id);
     let own = call.visit.core.neighbours.own.incarnation;
-    let since = last_id.and_then(|id| epoch_of(&id, own));
+    let scope = Scope { clients, place };
+    let since = last_id.and_then(|id| bookmark_of(&id, own, scope.mark()));
     if call.way.is_head {
         return call.say(Reply {
             status: 200,
             kind: Some(EVENT_STREAM),
             fields: UNBUFFERED,
+            is_endless: true,
             ..Reply::default()
         });
     }
-    let view = View { scope: Scope { clients, place }, write };
+    let view = View { scope, write };
     let Some(reader) = call.visit.core.flood.feed.join(view, since) else {
         let fields = "Retry-After: 10\r\n";
         let problem =
@@ -97,18 +104,36 @@ fn say_head(call: &mut Call<'_, '_>) {
     log_begun(call.visit);
 }
 
-// --- IDs: which start of the server, and up to which epoch all was told
+// --- IDs: which start of the server, up to where all was told, and of what
 
-fn write_id(incarnation: u64, epoch: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!("id: {incarnation:016x}-{epoch}\n").as_bytes());
+fn write_id(incarnation: u64, bookmark: &Bookmark, scope: u32, out: &mut Vec<u8>) {
+    let Bookmark { epoch, piece } = bookmark;
+    let piece = piece.map(|PieceId { channel, number }| format!("-{channel}-{number}"));
+    out.extend_from_slice(
+        format!("id: {incarnation:016x}-{epoch}{}-{scope:08x}\n", piece.unwrap_or_default()).as_bytes(),
+    );
 }
 
-/// The epoch that an ID stands for, if it is of this start of the server.
-fn epoch_of(id: &[u8], own: u64) -> Option<u32> {
-    let (incarnation, epoch) = std::str::from_utf8(id).ok()?.trim().split_once('-')?;
-    let is_own = incarnation.len() == 16 && u64::from_str_radix(incarnation, 16) == Ok(own);
-    let is_digits = !epoch.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit());
-    epoch.parse().ok().filter(|_| is_own && is_digits)
+/// What an ID stands for, if it is of this start of the server and of the same choice of clients and place.
+fn bookmark_of(id: &[u8], own: u64, own_scope: u32) -> Option<Bookmark> {
+    let (id, scope) = std::str::from_utf8(id).ok()?.trim().rsplit_once('-')?;
+    let mut parts = id.split('-');
+    let incarnation = parts.next().filter(|text| text.len() == 16)?;
+    let epoch = number(parts.next()?)?;
+    let piece = match parts.next() {
+        Some(channel) => Some(PieceId { channel: number(channel)?, number: number(parts.next()?)? }),
+        None => None,
+    };
+    let is_own = u64::from_str_radix(incarnation, 16) == Ok(own)
+        && scope.len() == 8
+        && u32::from_str_radix(scope, 16) == Ok(own_scope)
+        && parts.next().is_none();
+    is_own.then_some(Bookmark { epoch, piece })
+}
+
+fn number<N: std::str::FromStr>(digits: &str) -> Option<N> {
+    let is_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_digits)
 }
 
 // --- words
@@ -137,8 +162,8 @@ fn write(origin: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
             out.extend_from_slice(if *is_up { b",\"up\":true}\n\n" } else { b",\"up\":false}\n\n" });
         }
         Event::CaughtUp => out.extend_from_slice(b"event: caught-up\ndata: {}\n\n"),
-        Event::Mark(epoch) => {
-            write_id(origin.incarnation, *epoch, out);
+        Event::Mark { bookmark, scope } => {
+            write_id(origin.incarnation, bookmark, *scope, out);
             out.push(b'\n');
         }
         Event::Pause => out.extend_from_slice(b": nothing has happened\n\n"),
@@ -207,11 +232,33 @@ mod tests {
 
     #[test]
     fn an_id_is_of_one_start_of_the_server() {
-        let id = said(&Event::Mark(7));
-        assert_eq!(id, "id: 0000000000000abc-7\n\n");
-        assert_eq!(epoch_of(b"0000000000000abc-7", 0xabc), Some(7));
-        for id in ["0000000000000abd-7", "abc-7", "", "-", "0000000000000abc-", "0000000000000abc-+7", "x"] {
-            assert_eq!(epoch_of(id.as_bytes(), 0xabc), None, "{id}");
+        let seven = Bookmark { epoch: 7, piece: None };
+        let piece = Some(PieceId { channel: 3, number: u64::MAX });
+        for (bookmark, id) in [
+            (seven, "0000000000000abc-7-0000beef"),
+            (Bookmark { piece, ..seven }, "0000000000000abc-7-3-18446744073709551615-0000beef"),
+        ] {
+            let scope = 0xbeef;
+            assert_eq!(said(&Event::Mark { bookmark, scope }), format!("id: {id}\n\n"));
+            assert_eq!(bookmark_of(id.as_bytes(), 0xabc, scope), Some(bookmark));
+            assert_eq!(bookmark_of(id.as_bytes(), 0xabd, scope), None);
+            assert_eq!(bookmark_of(id.as_bytes(), 0xabc, 0xbeee), None);
+        }
+        // Without the mark of what was wanted, as earlier versions wrote it, it says too little.
+        for id in [
+            "0000000000000abc-7",
+            "0000000000000abc-7-3-4",
+            "abc-7-0000beef",
+            "0000000000000abc-7-beef",
+            "",
+            "-",
+            "x",
+        ] {
+            assert_eq!(bookmark_of(id.as_bytes(), 0xabc, 0xbeef), None, "{id}");
+        }
+        for end in ["", "-", "-+7", "-7-", "-7-3", "-7-3-", "-7-3-+4", "-7-3-4-", "-4294967296", "-7-x-4"] {
+            let id = format!("0000000000000abc{end}-0000beef");
+            assert_eq!(bookmark_of(id.as_bytes(), 0xabc, 0xbeef), None, "{end}");
         }
     }
 }

@@ -71,6 +71,21 @@ pub fn etag(line: &[u8]) -> String {
     tag
 }
 
+/// Whether a field that lists tags, `If-None-Match`, has this one: a weak one is as good as a strong one.
+pub fn lists_tag<'a>(fields: impl Iterator<Item = &'a [u8]>, tag: &str) -> bool {
+    tags(fields)
+        .any(|listed| listed == b"*" || listed.strip_prefix(b"W/").unwrap_or(listed) == tag.as_bytes())
+}
+
+/// The same of `If-Match`, for which a weak one never is the same (RFC 9110, 13.1.1).
+pub fn lists_strong_tag<'a>(fields: impl Iterator<Item = &'a [u8]>, tag: &str) -> bool {
+    tags(fields).any(|listed| listed == b"*" || listed == tag.as_bytes())
+}
+
+fn tags<'a>(fields: impl Iterator<Item = &'a [u8]>) -> impl Iterator<Item = &'a [u8]> {
+    fields.flat_map(|field| field.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

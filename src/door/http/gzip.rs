@@ -1,12 +1,15 @@
-//! Replies that are packed, where that pays: pages of clients, made by the thread for what takes long, shrink to a tenth.
-//! What a worker makes in its turn is sent as it is: packing 30 KB would take longer than all else of the turn.
+//! Replies that are packed for those who read that, where it pays: pages of clients, which shrink to a tenth, and what
+//! else has no small bound.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{Read, Write};
 
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
 use super::head::Head;
+use super::reply::Way;
 use crate::limits::GZIP_BYTES_MIN;
 
 /// What the field of a packed reply says, and of one that might have been packed.
@@ -28,15 +31,37 @@ pub fn is_wanted(head: &Head<'_>) -> bool {
 
 /// The body packed, or as it is where that would not pay.
 pub fn pack(body: Vec<u8>) -> Vec<u8> {
+    pack_as(body, Compression::fast())
+}
+
+/// The same as small as it gets: for what is packed once and sent often.
+pub fn pack_once(body: Vec<u8>) -> Vec<u8> {
+    pack_as(body, Compression::best())
+}
+
+fn pack_as(body: Vec<u8>, level: Compression) -> Vec<u8> {
     if body.len() < GZIP_BYTES_MIN {
         return body;
     }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), level);
     // Writing to memory does not fail.
     match encoder.write_all(&body).and_then(|()| encoder.finish()) {
         Ok(packed) if packed.len() < body.len() => packed,
         _ => body,
     }
+}
+
+/// What was packed, up to so many bytes; as far as it can be read.
+pub fn unpack(packed: &[u8], max: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    // What was read until then stays in it.
+    let _ = GzDecoder::new(packed).take(max as u64).read_to_end(&mut body);
+    body
+}
+
+/// The same for whoever reads it.
+pub fn pack_for(way: Way, body: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if way.reads_gzip { Cow::Owned(pack(body.into_owned())) } else { body }
 }
 
 /// Whether a body, which is text if not, is packed.
@@ -52,7 +77,6 @@ pub fn fields(body: &[u8]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     #[test]
     fn a_body_is_packed_for_those_who_read_that() {
@@ -74,9 +98,9 @@ mod tests {
         let body = b"{\"type\":\"Feature\"}".repeat(1_000);
         let packed = pack(body.clone());
         assert!(is_packed(&packed) && packed.len() * 10 < body.len());
-        let mut unpacked = Vec::new();
-        flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("whole");
-        assert_eq!(unpacked, body);
+        assert_eq!(unpack(&packed, usize::MAX), body);
+        assert_eq!(unpack(&packed, 100), body[..100]);
+        assert_eq!(unpack(&packed[..4], 100), b"");
         assert_eq!(pack(b"{}".to_vec()), b"{}", "too small to pay");
     }
 }

@@ -151,6 +151,11 @@ impl<'b> Head<'b> {
         Ok(head)
     }
 
+    /// Whether no body follows.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.framing, Framing::Length(0))
+    }
+
     /// The value of a field that stands once, without white space around it.
     pub fn field(&self, name: &str) -> Option<&'b [u8]> {
         let mut values = self.fields(name);

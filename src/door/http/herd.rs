@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::site::Member;
+use crate::limits::HTTP_UNTRIED_S;
 use crate::protocol::Span;
 use crate::status::{JournalStatus, LinkStatus, Status};
 
-/// How the server is, as JSON.
-pub fn json(status: &Status, name: &str) -> Vec<u8> {
+/// How the server is, as JSON, with the servers of its herd.conf.
+pub fn json(status: &Status, name: &str, members: &[Member]) -> Vec<u8> {
     let digest = status.digest.as_ref();
     let whole = json!({
         "server": name,
@@ -27,9 +29,14 @@ pub fn json(status: &Status, name: &str) -> Vec<u8> {
             "bytes": status.journal_bytes,
         },
         "links": status.links.iter().map(link).collect::<Vec<_>>(),
+        "servers": members.iter().map(member).collect::<Vec<_>>(),
         "notes": status.notes(),
     });
     line(&whole)
+}
+
+fn member(member: &Member) -> Value {
+    json!({ "server": member.name, "neighbours": member.neighbours })
 }
 
 fn link(link: &LinkStatus) -> Value {
@@ -53,9 +60,13 @@ pub fn readiness(status: &Status, up: Duration, ready_after: Duration) -> (u16, 
         reasons.push("the journal cannot be written".to_owned());
     }
     let is_kept = reasons.is_empty();
+    let since = up.saturating_sub(opened_at);
+    let untried =
+        status.links.iter().filter(|link| link.is_untried && since < Duration::from_secs(HTTP_UNTRIED_S));
+    reasons.extend(untried.map(|link| format!("{} is not reached yet", link.name)));
     let sending = status.links.iter().filter(|link| link.lag.is_up && link.is_still_sending);
     reasons.extend(sending.map(|link| format!("{} is up, and has not yet sent all it knows", link.name)));
-    let is_ready = reasons.is_empty() || is_kept && up.saturating_sub(opened_at) >= ready_after;
+    let is_ready = reasons.is_empty() || is_kept && since >= ready_after;
     (if is_ready { 200 } else { 503 }, line(&json!({ "ready": is_ready, "reasons": reasons })))
 }
 

@@ -119,7 +119,8 @@ impl Listing {
             feature::write(record, Some(distance_m), out);
             true
         };
-        Some(Page::of(&node.nearest_soon(&Sought { around, most: self.limit, write: &write })?))
+        let page = Page::of(&node.nearest_soon(&Sought { around, most: self.limit, write: &write })?);
+        Some(if self.is_packed { gzip::pack(page) } else { page })
     }
 
     /// Whether nobody is left out but for where they are.

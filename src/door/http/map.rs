@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::Done;
 use super::call::{Call, Wanted};
 use super::clients::places_wanted;
 use super::listing::place_of;
 use super::query::{BadParameter, Query};
 use super::reply::{JSON, Reply};
+use super::{Done, gzip};
 use crate::door::Question;
 use crate::limits::{HTTP_PAGE, HTTP_PAGE_MAX};
 use crate::places::{Label, Lookup};
@@ -31,11 +31,12 @@ pub fn labels(call: &mut Call<'_, '_>) -> Done {
         found.len() < limit
     };
     let attributions = call.site.places.as_ref().map(|places| places.labels(&mut take)).unwrap_or_default();
-    let mut body = json!({ "labels": found, "attributions": attributions }).to_string().into_bytes();
-    body.push(b'\n');
+    let mut json = json!({ "labels": found, "attributions": attributions }).to_string().into_bytes();
+    json.push(b'\n');
+    let body = gzip::pack_for(call.way, json.into());
     // The user's own may be others soon.
     let fields = "Cache-Control: max-age=600\r\n";
-    call.say(Reply { status: 200, kind: Some(JSON), body: &body, fields, ..Reply::default() })
+    call.say_tagged(Reply { status: 200, kind: Some(JSON), body: &body, fields, ..Reply::default() })
 }
 
 /// What is near a position.

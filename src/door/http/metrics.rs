@@ -141,7 +141,7 @@ fn phones(text: &mut Text, phones: &SummedPhones) {
 }
 
 /// By the names that the family's label has for them.
-fn oddities(counts: &Counts) -> [(&'static str, Count); 13] {
+fn oddities(counts: &Counts) -> [(&'static str, Count); 14] {
     // Without `..`, so that none is left out.
     let Counts {
         refused,
@@ -153,6 +153,7 @@ fn oddities(counts: &Counts) -> [(&'static str, Count); 13] {
         denied,
         past,
         full,
+        full_of_notes,
         guessed,
         far_ahead,
         suspect,
@@ -168,6 +169,7 @@ fn oddities(counts: &Counts) -> [(&'static str, Count); 13] {
         ("link_denied", denied),
         ("record_past", past),
         ("report_of_a_client_too_many", full),
+        ("forgotten_client_too_many", full_of_notes),
         ("tokens_guessed", guessed),
         ("report_far_ahead", far_ahead),
         ("report_far_ahead_of_a_doubtful_clock", suspect),

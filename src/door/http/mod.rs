@@ -31,25 +31,22 @@ mod query;
 mod reply;
 mod route;
 mod site;
+mod standing;
 mod tokens;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use listing::Listing;
 pub use name::path_segment;
 pub use phones::Friends;
 pub use problem::Kind as ProblemKind;
-pub use site::{Site, Tiles};
+pub use site::{Member, Site, Tiles};
 pub use tokens::{BadLine, Token, Tokens};
 
-use super::{Answer, Manners, PEER_CLOSED, Question, Visit};
+use super::{Answer, PEER_CLOSED, Question, Visit};
+use crate::clock::Stamp;
 use crate::feed::Reader;
-use crate::limits::{
-    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S, HTTP_IDLE_S, HTTP_ROOM_S,
-    READ_BYTES,
-};
-use crate::logging::Wire;
+use crate::limits::{HTTP_ROOM_S, HTTP_START_MS};
 use body::Incoming;
 use call::Pending;
 use events::Stream;
@@ -57,27 +54,48 @@ use head::{Bad, Head};
 use problem::{Kind, Problem};
 use reply::{CONTINUE, Way};
 
-/// One connection's conversation. Times are since the start of the process's clock.
+/// What a request waits for, and until when.
+struct Hold {
+    until: Duration,
+    lack: Lack,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    /// Room for its body.
+    Room,
+    /// The end of the reading of the journal, before which there is no answer.
+    Start,
+}
+
+/// One connection's conversation. Times are since the start of the process's clock. Ten thousand may be idle, so what a
+/// request under way takes is kept apart.
 pub struct HttpDoor {
-    address: SocketAddr,
     phase: Phase,
-    /// Bytes read and not done with: the head of the request under way first, if it is whole.
-    input: Vec<u8>,
-    /// How far the input was looked at for the end of a head.
-    looked: usize,
-    /// The body of the request under way, once its head is there, and how long that head is.
-    incoming: Option<(usize, Incoming)>,
-    /// Until when the body of the request under way has to have room. Nothing is read meanwhile.
-    no_room_until: Option<Duration>,
-    /// When the request under way began, or the body of it.
-    began: Option<Duration>,
-    /// When bytes last came in.
-    heard: Duration,
+    /// None while nothing has come in that is not done with.
+    under_way: Option<Box<UnderWay>>,
     /// When it last asked for something that could be read.
-    spoken: Duration,
+    spoken: Stamp,
+    /// It waits for the end of a start before it is told of it.
+    is_patient: bool,
     has_ended: bool,
     is_stalled: bool,
     is_shown: bool,
+}
+
+/// What has come in of a request that is not done with.
+#[derive(Default)]
+struct UnderWay {
+    /// Its head first, if that is whole, and further requests.
+    input: Vec<u8>,
+    /// How far the input was looked at for the end of a head.
+    looked: usize,
+    /// Its body, once its head is there, and how long that head is.
+    incoming: Option<(usize, Incoming)>,
+    /// What it waits for. Nothing is read meanwhile.
+    hold: Option<Hold>,
+    /// When it began, or the body of it.
+    began: Option<Duration>,
 }
 
 enum Phase {
@@ -110,17 +128,12 @@ enum Done {
 }
 
 impl HttpDoor {
-    pub fn new(address: SocketAddr, now: Duration) -> HttpDoor {
+    pub fn new(now: Duration) -> HttpDoor {
         HttpDoor {
-            address,
             phase: Phase::Open,
-            input: Vec::new(),
-            looked: 0,
-            incoming: None,
-            no_room_until: None,
-            began: None,
-            heard: now,
-            spoken: now,
+            under_way: None,
+            spoken: now.into(),
+            is_patient: true,
             has_ended: false,
             is_stalled: false,
             is_shown: true,
@@ -130,20 +143,19 @@ impl HttpDoor {
     // --- what happens to it
 
     pub fn read(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
-        self.heard = visit.now.up;
         if matches!(self.phase, Phase::Closing(_)) {
             return None;
         }
-        self.input.extend_from_slice(bytes);
-        if self.no_room_until.is_some() {
+        if let Some(held) = self.under_way.as_mut().filter(|it| it.hold.is_some()) {
+            held.input.extend_from_slice(bytes);
             return None;
         }
-        self.converse(visit)
+        self.converse(visit, bytes)
     }
 
     pub fn end(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
         self.has_ended = true;
-        self.converse(visit)
+        self.converse(visit, b"")
     }
 
     pub fn go_on(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
@@ -151,8 +163,8 @@ impl HttpDoor {
             return self.ask_for_more(visit);
         }
         if !matches!(self.phase, Phase::Open)
-            || (self.input.is_empty() && !self.has_ended)
-            || self.no_room_until.is_some()
+            || (self.under_way.is_none() && !self.has_ended)
+            || self.hold().is_some()
         {
             return None;
         }
@@ -160,13 +172,13 @@ impl HttpDoor {
             self.is_stalled = true;
             return None;
         }
-        self.converse(visit)
+        self.converse(visit, b"")
     }
 
     pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Asked(pending) => {
-                self.show(&mut visit.turn.wire);
+                visit.turn.wire.with(&visit.address);
                 visit.turn.wire.at(visit.now.posix_ns);
                 let is_kept = route::answer(*pending, visit, answer);
                 self.done(is_kept);
@@ -196,17 +208,18 @@ impl HttpDoor {
         Some(Question::Feed(Box::new(stream.reader.clone())))
     }
 
-    /// Does what is whole of what came in, as far as replies may be made.
-    fn converse(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
-        self.show(&mut visit.turn.wire);
+    /// Does what is whole of what came in, of which `bytes` are the last, as far as replies may be made.
+    fn converse(&mut self, visit: &mut Visit<'_>, bytes: &[u8]) -> Option<Question> {
+        visit.turn.wire.with(&visit.address);
         visit.turn.wire.at(visit.now.posix_ns);
         let begin = visit.turn.out.len();
-        let mut input = std::mem::take(&mut self.input);
+        let mut under_way = self.under_way.take().map_or_else(UnderWay::default, |it| *it);
+        under_way.input.extend_from_slice(bytes);
         let mut done = 0;
         let mut question = None;
         self.is_stalled = false;
         while question.is_none() && !self.is_stalled && self.may_reply(visit, begin) {
-            match self.next(visit, &mut input, done) {
+            match self.next(visit, &mut under_way, done) {
                 Ok(Some((taken, asks))) => (done, question) = (done + taken, asks),
                 Ok(None) => break,
                 Err(bad) => self.refuse(visit, bad),
@@ -218,69 +231,92 @@ impl HttpDoor {
             self.close(PEER_CLOSED);
         }
         if !matches!(self.phase, Phase::Closing(_)) {
-            input.drain(..done);
+            under_way.input.drain(..done);
             // An idle connection holds no buffer.
-            self.input = if input.is_empty() { Vec::new() } else { input };
+            self.under_way = (!under_way.input.is_empty()).then(|| Box::new(under_way));
         }
         question
     }
 
     /// Does the next request, if it is whole: it begins at `at`. Returns how long it was, and what is asked for it; None
     /// when more has to come. What of a body was taken is out of the input then.
-    fn next(&mut self, visit: &mut Visit<'_>, input: &mut Vec<u8>, at: usize) -> Result<Option<Next>, Bad> {
+    fn next(
+        &mut self,
+        visit: &mut Visit<'_>,
+        under_way: &mut UnderWay,
+        at: usize,
+    ) -> Result<Option<Next>, Bad> {
+        let (UnderWay { input, looked, incoming: body, hold, began }, ip) = (under_way, visit.address.ip());
         let rest = &input[at..];
         // Nearly always a request comes whole, so that its head is read once.
         let mut known = None;
-        if self.incoming.is_none() {
+        if body.is_none() {
             if rest.is_empty() {
                 return Ok(None);
             }
-            if rest.starts_with(b"\r\n") && self.looked == 0 {
+            if rest.starts_with(b"\r\n") && *looked == 0 {
                 // Some clients send one behind a body.
                 return Ok(Some((2, None)));
             }
             if rest == b"\r" {
                 return Ok(None);
             }
-            self.began.get_or_insert(visit.now.up);
-            let Some(length) = head::end(rest, &mut self.looked)? else { return Ok(None) };
+            began.get_or_insert(visit.now.up);
+            let Some(length) = head::end(rest, looked)? else { return Ok(None) };
             let head = Head::parse(&rest[..length])?;
+            if self.is_patient && route::has_to_wait(visit, &head) {
+                let until = visit.now.up + Duration::from_millis(HTTP_START_MS);
+                (*hold, *looked) = (Some(Hold { until, lack: Lack::Start }), 0);
+                return Ok(None);
+            }
+            // Whatever of the body is there already, so that it does not matter how it is cut.
+            let waits = head.expects_continue && !head.is_whole();
+            if let Some(done) = waits.then(|| route::serve_without_body(visit, ip, &head)).flatten() {
+                (*looked, *began) = (0, None);
+                return Ok(Some((length, self.settle(visit, done))));
+            }
             let Some(room) = route::room(visit, &head) else {
                 // Refused, it would be sent again and again by all who were, and the network is the better queue.
-                (self.no_room_until, self.looked) =
-                    (Some(visit.now.up + Duration::from_secs(HTTP_ROOM_S)), 0);
+                let until = visit.now.up + Duration::from_secs(HTTP_ROOM_S);
+                (*hold, *looked) = (Some(Hold { until, lack: Lack::Room }), 0);
                 return Ok(None);
             };
             let incoming = Incoming::within(head.framing, room)?;
-            if head.expects_continue && !incoming.is_whole() && rest.len() == length {
+            if waits && rest.len() == length {
                 visit.turn.out.extend_from_slice(CONTINUE);
             }
-            self.began = Some(visit.now.up);
-            self.incoming = Some((length, incoming));
+            *began = Some(visit.now.up);
+            *body = Some((length, incoming));
             known = Some(head);
         }
-        let Some((length, mut incoming)) = self.incoming.take() else { return Ok(None) };
+        let Some((length, mut incoming)) = body.take() else { return Ok(None) };
         let taken = incoming.take(&rest[length..])?;
         if !incoming.is_whole() {
             drop(known);
             input.truncate(at + length);
-            self.incoming = Some((length, incoming));
+            *body = Some((length, incoming));
             return Ok(None);
         }
         let head = match known {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
-        let done = route::serve(visit, self.address.ip(), &head, &incoming);
+        let done = route::serve(visit, ip, &head, &incoming);
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
-            self.incoming = Some((length, incoming));
+            *body = Some((length, incoming));
             self.is_stalled = true;
             return Ok(None);
         }
-        (self.looked, self.began, self.spoken) = (0, None, visit.now.up);
-        let question = match done {
+        (*looked, *began) = (0, None);
+        Ok(Some((length + taken, self.settle(visit, done))))
+    }
+
+    /// The request under way is done with; returns what is asked for it.
+    fn settle(&mut self, visit: &Visit<'_>, done: Done) -> Option<Question> {
+        self.spoken = visit.now.up.into();
+        match done {
             Done::Asks(question, pending) => {
                 self.phase = Phase::Asked(pending);
                 Some(question)
@@ -297,8 +333,7 @@ impl HttpDoor {
                 Some(question)
             }
             Done::Later => None,
-        };
-        Ok(Some((length + taken, question)))
+        }
     }
 
     fn done(&mut self, is_kept: bool) {
@@ -314,6 +349,7 @@ impl HttpDoor {
             is_http_1_0: false,
             is_head: false,
             is_overland: false,
+            reads_gzip: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
         };
         let kind = [Kind::TooLarge, Kind::Busy].into_iter().find(|kind| kind.status() == bad.status);
@@ -330,23 +366,39 @@ impl HttpDoor {
         });
     }
 
-    /// Sees whether there is room for the body that waits for it, and goes on if there is.
+    /// Sees whether there is what the request waits for, and goes on if there is.
     pub fn find_room(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
-        let until = self.no_room_until.filter(|_| route::has_room(visit))?;
-        self.no_room_until = None;
-        let question = self.converse(visit);
+        let is_there = |hold: &Hold| match hold.lack {
+            Lack::Room => route::has_room(visit),
+            Lack::Start => visit.core.opened_at().is_some(),
+        };
+        let before = self.under_way.as_mut()?.hold.take_if(|hold| is_there(hold))?;
+        let question = self.converse(visit, b"");
         // It waits on from when it began to.
-        self.no_room_until = self.no_room_until.map(|_| until);
+        let hold = self.under_way.as_mut().and_then(|it| it.hold.as_mut());
+        if let Some(hold) = hold.filter(|hold| hold.lack == before.lack) {
+            hold.until = before.until;
+        }
         question
     }
 
     /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end.
     pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
-        if self.no_room_until.is_some() {
-            self.refuse(visit, TOO_MANY_BODIES);
-            return true;
+        let Some(under_way) = &mut self.under_way else { return false };
+        match under_way.hold.as_ref().map(|hold| hold.lack) {
+            Some(Lack::Room) => {
+                self.refuse(visit, TOO_MANY_BODIES);
+                return true;
+            }
+            Some(Lack::Start) => {
+                (under_way.hold, self.is_patient) = (None, false);
+                // Nothing is asked before the start.
+                let _ = self.converse(visit, b"");
+                return true;
+            }
+            None => {}
         }
-        let is_late = self.began.is_some() && matches!(self.phase, Phase::Open);
+        let is_late = under_way.began.is_some() && matches!(self.phase, Phase::Open);
         if is_late {
             // A phone on a bad line is to keep what it has.
             let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
@@ -357,7 +409,8 @@ impl HttpDoor {
 
     /// Whether the request under way is of a phone, as far as its head is there.
     fn is_of_phone(&self) -> bool {
-        let head = self.incoming.as_ref().and_then(|(length, _)| self.input.get(..*length));
+        let under_way = self.under_way.as_deref();
+        let head = under_way.and_then(|it| it.input.get(..it.incoming.as_ref()?.0));
         head.is_some_and(|head| Head::parse(head).is_ok_and(|head| route::is_of_phone(&head)))
     }
 
@@ -367,86 +420,8 @@ impl HttpDoor {
     }
 
     fn close(&mut self, why: &'static str) {
-        (self.input, self.incoming, self.no_room_until) = (Vec::new(), None, None);
+        self.under_way = None;
         self.phase = Phase::Closing(why);
-    }
-
-    // --- what the room asks
-
-    pub fn reads(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.no_room_until.is_none()
-    }
-
-    /// Of a request whose head is not there: ten thousand may have to wait for room for their bodies, and have to keep
-    /// what was read.
-    pub fn takes(&self) -> usize {
-        if self.incoming.is_some() { READ_BYTES } else { HTTP_FIRST_READ_BYTES }
-    }
-
-    pub fn waits(&self) -> bool {
-        match &self.phase {
-            Phase::Asked(_) => true,
-            Phase::Streaming(stream) => stream.is_asked,
-            Phase::Open | Phase::Closing(_) => false,
-        }
-    }
-
-    pub fn is_owed(&self) -> bool {
-        matches!(self.phase, Phase::Asked(_))
-    }
-
-    pub fn is_stalled(&self) -> bool {
-        self.is_stalled || matches!(&self.phase, Phase::Streaming(stream) if !stream.is_asked)
-    }
-
-    pub fn waits_for_room(&self) -> bool {
-        self.no_room_until.is_some()
-    }
-
-    pub fn closes(&self) -> Option<&'static str> {
-        match self.phase {
-            Phase::Closing(why) => Some(why),
-            Phase::Open | Phase::Asked(_) | Phase::Streaming(_) => None,
-        }
-    }
-
-    pub fn deadline(&self, manners: &Manners, taken: Duration) -> Option<(Duration, &'static str)> {
-        if !matches!(self.phase, Phase::Open) {
-            return None;
-        }
-        if let Some(until) = self.no_room_until {
-            return Some((until, "there was no room for its body"));
-        }
-        Some(match (self.began, &self.incoming) {
-            (Some(began), None) => {
-                (began + Duration::from_secs(HTTP_HEAD_S), "its head did not come to an end")
-            }
-            (Some(began), Some((_, incoming))) => {
-                let seconds = HTTP_BODY_S + (incoming.taken() / HTTP_BODY_BYTES_PER_S) as u64;
-                (began + Duration::from_secs(seconds), "its body did not come to an end")
-            }
-            (None, _) => {
-                let idle =
-                    manners.idle_timeout.map_or(HTTP_IDLE_S, |timeout| timeout.as_secs().min(HTTP_IDLE_S));
-                (self.heard.max(taken) + Duration::from_secs(idle), "idle")
-            }
-        })
-    }
-
-    pub fn silent_since(&self) -> Option<Duration> {
-        matches!(self.phase, Phase::Open).then_some(self.spoken)
-    }
-
-    pub fn hide(&mut self) {
-        self.is_shown = false;
-    }
-
-    pub fn is_shown(&self) -> bool {
-        self.is_shown
-    }
-
-    pub fn show(&self, wire: &mut Wire) {
-        wire.with(&self.address);
     }
 }
 

@@ -159,6 +159,8 @@ pub fn need(route: &Route, method: Method) -> Option<Need> {
 /// The methods of a route, as `Allow` lists them.
 pub fn allowed(route: &Route) -> &'static str {
     match route {
+        // A phone's, whose user wrote no path.
+        Route::Index => "GET, HEAD, POST, OPTIONS",
         Route::Client(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
         Route::Phone(App::OwnTracks | App::Overland | App::Traccar) => "POST, OPTIONS",
         Route::Phone(_) => "GET, POST, OPTIONS",
@@ -193,6 +195,25 @@ mod tests {
 
     #[test]
     fn the_document_for_programs_has_every_route_with_its_methods_and_no_other() {
+        // Without `_`, so that none is left out.
+        let name_of = |route: &Route| match route {
+            Route::Index => "index",
+            Route::Asset(_) => "asset",
+            Route::Labels => "labels",
+            Route::PlacesNear => "near",
+            Route::Health => "health",
+            Route::Ready => "ready",
+            Route::Metrics => "metrics",
+            Route::OpenApi => "openapi",
+            Route::Clients => "clients",
+            Route::Client(_) => "client",
+            Route::Places(_) => "places",
+            Route::Herd => "herd",
+            Route::Events => "events",
+            Route::Problem(_) => "problem",
+            Route::Phone(_) => "phone",
+        };
+        let mut named_routes = std::collections::BTreeSet::new();
         let document: serde_json::Value = serde_json::from_slice(OPEN_API).expect("JSON");
         for (path, item) in document["paths"].as_object().expect("paths") {
             let named =
@@ -204,13 +225,25 @@ mod tests {
                 ("post", Method::Post),
                 ("delete", Method::Delete),
             ];
+            named_routes.insert(name_of(&route));
             for (name, method) in methods {
-                assert_eq!(item.get(name).is_some(), need(&route, method).is_some(), "{name} {path}");
-                let is_open = item[name]["security"].as_array().is_some_and(Vec::is_empty);
+                // What a phone sends to the root is a route of its own.
+                let is_served = need(&route, method).is_some() || (path.as_str(), name) == ("/", "post");
+                assert_eq!(item.get(name).is_some(), is_served, "{name} {path}");
+                let security = item[name]["security"].as_array().cloned().unwrap_or_default();
+                let is_open = security.is_empty() || security[0] == serde_json::json!({});
                 let needs_nothing = need(&route, method) == Some(Need::Nothing);
                 assert!(item.get(name).is_none() || is_open == needs_nothing, "{name} {path}");
+                let is_allowed =
+                    allowed(&route).split(", ").any(|allowed| allowed.eq_ignore_ascii_case(name));
+                assert_eq!(is_allowed, is_served, "{name} {path}");
             }
         }
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 19);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 20);
+        let all = [
+            "clients", "client", "events", "health", "herd", "index", "labels", "metrics", "near", "openapi",
+            "phone", "places", "problem", "ready",
+        ];
+        assert_eq!(named_routes, all.into());
     }
 }

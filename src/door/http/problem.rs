@@ -128,7 +128,14 @@ mod tests {
     #[test]
     fn a_problem_is_json_that_says_what_is_wrong_where() {
         let mut out = Vec::new();
-        let way = Way { is_kept: true, is_http_1_0: false, is_head: false, is_overland: false, now_s: 0 };
+        let way = Way {
+            is_kept: true,
+            is_http_1_0: false,
+            is_head: false,
+            is_overland: false,
+            reads_gzip: false,
+            now_s: 0,
+        };
         Problem::of(Kind::Parameter, "limit", "limit is \"x\", but must be from 1 to 1000")
             .write(way, &mut out);
         let text = String::from_utf8(out).expect("text");

@@ -1,8 +1,9 @@
 //! The parameters of a request, each read in one way: one that is not known, stands twice, or is no value of its kind
-//! is told with what would be right.
+//! is told with what would be right, and without what looks like a secret.
 
 use super::name;
 use super::tokens::query_pairs;
+use crate::logging::hide_rest;
 
 /// What is wrong with a parameter.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Query {
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for (name, value) in query_pairs(query) {
             let name = name::decode_form(name).unwrap_or_default();
-            let name = String::from_utf8_lossy(&name).into_owned();
+            let name = hide_rest(&String::from_utf8_lossy(&name)).into_owned();
             if name == "token" {
                 continue;
             }
@@ -63,7 +64,10 @@ impl Query {
         let number = text.parse::<u64>().ok().filter(|number| is_digits && (least..=most).contains(number));
         number.map(Some).ok_or_else(|| BadParameter {
             name: name.into(),
-            why: format!("{name} is {text:?}, but must be a whole number from {least} to {most}"),
+            why: format!(
+                "{name} is {:?}, but must be a whole number from {least} to {most}",
+                hide_rest(text)
+            ),
         })
     }
 
@@ -74,7 +78,7 @@ impl Query {
         let numbers = numbers.and_then(|numbers| <[f64; N]>::try_from(numbers).ok());
         numbers.map(Some).ok_or_else(|| BadParameter {
             name: name.into(),
-            why: format!("{name} is {text:?}, but must be {shape}"),
+            why: format!("{name} is {:?}, but must be {shape}", hide_rest(text)),
         })
     }
 }

@@ -14,6 +14,8 @@ pub struct Reply<'a> {
     pub etag: Option<&'a str>,
     /// Further fields, each whole with its CRLF.
     pub fields: &'a str,
+    /// The body that is left out has no end, and so no length.
+    pub is_endless: bool,
 }
 
 /// How it is sent.
@@ -27,6 +29,8 @@ pub struct Way {
     pub is_head: bool,
     /// What is refused is told in the way that Overland shows to its user.
     pub is_overland: bool,
+    /// The client reads what is packed.
+    pub reads_gzip: bool,
     /// Seconds since 1970.
     pub now_s: u64,
 }
@@ -51,7 +55,7 @@ impl Reply<'_> {
         put("\r\nDate: ");
         put(date::http(way.now_s).text());
         // A body that there may not be has no length either.
-        if !matches!(self.status, 204 | 304) {
+        if !matches!(self.status, 204 | 304) && !self.is_endless {
             put("\r\nContent-Length: ");
             number = itoa(self.body.len() as u64);
             put(number.text());
@@ -134,8 +138,14 @@ pub fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const WAY: Way =
-        Way { is_kept: true, is_http_1_0: false, is_head: false, is_overland: false, now_s: 784_111_777 };
+    const WAY: Way = Way {
+        is_kept: true,
+        is_http_1_0: false,
+        is_head: false,
+        is_overland: false,
+        reads_gzip: false,
+        now_s: 784_111_777,
+    };
 
     fn written(reply: Reply<'_>, way: Way) -> String {
         let mut out = Vec::new();

@@ -6,14 +6,14 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::body::{Incoming, Room};
-use super::call::{Call, Pending, Wanted, refuse, say};
+use super::call::{Call, Pending, Wanted, refuse, say, say_packed};
 use super::head::{Framing, Head, Method};
 use super::paths::{Need, Route, allowed, asked_of, need, route};
 use super::problem::{Kind, Problem};
+use super::query::Query;
 use super::reply::{JSON, Reply, TEXT, Way};
-use super::site::{Caller, NoCaller};
-use super::tokens::WEBHOOK;
-use super::{Done, clients, events, gzip, herd, map, metrics, name, page, phones};
+use super::site::{Caller, NoCaller, Site};
+use super::{Done, clients, events, gzip, herd, map, metrics, page, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
 use crate::node::Clients;
@@ -42,6 +42,11 @@ pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Option<Room> {
     Some(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
 }
 
+/// Whether there is no answer yet, as the journal is still being read.
+pub fn has_to_wait(visit: &Visit<'_>, head: &Head<'_>) -> bool {
+    visit.core.opened_at().is_none() && route(head).is_some_and(|route| !route.is_early())
+}
+
 /// Whether there is room for the largest body: those that wait for it look at nothing else first.
 pub fn has_room(visit: &Visit<'_>) -> bool {
     visit.manners.http.as_deref().is_none_or(|site| site.reserve(PHONE_BODY_MAX).is_some())
@@ -68,6 +73,32 @@ fn is_done(reply: &[u8]) -> bool {
     reply.get(b"HTTP/1.1 ".len()).is_some_and(|first| *first < b'4')
 }
 
+/// Serves a request that waits for a word before it sends its body, and needs none: it is refused by what its head says,
+/// or has no use for a body. None if the body is to be sent. Nobody knows then whether it comes, so that this is the end
+/// of the connection (RFC 9110, 10.1.1).
+pub fn serve_without_body(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>) -> Option<Done> {
+    let (begin, found) = (visit.turn.out.len(), route(head));
+    let asked = asked_of(found.as_ref(), head.method);
+    let way = Way { is_kept: false, ..way(visit, head, found.as_ref()) };
+    let manners = visit.manners;
+    let done = match admit(visit, way, asked, from, head, found, manners.http.as_deref()) {
+        Err(done) => done,
+        Ok((_, Route::Phone(_))) => return None,
+        Ok((mut call, Route::Client(id))) if head.method == Method::Put => {
+            clients::may_put(&mut call, &id).err()?
+        }
+        Ok((mut call, route)) => dispatch(&mut call, route, &Incoming::none()),
+    };
+    if matches!(done, Done::Later) {
+        return None;
+    }
+    log_request(visit, head);
+    if let Done::Answered { .. } | Done::Watches(_) = done {
+        visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
+    }
+    Some(done)
+}
+
 fn serve_uncounted(
     visit: &mut Visit<'_>,
     asked: Asked,
@@ -76,71 +107,93 @@ fn serve_uncounted(
     found: Option<Route>,
     body: &Incoming,
 ) -> Done {
+    log_request(visit, head);
+    let (way, manners) = (way(visit, head, found.as_ref()), visit.manners);
+    match admit(visit, way, asked, from, head, found, manners.http.as_deref()) {
+        Ok((mut call, route)) => dispatch(&mut call, route, body),
+        Err(done) => done,
+    }
+}
+
+/// How a request is answered.
+fn way(visit: &Visit<'_>, head: &Head<'_>, found: Option<&Route>) -> Way {
+    Way {
+        is_kept: head.is_kept && !visit.is_on_trial && !visit.is_stopping,
+        is_http_1_0: head.is_http_1_0,
+        is_head: head.method == Method::Head,
+        is_overland: matches!(found, Some(Route::Phone(app)) if phones::is_overland(*app, head)),
+        reads_gzip: gzip::is_wanted(head),
+        now_s: visit.now.posix_ns / 1_000_000_000,
+    }
+}
+
+/// Whether a request is to be served, as far as its head says: its route then.
+///
+/// # Errors
+/// It is answered.
+fn admit<'c, 'v>(
+    visit: &'c mut Visit<'v>,
+    way: Way,
+    asked: Asked,
+    from: IpAddr,
+    head: &'c Head<'c>,
+    found: Option<Route>,
+    site: Option<&'c Site>,
+) -> Result<(Call<'c, 'v>, Route), Done> {
     let phone = match found {
         Some(Route::Phone(app)) => Some(app),
         _ => None,
     };
-    let way = Way {
-        is_kept: head.is_kept && !visit.is_on_trial && !visit.is_stopping,
-        is_http_1_0: head.is_http_1_0,
-        is_head: head.method == Method::Head,
-        is_overland: phone.is_some_and(|app| phones::is_overland(app, head)),
-        now_s: visit.now.posix_ns / 1_000_000_000,
+    let Some(site) = site else {
+        return Err(refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here")));
     };
-    log_request(visit, head);
-    let manners = visit.manners;
-    let Some(site) = manners.http.as_deref() else {
-        return refuse(visit, way, "", Problem::new(Kind::NotFound, "nothing is served here"));
-    };
-    let fields = site
-        .allowed_origin(head)
-        .map_or(String::new(), |origin| format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"));
+    let fields = fields_for_origin(site, head);
     let (core, up, is_on_trial) = (visit.core, visit.now.up, visit.is_on_trial);
     let mut refuse = |problem: Problem<'_>| refuse(visit, way, &fields, problem);
     // A server with no room is well.
     if is_on_trial && found != Some(Route::Health) {
-        return refuse(Problem {
+        return Err(refuse(Problem {
             fields: "Retry-After: 10\r\n",
             ..Problem::new(Kind::Busy, "as many connections are open as may be")
-        });
+        }));
     }
     let Some(route) = found else {
-        return refuse(Problem::new(
+        return Err(refuse(Problem::new(
             Kind::NotFound,
             "there is nothing at this path; /openapi.json lists what there is",
-        ));
+        )));
     };
     let Some(need) = need(&route, head.method) else {
         let allow = format!("Allow: {}\r\n", allowed(&route));
-        return refuse(Problem {
+        return Err(refuse(Problem {
             fields: &allow,
             ..Problem::new(Kind::Method, "the field Allow lists the methods there are")
-        });
+        }));
     };
     // A web page that had its own name lead here has no token that a phone has.
     let is_guarded = phone.is_some() && site.needs_token();
     if route != Route::Health && !is_guarded && !site.answers_to(head.host) {
         let detail =
             "the request names a host that is not this server; add its name to http.names in herd.conf";
-        return refuse(Problem::new(Kind::Host, detail));
+        return Err(refuse(Problem::new(Kind::Host, detail)));
     }
     if head.method == Method::Options {
-        let allow = format!("Allow: {}\r\n{}", allowed(&route), preflight(&route, &fields));
-        return say(visit, way, &allow, Reply { status: 204, ..Reply::default() });
+        let allow = format!("Allow: {}\r\n{}", allowed(&route), preflight(&route, site, head));
+        return Err(say(visit, way, &allow, Reply { status: 204, ..Reply::default() }));
     }
     if need == Need::Write && site.is_from_elsewhere(head) {
         let detail =
             "a web page of another origin sends this; add that origin to http.allow_origins in herd.conf";
-        return refuse(Problem::new(Kind::WebPage, detail));
+        return Err(refuse(Problem::new(Kind::WebPage, detail)));
     }
     if !route.is_early() && core.opened_at().is_none() {
-        return refuse(Problem {
+        return Err(refuse(Problem {
             fields: "Retry-After: 1\r\n",
             ..Problem::new(
                 Kind::Starting,
                 "this server still reads its journal; ask again, or ask another one",
             )
-        });
+        }));
     }
     let nobody = Caller { name: None, scopes: Default::default(), clients: Clients::All };
     let caller = match need {
@@ -157,14 +210,14 @@ fn serve_uncounted(
             let detail = "too many wrong tokens came from this address; wait, and mend the token";
             // A phone drops what is answered by a 429.
             let kind = if phone.is_some() { Kind::Busy } else { Kind::TooMany };
-            return refuse(Problem { fields: &after, ..Problem::new(kind, detail) });
+            return Err(refuse(Problem { fields: &after, ..Problem::new(kind, detail) }));
         }
         Err(NoCaller::Unknown) => {
             let detail = "no token that is known was shown: Authorization: Bearer TOKEN, or Basic with it as the password";
             // A browser would put a form of its own before the page's.
             let is_of_page = head.fields("sec-fetch-dest").any(|dest| dest == b"empty");
             let fields = if is_of_page { CHALLENGE } else { CHALLENGES };
-            return refuse(Problem { fields, ..Problem::new(Kind::Unauthorized, detail) });
+            return Err(refuse(Problem { fields, ..Problem::new(Kind::Unauthorized, detail) }));
         }
     };
     let missing = match need {
@@ -177,17 +230,25 @@ fn serve_uncounted(
     };
     if let Some(detail) = missing.filter(|_| phone.is_some()) {
         // The one word by which an app tells its user.
-        return refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) });
+        return Err(refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) }));
     }
     if let Some(detail) = missing {
-        return refuse(Problem::new(Kind::Forbidden, detail));
+        return Err(refuse(Problem::new(Kind::Forbidden, detail)));
     }
-    let mut call = Call { visit, site, head, way, asked, caller, fields };
-    match (route, head.method) {
-        (Route::Index, _) if wants_page(call.head) => page::index(&mut call),
-        (Route::Asset(number), _) => page::file(&mut call, number),
-        (Route::Labels, _) => map::labels(&mut call),
-        (Route::PlacesNear, _) => map::places(&mut call),
+    Ok((Call { visit, site, head, way, asked, caller, fields }, route))
+}
+
+fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &Incoming) -> Done {
+    if matches!(route, Route::OpenApi | Route::Herd)
+        && let Err(bad) = Query::parse(call.head.query, &[])
+    {
+        return call.refuse_parameter(&bad);
+    }
+    match (route, call.head.method) {
+        (Route::Index, _) if wants_page(call.head) => page::index(call),
+        (Route::Asset(number), _) => page::file(call, number),
+        (Route::Labels, _) => map::labels(call),
+        (Route::PlacesNear, _) => map::places(call),
         (Route::Index, _) => {
             call.say(Reply { status: 200, kind: Some(TEXT), body: INDEX, ..Reply::default() })
         }
@@ -198,31 +259,30 @@ fn serve_uncounted(
             ..Reply::default()
         }),
         (Route::OpenApi, _) => {
-            let packed = gzip::is_wanted(call.head);
+            let packed = call.way.reads_gzip;
             let body =
                 if packed { OPEN_API_PACKED.get_or_init(|| gzip::pack(OPEN_API.to_vec())) } else { OPEN_API };
-            call.say(Reply {
-                status: 200,
-                kind: Some(JSON),
-                body,
-                fields: gzip::fields(body),
-                ..Reply::default()
-            })
+            call.say_tagged(Reply { status: 200, kind: Some(JSON), body, ..Reply::default() })
         }
         (Route::Problem(kind), _) => {
             let page = super::problem::page(kind);
-            call.say(Reply { status: 200, kind: Some(TEXT), body: page.as_bytes(), ..Reply::default() })
+            call.say_tagged(Reply {
+                status: 200,
+                kind: Some(TEXT),
+                body: page.as_bytes(),
+                ..Reply::default()
+            })
         }
         (Route::Ready, _) => call.ask(Question::Status(None), Wanted::Ready),
         (Route::Metrics, _) => call.ask(Question::Status(None), Wanted::Metrics),
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
-        (Route::Events, _) => events::begin(&mut call),
-        (Route::Clients, _) => clients::list(&mut call),
-        (Route::Phone(app), _) => phones::report(&mut call, app, body.bytes(), body.is_cut()),
-        (Route::Client(id), Method::Put) => clients::put(&mut call, &id, body.bytes()),
-        (Route::Client(id), Method::Delete) => clients::delete(&mut call, &id),
-        (Route::Client(id), _) => clients::get(&mut call, &id),
-        (Route::Places(id), _) => clients::places(&mut call, &id),
+        (Route::Events, _) => events::begin(call),
+        (Route::Clients, _) => clients::list(call),
+        (Route::Phone(app), _) => phones::report(call, app, body.bytes(), body.is_cut()),
+        (Route::Client(id), Method::Put) => clients::put(call, &id, body.bytes()),
+        (Route::Client(id), Method::Delete) => clients::delete(call, &id),
+        (Route::Client(id), _) => clients::get(call, &id),
+        (Route::Places(id), _) => clients::places(call, &id),
     }
 }
 
@@ -243,10 +303,20 @@ static OPEN_API_PACKED: OnceLock<Vec<u8>> = OnceLock::new();
 const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
     /v1/clients, /v1/herd, /healthz, /readyz, /metrics, /openapi.json\n";
 
+/// What each reply says of the web page that has it asked for: no cache is to give it to another one's.
+fn fields_for_origin(site: &Site, head: &Head<'_>) -> String {
+    match site.allowed_origin(head) {
+        Some(origin) => format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"),
+        None if site.allow_origins.is_empty() => String::new(),
+        None => "Vary: Origin\r\n".to_owned(),
+    }
+}
+
 /// What a browser is told before it has a page of an allowed origin ask.
-fn preflight(route: &Route, fields: &str) -> String {
-    if fields.is_empty() {
-        return String::new();
+fn preflight(route: &Route, site: &Site, head: &Head<'_>) -> String {
+    let fields = fields_for_origin(site, head);
+    if site.allowed_origin(head).is_none() {
+        return fields;
     }
     let methods = allowed(route);
     format!(
@@ -258,22 +328,9 @@ fn preflight(route: &Route, fields: &str) -> String {
 
 /// The log has the method and the target, but no token of it.
 fn log_request(visit: &mut Visit<'_>, head: &Head<'_>) {
-    let path = if head.path.starts_with(WEBHOOK) { &b"/api/webhook/..."[..] } else { head.path };
-    let mut line = Vec::with_capacity(16 + head.path.len() + head.query.len());
-    [head.method.name().as_bytes(), b" ", path].iter().for_each(|part| line.extend_from_slice(part));
-    let mut joint = b'?';
-    for (name, value) in super::tokens::loose_pairs(head.query) {
-        line.push(joint);
-        line.extend_from_slice(name);
-        line.push(b'=');
-        line.extend_from_slice(if name::decode_form(name).as_deref() == Some(b"token") {
-            b"..."
-        } else {
-            value
-        });
-        joint = b'&';
-    }
-    visit.turn.wire.received(&line);
+    let (method, joint) =
+        (head.method.name().as_bytes(), if head.query.is_empty() { &b""[..] } else { b"?" });
+    visit.turn.wire.received_from_anybody(&[method, b" ", head.path, joint, head.query].concat());
 }
 
 fn log_guesses(tallies: &Tallies, from: IpAddr, now: Duration) {
@@ -291,7 +348,8 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
     let begin = visit.turn.out.len();
     let done = match (what, answer) {
         (Wanted::Places, Answer::Places(json)) => {
-            say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() })
+            let reply = Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() };
+            say_packed(visit, way, &fields, reply)
         }
         (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
             let reply = clients::page(page, if_none_match.as_deref());
@@ -304,13 +362,15 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
         // What it said counts all the same.
         (Wanted::Friends(heard), _) => phones::answered(visit, way, &fields, heard, None),
         (Wanted::Herd, Answer::Status(status)) => {
-            let body = herd::json(status, visit.core.node.name());
+            let members = visit.manners.http.as_ref().map_or(&[][..], |site| &site.members);
+            let body = herd::json(status, visit.core.node.name(), members);
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })
         }
         (Wanted::Metrics, Answer::Status(status)) => {
             let body = metrics::text(status);
             let kind = Some("text/plain; version=0.0.4; charset=utf-8");
-            say(visit, way, &fields, Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() })
+            let reply = Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() };
+            say_packed(visit, way, &fields, reply)
         }
         (Wanted::Ready, Answer::Status(status)) => {
             let ready_after = visit.manners.http.as_ref().map_or(Duration::ZERO, |site| site.ready_after);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use super::guesses::{Guesses, Verdict};
@@ -27,6 +27,14 @@ pub struct Tiles {
     pub attribution: String,
 }
 
+/// A server of herd.conf.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub name: String,
+    /// The names of its neighbours.
+    pub neighbours: Vec<String>,
+}
+
 /// The site of a server.
 pub struct Site {
     /// Names by which it may be called, beside numeric addresses and localhost.
@@ -38,9 +46,16 @@ pub struct Site {
     /// How long after its start the server waits for its neighbours before it says that it is ready.
     pub ready_after: Duration,
     pub tiles: Option<Tiles>,
+    /// All servers of herd.conf, in the order of the file.
+    pub members: Vec<Member>,
     /// What the map is labelled with; None for nothing.
     pub places: Option<Arc<dyn Places>>,
-    /// Who may do what; None for a site that needs no token. Read anew at a signal.
+    visitors: Arc<Visitors>,
+}
+
+/// Who comes to a site, and may. It goes on when what is served is read anew.
+struct Visitors {
+    /// Who may do what; None for a site that needs no token.
     tokens: RwLock<Option<Arc<Tokens>>>,
     /// How often they were read anew.
     generation: AtomicU64,
@@ -107,39 +122,35 @@ impl Site {
         tokens: Option<Tokens>,
     ) -> Site {
         let ready_after = Duration::from_secs(HTTP_READY_AFTER_S);
-        let tokens = RwLock::new(tokens.map(Arc::new));
+        let visitors = Visitors {
+            tokens: RwLock::new(tokens.map(Arc::new)),
+            guesses: Guesses::default(),
+            generation: AtomicU64::new(0),
+            said: Mutex::default(),
+            bodies: Arc::default(),
+        };
         Site {
             names,
             allow_origins,
             max_ahead_ns,
             ready_after,
             tiles: None,
+            members: Vec::new(),
             places: None,
-            tokens,
-            guesses: Guesses::default(),
-            generation: AtomicU64::new(0),
-            said: Mutex::default(),
-            bodies: Arc::default(),
+            visitors: Arc::new(visitors),
         }
     }
 
-    /// Has other tokens count from now on.
-    pub fn replace_tokens(&self, tokens: Tokens) {
-        let marks = tokens.marks();
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        let is_same = {
-            let mut known = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
-            let before = known.replace(Arc::new(tokens));
-            before.is_some_and(|before| before.marks() == marks)
-        };
-        if !is_same {
-            self.guesses.reread(&marks);
-        }
+    /// The same site in the place of another one, whose visitors it has from now on. Its own tokens count for them.
+    pub fn following(self, before: &Site) -> Site {
+        let tokens = self.visitors.tokens().clone();
+        before.visitors.replace_tokens(tokens);
+        Site { visitors: before.visitors.clone(), ..self }
     }
 
     /// Which tokens count: another number for others.
     pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        self.visitors.generation.load(Ordering::SeqCst)
     }
 
     /// Who a request from an address is of.
@@ -147,7 +158,7 @@ impl Site {
     /// # Errors
     /// A token is needed, and none that is known is shown, or none from there is looked at.
     pub fn caller(&self, head: &Head<'_>, from: IpAddr, now: Duration) -> Result<Caller, NoCaller> {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let tokens = self.visitors.tokens().clone();
         let Some(tokens) = tokens else {
             return Ok(Caller { name: None, scopes: Scopes::ALL, clients: Clients::All });
         };
@@ -157,7 +168,7 @@ impl Site {
         }
         let found = secrets.iter().find_map(|secret| Some((tokens.find(secret)?, mark(secret))));
         let marks: Vec<_> = secrets.iter().map(|secret| mark(secret)).collect();
-        match self.guesses.weigh(from, &marks, found.map(|(_, mark)| mark), now) {
+        match self.visitors.guesses.weigh(from, &marks, found.map(|(_, mark)| mark), now) {
             Verdict::Open => {}
             Verdict::Shut { rest, is_first } => return Err(NoCaller::Guesses { rest, is_first }),
         }
@@ -167,14 +178,14 @@ impl Site {
 
     /// Whether a request shows a token that may write, which counts neither for nor against its address.
     pub fn may_write(&self, head: &Head<'_>) -> bool {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let tokens = self.visitors.tokens().clone();
         let Some(tokens) = tokens else { return true };
         shown(head).iter().find_map(|secret| tokens.find(secret)).is_some_and(|token| token.scopes.write)
     }
 
     /// Whether the site is only for those who show a token.
     pub fn needs_token(&self) -> bool {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).is_some()
+        self.visitors.tokens().is_some()
     }
 
     /// Whether the log is to be told of something that is told of once an hour.
@@ -182,7 +193,7 @@ impl Site {
         let mut hasher = DefaultHasher::new();
         what.hash(&mut hasher);
         let hash = hasher.finish();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.visitors.said.lock().unwrap_or_else(PoisonError::into_inner);
         let is_over = |at: Duration| now.saturating_sub(at) >= Duration::from_secs(PHONE_SAY_AGAIN_S);
         if let Some(at) = said.at.get_mut(&hash) {
             let is_again = is_over(*at);
@@ -206,8 +217,9 @@ impl Site {
 
     /// Room for a body that is longer than others may be; None where there is none.
     pub fn reserve(&self, bytes: usize) -> Option<Reserved> {
-        let before = self.bodies.fetch_add(bytes, Ordering::Relaxed);
-        let reserved = Reserved { bodies: self.bodies.clone(), bytes };
+        let bodies = &self.visitors.bodies;
+        let before = bodies.fetch_add(bytes, Ordering::Relaxed);
+        let reserved = Reserved { bodies: bodies.clone(), bytes };
         (before + bytes <= PHONE_BODIES_BYTES).then_some(reserved)
     }
 
@@ -240,6 +252,28 @@ impl Site {
         let mut sites = head.fields("sec-fetch-site");
         let mut origins = head.fields("origin");
         sites.any(|site| site != b"same-origin" && site != b"none") || origins.any(|origin| !is_own(origin))
+    }
+}
+
+impl Visitors {
+    fn tokens(&self) -> RwLockReadGuard<'_, Option<Arc<Tokens>>> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has other tokens count from now on.
+    fn replace_tokens(&self, tokens: Option<Arc<Tokens>>) {
+        let marks = |tokens: &Option<Arc<Tokens>>| tokens.as_ref().map(|tokens| tokens.marks());
+        let now = marks(&tokens);
+        let before = {
+            let mut known = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+            if *known != tokens {
+                self.generation.fetch_add(1, Ordering::SeqCst);
+            }
+            std::mem::replace(&mut *known, tokens)
+        };
+        if marks(&before) != now {
+            self.guesses.reread(&now.unwrap_or_default());
+        }
     }
 }
 

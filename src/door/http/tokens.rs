@@ -23,7 +23,7 @@ pub struct Scopes {
 }
 
 /// One line of the file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Token {
     pub name: String,
     pub scopes: Scopes,
@@ -42,7 +42,7 @@ fn mark_of(digest: &[u8]) -> u64 {
 }
 
 /// All of a file.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tokens {
     all: Vec<Token>,
     /// Where in the list each is, by the beginning of its digest.

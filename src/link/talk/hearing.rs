@@ -90,14 +90,15 @@ impl Talk {
         let link = self.link.clone();
         let (neighbours, outlet) = (&link.neighbours, &link.outlet);
         let keys = neighbours.keys(Some(outlet.id()));
-        let welcome = match opening.answer(line, &neighbours.own, outlet.name(), &keys, &mut self.output) {
-            Ok(welcome) => welcome,
-            Err(Denied::Refused) => {
-                self.phase = Phase::Refused { until };
-                return Ok(());
-            }
-            Err(why) => return Err(Ended::Refused(why.reason().into())),
-        };
+        let welcome =
+            match opening.answer(line, &neighbours.identity(), outlet.name(), &keys, &mut self.output) {
+                Ok(welcome) => welcome,
+                Err(Denied::Refused) => {
+                    self.phase = Phase::Refused { until };
+                    return Ok(());
+                }
+                Err(why) => return Err(Ended::Refused(why.reason().into())),
+            };
         self.is_probed = welcome.conf.is_some();
         self.incarnation = welcome.incarnation;
         let (stream, seen) = (Some(self.stream.clone()), welcome.seen);

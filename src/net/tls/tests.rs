@@ -86,7 +86,7 @@ fn ends() -> Option<(Connection<AnyStream>, Peer)> {
     });
     shaking.expect("done");
     assert_eq!(near.unsent(), 0);
-    Some((Connection::new(near, HANG, Duration::ZERO), peer))
+    Some((Connection::new(near, Duration::ZERO), peer))
 }
 
 fn wait(stream: &AnyStream, interest: Interest) {

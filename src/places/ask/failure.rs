@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "online")]
 use ureq::{Error, Timeout};
 
 use super::key::{Key, detail};
+#[cfg(feature = "online")]
 use crate::limits::PLACES_ANSWER_MAX;
 use crate::places::{PlacesError, Status};
 
@@ -20,6 +22,7 @@ pub struct Wording {
     provider: &'static str,
     /// Taken out of every word of the provider's.
     key: Option<Key>,
+    #[cfg_attr(not(feature = "online"), expect(dead_code, reason = "nobody is asked"))]
     total_timeout: Duration,
 }
 
@@ -85,6 +88,7 @@ impl Wording {
     }
 
     /// ureq's errors in words of ours, because some of its own hold the URL.
+    #[cfg(feature = "online")]
     pub fn unreachable(&self, error: &Error) -> Failed {
         let total_s = self.total_timeout.as_secs_f64();
         let said = match error {

@@ -12,6 +12,7 @@ use ureq::{Agent, Body, Error, Timeout};
 
 use super::failure::{Failed, Wording};
 use super::key::Key;
+use super::question::{Answer, Question};
 use super::resolver::Names;
 use crate::limits::{PLACES_ANSWER_MAX, PLACES_BUFFER_BYTES, PLACES_RETRY_PAUSE_MS};
 use crate::places::{PlacesError, Settings};
@@ -22,19 +23,6 @@ pub struct Http {
     pub wording: Wording,
     agent: Agent,
     connect_timeout: Duration,
-}
-
-/// One request; GET without a body, else POST. No `Debug`, because the URL may hold the key.
-pub struct Question {
-    pub url: String,
-    pub headers: Vec<(&'static str, String)>,
-    pub body: Option<String>,
-}
-
-/// What came back, whatever its status code.
-pub struct Answer {
-    pub code: u16,
-    pub body: Vec<u8>,
 }
 
 impl Http {

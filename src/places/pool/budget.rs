@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::queue::network;
@@ -11,8 +12,8 @@ use crate::places::{PlacesError, Status};
 /// Counts the lookups of a day in UTC. A network has its share of them, and beyond it what the passing day would have
 /// given it alone: so none takes all at once, and one that asks alone gets all in the end. This machine has no share.
 pub struct Budget {
-    /// None when there is no bound.
-    most: Option<u64>,
+    /// `BOUNDLESS` when there is no bound.
+    most: AtomicU64,
     used: Mutex<Used>,
 }
 
@@ -27,18 +28,32 @@ struct Used {
     is_share_told: bool,
 }
 
+/// Stands for a number of lookups that no day has.
+const BOUNDLESS: u64 = u64::MAX;
+
 const DAY_NS: u64 = 86_400 * 1_000_000_000;
 
 impl Budget {
     pub fn new(most: Option<u64>) -> Budget {
-        Budget { most, used: Mutex::default() }
+        Budget { most: AtomicU64::new(most.unwrap_or(BOUNDLESS)), used: Mutex::default() }
+    }
+
+    /// So many count from now on; those of today that were sent already do, too.
+    pub fn set_most(&self, most: Option<u64>) {
+        self.most.store(most.unwrap_or(BOUNDLESS), Ordering::Relaxed);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        (used.is_told, used.is_share_told) = (false, false);
+    }
+
+    fn most(&self) -> Option<u64> {
+        Some(self.most.load(Ordering::Relaxed)).filter(|&most| most != BOUNDLESS)
     }
 
     /// How many may still be sent on this day; None when there is no bound.
     pub fn left(&self, now_ns: u64) -> Option<u64> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let lookups = if now_ns / DAY_NS > used.day { 0 } else { used.lookups };
-        self.most.map(|most| most.saturating_sub(lookups))
+        self.most().map(|most| most.saturating_sub(lookups))
     }
 
     /// Counts a lookup that is about to be sent for these addresses: for the first of them that has some left.
@@ -46,12 +61,17 @@ impl Budget {
     /// # Errors
     /// The day has had as many as it may, or these have.
     pub fn spend(&self, askers: &[IpAddr], now_ns: u64) -> Result<(), PlacesError> {
-        let Some(most) = self.most else { return Ok(()) };
+        let most = self.most();
         let (mut used, day) = (self.used.lock().unwrap_or_else(PoisonError::into_inner), now_ns / DAY_NS);
         // A clock that goes back gives no second budget.
         if day > used.day {
             *used = Used { day, ..Used::default() };
         }
+        let Some(most) = most else {
+            // There may be a bound later on this day.
+            used.lookups += 1;
+            return Ok(());
+        };
         if used.lookups >= most {
             if !std::mem::replace(&mut used.is_told, true) {
                 log::warn!(

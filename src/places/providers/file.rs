@@ -3,7 +3,7 @@
 
 use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::extract;
@@ -18,9 +18,7 @@ use crate::places::{Label, Lookup, Places, PlacesError, Settings};
 
 /// The places of all files.
 pub struct File {
-    settings: Settings,
-    /// Replaced as a whole; lookups go on with what they have.
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: Loaded,
     /// Who is asked where no file has anything.
     beyond: Option<Arc<dyn Places>>,
 }
@@ -53,8 +51,7 @@ impl File {
             return Err("places.path: not set, but the file provider needs one: name a CSV, TSV, GeoJSON or .osm.pbf file"
                 .to_owned());
         }
-        let loaded = RwLock::new(Arc::new(load(settings)?));
-        Ok(File { settings: settings.clone(), loaded, beyond })
+        Ok(File { loaded: load(settings)?, beyond })
     }
 
     /// The places in the bytes of one file. The path is for the words of errors.
@@ -70,12 +67,7 @@ impl File {
         };
         let attributions = is_extract.then_some(osm::ATTRIBUTION).into_iter().collect();
         let about = vec![format!("{}: {about}", path.display())];
-        let loaded = RwLock::new(Arc::new(Loaded::of(places.finish(), about, attributions)));
-        Ok(File { settings, loaded, beyond: None })
-    }
-
-    fn loaded(&self) -> Arc<Loaded> {
-        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+        Ok(File { loaded: Loaded::of(places.finish(), about, attributions), beyond: None })
     }
 }
 
@@ -164,7 +156,7 @@ fn read(bytes: &[u8], path: &Path, prefix: &str) -> Result<(Builder, String), St
 impl Places for File {
     fn nearby(&self, lookup: &Lookup, deadline: Instant) -> Result<Vec<u8>, PlacesError> {
         let Lookup { latitude_deg, longitude_deg, radius_m, bound } = *lookup;
-        let loaded = self.loaded();
+        let loaded = &self.loaded;
         let hits = nearest(&loaded.pack, latitude_deg, longitude_deg, radius_m, bound.into());
         if hits.is_empty()
             && let Some(beyond) = &self.beyond
@@ -176,7 +168,7 @@ impl Places for File {
     }
 
     fn labels(&self, take: &mut dyn FnMut(Label<'_>) -> bool) -> Vec<&'static str> {
-        let loaded = self.loaded();
+        let loaded = &self.loaded;
         let mut attributions = loaded.attributions.clone();
         let is_enough = !loaded.labels.iter().all(|&index| {
             let Known { name, latitude_deg, longitude_deg, .. } = loaded.pack.known(index as usize);
@@ -189,15 +181,11 @@ impl Places for File {
     }
 
     fn about(&self) -> Vec<String> {
-        self.loaded().about.clone()
+        self.loaded.about.clone()
     }
 
-    fn reload(&self) -> Option<Result<Vec<String>, String>> {
-        Some(load(&self.settings).map(|loaded| {
-            let about = loaded.about.clone();
-            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
-            about
-        }))
+    fn memory_bytes(&self) -> usize {
+        self.loaded.pack.bytes()
     }
 }
 

@@ -29,6 +29,11 @@ use super::{Places, Provider, Settings};
 /// The error names the setting and says what to do; it holds no key.
 pub fn open(settings: &Settings) -> Result<Arc<dyn Places>, String> {
     Ok(match settings.provider {
+        Provider::Google | Provider::GoogleLegacy | Provider::Overpass if !cfg!(feature = "online") => {
+            let why = "places.provider: this build asks nobody over the network: build with the feature online, or \
+                       choose gazetteer or file";
+            return Err(why.to_owned());
+        }
         Provider::Gazetteer => open_gazetteer()?,
         Provider::Google => Arc::new(google::Google::open(settings)?),
         Provider::GoogleLegacy => Arc::new(google_legacy::GoogleLegacy::open(settings)?),

@@ -38,10 +38,22 @@ pub fn reach(distance_m: f64) -> Haversine {
     haversine_of(distance_m) / SLACK + f64::MIN_POSITIVE
 }
 
+/// The cosine of a latitude: none at a pole, where all longitudes are one place.
+fn cos(latitude_e7: i32) -> f64 {
+    if latitude_e7.abs() == Coordinates::POLE_E7 { 0.0 } else { (f64::from(latitude_e7) * STEP_RAD).cos() }
+}
+
+/// The square of the sine of half the angle between two longitudes: nothing at all between 180 degrees and -180.
+fn across(from_e7: i32, to_e7: i32) -> f64 {
+    let apart = (i64::from(to_e7) - i64::from(from_e7)).abs();
+    let sin_half = (apart.min(4 * i64::from(Coordinates::POLE_E7) - apart) as f64 * (STEP_RAD / 2.0)).sin();
+    sin_half * sin_half
+}
+
 impl Centre {
     pub fn new(at: Coordinates) -> Centre {
-        let latitude = f64::from(at.latitude_e7) * STEP_RAD;
-        Centre { at, sin_latitude: latitude.sin(), cos_latitude: latitude.cos() }
+        let sin_latitude = (f64::from(at.latitude_e7) * STEP_RAD).sin();
+        Centre { at, sin_latitude, cos_latitude: cos(at.latitude_e7) }
     }
 
     pub fn at(&self) -> Coordinates {
@@ -50,17 +62,14 @@ impl Centre {
 
     /// To a position.
     pub fn to(&self, at: Coordinates) -> Haversine {
-        let longitudes = i64::from(at.longitude_e7) - i64::from(self.at.longitude_e7);
-        let sin_half = (longitudes as f64 * (STEP_RAD / 2.0)).sin();
-        self.over(at.latitude_e7, sin_half * sin_half)
+        self.over(at.latitude_e7, across(self.at.longitude_e7, at.longitude_e7))
     }
 
     /// To a latitude, `across` being the square of the sine of half the angle between the longitudes.
     fn over(&self, latitude_e7: i32, across: f64) -> Haversine {
         let latitudes = i64::from(latitude_e7) - i64::from(self.at.latitude_e7);
         let sin_half = (latitudes as f64 * (STEP_RAD / 2.0)).sin();
-        let cos_latitude = (f64::from(latitude_e7) * STEP_RAD).cos();
-        sin_half * sin_half + self.cos_latitude * cos_latitude * across
+        sin_half * sin_half + self.cos_latitude * cos(latitude_e7) * across
     }
 
     /// To the nearest position between two corners, or a little less.
@@ -71,11 +80,7 @@ impl Centre {
             return self.over(self.at.latitude_e7.clamp(south, north), 0.0) * SLACK;
         }
         // The nearer meridian of the two, whichever way round.
-        let apart = [west, east].map(|edge| {
-            let sin_half =
-                ((i64::from(edge) - i64::from(self.at.longitude_e7)) as f64 * (STEP_RAD / 2.0)).sin();
-            sin_half * sin_half
-        });
+        let apart = [west, east].map(|edge| across(self.at.longitude_e7, edge));
         let across = apart[0].min(apart[1]);
         // Along a meridian the nearest position is where a right angle is, or at the end that is nearer to that.
         let foot = self.sin_latitude.atan2(self.cos_latitude * (1.0 - 2.0 * across)) / STEP_RAD;

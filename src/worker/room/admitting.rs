@@ -30,7 +30,7 @@ impl<S: Stream> Guest<S> {
             return None;
         }
         if self.door.kin().is_some() {
-            return Some(self.opened);
+            return self.door.kin_since();
         }
         Some(self.door.silent_since()?.max(self.connection.taken()))
     }

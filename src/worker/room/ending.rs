@@ -50,10 +50,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     pub(super) fn close(&mut self, key: u64, ended: Ended, why: &str) {
         if let Some(mut guest) = self.guests.remove(key) {
-            guest.connection.leave();
+            guest.connection.leave(self.outside.write_timeout());
             self.outside.unsent().change(guest.weight, 0);
             self.turn.wire.at(self.outside.posix_ns());
-            guest.door.show(self.outside.core(), &mut self.turn.wire);
+            guest.door.show(self.outside.core(), &guest.address, &mut self.turn.wire);
             self.turn.wire.closed(why, guest.door.is_shown());
             self.turn.closed(guest.door.kind(), ended);
             self.outside.left(guest.admission, guest.address);
@@ -62,7 +62,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     pub(super) fn deadline_of(&mut self, key: u64) -> Option<(Duration, &'static str)> {
         let guest = self.guests.get(key)?;
-        guest.deadline(self.outside.manners())
+        guest.deadline(self.outside.manners(), self.outside.write_timeout())
     }
 
     pub(super) fn note_deadline(&mut self, key: u64) {
@@ -90,7 +90,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                         if guest.connection.lingers().is_some() {
                             ended = self_ended;
                         }
-                        guest.door.note_timeout(self.outside.core(), why, self.now.up);
+                        guest.door.note_timeout(self.outside.core(), guest.address, why, self.now.up);
                     }
                     self.close(key, ended, why);
                 }
@@ -170,7 +170,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 continue;
             }
             // A link's neighbour is told by the end of it, and says on the next one what it has said here.
-            let is_silent = self.now.up >= guest.heard + DRAIN_QUIET || guest.door.kin().is_some();
+            let is_silent = self.now.up >= guest.heard.up() + DRAIN_QUIET || guest.door.kin().is_some();
             let has_input = !guest.connection.stream.is_in_handshake() && guest.connection.stream.has_input();
             if !is_drained && (!is_silent || has_input) {
                 continue;

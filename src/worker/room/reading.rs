@@ -1,5 +1,6 @@
 //! How a room's connections are read: at an event, after the others, or without one.
 
+use super::super::entrance::Admission;
 use super::{Guest, Outside, Room};
 use crate::limits::{GREEDY_BYTES_MAX, HANDSHAKES_PER_TURN, METERED_EVENTS_MAX};
 use crate::net::stream::is_retry;
@@ -17,7 +18,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             Ok(count) => {
                 guest.connection.eof = count == 0;
                 guest.is_greedy = count == most;
-                guest.heard = self.now.up;
+                if count > 0 && !matches!(guest.admission, Admission::OnTrial(_)) {
+                    guest.heard = self.now.up.into();
+                }
                 self.read_bytes += count;
                 self.visit(key, |door, visit, buffer| match count {
                     0 => door.end(visit),

@@ -3,7 +3,9 @@
 
 mod events;
 mod feed;
+mod keys;
 mod log_lines;
+mod man;
 pub mod page;
 mod phones;
 mod problems;
@@ -58,7 +60,7 @@ fn keys() -> Vec<String> {
     let raw = fs::read_to_string(Path::new(ROOT).join("src/config/raw.rs")).expect("text");
     let fields = raw.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
     let keys = fields.map(|(key, _)| key.to_owned()).filter(|key| {
-        !key.contains(' ') && !["span", "why", "places", "servers", "timing", "map"].contains(&key.as_str())
+        !key.contains(' ') && !["span", "why", "places", "servers", "timing"].contains(&key.as_str())
     });
     keys.collect()
 }
@@ -153,6 +155,16 @@ fn every_word_of_a_link_that_may_be_a_lie_is_tried() {
     words.for_each(|(word, _)| assert!(said.contains(word), "{word} has no row"));
 }
 
+#[test]
+fn the_page_of_installing_has_the_lines_of_the_tarball() {
+    let (page, tarball) = (Page::read("docs/install.md").section("any-linux"), "packaging/INSTALL");
+    let text = fs::read_to_string(Path::new(ROOT).join(tarball)).expect("text");
+    let indented: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    assert!(indented.len() > 10, "{indented:?}");
+    // The first tries it out.
+    indented[1..].iter().for_each(|line| assert!(page.contains(line), "{tarball} has {line:?}"));
+}
+
 /// A name of a key, like `max_clients`, has fewer words.
 fn is_test_name(text: &str) -> bool {
     text.matches('_').count() > 1 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
@@ -191,19 +203,37 @@ fn every_promise_of_readme_is_one_of_all() {
 }
 
 #[test]
-fn the_unit_file_is_what_systemd_understands() {
-    let units = Page::read("docs/operations.md").blocks_of("ini");
-    let [unit] = &units[..] else { panic!("{} units", units.len()) };
-    let unit = unit.replace("/usr/local/bin/herd", HERD);
+fn the_unit_files_are_what_systemd_understands_and_let_a_server_do_little() {
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd");
+    let unit = fs::read_to_string(packaging.join("herd@.service")).expect("a unit");
+    // herdctl is the same program.
+    let unit = unit.replace("/usr/bin/herdctl", "/usr/bin/herd").replace("/usr/bin/herd", HERD);
     assert!(unit.contains(HERD));
     let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("herd@Goloman.service");
-    fs::write(&path, unit).expect("written");
-    let Ok(said) = Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&path).output() else {
-        eprintln!("not tested here: the unit file; systemd-analyze is not installed");
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("herd@Goloman.service"), unit).expect("written");
+    fs::copy(packaging.join("herd.target"), path("herd.target")).expect("copied");
+    // What the docs have for a port below 1024, at another server.
+    let ports = Page::read("docs/operations.md").section("ports-below-1024");
+    let ports = ports.split("```ini\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a drop-in");
+    fs::create_dir(path("herd@Hands.service.d")).expect("made");
+    fs::write(path("herd@Hands.service.d/ports.conf"), ports).expect("written");
+    fs::copy(path("herd@Goloman.service"), path("herd@Hands.service")).expect("copied");
+    let analyze = |arguments: &[&str], names: &[&str]| {
+        let names = names.iter().map(|name| path(name));
+        Command::new("systemd-analyze").args(arguments).args(names).output()
+    };
+    let Ok(said) =
+        analyze(&["--man=no", "verify"], &["herd@Goloman.service", "herd@Hands.service", "herd.target"])
+    else {
+        eprintln!("not tested here: the unit files; systemd-analyze is not installed");
         return;
     };
     // It ends with status 0 whatever it finds.
     let said = [said.stdout, said.stderr].concat();
     assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    // In tenths: 1.2 is what the best of Debian's own services have.
+    let arguments = ["security", "--offline=yes", "--no-pager", "--threshold=12"];
+    let said = analyze(&arguments, &["herd@Goloman.service"]).expect("systemd-analyze");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stdout));
 }

@@ -4,6 +4,7 @@
 mod client;
 mod disk;
 mod link;
+mod manager;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 pub use client::Client;
 pub use disk::Disk;
 pub use link::LinkEnd;
+pub use manager::Manager;
 
 /// Longer than anything takes that works.
 pub const HANG: Duration = Duration::from_secs(20);
@@ -103,6 +105,13 @@ impl Process {
         let mut stdout = String::new();
         self.stdout.read_to_string(&mut stdout).expect("stdout is text");
         (self.wait().code(), stdout, self.stderr())
+    }
+
+    /// What is in memory of it, in kB; None once it has ended.
+    pub fn resident_kb(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     }
 
     /// A number of a line of /proc/PID/status: threads, or kB.

@@ -362,6 +362,7 @@ impl Bare {
             manners: &self.manners,
             turn: &mut self.turn,
             now: self.now,
+            address: ([127, 0, 0, 1], 5).into(),
             unsent: 0,
             is_on_trial: false,
             is_stopping: false,

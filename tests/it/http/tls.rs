@@ -460,7 +460,7 @@ fn a_certificate_is_renewed_at_a_signal_and_one_of_no_use_changes_nothing() {
     fs::write(folder.path().join("cert.pem"), &good).expect("written");
     server.process.signal(Signal::HUP);
     // Its key is still the first one's.
-    let log = server.wait_for_log("keeping the old certificate: ");
+    let log = server.wait_for_log("not reloaded, keeping what there is: ");
     assert!(log.contains("herd.conf:6: http.tls_key"), "{log}");
     assert_eq!(Peer::to(&server, &trusted).shake(usize::MAX).ask(GET).status, 200);
     install(folder.path(), "second");

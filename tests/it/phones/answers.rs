@@ -315,7 +315,7 @@ fn while_the_journal_is_read_phones_are_asked_to_come_again() {
     assert_eq!(server.stop(), Some(0));
     disk.set("hold");
     let mut process = disk.begin(conf.path(), "Goloman");
-    let tell = |path: &str, body: &str| -> Reply {
+    let tell = &|path: &str, body: &str| -> Reply {
         wait_for("the door for HTTP", || TcpStream::connect(http).ok());
         let mut connection = Connection::to(http);
         let length = body.len();
@@ -325,10 +325,15 @@ fn while_the_journal_is_read_phones_are_asked_to_come_again() {
         );
         connection.reply()
     };
-    for (path, body) in [("/owntracks", LOCATION), ("/overland", BATCH), ("/", FORM), ("/owntracks", "{")] {
-        let refused = tell(path, body);
-        assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")), "{path}");
-    }
+    // All at once, as each is kept waiting for a while.
+    let asked = [("/owntracks", LOCATION), ("/overland", BATCH), ("/", FORM), ("/owntracks", "{")];
+    std::thread::scope(|scope| {
+        let all = asked.map(|(path, body)| (path, scope.spawn(move || tell(path, body))));
+        for (path, refused) in all {
+            let refused = refused.join().expect("a reply");
+            assert_eq!((refused.status, refused.field("Retry-After")), (503, Some("1")), "{path}");
+        }
+    });
     disk.unset("hold");
     process.lines_until("Goloman listens on");
     for (path, body) in [("/owntracks", LOCATION), ("/overland", BATCH), ("/", FORM)] {

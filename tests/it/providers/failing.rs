@@ -3,6 +3,7 @@
 use super::*;
 
 /// What each does wrong, the status it gets, and how often it is asked.
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_stand_in_that_misbehaves() {
     use Status::{InvalidRequest, OverQueryLimit, RequestDenied, UnknownError};
@@ -44,6 +45,7 @@ fn a_stand_in_that_misbehaves() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn one_failure_that_passes_is_not_seen() {
     for provider in HTTP_PROVIDERS {
@@ -61,6 +63,7 @@ fn one_failure_that_passes_is_not_seen() {
     assert_eq!(stand_in.seen().len(), 2);
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn nobody_there() {
     for provider in HTTP_PROVIDERS {
@@ -75,6 +78,7 @@ fn nobody_there() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn the_deadline_holds() {
     for provider in HTTP_PROVIDERS {
@@ -91,6 +95,7 @@ fn the_deadline_holds() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn googles_own_refusals() {
     use Status::{InvalidRequest, OverQueryLimit, RequestDenied};
@@ -133,6 +138,7 @@ fn googles_own_refusals() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn the_key_stays_here() {
     capture_log();
@@ -165,6 +171,7 @@ fn the_key_stays_here() {
     assert!(!log.iter().any(|line| shown(line)), "{log:#?}");
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn a_dead_provider_fails_every_lookup_in_time() {
     let stand_in = StandIn::start(Act::Held(200, Vec::new()));
@@ -181,6 +188,7 @@ fn a_dead_provider_fails_every_lookup_in_time() {
     }
 }
 
+#[cfg_attr(not(feature = "online"), ignore = "takes a provider that is asked over the network")]
 #[test]
 fn settings_that_cannot_work() {
     let dir = TempDir::new().unwrap();

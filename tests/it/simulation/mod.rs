@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use fastrand::Rng;
+use herd::feed::Bounds as FeedBounds;
 use herd::limits::Timing;
 use herd::protocol::{Command, Record};
 use network::Line;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub forget_after_s: Option<u64>,
     /// Whether clients are to be forgotten now and then.
     pub notes: bool,
+    /// How many clients may be known before others are refused, and how many that are not known may be forgotten.
+    pub max_clients: usize,
     /// How far ahead a time may be to count.
     pub max_ahead_s: u64,
     /// The longest bytes of a line that servers take from clients, in turn.
@@ -65,8 +68,12 @@ pub struct Settings {
     /// turn may send itself.
     pub channel: usize,
     pub small_bytes: usize,
+    /// How those who watch are led through the store, and what is kept for them.
+    pub feed: FeedBounds,
     /// Questions that wait at once at most; more are refused.
     pub errands: usize,
+    /// Whether servers become neighbours, and are none any more, while they run.
+    pub rewires: bool,
 }
 
 impl Settings {
@@ -99,6 +106,19 @@ fn random_graph(random: &mut Rng) -> (usize, Vec<(usize, usize)>) {
     (servers, edges)
 }
 
+/// Whether all servers reach each other.
+fn is_connected(servers: usize, edges: &[(usize, usize)]) -> bool {
+    let mut reached = vec![false; servers];
+    reached[0] = true;
+    for _ in 0..servers {
+        for &(a, b) in edges {
+            let either = reached[a] || reached[b];
+            (reached[a], reached[b]) = (either, either);
+        }
+    }
+    reached.into_iter().all(|it| it)
+}
+
 fn random_settings(random: &mut Rng) -> Settings {
     let (servers, edges) = random_graph(random);
     let least = random.u64(0..20_000);
@@ -123,6 +143,8 @@ fn random_settings(random: &mut Rng) -> Settings {
         duplicates: random.bool(),
         forget_after_s,
         notes,
+        // Each server has room for others of them, and all are to agree.
+        max_clients: if notes && least.is_multiple_of(2) { 2 + least as usize % 30 } else { usize::MAX },
         max_ahead_s: 86_400,
         id_bytes: if max_lines.len() > 1 { 1_500 } else { 8 },
         max_lines,
@@ -135,8 +157,18 @@ fn random_settings(random: &mut Rng) -> Settings {
         room: random.usize(100..10_000),
         channel: random.usize(1..50),
         small_bytes: if random.bool() { 0 } else { 16 * 1024 },
+        // Many steps through the store, between which clients change, and rings that fall short of who reads slowly.
+        feed: match random.bool() {
+            true => FeedBounds::default(),
+            false => FeedBounds {
+                looks: random.usize(1..8),
+                piece_bytes: random.usize(1..2_000),
+                rings_bytes: random.usize(1_000..20_000),
+            },
+        },
         // One that answers no question of others is never compared with.
         errands: random.usize(usize::from(forget_after_s.is_some() || notes)..4),
+        rewires: random.bool(),
     }
 }
 
@@ -199,6 +231,16 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
                 }
             }
             68..82 => world.break_one(),
+            82..84 if settings.rewires => {
+                let other = random.usize(0..servers);
+                let pair = (server.min(other), server.max(other));
+                let others: Vec<_> = world.edges.iter().copied().filter(|edge| *edge != pair).collect();
+                let joins = others.len() == world.edges.len();
+                if pair.0 < pair.1 && (joins || is_connected(servers, &others)) {
+                    world.edges = if joins { others.into_iter().chain([pair]).collect() } else { others };
+                    world.rewire_soon(pair);
+                }
+            }
             82..88 => world.cut(server, random.usize(0..servers), random.u64(0..30 * SECOND)),
             88..92 => world.stick(server, random.u64(0..25 * SECOND)),
             _ => {
@@ -356,6 +398,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         duplicates: false,
         forget_after_s: None,
         notes: false,
+        max_clients: usize::MAX,
         max_ahead_s: 86_400,
         max_lines: vec![4_096],
         id_bytes: 0,
@@ -367,7 +410,9 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         room: most,
         channel: 256,
         small_bytes: 16 * 1024,
+        feed: FeedBounds::default(),
         errands: 64,
+        rewires: false,
     };
     let mut world = World::new(settings, Rng::with_seed(1));
     while !world.links_up() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use herd::clock::Moment;
 use herd::dialler::Course;
 use herd::door::{Answer, Door, Kin, Manners, Question};
-use herd::feed::Feeder;
+use herd::feed::{Bounds as FeedBounds, Feeder};
 use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
 use herd::journal::SyncMode;
 use herd::limits::Timing;
@@ -38,6 +38,7 @@ pub struct Plan<'a> {
     pub keys: &'a [Key],
     pub timing: Timing,
     pub forget_after_s: Option<u64>,
+    pub max_clients: usize,
     pub max_ahead_s: u64,
     pub max_line: usize,
     /// Buckets of its store.
@@ -45,6 +46,7 @@ pub struct Plan<'a> {
     /// Bytes that may wait for a link.
     pub room: usize,
     pub flood: FloodBounds,
+    pub feed: FeedBounds,
     /// Questions that wait at once at most.
     pub errands: usize,
     /// Where its journal is, and the disk it is on.
@@ -68,6 +70,9 @@ pub struct Running {
     pub answers: Vec<(u64, Answer)>,
     /// A turn was begun and is not finished.
     pub is_in_turn: bool,
+    timing: Timing,
+    /// Bytes that may wait for a link.
+    room_bytes: usize,
 }
 
 /// The dialling end of a link.
@@ -75,6 +80,8 @@ pub struct SimLink {
     pub course: Course,
     /// Its connection, if it has one.
     pub end: Option<End>,
+    /// Its neighbour was removed.
+    pub is_gone: bool,
 }
 
 /// The world around a room.
@@ -98,7 +105,8 @@ impl Running {
         woken: impl Fn(usize) + Clone + Send + Sync + 'static,
     ) -> Running {
         let max_ahead_ns = plan.max_ahead_s * 1_000_000_000;
-        let bounds = Bounds { forget_after_s: plan.forget_after_s, max_ahead_ns, ..Bounds::default() };
+        let Plan { forget_after_s, max_clients, .. } = plan;
+        let bounds = Bounds { forget_after_s, max_ahead_ns, max_clients, ..Bounds::default() };
         let mut node = Node::new(&plan.name, bounds);
         node.store = Store::seeded(plan.buckets, plan.incarnation);
         let node = Arc::new(node);
@@ -108,11 +116,18 @@ impl Running {
             // A process that another test is about to start has all that this one has open, for a moment, and with
             // it the lock of the journal's last owner.
             let now_ns = now.posix_ns;
-            let open =
-                || match open_journal(&folder, mode, Box::new(disk.clone()), &node, &neighbours, now_ns) {
-                    Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
-                    opened => Some(opened.expect("a journal")),
-                };
+            let open = || match open_journal(
+                &folder,
+                mode,
+                Box::new(disk.clone()),
+                &node,
+                &neighbours,
+                now_ns,
+                &|_| (),
+            ) {
+                Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
+                opened => Some(opened.expect("a journal")),
+            };
             Arc::new(wait_for("the lock of a journal", open))
         });
         let link = |(index, name): (usize, &String)| {
@@ -126,11 +141,11 @@ impl Running {
                 plan.timing,
                 Duration::from_secs(10),
             );
-            SimLink { course: Course::new(Arc::new(link), now.up), end: None }
+            SimLink { course: Course::new(Arc::new(link), now.up), end: None, is_gone: false }
         };
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
-        let outlets: Vec<_> = links.iter().map(|it| it.course.link().outlet.clone()).collect();
-        let (feed, feeder) = Feeder::new(node.clone(), plan.incarnation, outlets.clone(), now.up);
+        let outlets: Arc<[_]> = links.iter().map(|it| it.course.link().outlet.clone()).collect();
+        let (feed, feeder) = Feeder::new(node.clone(), plan.incarnation, outlets.clone(), plan.feed, now.up);
         let (flood, flooder) =
             Flood::new(plan.flood, outlets, feed, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
@@ -168,8 +183,40 @@ impl Running {
             backlog: Vec::new(),
             answers: Vec::new(),
             is_in_turn: false,
+            timing: plan.timing,
+            room_bytes: plan.room,
             core,
         }
+    }
+
+    /// What a reload does that adds a neighbour; `woken` is told when its dialler is.
+    pub fn join(&mut self, name: &str, keys: &[Key], now: Moment, woken: impl Fn() + Send + Sync + 'static) {
+        let Core { node, neighbours, .. } = &*self.core;
+        let before = self.links.iter().filter(|link| !link.is_gone);
+        let names = before.map(|link| link.course.link().outlet.name().to_owned()).chain([name.to_owned()]);
+        let pairs = names.map(|name| (name, keys.to_vec())).collect();
+        neighbours.rekey(KeyRing { pairs, own: keys.to_vec() });
+        neighbours.add(Neighbour { name: name.to_owned(), kind: Kind::Herd });
+        let id = neighbours.id(name).expect("it was added");
+        if keys.is_empty() {
+            neighbours.update(id, &[([127, 0, 0, 1], 1).into()]);
+        }
+        let outbox = Outbox::with_room(self.room_bytes);
+        let outlet = Arc::new(Outlet::new(id, name, Kind::Herd, outbox, Box::new(woken)));
+        let link =
+            Link::new(node.clone(), neighbours.clone(), outlet.clone(), self.timing, Duration::from_secs(10));
+        self.core.add_links(&[outlet]);
+        self.links.push(SimLink { course: Course::new(Arc::new(link), now.up), end: None, is_gone: false });
+    }
+
+    /// What one does that removes it.
+    pub fn leave(&mut self, link: usize) {
+        let SimLink { course, is_gone, .. } = &mut self.links[link];
+        *is_gone = true;
+        let outlet = course.link().outlet.clone();
+        self.core.remove_links(std::slice::from_ref(&outlet));
+        outlet.leave();
+        outlet.stop();
     }
 
     pub fn node(&self) -> &Node {
@@ -237,7 +284,7 @@ fn neighbours(plan: &Plan<'_>) -> Neighbours {
     if plan.keys.is_empty() {
         // Then they are known by their address, which all of them share.
         let own: SocketAddr = ([127, 0, 0, 1], 1).into();
-        neighbours.ids().collect::<Vec<_>>().into_iter().for_each(|id| neighbours.update(id, &[own]));
+        neighbours.ids().into_iter().for_each(|id| neighbours.update(id, &[own]));
     }
     neighbours
 }
@@ -249,6 +296,10 @@ impl Outside<SimStream> for Seat {
 
     fn manners(&self) -> &Manners {
         &self.manners
+    }
+
+    fn refresh(&mut self) -> bool {
+        false
     }
 
     fn write_timeout(&self) -> Duration {

@@ -2,6 +2,7 @@
 //! more than the line needs, and what is new meanwhile does not wait behind that.
 
 use fastrand::Rng;
+use herd::feed::Bounds as FeedBounds;
 
 use super::network::Line;
 use super::world::World;
@@ -20,6 +21,7 @@ fn two(line: Line) -> World {
         journals: false,
         duplicates: false,
         forget_after_s: None,
+        max_clients: usize::MAX,
         max_ahead_s: 86_400,
         max_lines: vec![4_096],
         no_memory_one_in: 0,
@@ -29,6 +31,7 @@ fn two(line: Line) -> World {
         room: 4 << 20,
         channel: 256,
         small_bytes: 16 * 1024,
+        feed: FeedBounds::default(),
         errands: 64,
         ..random_settings(&mut random)
     };

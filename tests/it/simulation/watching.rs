@@ -5,18 +5,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use herd::feed::{Event, Origin, Reader, Scope, View};
+use herd::feed::{Bookmark, Event, Origin, PieceId, Place, Reader, Scope, View};
 use herd::node::Clients;
 
 use super::server::Running;
 
 /// Somebody who watches one server, and comes back whenever they are cut.
-#[derive(Default)]
 pub struct Watcher {
-    /// Up to which epoch of which start all was told.
-    since: Option<(u64, u32)>,
+    /// None for everywhere.
+    place: Option<Place>,
+    /// It is cut once in so many looks; 0 is never.
+    cut_one_in: u32,
+    /// Up to where of which start all was told.
+    since: Option<(u64, Bookmark)>,
     /// The AT line of each client.
-    pub known: BTreeMap<Vec<u8>, Vec<u8>>,
+    known: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// What was written while it was led through the store may still come: of who came meanwhile it may have been told
+    /// neither by that nor as one that enters, if it left again in between.
+    is_unsure: bool,
+    /// A client that it was not told to have entered.
+    missed: Option<Vec<u8>>,
     stream: Option<Stream>,
 }
 
@@ -25,6 +33,8 @@ type Answer = (Reader, Arc<[u8]>);
 
 struct Stream {
     incarnation: u64,
+    /// It began with everybody who is there.
+    is_anew: bool,
     /// None while it has asked.
     reader: Option<Reader>,
     alive: Arc<()>,
@@ -37,27 +47,54 @@ fn write(origin: &Origin<'_>, event: &Event<'_>, out: &mut Vec<u8>) {
     };
     match event {
         Event::Snapshot => put(b"SNAPSHOT", b""),
-        Event::Position { record, .. } => put(record.client(), record.line()),
+        Event::Position { record, has_entered } => {
+            if *has_entered {
+                put(b"ENTERS", record.client());
+            }
+            put(record.client(), record.line());
+        }
         Event::Gone { client, .. } => put(b"GONE", client),
-        Event::Mark(epoch) => put(b"MARK", format!("{} {epoch}", origin.incarnation).as_bytes()),
-        Event::Link { .. } | Event::CaughtUp | Event::Pause => {}
+        Event::CaughtUp => put(b"CAUGHT-UP", b""),
+        Event::Mark { bookmark: Bookmark { epoch, piece }, .. } => {
+            let (channel, number) = piece.map_or((0, 0), |piece| (piece.channel, piece.number));
+            put(b"MARK", format!("{} {epoch} {channel} {number}", origin.incarnation).as_bytes());
+        }
+        Event::Link { .. } | Event::Pause => {}
     }
 }
 
 impl Watcher {
+    /// One of everywhere or of an area, that is cut often or seldom.
+    pub fn new(place: Option<Place>, random: &mut Rng) -> Watcher {
+        Watcher {
+            place,
+            cut_one_in: random.u32(10..1_000),
+            since: None,
+            known: BTreeMap::new(),
+            is_unsure: true,
+            missed: None,
+            stream: None,
+        }
+    }
+
+    /// It is cut no more.
+    pub fn stay(&mut self) {
+        self.cut_one_in = 0;
+    }
+
     /// Reads what has come, and asks for more; or is cut.
     pub fn go_on(&mut self, running: &Running, now: Duration, random: &mut Rng) {
         let incarnation = running.core.neighbours.own.incarnation;
-        let is_cut = random.u8(..30) == 0;
+        let is_cut = self.cut_one_in > 0 && random.u32(..self.cut_one_in) == 0;
         if self.stream.as_ref().is_some_and(|stream| is_cut || stream.incarnation != incarnation) {
             self.stream = None;
         }
         let feed = &running.core.flood.feed;
         let stream = self.stream.get_or_insert_with(|| {
-            let view = View { scope: Scope { clients: Clients::All, place: None }, write };
-            let since = self.since.filter(|(of, _)| *of == incarnation).map(|(_, epoch)| epoch);
+            let view = View { scope: Scope { clients: Clients::All, place: self.place }, write };
+            let since = self.since.filter(|(of, _)| *of == incarnation).map(|(_, bookmark)| bookmark);
             let reader = feed.join(view, since);
-            Stream { incarnation, reader, alive: Arc::default(), answer: Arc::default() }
+            Stream { incarnation, is_anew: false, reader, alive: Arc::default(), answer: Arc::default() }
         });
         // Some read slowly.
         if random.bool() {
@@ -76,18 +113,35 @@ impl Watcher {
     }
 
     fn read(&mut self, bytes: &[u8]) {
+        let Some(stream) = &mut self.stream else { return };
+        let mut enters: &[u8] = b"";
         for line in bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let (word, text) = line.split_at(line.iter().position(|&byte| byte == b' ').expect("two words"));
             let text = &text[1..];
             match word {
-                b"SNAPSHOT" => (self.known, self.since) = (BTreeMap::new(), None),
+                b"SNAPSHOT" => {
+                    (self.known, self.since) = (BTreeMap::new(), None);
+                    (stream.is_anew, self.is_unsure) = (true, true);
+                }
                 b"GONE" => drop(self.known.remove(text)),
+                b"ENTERS" => enters = text,
+                // All that came before it came back was told.
+                b"CAUGHT-UP" => self.is_unsure &= stream.is_anew,
                 b"MARK" => {
                     let text = std::str::from_utf8(text).expect("digits");
-                    let (incarnation, epoch) = text.split_once(' ').expect("two numbers");
-                    self.since = incarnation.parse().ok().zip(epoch.parse().ok());
+                    let numbers: Vec<u64> =
+                        text.split(' ').map(|number| number.parse().expect("a number")).collect();
+                    let [incarnation, epoch, channel, number] = numbers[..] else { panic!("{text}") };
+                    let piece = (channel > 0).then_some(PieceId { channel, number });
+                    let epoch = u32::try_from(epoch).expect("an epoch");
+                    self.since = Some((incarnation, Bookmark { epoch, piece }));
                 }
-                client => drop(self.known.insert(client.to_vec(), text.to_vec())),
+                client => {
+                    let was_known = self.known.insert(client.to_vec(), text.to_vec()).is_some();
+                    if self.place.is_some() && !was_known && enters != client && !self.is_unsure {
+                        self.missed.get_or_insert(client.to_vec());
+                    }
+                }
             }
         }
     }
@@ -95,11 +149,15 @@ impl Watcher {
     /// Which client it knows otherwise than the server that it watches, which is quiet. What is not shown any more it
     /// may know until it is forgotten.
     pub fn differs(&self, running: &Running) -> Option<String> {
+        if let Some(client) = &self.missed {
+            return Some(format!("{:?} was there without having entered", String::from_utf8_lossy(client)));
+        }
         let mut shown = BTreeMap::new();
         for bucket in running.node().store.buckets() {
-            let node = running.node();
-            node.see_bucket(bucket, |record| {
-                drop(shown.insert(record.client().to_vec(), record.line().to_vec()))
+            running.node().see_bucket(bucket, |record| {
+                if self.place.is_none_or(|place| place.has(record.coordinates())) {
+                    shown.insert(record.client().to_vec(), record.line().to_vec());
+                }
             });
         }
         let all = shown.keys().chain(self.known.keys());

@@ -2,6 +2,7 @@
 // dots.js draws it; a click is looked up in it.
 
 import { GLIDE_MS } from "./fleet.js";
+import { STALE_S, serverNow } from "./clock.js";
 import { wrap } from "./mercator.js";
 
 /**
@@ -13,6 +14,8 @@ import { wrap } from "./mercator.js";
 const CELL = 72;
 /** So many in a cell become a number. */
 const CROWD = 5;
+/** And so do fewer that stand so close, in pixels, that one sees one marker. */
+const TOGETHER = 3;
 /** A longer way than this, in pixels, is jumped. */
 const LEAP = 240;
 const MARGIN = 20;
@@ -28,11 +31,18 @@ export class Cells {
     members = new Int32Array(0);
     sumLeft = new Float64Array(0);
     sumTop = new Float64Array(0);
+    /** By cell: when the newest of them was heard, and how many are fresh. */
+    newest = new Float64Array(0);
+    fresh = new Int32Array(0);
+    /** By cell: the first few. */
+    #first = new Int32Array(0);
+    /** Cells of the world; behind them stands one for each few who stand together. */
+    #grid = 0;
     seen = 0;
 
     /** @param {number} cell */
     isCrowd(cell) {
-        return this.members[cell] >= CROWD;
+        return this.members[cell] >= (cell < this.#grid ? CROWD : 2);
     }
 
     /**
@@ -53,6 +63,7 @@ export class Cells {
             Math.floor((view.y * scale - height / 2 - MARGIN) / side),
         ];
         const [originLeft, originTop] = [firstColumn * side - view.x * scale + width / 2, firstRow * side - view.y * scale + height / 2];
+        const freshSince = serverNow() - STALE_S;
         let seen = 0;
         for (let slot = 0; slot < fleet.count; slot++) {
             const away = glides ? 1 - (now - movedAt[slot]) / GLIDE_MS : 0;
@@ -73,13 +84,50 @@ export class Cells {
                 continue;
             }
             const cell = Math.floor((top - originTop) / side) * across + Math.floor((left - originLeft) / side);
-            this.cell[slot] = cell;
-            this.members[cell]++;
-            this.sumLeft[cell] += left;
-            this.sumTop[cell] += top;
+            if (this.members[cell] < CROWD) this.#first[cell * CROWD + this.members[cell]] = slot;
+            this.#join(fleet, slot, cell, freshSince);
             seen++;
         }
         this.seen = seen;
+        for (let cell = 0, next = this.#grid; cell < this.#grid; cell++) {
+            if (this.members[cell] > 1 && this.members[cell] < CROWD) next = this.#together(fleet, cell, next, freshSince);
+        }
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {number} slot
+     * @param {number} cell
+     * @param {number} freshSince
+     */
+    #join(fleet, slot, cell, freshSince) {
+        const heard = fleet.received[slot];
+        this.cell[slot] = cell;
+        this.members[cell]++;
+        this.sumLeft[cell] += this.left[slot];
+        this.sumTop[cell] += this.top[slot];
+        if (heard > this.newest[cell]) this.newest[cell] = heard;
+        if (heard > freshSince) this.fresh[cell]++;
+    }
+
+    /**
+     * Gives those of a cell who stand together a cell of their own.
+     * @param {Fleet} fleet
+     * @param {number} cell
+     * @param {number} next the first cell that is free
+     * @param {number} freshSince
+     * @returns {number} the same behind them
+     */
+    #together(fleet, cell, next, freshSince) {
+        const few = this.#first.subarray(cell * CROWD, cell * CROWD + this.members[cell]);
+        for (const slot of few) {
+            if (this.cell[slot] !== cell) continue;
+            const near = few.filter((other) => this.cell[other] === cell && Math.hypot(this.left[other] - this.left[slot], this.top[other] - this.top[slot]) <= TOGETHER);
+            if (near.length < 2) continue;
+            for (const other of near) this.#join(fleet, other, next, freshSince);
+            next++;
+        }
+        return next;
     }
 
     /**
@@ -91,12 +139,14 @@ export class Cells {
         if (this.left.length < slots) {
             [this.left, this.top, this.cell] = [new Float32Array(slots), new Float32Array(slots), new Int32Array(slots)];
         }
-        if (this.members.length < cells) {
-            [this.members, this.sumLeft, this.sumTop] = [new Int32Array(cells), new Float64Array(cells), new Float64Array(cells)];
+        this.#grid = cells;
+        // Of fewer than a crowd at most two pairs stand together.
+        const all = cells * 3;
+        if (this.members.length < all) {
+            [this.members, this.fresh, this.#first] = [new Int32Array(all), new Int32Array(all), new Int32Array(all * CROWD)];
+            [this.sumLeft, this.sumTop, this.newest] = [new Float64Array(all), new Float64Array(all), new Float64Array(all)];
         }
-        this.members.fill(0);
-        this.sumLeft.fill(0);
-        this.sumTop.fill(0);
+        for (const column of [this.members, this.fresh, this.sumLeft, this.sumTop, this.newest]) column.fill(0);
     }
 
     /**

@@ -6,7 +6,7 @@ export const STALE = 1;
 export const OLD = 2;
 
 /** Phones at rest report every few minutes. */
-const STALE_S = 5 * 60;
+export const STALE_S = 5 * 60;
 const OLD_S = 60 * 60;
 
 let aheadMs = 0;

@@ -3,6 +3,7 @@
 
 import { Cells } from "./cells.js";
 import { FRESH, OLD, STALE, ageOf, serverNow } from "./clock.js";
+import { Room } from "./room.js";
 
 /**
  * @typedef {import("./fleet.js").Fleet} Fleet
@@ -16,13 +17,21 @@ const SPRITE = 18;
 /** So many markers are written into the picture by hand: asking the canvas for each of them takes several times as long. */
 const BY_HAND = 1_000;
 const NAMES_MAX = 150;
-const ROW = 16;
+/** The dot of a marker, and half of a name's height. */
+const DOT = 4;
+const HALF = 7;
+/** Of the followed one, whose room nobody else's name takes. */
+const FOLLOWED = 1e9;
 /** Kinds of a sprite after the ages. */
 const NORTH = 3;
 const SOUTH = 4;
 
 export class Dots {
     cells = new Cells();
+    /** What clients and their names take; of many clients only their crowds do. */
+    room = new Room();
+    /** Whether names are drawn, which is told of few clients only. */
+    isSparse = true;
     #pen;
     /** @type {HTMLCanvasElement[]} */
     #sprites = [];
@@ -31,8 +40,6 @@ export class Dots {
     /** @type {Colours | null} */
     #colours = null;
     #ratio = 1;
-    /** Which squares of the screen have a name already. @type {Set<number>} */
-    #taken = new Set();
 
     /** @param {HTMLCanvasElement} canvas */
     constructor(canvas) {
@@ -68,8 +75,10 @@ export class Dots {
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
         pen.font = "12px system-ui, sans-serif";
         pen.textBaseline = "middle";
+        this.room.clear();
+        this.isSparse = this.cells.seen <= NAMES_MAX;
         if (wishes.clusters) this.#crowds(colours);
-        if (wishes.names || this.cells.seen <= NAMES_MAX) this.#names(fleet, view, wishes.clusters, slot, colours);
+        if (wishes.names || this.isSparse) this.#names(fleet, wishes.clusters, slot, colours);
         if (followed && slot !== undefined) this.#follow(fleet, view, slot, followed, colours);
     }
 
@@ -102,58 +111,72 @@ export class Dots {
 
     /** @param {Colours} colours */
     #crowds(colours) {
-        const [pen, { members, sumLeft, sumTop }] = [this.#pen, this.cells];
+        const [pen, { members, sumLeft, sumTop, newest, fresh }, seconds] = [this.#pen, this.cells, serverNow()];
         pen.textAlign = "center";
         for (let cell = 0; cell < members.length; cell++) {
             if (!this.cells.isCrowd(cell)) continue;
             const [left, top] = [sumLeft[cell] / members[cell], sumTop[cell] / members[cell]];
+            const size = 13 + Math.min(11, 3 * Math.log10(members[cell]));
+            this.room.mark(left, top, size, -2);
+            // As its newest client: full, a ring, an empty diamond.
+            const age = ageOf(seconds - newest[cell]);
+            const colour = [colours.crowd, colours.stale, colours.old][age];
             pen.beginPath();
-            pen.arc(left, top, 13 + Math.min(11, 3 * Math.log10(members[cell])), 0, 2 * Math.PI);
-            pen.fillStyle = colours.crowd;
-            pen.fill();
+            if (age === OLD) for (const [x, y] of [[0, -1.25], [1.25, 0], [0, 1.25], [-1.25, 0]]) pen.lineTo(left + x * size, top + y * size);
+            else pen.arc(left, top, size, 0, 2 * Math.PI);
+            pen.closePath();
             pen.strokeStyle = colours.rim;
-            pen.lineWidth = 2;
+            pen.lineWidth = age === FRESH ? 4 : 6;
             pen.stroke();
-            pen.fillStyle = colours["crowd-text"];
+            pen.fillStyle = age === FRESH ? colour : colours.rim;
+            pen.fill();
+            // Of a fresh one, a part of the ring for those of it that are not.
+            const rest = age === FRESH ? 1 - fresh[cell] / members[cell] : 1;
+            if (age === FRESH) {
+                pen.beginPath();
+                pen.arc(left, top, size, -Math.PI / 2, (2 * rest - 0.5) * Math.PI);
+            }
+            pen.strokeStyle = age === FRESH ? colours.stale : colour;
+            pen.lineWidth = 3;
+            if (rest > 0) pen.stroke();
+            pen.fillStyle = age === FRESH ? colours["crowd-text"] : colour;
             pen.fillText(shortNumber(members[cell]), left, top + 0.5);
         }
     }
 
     /**
      * @param {Fleet} fleet
-     * @param {View} view
      * @param {boolean} clusters
      * @param {number | undefined} followed its name is drawn with it
      * @param {Colours} colours
      */
-    #names(fleet, view, clusters, followed, colours) {
-        this.#taken.clear();
-        const across = Math.ceil(view.width / ROW) + 40;
-        if (followed !== undefined) this.#take(this.cells.left[followed] - 8, this.cells.top[followed] - ROW / 2, `${shortName(fleet.ids[followed])}####`, across);
+    #names(fleet, clusters, followed, colours) {
+        const { left, top, cell } = this.cells;
+        const isDrawn = (/** @type {number} */ slot) => cell[slot] >= 0 && slot !== followed && !(clusters && this.cells.isCrowd(cell[slot]));
+        if (followed !== undefined) {
+            this.room.mark(left[followed], top[followed], 12, FOLLOWED);
+            this.#take(shortName(fleet.ids[followed]), left[followed] + 17, top[followed], FOLLOWED, 8);
+        }
+        if (this.cells.seen <= BY_HAND) for (let slot = 0; slot < fleet.count; slot++) if (isDrawn(slot)) this.room.mark(left[slot], top[slot], DOT, slot);
         let drawn = 0;
         for (let slot = 0; slot < fleet.count && drawn < NAMES_MAX; slot++) {
-            const cell = this.cells.cell[slot];
-            if (cell < 0 || slot === followed || (clusters && this.cells.isCrowd(cell))) continue;
-            const [left, top, name] = [this.cells.left[slot] + 10, this.cells.top[slot], shortName(fleet.ids[slot])];
-            if (!this.#take(left, top, name, across)) continue;
-            this.#name(name, left, top, colours);
+            if (!isDrawn(slot)) continue;
+            const name = shortName(fleet.ids[slot]);
+            if (!this.#take(name, left[slot] + 10, top[slot], slot, 7)) continue;
+            this.#name(name, left[slot] + 10, top[slot], colours);
             drawn++;
         }
     }
 
     /**
+     * @param {string} name
      * @param {number} left
      * @param {number} top
-     * @param {string} name
-     * @param {number} across squares in a row of the screen
-     * @returns {boolean} whether there was room
+     * @param {number} owner
+     * @param {number} letter about how wide it is, in pixels: measuring each takes too long
      */
-    #take(left, top, name, across) {
-        const first = Math.floor(top / ROW) * across + Math.floor(left / ROW);
-        const squares = Array.from({ length: Math.ceil((name.length * 7) / ROW) }, (_, at) => first + at);
-        if (squares.some((square) => this.#taken.has(square))) return false;
-        for (const square of squares) this.#taken.add(square).add(square + across);
-        return true;
+    #take(name, left, top, owner, letter) {
+        return this.room.take(left - 2, top - HALF, left + name.length * letter, top + HALF, owner);
     }
 
     /**

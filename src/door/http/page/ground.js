@@ -10,6 +10,7 @@ import { texts } from "./texts.js";
  * @typedef {import("./colours.js").Colours} Colours
  * @typedef {import("./outline.js").Outline} Outline
  * @typedef {import("./tiles.js").Tiles} Tiles
+ * @typedef {import("./room.js").Room} Room
  * @typedef {{name: string, lat: number, lon: number}} Town
  */
 
@@ -21,10 +22,19 @@ const GRID_PIXELS = 110;
 const COARSE_DEGREES = [30, 60, 90];
 const COARSE_PIXELS = 58;
 const BAR_PIXELS = 120;
+const BAR_HEIGHT = 36;
+
+/** Where the middle of a town's name may be: below its dot, above, to the right, to the left. @type {[number, number, number][]} */
+const SIDES = [[0, 10, 0], [0, -11, 0], [1, 0, 6], [-1, 0, -6]];
+/** In the room of dots.js. */
+const LABEL = -3;
+const TOWN = -4;
 
 export class Ground {
     /** @type {Town[]} */
     towns = [];
+    /** Those whose names are drawn, and where the middle of the name is. @type {{name: string, left: number, top: number}[]} */
+    named = [];
     #pen;
     #changed;
     #tiles;
@@ -52,8 +62,9 @@ export class Ground {
      * @param {View} view
      * @param {Colours} colours
      * @param {number} ratio
+     * @param {Room} room what clients have left of it
      */
-    draw(view, colours, ratio) {
+    draw(view, colours, ratio, room) {
         const pen = this.#pen;
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
         pen.fillStyle = colours.outside;
@@ -70,8 +81,10 @@ export class Ground {
         this.#tiles?.draw(pen, view);
         pen.font = "12px system-ui, sans-serif";
         pen.lineJoin = "round";
-        this.#graticule(view, colours);
-        this.#drawTowns(view, colours);
+        this.#graticule(view, colours, room);
+        // For the scale bar.
+        room.take(0, view.height - BAR_HEIGHT, BAR_PIXELS + 16, view.height, LABEL);
+        this.#drawTowns(view, colours, room);
         pen.restore();
         pen.font = "12px system-ui, sans-serif";
         pen.textBaseline = "middle";
@@ -124,8 +137,9 @@ export class Ground {
     /**
      * @param {View} view
      * @param {Colours} colours
+     * @param {Room} room
      */
-    #graticule(view, colours) {
+    #graticule(view, colours, room) {
         const pen = this.#pen;
         const pixels = (/** @type {number} */ degrees) => (degrees / 360) * view.scale;
         const step = GRID_DEGREES.findLast((degrees) => pixels(degrees) >= GRID_PIXELS) ?? COARSE_DEGREES.find((degrees) => pixels(degrees) >= COARSE_PIXELS) ?? 180;
@@ -148,7 +162,9 @@ export class Ground {
             const top = view.top(yOf(lat));
             pen.moveTo(0, top);
             pen.lineTo(view.width, top);
-            if (top > frame.top + 24) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
+            // The corner is the scale bar's.
+            const isInCorner = top > view.height - BAR_HEIGHT && frame.left < BAR_PIXELS + 16;
+            if (top > frame.top + 24 && !isInCorner) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
         }
         pen.strokeStyle = colours.grid;
         pen.lineWidth = 1;
@@ -156,30 +172,39 @@ export class Ground {
         pen.textAlign = "left";
         pen.textBaseline = "middle";
         pen.font = "11px system-ui, sans-serif";
-        for (const [label, left, top] of labels) this.#write(label, left, top, colours.town, colours);
+        for (const [label, left, top] of labels) {
+            this.#write(label, left, top, colours.town, colours);
+            room.take(left, top - 6, left + 6 * label.length, top + 6, LABEL);
+        }
     }
 
     /**
+     * The largest ones first; a name for which there is no room on any side of its town is left out.
      * @param {View} view
      * @param {Colours} colours
+     * @param {Room} room
      */
-    #drawTowns(view, colours) {
+    #drawTowns(view, colours, room) {
         const pen = this.#pen;
         pen.font = "12px system-ui, sans-serif";
         pen.textAlign = "center";
-        /** @type {{left: number, right: number, top: number}[]} */
-        const drawn = [];
-        for (const town of this.towns) {
-            const [middle, top] = [view.left(xOf(town.lon)), view.top(yOf(town.lat))];
-            if (middle < 0 || middle > view.width || top < 0 || top > view.height) continue;
-            const half = pen.measureText(town.name).width / 2 + 6;
-            const box = { left: middle - half, right: middle + half, top };
-            if (drawn.some((other) => Math.abs(other.top - top) < 22 && other.left < box.right && box.left < other.right)) continue;
-            drawn.push(box);
-            pen.fillStyle = colours.town;
-            pen.fillRect(middle - 1.5, top - 1.5, 3, 3);
-            this.#write(town.name, middle, top + 10, colours.town, colours);
-        }
+        this.named = [];
+        this.towns.forEach(({ name, lat, lon }, at) => {
+            const [left, top] = [view.left(xOf(lon)), view.top(yOf(lat))];
+            if (left < 0 || left > view.width || top < 0 || top > view.height) return;
+            const half = pen.measureText(name).width / 2;
+            const owner = TOWN - at;
+            for (const [aside, down, gap] of SIDES) {
+                const [middle, line] = [left + aside * half + gap, top + down];
+                if (!room.take(middle - half - 3, line - 7, middle + half + 3, line + 7, owner)) continue;
+                room.mark(left, top, 2, owner);
+                pen.fillStyle = colours.town;
+                pen.fillRect(left - 1.5, top - 1.5, 3, 3);
+                this.#write(name, middle, line, colours.town, colours);
+                this.named.push({ name, left: middle, top: line });
+                break;
+            }
+        });
     }
 
     /**

@@ -1,17 +1,21 @@
 // The panel of the herd: what this server says of itself and of its links, asked every five seconds while somebody
 // looks, and what the stream says of links in between. When the server is down the rest of the page stays as it is.
 
-import { get } from "./api.js";
+import { Refused, get } from "./api.js";
 import { byId, make, say } from "./dom.js";
+import { serverNow } from "./clock.js";
 import { texts } from "./texts.js";
 
 /**
  * @typedef {{neighbour: string, up: boolean, lag_clients: number, lag_s: number}} LinkState
+ * @typedef {{server: string, neighbours: string[]}} Member of herd.conf
  * @typedef {{server: string, version: string, clients: number, news: number, forgotten: number,
- *     journal?: {state: string, bytes: number}, links?: LinkState[], notes?: string[]}} HerdState
+ *     journal?: {state: string, bytes: number}, links?: LinkState[], servers?: Member[], notes?: string[]}} HerdState
  */
 
 const POLL_MS = 5_000;
+/** A server that takes longer is not well. */
+const ANSWER_MS = 8_000;
 
 const about = byId("herd-about", HTMLElement);
 const down = byId("herd-down", HTMLElement);
@@ -20,17 +24,25 @@ const servers = byId("herd-servers", HTMLElement);
 const notes = byId("herd-notes", HTMLElement);
 
 export class HerdPanel {
+    /** Told which version the server is of, when it has answered. @type {(version: string) => void} */
+    onAnswer = () => {};
+    /** Told that it has not, in words. @type {(why: string) => void} */
+    onRefusal = () => {};
     #fleet;
     #server;
     /** @type {HerdState | null} */
     #state = null;
     #heardAt = Date.now();
     #isDown = false;
+    /** Why it has not answered, in words. */
+    #why = "";
     /** @type {{news: number, at: number} | null} */
     #before = null;
     /** @type {number | null} */
     #perSecond = null;
     #timer = 0;
+    /** Until the hub has said hello, for it may have a token. */
+    #isPaused = true;
 
     /**
      * @param {import("./fleet.js").Fleet} fleet
@@ -40,13 +52,19 @@ export class HerdPanel {
         this.#fleet = fleet;
         this.#server = server;
         document.addEventListener("visibilitychange", () => this.poll());
-        this.poll();
     }
 
     /** Asks now, and again every five seconds while the page is in sight. */
     poll() {
         clearTimeout(this.#timer);
-        if (!document.hidden) void this.#ask().finally(() => (this.#timer = Number(setTimeout(() => this.poll(), POLL_MS))));
+        if (!document.hidden && !this.#isPaused) void this.#ask().finally(() => (this.#timer = Number(setTimeout(() => this.poll(), POLL_MS))));
+    }
+
+    /** Asks nothing while the server wants another token, for each question would count as a wrong one. @param {boolean} isRefused */
+    pause(isRefused) {
+        if (isRefused === this.#isPaused) return;
+        this.#isPaused = isRefused;
+        this.poll();
     }
 
     /** @param {import("./sse.js").Link} link */
@@ -61,22 +79,28 @@ export class HerdPanel {
     async #ask() {
         clearTimeout(this.#timer);
         try {
-            const state = /** @type {HerdState} */ (await get("/v1/herd"));
+            const state = /** @type {HerdState} */ (await get("/v1/herd", {}, AbortSignal.timeout(ANSWER_MS)));
             const at = performance.now();
             if (this.#before && state.news >= this.#before.news) {
                 this.#perSecond = ((state.news - this.#before.news) * 1_000) / (at - this.#before.at);
             }
             this.#before = { news: state.news, at };
-            [this.#state, this.#heardAt, this.#isDown] = [state, Date.now(), false];
-        } catch {
-            this.#isDown = true;
+            [this.#state, this.#heardAt, this.#isDown, this.#why] = [state, Date.now(), false, ""];
+            this.onAnswer(state.version);
+        } catch (error) {
+            const status = error instanceof Refused ? error.status : 0;
+            // Who refuses a token has answered.
+            const isNeeded = status === 401 || status === 403;
+            this.#isDown = !isNeeded && status !== 429;
+            this.#why = this.#isDown ? texts.serverDown(this.#server, this.#heardAt) : isNeeded ? "" : texts.failed(texts.status(status));
+            this.onRefusal(isNeeded ? texts.signInNeeded : status ? texts.status(status) : texts.noAnswer);
         }
         this.show();
     }
 
     show() {
         const state = this.#state;
-        say(down, this.#isDown ? texts.serverDown(this.#server, this.#heardAt) : "");
+        say(down, this.#why);
         if (!state) return;
         const facts = [texts.version(state.version), texts.known(state.clients)];
         if (this.#perSecond !== null && !this.#isDown) facts.push(texts.rate(this.#perSecond));
@@ -97,19 +121,37 @@ export class HerdPanel {
         return make("tr", {}, make("th", { scope: "row" }, neighbour), state, make("td", {}, texts.lag(lag_clients, lag_s)));
     }
 
-    /** Every server that first heard somebody, this one and its neighbours. @param {HerdState} state */
-    #showServers(state) {
-        /** @type {Map<string, number>} */
-        const counts = new Map([[state.server, 0], ...(state.links ?? []).map(({ neighbour }) => /** @type {[string, number]} */ ([neighbour, 0]))]);
-        for (const server of this.#fleet.servers) counts.set(server, (counts.get(server) ?? 0) + 1);
-        const neighbours = new Map((state.links ?? []).map(({ neighbour, up }) => [neighbour, up]));
-        const rows = [...counts].sort().map(([server, count]) => {
-            const isOwn = server === state.server;
-            const up = isOwn ? !this.#isDown : this.#isDown ? undefined : neighbours.get(server);
-            const word = up === undefined ? (this.#isDown ? "–" : texts.noNeighbour) : up ? texts.up : isOwn ? texts.down : texts.noLink;
-            const kind = up === undefined ? "" : up ? "up" : "down";
-            return make("tr", {}, make("th", { scope: "row" }, isOwn ? `${server} (${texts.own})` : server), make("td", { className: kind }, word), make("td", {}, texts.found(count, count)));
+    /** Every server of herd.conf, and whoever else first heard somebody. @param {HerdState} state */
+    #showServers({ server: own, links: ours = [], servers: members = [] }) {
+        const { servers: origins, received } = this.#fleet;
+        /** How many clients it heard last, and when the newest of them. @type {Map<string, {count: number, newest: number}>} */
+        const heard = new Map([own, ...ours.map(({ neighbour }) => neighbour), ...members.map(({ server }) => server)].map((server) => [server, { count: 0, newest: 0 }]));
+        origins.forEach((server, slot) => {
+            const { count, newest } = heard.get(server) ?? { count: 0, newest: 0 };
+            heard.set(server, { count: count + 1, newest: Math.max(newest, received[slot]) });
+        });
+        const now = serverNow();
+        const rows = [...heard].sort().map(([server, { count, newest }]) => {
+            const link = ours.find(({ neighbour }) => neighbour === server);
+            const [kind, word] = this.#stateOf(server, own, link, members.find((member) => member.server === server));
+            const cells = [make("td", { className: kind }, word), make("td", {}, texts.number(count)), make("td", {}, newest ? texts.ago(now - newest) : "–")];
+            return make("tr", {}, make("th", { scope: "row" }, server), ...cells);
         });
         servers.replaceChildren(...rows);
+    }
+
+    /**
+     * @param {string} server
+     * @param {string} own
+     * @param {LinkState | undefined} link
+     * @param {Member | undefined} member
+     * @returns {[string, string]} a class of the style sheet, and words
+     */
+    #stateOf(server, own, link, member) {
+        if (server === own) return this.#isDown ? ["down", texts.down] : ["up", texts.ownUp];
+        // Of all others this server knows, and it does not answer.
+        if (this.#isDown) return ["", "–"];
+        if (link) return link.up ? ["up", texts.up] : ["down", texts.noLink];
+        return ["", member ? texts.notKnownHere(member.neighbours) : texts.notInConf];
     }
 }

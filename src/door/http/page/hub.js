@@ -6,9 +6,9 @@ import { Stream } from "./stream.js";
 /**
  * @typedef {import("./sse.js").HerdEvent} HerdEvent
  * @typedef {import("./stream.js").StreamState} StreamState
- * @typedef {{events: HerdEvent[]} | {state: StreamState} | {token: string}} ToTab
- * @typedef {{hello: {token: string | null, visible: boolean}} | {token: string} | {visible: boolean} | {bye: true}} ToHub
- *     `token` is one that was just typed
+ * @typedef {{events: HerdEvent[]} | {state: StreamState} | {token: string} | {forget: true}} ToTab
+ * @typedef {{hello: {token: string | null, visible: boolean}} | {token: string} | {visible: boolean} | {answers: true} | {forget: true} | {bye: true}} ToHub
+ *     `token` is one that was just typed; `answers` that the server does; `forget` is for the token and for all that it has shown
  * @typedef {{postMessage(message: ToTab): void}} Tab
  */
 
@@ -35,7 +35,7 @@ export class Hub {
     );
 
     constructor() {
-        self.addEventListener("online", () => this.#isSeen() && this.#stream.again());
+        self.addEventListener("online", () => this.#isSeen() && (this.#state.kind === "refused" ? this.#stream.retry() : this.#stream.again()));
     }
 
     /** Ends the stream and forgets the tabs. */
@@ -59,6 +59,12 @@ export class Hub {
         } else if ("token" in message) {
             this.#use(message.token);
             for (const other of this.#tabs.keys()) if (other !== tab) other.postMessage({ token: message.token });
+        } else if ("forget" in message) {
+            this.#forget();
+            return;
+        } else if ("answers" in message) {
+            this.#answers();
+            return;
         } else if ("visible" in message) {
             this.#tabs.set(tab, message.visible);
         } else {
@@ -67,12 +73,28 @@ export class Hub {
         this.#attend();
     }
 
+    /** The server is back, so the stream need not wait, unless it was told to. */
+    #answers() {
+        const { kind, status = 0 } = this.#state;
+        if (kind === "offline" && status !== 429 && status !== 503) this.#stream.retry();
+    }
+
     /** @param {string | null} token */
     #use(token) {
         // One that was refused may count again, and is typed again then.
         if (token === this.#stream.token && this.#state.kind !== "refused") return;
         this.#stream.token = token;
         this.#stream.again();
+    }
+
+    /** Every tab begins anew, and so with it the stream. */
+    #forget() {
+        this.#stream.stop();
+        this.#stream.token = null;
+        this.#clients.clear();
+        this.#links.clear();
+        this.#isComplete = false;
+        for (const tab of this.#tabs.keys()) tab.postMessage({ forget: true });
     }
 
     #isSeen() {
@@ -84,6 +106,7 @@ export class Hub {
         clearTimeout(this.#unseen);
         if (this.#isSeen()) {
             if (this.#state.kind === "offline") this.#stream.again();
+            else if (this.#state.kind === "refused") this.#stream.retry();
             else this.#stream.start();
         } else {
             this.#unseen = Number(setTimeout(() => this.#stream.stop(), UNSEEN_MS));

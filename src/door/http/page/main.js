@@ -15,11 +15,11 @@ import { placesNearClient, placesNearPoint } from "./places.js";
 import { setAhead } from "./clock.js";
 import { showList } from "./panel.js";
 import { texts } from "./texts.js";
-import { token } from "./token.js";
+import { token, whenForgotten } from "./token.js";
 import { townsOf } from "./towns.js";
 import { whenUnauthorized } from "./api.js";
 
-/** @typedef {{server: string, tiles: {url: string, attribution: string} | null, needs_token: boolean}} Config */
+/** @typedef {{server: string, version: string, tiles: {url: string, attribution: string} | null, needs_token: boolean}} Config */
 
 /** How near one goes to a client that one was sent to. */
 const CLIENT_ZOOM = 10;
@@ -83,23 +83,57 @@ function place() {
     table.tick();
 }
 
+// A page of before an upgrade has a stream of its own beside those of after it, and may not know what it is told.
+herd.onAnswer = (version) => {
+    byId("newer", HTMLElement).hidden = version === config.version;
+    trouble("");
+    say_({ answers: true });
+    // A question was refused meanwhile, and the stream was not.
+    if (state.isLive) letIn();
+};
+herd.onRefusal = trouble;
+
+/** @param {string} why */
+function trouble(why) {
+    if (state.trouble === why) return;
+    state.trouble = why;
+    state.show();
+}
+
 const say_ = openHub((message) => {
     if ("events" in message) take(message.events);
     else if ("token" in message) {
         token.set(message.token);
         herd.poll();
+    } else if ("forget" in message) {
+        beginAnew();
     } else {
         state.stream = message.state;
         if (message.state.aheadMs !== undefined) setAhead(message.state.aheadMs);
+        herd.pause(message.state.kind === "refused");
         if (message.state.kind === "refused") askForToken(message.state.status);
         if (message.state.kind === "live") letIn();
     }
 });
 
-openSignIn((secret) => {
-    say_({ token: secret });
-    herd.poll();
-});
+openSignIn(
+    (secret) => {
+        say_({ token: secret });
+        herd.poll();
+    },
+    () => {
+        say_({ forget: true });
+        beginAnew();
+    },
+);
+whenForgotten(beginAnew);
+
+/** Without the token, and without what it has shown. */
+function beginAnew() {
+    token.drop();
+    location.reload();
+}
+
 whenUnauthorized(() => askForToken(401));
 
 // The map.
@@ -131,6 +165,13 @@ function askNear(point) {
     void placesNearPoint(point);
 }
 
+/** What is near whom one follows. */
+function askNearFollowed() {
+    if (card.slot === undefined || !card.followed) return;
+    showList("places");
+    void placesNearClient(card.followed.id, whereIs(card.slot));
+}
+
 function search() {
     showList("clients");
     table.search();
@@ -142,7 +183,10 @@ giveHands(pad, map.view, {
         if (ids.length > 1) {
             showList("clients");
             table.showOnly(ids);
-        } else if (ids.length === 1) card.follow(ids[0]);
+        } else if (ids.length === 1) {
+            card.follow(ids[0]);
+            askNearFollowed();
+        }
         return ids.length > 0;
     },
     clickGround: (left, top) => askNear(map.view.placeAt(left, top)),
@@ -174,11 +218,8 @@ const buttons = [
     ["zoom-out", () => map.view.glideZoom(-1)],
     ["fit-all", () => fitAll()],
     ["centre", centre],
-    ["near", () => {
-        if (card.slot === undefined || !card.followed) return;
-        showList("places");
-        void placesNearClient(card.followed.id, whereIs(card.slot));
-    }],
+    ["near", askNearFollowed],
+    ["reload", () => location.reload()],
 ];
 for (const [id, deed] of buttons) byId(id, HTMLButtonElement).addEventListener("click", deed);
 
@@ -210,13 +251,6 @@ card.onChange = () => {
     map.touch();
 };
 
-addEventListener("keydown", (event) => {
-    const isTyping = event.target instanceof HTMLInputElement && event.target.type !== "checkbox";
-    if (event.key !== "/" || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    search();
-});
-
 function followAddress() {
     table.filterBy(address.get("filter") ?? "");
     const id = address.get("client");
@@ -234,7 +268,7 @@ setInterval(() => {
     state.show();
     table.tick();
     card.show();
-    map.touch();
+    map.tick();
 }, TICK_MS);
 
 // For the console of the browser, and for tests/page.

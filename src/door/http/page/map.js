@@ -37,6 +37,7 @@ export class WorldMap {
     #groundIsOld = true;
     #dotsAreOld = true;
     #drawnAt = 0;
+    #drawnVersion = -1;
     #isAsked = false;
     #rest = 0;
     #still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -62,6 +63,11 @@ export class WorldMap {
         this.#resize();
     }
 
+    /** Names of towns that are drawn, and where. */
+    get named() {
+        return this.#ground.named;
+    }
+
     get towns() {
         return this.#ground.towns;
     }
@@ -75,6 +81,14 @@ export class WorldMap {
     /** Everything anew with the next frame. */
     redraw() {
         this.#groundIsOld = true;
+        this.touch();
+    }
+
+    /** Called each second: towns make way for clients that have moved, where they are few enough to have names. */
+    tick() {
+        const { version } = this.#fleet;
+        if (this.#dots.isSparse && version !== this.#drawnVersion) this.#groundIsOld = true;
+        this.#drawnVersion = version;
         this.touch();
     }
 
@@ -133,9 +147,10 @@ export class WorldMap {
      * @param {boolean} glides
      */
     #draw(now, glides) {
-        if (this.#groundIsOld) this.#ground.draw(this.view, this.#colours, this.#ratio);
-        this.#groundIsOld = false;
         this.#dots.draw(this.#fleet, this.view, this.followed, { ...this.wishes, glides }, now);
+        // Behind the clients, so that names of towns are not where theirs are.
+        if (this.#groundIsOld) this.#ground.draw(this.view, this.#colours, this.#ratio, this.#dots.room);
+        this.#groundIsOld = false;
         this.#dotsAreOld = false;
         this.#drawnAt = now;
         this.frames++;

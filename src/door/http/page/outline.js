@@ -1,4 +1,4 @@
-// Reads the outlines of the world, which tools/world.mjs made, into paths on the square of mercator.js. ground.js draws them.
+// Reads the outlines of the world, which tests/page/world.mjs made, into paths on the square of mercator.js. ground.js draws them.
 
 import { xOf, yOf } from "./mercator.js";
 

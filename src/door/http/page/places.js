@@ -18,25 +18,24 @@ const note = byId("places-note", HTMLElement);
 const list = byId("places-list", HTMLElement);
 const attributions = byId("places-attributions", HTMLElement);
 
-/** @type {{what: string, from: Place} | null} */
+/** `path` and `near` are what the server is asked. @type {{what: string, from: Place, path: string, near?: string} | null} */
 let asked = null;
 let asking = new AbortController();
 
 radius.addEventListener("change", () => void ask());
 
 /**
- * Where it is drawn, so that the distances are from there.
  * @param {string} id
- * @param {Place} from
+ * @param {Place} from where it is drawn; distances are from there
  */
 export function placesNearClient(id, from) {
-    asked = { what: id, from };
+    asked = { what: id, from, path: `/v1/clients/${encodeURIComponent(id)}/places` };
     return ask();
 }
 
 /** @param {Place} from */
 export function placesNearPoint(from) {
-    asked = { what: `${texts.latitude(from.lat, 3)}, ${texts.longitude(from.lon, 3)}`, from };
+    asked = { what: `${texts.latitude(from.lat, 3)}, ${texts.longitude(from.lon, 3)}`, from, path: "/v1/places", near: `${from.lat.toFixed(6)},${from.lon.toFixed(6)}` };
     return ask();
 }
 
@@ -50,8 +49,8 @@ async function ask() {
     list.replaceChildren();
     attributions.replaceChildren();
     try {
-        const near = `${asked.from.lat.toFixed(6)},${asked.from.lon.toFixed(6)}`;
-        const answer = await get("/v1/places", { near, radius_km: radius.value, bound: BOUND }, signal);
+        const { path, near } = asked;
+        const answer = await get(path, { ...(near && { near }), radius_km: radius.value, bound: BOUND }, signal);
         show(answer.results ?? [], answer.html_attributions ?? [], asked.from);
     } catch (error) {
         if (signal.aborted) return;

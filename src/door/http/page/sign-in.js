@@ -1,4 +1,5 @@
-// The form for a token. It opens when the server answers 401 and closes when a token has been let in.
+// The form for a token. It opens when the server answers 401 and closes when a token has been let in. Once it was closed
+// by hand it stays so, until it is opened by hand.
 
 import { byId, say } from "./dom.js";
 import { texts } from "./texts.js";
@@ -8,12 +9,17 @@ const dialog = byId("sign-in", HTMLDialogElement);
 const input = byId("token", HTMLInputElement);
 const wrong = byId("wrong", HTMLElement);
 const out = byId("sign-out", HTMLButtonElement);
+const again = byId("sign-in-again", HTMLButtonElement);
 
 /** The one that was last tried, to say that it is wrong. @type {string | null} */
 let tried = null;
+let isClosedByHand = false;
 
-/** @param {(secret: string) => void} typed */
-export function openSignIn(typed) {
+/**
+ * @param {(secret: string) => void} typed
+ * @param {() => void} forgotten
+ */
+export function openSignIn(typed, forgotten) {
     out.hidden = !token.get();
     byId("sign-in-form", HTMLFormElement).addEventListener("submit", (event) => {
         event.preventDefault();
@@ -24,9 +30,11 @@ export function openSignIn(typed) {
         say(wrong, "");
         typed(secret);
     });
+    dialog.addEventListener("cancel", () => (isClosedByHand = true));
+    again.addEventListener("click", open);
     out.addEventListener("click", () => {
-        token.set(null);
-        location.reload();
+        token.forget();
+        forgotten();
     });
 }
 
@@ -37,13 +45,21 @@ export function openSignIn(typed) {
 export function askForToken(status) {
     const was = token.get();
     say(wrong, status === 403 ? texts.mayNotRead : was && was === tried ? texts.wrongToken : "");
-    if (!dialog.open) dialog.showModal();
+    again.hidden = false;
+    if (!dialog.open && !isClosedByHand) open();
+}
+
+function open() {
+    isClosedByHand = false;
+    dialog.showModal();
     input.focus();
 }
 
 /** The server has let this tab in. */
 export function letIn() {
     out.hidden = !token.get();
+    again.hidden = true;
+    isClosedByHand = false;
     input.value = "";
     if (dialog.open) dialog.close();
 }

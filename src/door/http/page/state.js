@@ -27,10 +27,16 @@ export class State {
     #lateUntil = 0;
     #summaryAt = 0;
     #isComplete = false;
+    /** Why the server does not answer other questions, in words. While there is such a thing nothing is sure. */
+    trouble = "";
 
     /** @param {import("./fleet.js").Fleet} fleet */
     constructor(fleet) {
         this.#fleet = fleet;
+    }
+
+    get isLive() {
+        return this.#stream.kind === "live";
     }
 
     /** @param {StreamState} stream */
@@ -58,9 +64,12 @@ export class State {
     /** @returns {[string, string]} a class of the style sheet, and words */
     #now() {
         const { kind, since, status } = this.#stream;
-        if (!navigator.onLine && kind !== "live") return ["offline", texts.offline(since, texts.noNetwork)];
+        if (!navigator.onLine && kind !== "live" && kind !== "silent") return ["offline", texts.offline(since, texts.noNetwork)];
         switch (kind) {
+            case "silent":
+                return ["behind", texts.silent((Date.now() - since) / 1_000)];
             case "live":
+                if (this.trouble) return ["behind", this.trouble];
                 return Date.now() < this.#lateUntil && this.#behindS >= BEHIND_S ? ["behind", texts.behind(this.#behindS)] : ["live", texts.live];
             case "refused":
                 return ["offline", texts.signInNeeded];

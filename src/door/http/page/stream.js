@@ -7,28 +7,42 @@ import { EventReader } from "./sse.js";
 
 /**
  * @typedef {object} StreamState
- * @property {"connecting" | "live" | "offline" | "refused" | "paused"} kind refused: another token is needed
- * @property {number} since milliseconds since 1970; of "offline", when the last byte came
+ * @property {"connecting" | "live" | "silent" | "offline" | "refused" | "paused"} kind refused: another token is needed
+ * @property {number} since milliseconds since 1970; of "silent" and "offline", when the last byte came
  * @property {number} [status] of the HTTP answer that ended it
  * @property {number} [aheadMs] how far this machine's clock is ahead of the server's
  */
 
-/** The server sends a comment each 15 s. A line without a byte for so long is dead, e.g. after a sleep. */
-const SILENCE_MS = 40_000;
+/** The server sends a comment each 15 s: without that it is silent. After two of them the line is dead, e.g. after a sleep. */
+const SILENT_MS = 17_000;
+const DEAD_MS = 32_000;
+/** So is one, sooner, on which nothing comes for several times as long as between its last reads. */
+const READS = 12;
+const GAPS = 6;
+const SILENT_LEAST_MS = 4_000;
+/** What comes after so long is a comment, or a herd that moves again. */
+const PAUSE_MS = 14_000;
 const RETRY_MS = 2_000;
 const RETRY_MAX_MS = 30_000;
+/** A token that is refused may count again, as soon as somebody mends the server's file of them. */
+const REFUSED_MS = 60_000;
 
 export class Stream {
     /** @type {string | null} */
-    token = null;
-
+    #token = null;
     #hear;
     #tell;
     /** @type {string | null} */
     #lastId = null;
     #retryMs = RETRY_MS;
     #failures = 0;
+    /** The status of the refusal that was told last; 0 when something else was. */
+    #refusal = 0;
     #lastByte = Date.now();
+    /** When the last few reads were. @type {number[]} */
+    #reads = [];
+    /** Told last, as what comes next may not differ from it. @type {StreamState["kind"]} */
+    #kind = "connecting";
     /** @type {AbortController | null} null while it is stopped */
     #running = null;
     /** Ends the wait for the next attempt. @type {() => void} */
@@ -40,7 +54,20 @@ export class Stream {
      */
     constructor(hear, tell) {
         this.#hear = hear;
-        this.#tell = tell;
+        this.#tell = (/** @type {StreamState} */ state) => {
+            this.#kind = state.kind;
+            tell(state);
+        };
+    }
+
+    get token() {
+        return this.#token;
+    }
+
+    /** Another token may show other clients, so it begins with all of them. @param {string | null} token */
+    set token(token) {
+        if (token !== this.#token) this.#lastId = null;
+        this.#token = token;
     }
 
     start() {
@@ -54,7 +81,13 @@ export class Stream {
         this.#running?.abort();
         this.#running = null;
         this.#wake();
+        this.#refusal = 0;
         this.#tell({ kind: "paused", since: Date.now() });
+    }
+
+    /** Waits no longer for the next attempt. A refusal that goes on is not told again. */
+    retry() {
+        this.#wake();
     }
 
     /** Opens a new connection now: there is another token, or the network is back. */
@@ -62,7 +95,7 @@ export class Stream {
         this.#running?.abort();
         this.#running = null;
         this.#wake();
-        this.#failures = 0;
+        this.#failures = this.#refusal = 0;
         this.start();
     }
 
@@ -73,7 +106,7 @@ export class Stream {
             if (!running.signal.aborted) {
                 await new Promise((done) => {
                     this.#wake = () => done(undefined);
-                    if (waitMs < Infinity) setTimeout(done, waitMs);
+                    setTimeout(done, waitMs);
                 });
             }
         }
@@ -85,21 +118,31 @@ export class Stream {
      * @returns {Promise<number>} milliseconds until the next attempt
      */
     async #once(stopped) {
-        this.#tell({ kind: "connecting", since: this.#lastByte });
+        // Who is offline is so until there is a connection, and not for the length of each attempt.
+        if (!this.#refusal && this.#kind !== "offline") this.#tell({ kind: "connecting", since: this.#lastByte });
         const ended = new AbortController();
         const end = () => ended.abort();
         stopped.addEventListener("abort", end);
         let heard = Date.now();
-        const watch = setInterval(() => Date.now() - heard > SILENCE_MS && end(), 5_000);
+        this.#reads = [];
+        const watch = setInterval(() => {
+            const silence = Date.now() - heard;
+            if (silence > DEAD_MS) end();
+            else if (this.#kind === "live" && silence > this.#silentMs()) this.#tell({ kind: "silent", since: heard });
+        }, 1_000);
         try {
             const answer = await fetch(this.#address(), { headers: this.#headers(), signal: ended.signal, cache: "no-store" });
             if (!answer.ok || !answer.body) return this.#refused(answer);
+            this.#refusal = 0;
             this.#tell({ kind: "connecting", since: this.#lastByte, aheadMs: aheadMs(answer) });
             const reader = new EventReader();
             for (const body = answer.body.getReader(); ;) {
                 const { done, value } = await body.read();
                 if (done || stopped.aborted) break;
-                heard = this.#lastByte = Date.now();
+                const now = Date.now();
+                this.#reads = now - heard > PAUSE_MS ? [] : [...this.#reads, now].slice(-READS);
+                heard = this.#lastByte = now;
+                if (this.#kind === "silent") this.#tell({ kind: "live", since: heard });
                 this.#take(reader, reader.read(value));
             }
         } catch {
@@ -108,7 +151,10 @@ export class Stream {
             clearInterval(watch);
             stopped.removeEventListener("abort", end);
         }
-        if (!stopped.aborted) this.#tell({ kind: "offline", since: this.#lastByte });
+        if (!stopped.aborted) {
+            this.#refusal = 0;
+            this.#tell({ kind: "offline", since: this.#lastByte });
+        }
         return this.#backoffMs();
     }
 
@@ -133,19 +179,28 @@ export class Stream {
     #refused(answer) {
         void answer.body?.cancel();
         if (answer.status === 401 || answer.status === 403) {
-            this.#tell({ kind: "refused", since: this.#lastByte, status: answer.status });
-            return Infinity;
+            if (this.#refusal !== answer.status) this.#tell({ kind: "refused", since: this.#lastByte, status: answer.status });
+            this.#refusal = answer.status;
+            return partOf(REFUSED_MS);
         }
+        this.#refusal = 0;
         if (answer.status === 400) this.#lastId = null;
         this.#tell({ kind: "offline", since: this.#lastByte, status: answer.status });
         const afterS = Number(answer.headers.get("Retry-After"));
         return afterS > 0 ? afterS * 1_000 * (1 + Math.random()) : this.#backoffMs();
     }
 
+    /** After how much silence it is told. */
+    #silentMs() {
+        const reads = this.#reads;
+        if (reads.length < READS) return SILENT_MS;
+        return Math.min(SILENT_MS, Math.max(SILENT_LEAST_MS, (GAPS * (reads[READS - 1] - reads[0])) / (READS - 1)));
+    }
+
     /** Doubles with each failure, and is drawn by lot, so that a thousand pages do not come back at one moment. */
     #backoffMs() {
         const most = Math.min(RETRY_MAX_MS, this.#retryMs * 2 ** this.#failures++);
-        return most * (0.5 + Math.random() / 2);
+        return partOf(most);
     }
 
     #address() {
@@ -157,9 +212,12 @@ export class Stream {
     /** @returns {Record<string, string>} */
     #headers() {
         const accept = { Accept: "text/event-stream" };
-        return this.token ? { ...accept, Authorization: `Bearer ${this.token}` } : accept;
+        return this.#token ? { ...accept, Authorization: `Bearer ${this.#token}` } : accept;
     }
 }
+
+/** @param {number} ms */
+const partOf = (ms) => ms * (0.5 + Math.random() / 2);
 
 /** @param {Response} answer */
 function aheadMs(answer) {

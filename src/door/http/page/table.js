@@ -11,6 +11,10 @@ import { texts } from "./texts.js";
 const ROWS = 50;
 /** Rows change places at most so often, or nobody could click on one. */
 const SORT_MS = 2_000;
+/** So long they keep their places when somebody is about to click on one. */
+const HOLD_MS = 10_000;
+/** A finger leaves no pointer on a row. */
+const hovers = matchMedia("(hover: hover)");
 const AGES = ["fresh", "stale", "old"];
 
 const filter = byId("filter", HTMLInputElement);
@@ -105,12 +109,32 @@ export class Table {
         return words !== "" && !this.#matches(slot, words);
     }
 
-    /** Called each second: ages tick, and the order is renewed when nobody is about to click. */
+    /**
+     * Called each second: values tick in their rows, and the order is renewed, later when somebody is about to click. The
+     * row with the focus, or below the pointer, keeps its place until it is left.
+     */
     tick() {
-        const isStale = this.#sortedVersion !== this.#fleet.version && Date.now() - this.#sortedAt > SORT_MS;
-        const isBusy = body.matches(":hover") || body.contains(document.activeElement);
-        if (isStale && (!isBusy || this.#shown.length === 0)) this.#sort();
+        const isStale = this.#sortedVersion !== this.#fleet.version;
+        const held = body.querySelector("tr:focus-within") ?? (hovers.matches ? body.querySelector("tr:hover") : null);
+        const since = Date.now() - this.#sortedAt;
+        if (isStale && since > (held && this.#shown.length ? HOLD_MS : SORT_MS)) {
+            const id = held instanceof HTMLElement ? held.dataset.id : undefined;
+            const place = id === undefined ? -1 : this.#shown.indexOf(id);
+            this.#sort();
+            if (id !== undefined && place >= 0) this.#hold(id, place);
+        }
         this.#draw();
+    }
+
+    /**
+     * @param {string} id
+     * @param {number} place among all rows
+     */
+    #hold(id, place) {
+        this.#shown = this.#shown.filter((other) => other !== id);
+        this.#shown.splice(place, 0, id);
+        // It is in order again once nobody holds it.
+        this.#sortedVersion = -1;
     }
 
     /** The map shows another part of the world. */
@@ -202,13 +226,15 @@ export class Table {
 
     #draw() {
         const all = this.#shown.length;
+        // Those who have gone meanwhile are not counted.
+        const here = this.#sortedVersion === this.#fleet.version ? all : this.#slots().length;
         this.#page = Math.max(0, Math.min(this.#page, Math.ceil(all / ROWS) - 1));
         const first = this.#page * ROWS;
         const ids = this.#shown.slice(first, first + ROWS);
         while (body.children.length > ids.length) body.lastElementChild?.remove();
         const now = serverNow();
         ids.forEach((id, at) => this.#drawRow(/** @type {HTMLTableRowElement} */ (body.children[at] ?? body.appendChild(row())), id, now));
-        say(found, this.#only ? texts.crowd(all) : texts.found(all, this.#fleet.count));
+        say(found, this.#only ? texts.crowd(here) : texts.found(here, this.#fleet.count));
         say(nothing, all ? "" : this.#fleet.count ? texts.noMatch : this.isComplete ? texts.nobody : "");
         showAll.hidden = !this.#only && !filter.value && !inView.checked;
         zoomTo.hidden = showAll.hidden || all === 0;
@@ -232,7 +258,11 @@ export class Table {
         }
         const isFollowed = String(id === this.followed);
         if (element.getAttribute("aria-current") !== isFollowed) element.setAttribute("aria-current", isFollowed);
-        if (slot === undefined) return;
+        if (slot === undefined) {
+            element.className = "gone";
+            say(age, texts.gone);
+            return;
+        }
         const seconds = now - this.#fleet.received[slot];
         const kind = AGES[ageOf(seconds)];
         if (element.className !== kind) element.className = kind;

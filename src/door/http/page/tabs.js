@@ -37,7 +37,10 @@ export function openHub(hear) {
 function overWorker(port, hear) {
     const say = (/** @type {ToHub} */ message) => port.postMessage(message);
     port.onmessage = (/** @type {MessageEvent<ToTab>} */ { data }) => hear(data);
-    document.addEventListener("visibilitychange", () => say({ visible: !document.hidden }));
+    const look = () => say({ visible: !document.hidden });
+    document.addEventListener("visibilitychange", look);
+    // A worker is not told everywhere that the network is back.
+    addEventListener("online", look);
     addEventListener("pagehide", () => say({ bye: true }));
     addEventListener("pageshow", (event) => event.persisted && say(hello()));
     return say;

@@ -1,6 +1,7 @@
 // Every word of the page. Another language is another file like this one.
 
 const counted = new Intl.NumberFormat("en");
+const listed = new Intl.ListFormat("en");
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 
@@ -52,15 +53,18 @@ export const texts = {
         near: "Nearby",
         link: "Copy link",
         unfollow: "Unfollow",
-        trusted: "The token is kept until this tab is closed.",
+        trusted: "Every tab of this page uses the token, until you close the last of them.",
+        newer: "The server was upgraded.",
+        reload: "Reload",
         signIn: "Sign in",
         signInWhy: "This herd shows its clients to those who have a token. Its operator can tell you yours.",
         token: "Token",
         signOut: "Forget the token",
         radius: "Radius",
-        placesHint: "Click on the map, or follow a client and choose “Nearby”.",
+        placesHint: "Click on a client or on the map.",
         links: "Links of this server",
-        servers: "Servers heard of",
+        servers: "Servers",
+        lastReport: "Last report",
         neighbour: "Neighbour",
         state: "State",
         lag: "Behind",
@@ -69,6 +73,7 @@ export const texts = {
         legendFresh: "heard in the last 5 minutes",
         legendStale: "5 minutes to an hour ago",
         legendOld: "more than an hour ago",
+        legendCrowd: "so many clients close together, drawn as the newest of them; an orange part of the rim is for those not heard in 5 minutes",
         legendPole: "nearer to a pole than the map goes",
         legend: "What the marks mean",
     }),
@@ -78,9 +83,10 @@ export const texts = {
     connecting: "connecting",
     catchingUp: "catching up",
     behind: (/** @type {number} */ seconds) => `behind ${duration(seconds)}`,
+    silent: (/** @type {number} */ seconds) => `nothing heard for ${duration(seconds)}`,
     offline: (/** @type {number} */ since, /** @type {string} */ why) => `offline since ${moment(since)}${why && ` (${why})`}`,
     noNetwork: "no network",
-    status: (/** @type {number} */ status) => (status === 429 ? "too many wrong tokens; wait a minute" : status === 503 ? "server is busy" : `error ${status}`),
+    status: (/** @type {number} */ status) => (status === 429 ? "too many wrong tokens from here; wait a minute" : status === 503 ? "server is busy" : `error ${status}`),
     signInNeeded: "sign-in needed",
     mayNotRead: "This token may not read.",
     wrongToken: "The herd does not know this token.",
@@ -94,6 +100,7 @@ export const texts = {
     found: (/** @type {number} */ shown, /** @type {number} */ all) => (shown === all ? some(all, "client") : `${counted.format(shown)} of ${some(all, "client")}`),
     crowd: (/** @type {number} */ count) => `${some(count, "client")} at this spot`,
     rows: (/** @type {number} */ from, /** @type {number} */ to, /** @type {number} */ all) => `${counted.format(from)}–${counted.format(to)} of ${counted.format(all)}`,
+    gone: "gone",
     nobody: "Nobody has reported yet.",
     noMatch: "No client matches.",
     summary: (/** @type {string} */ state, /** @type {number} */ clients, /** @type {number} */ fresh) => `${state}: ${some(clients, "client")}, ${counted.format(fresh)} heard in the last 5 minutes`,
@@ -115,9 +122,11 @@ export const texts = {
 
     up: "up",
     down: "down",
-    own: "this server",
+    ownUp: "up, this server",
     noLink: "no link",
-    noNeighbour: "no neighbour",
+    notKnownHere: (/** @type {string[]} */ neighbours) => (neighbours.length ? `not known here; linked with ${listed.format(neighbours)}` : "linked with nobody"),
+    notInConf: "not in herd.conf",
+    number: (/** @type {number} */ count) => counted.format(count),
     // What came in the last second is on its way.
     lag: (/** @type {number} */ clients, /** @type {number} */ seconds) => (clients === 0 || seconds < 1 ? "–" : `${some(clients, "client")}, ${duration(seconds)}`),
     noLinks: "It has no neighbours.",

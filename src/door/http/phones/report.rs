@@ -15,7 +15,7 @@ use crate::door::http::tokens::is_basic_without_base64;
 use crate::door::http::{Done, name};
 use crate::door::{Question, Visit};
 use crate::limits::PHONE_NAME_LOGGED_BYTES;
-use crate::logging::Escaped;
+use crate::logging::{Escaped, hide};
 use crate::node::Clients;
 use crate::protocol::timestamp::cmp_exact;
 use crate::protocol::{Location, Report, Rule, Timestamp};
@@ -171,8 +171,9 @@ fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friend
             }
             Err(rule) => {
                 core.tallies.refusals.count(rule);
+                visit.manners.tell_full(&core.tallies, rule, false, visit.now.up);
                 let (kind, detail) = match rule {
-                    Rule::Full => (Kind::Full, rule.words()),
+                    Rule::Full | Rule::FullOfNotes => (Kind::Full, rule.words()),
                     _ => (Kind::NotKept, NOT_KEPT),
                 };
                 return call::refuse(visit, way, fields, retry(kind, detail));
@@ -234,7 +235,7 @@ fn log_ignored(visit: &Visit<'_>, app: App, reason: Reason, id: &[u8]) {
         return;
     }
     let shown = &id[..id.len().min(PHONE_NAME_LOGGED_BYTES)];
-    let whose = if id.is_empty() { "?".into() } else { Escaped(shown).to_string() };
+    let whose = if id.is_empty() { "?".into() } else { Escaped(&hide(shown)).to_string() };
     let (app, word) = (app.name(), reason.name());
     match reason {
         // Nobody has to do anything.

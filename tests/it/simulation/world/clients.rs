@@ -56,7 +56,8 @@ impl World {
 
     /// A neighbour says something on the link that a server has to it, beside what it has to say.
     pub fn say_on_link(&mut self, from: usize, to: usize, bytes: &[u8]) {
-        let link = self.servers[to].neighbours.iter().position(|&other| other == from).expect("neighbours");
+        let link =
+            self.servers[to].neighbours.iter().position(|&other| other == Some(from)).expect("neighbours");
         let end = self.running(to).links[link].end.expect("the link is up");
         self.net.lock().put(end, bytes);
         self.look(to, link, self.now);

@@ -59,8 +59,10 @@ impl World {
     }
 
     pub fn links_up(&self) -> bool {
-        let is_open =
-            |running: &Running| running.links.iter().all(|it| it.course.talk().is_some_and(Talk::is_open));
+        let is_open = |running: &Running| {
+            let mut links = running.links.iter().filter(|it| !it.is_gone);
+            links.all(|it| it.course.talk().is_some_and(Talk::is_open))
+        };
         self.servers.iter().all(|it| it.running.as_ref().is_some_and(is_open))
     }
 

@@ -7,23 +7,23 @@ use herd::dialler::Next;
 use herd::link::Ended;
 use herd::net::{Interest, Stream};
 
-use super::super::Time;
 use super::super::network::{Due, End};
 use super::super::server::{Running, SimLink};
-use super::{Event, World};
+use super::super::{SECOND, Time};
+use super::{Event, World, name};
 
 impl World {
     /// What a dialler does when it is woken, or its connection is ready, or it is time.
     pub(super) fn talk(&mut self, server: usize, link: usize) {
         let (now, net) = (self.moment(server), self.net.clone());
         let Running { links, wire, .. } = self.running(server);
-        let SimLink { course, end } = &mut links[link];
+        let SimLink { course, end, .. } = &mut links[link];
         let is_readable = end.is_some_and(|end| net.lock().is_readable(end));
         let next = course.go_on(is_readable, now, wire);
         // One whose greeting was cut off is refused, and comes again.
         *end = end.filter(|_| matches!(next, Next::Serve { .. }));
         let until = match next {
-            Next::Stop => panic!("nobody stops"),
+            Next::Stop => return assert!(links[link].is_gone, "nobody else stops"),
             Next::Dial => return self.dial(server, link),
             Next::Rest { until } => until,
             Next::Serve { interest, until } => {
@@ -36,7 +36,7 @@ impl World {
     }
 
     fn dial(&mut self, server: usize, link: usize) {
-        let other = self.servers[server].neighbours[link];
+        let Some(other) = self.servers[server].neighbours[link] else { return };
         let now = self.moment(server);
         self.look(server, link, self.now);
         if self.servers[other].running.is_none() || self.is_cut(server, other) {
@@ -54,6 +54,43 @@ impl World {
         self.running(other).backlog.push(far);
         let at = self.soon();
         self.look_at_room(other, at);
+    }
+
+    /// Two servers become neighbours, or are none any more, which each of them reads in its file at a time of its own.
+    pub fn rewire_soon(&mut self, (a, b): (usize, usize)) {
+        for (server, other) in [(a, b), (b, a)] {
+            let at = self.now + self.random.u64(0..2 * SECOND);
+            self.at(at, server, Event::Rewire { other });
+        }
+    }
+
+    pub(super) fn rewire(&mut self, server: usize, other: usize) {
+        let joins = self.edges.contains(&(server.min(other), server.max(other)));
+        let now = self.moment(server);
+        let (woken, keys) = (self.woken.clone(), self.keys.clone());
+        let it = &mut self.servers[server];
+        let known = it.neighbours.iter().position(|known| *known == Some(other));
+        match (known, joins) {
+            (None, true) => {
+                let (link, start) = (it.neighbours.len(), it.start);
+                it.neighbours.push(Some(other));
+                it.next.insert(link, None);
+                let wake = move || woken.lock().expect("no panic before").push((server, start, link));
+                if let Some(running) = &mut it.running {
+                    running.join(&name(other), &keys, now, wake);
+                    self.look(server, link, self.now);
+                }
+            }
+            (Some(link), false) => {
+                it.neighbours[link] = None;
+                if let Some(running) = &mut it.running {
+                    running.leave(link);
+                    self.look(server, link, self.now);
+                }
+            }
+            (Some(_), true) | (None, false) => {}
+        }
+        self.settle();
     }
 
     /// A connection breaks, as networks will.

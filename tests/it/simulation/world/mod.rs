@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use herd::clock::Moment;
+use herd::feed::Place;
 use herd::link::Key;
+use herd::store::Area;
 
 use super::disk::SimDisk;
 use super::network::{Due, End, Net, Shared};
@@ -40,6 +42,10 @@ enum Event {
         line: Vec<u8>,
     },
     Restart,
+    /// It reads whether another server is its neighbour now.
+    Rewire {
+        other: usize,
+    },
 }
 
 /// A server, running or not.
@@ -47,7 +53,8 @@ pub struct Server {
     pub running: Option<Running>,
     /// Counts its starts, so that events of an earlier one are told.
     start: u32,
-    neighbours: Vec<usize>,
+    /// One a link; None for one that was removed.
+    neighbours: Vec<Option<usize>>,
     /// How much its clock is ahead, in ns.
     pub skew_ns: i64,
     now_ns: Arc<AtomicU64>,
@@ -59,6 +66,8 @@ pub struct Server {
 
 pub struct World {
     pub settings: Settings,
+    /// As the newest herd.conf has them.
+    pub edges: Vec<(usize, usize)>,
     pub now: Time,
     pub servers: Vec<Server>,
     pub random: Rng,
@@ -75,8 +84,8 @@ pub struct World {
     /// Until when a server does nothing.
     stuck_until: Vec<Time>,
     keys: Vec<Key>,
-    /// One a server.
-    watchers: Vec<Watcher>,
+    /// Each server has one of everywhere and one of an area.
+    watchers: Vec<[Watcher; 2]>,
     /// What was heard before this second was not shown by some server at some time, and so hid nothing there.
     pub shown_s: Option<i64>,
     folder: tempfile::TempDir,
@@ -94,23 +103,15 @@ impl World {
     }
 
     fn with_keys(settings: Settings, mut random: Rng, keys: Vec<Key>) -> World {
-        let servers = (0..settings.servers).map(|index| {
-            let mut neighbours: Vec<_> = settings
-                .edges
-                .iter()
-                .filter_map(|&(a, b)| if a == index { Some(b) } else { (b == index).then_some(a) })
-                .collect();
-            neighbours.sort_unstable();
-            Server {
-                running: None,
-                start: 0,
-                next: vec![None; neighbours.len() + 2],
-                neighbours,
-                skew_ns: random.i64(-30_000_000_000..30_000_000_000),
-                now_ns: Arc::default(),
-                disk: SimDisk::default(),
-                max_line: settings.max_lines[index % settings.max_lines.len()],
-            }
+        let servers = (0..settings.servers).map(|index| Server {
+            running: None,
+            start: 0,
+            next: Vec::new(),
+            neighbours: Vec::new(),
+            skew_ns: random.i64(-30_000_000_000..30_000_000_000),
+            now_ns: Arc::default(),
+            disk: SimDisk::default(),
+            max_line: settings.max_lines[index % settings.max_lines.len()],
         });
         let servers = servers.collect();
         let mut net = Net::new(random.fork());
@@ -119,6 +120,10 @@ impl World {
         fastrand::seed(random.u64(..));
         let memory = std::path::Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        let (area, watchers) =
+            (Place::Within(Area { west: -2.0, south: 0.5, east: 0.0, north: 1.5 }), 0..settings.servers);
+        let watchers =
+            watchers.map(|_| [None, Some(area)].map(|place| Watcher::new(place, &mut random))).collect();
         let mut world = World {
             now: 0,
             servers,
@@ -132,9 +137,10 @@ impl World {
             cut_until: HashMap::new(),
             stuck_until: vec![0; settings.servers],
             keys,
-            watchers: (0..settings.servers).map(|_| Watcher::default()).collect(),
+            watchers,
             shown_s: None,
             folder: folder.expect("a folder"),
+            edges: settings.edges.clone(),
             settings,
         };
         (0..world.servers.len()).for_each(|server| world.start(server));
@@ -217,6 +223,8 @@ impl World {
             Event::Net(Due::Arrive(end)) => return self.arrive(end),
             Event::Net(Due::GiveUp(end)) => return self.net.lock().give_up(end),
             Event::Restart if self.servers[server].running.is_none() => return self.start(server),
+            // Whether it runs or not, its file has changed.
+            Event::Rewire { other } => return self.rewire(server, other),
             _ => {}
         }
         if self.servers[server].running.is_none() || self.servers[server].start != start {
@@ -247,7 +255,7 @@ impl World {
             Event::Tick => self.tick(server),
             Event::Errand => self.errand(server),
             Event::Again { line } => self.again(server, &line),
-            Event::Net(_) | Event::Restart => {}
+            Event::Net(_) | Event::Restart | Event::Rewire { .. } => {}
         }
         self.watch(server);
     }
@@ -256,20 +264,28 @@ impl World {
     fn watch(&mut self, server: usize) {
         let now = Duration::from_micros(self.now);
         let Some(running) = &mut self.servers[server].running else { return };
-        self.watchers[server].go_on(running, now, &mut self.random);
+        for watcher in &mut self.watchers[server] {
+            watcher.go_on(running, now, &mut self.random);
+        }
         running.feeder.work(now);
     }
 
-    /// Waits until all who watch know what their server knows.
+    /// Waits until all who watch, and are cut no more, know what their server knows.
     ///
     /// # Errors
     /// Who does not.
     pub fn have_watchers_catch_up(&mut self) -> Result<(), String> {
         let mut differing = None;
+        self.watchers.iter_mut().flatten().for_each(Watcher::stay);
         for _ in 0..30 {
             self.run_until(self.now + SECOND);
-            let pairs = self.servers.iter().zip(&self.watchers);
-            differing = pairs.filter_map(|(server, it)| it.differs(server.running.as_ref()?)).next();
+            for server in 0..self.servers.len() {
+                (0..100).for_each(|_| self.watch(server));
+            }
+            differing = self.servers.iter().zip(&self.watchers).find_map(|(server, both)| {
+                let running = server.running.as_ref()?;
+                both.iter().find_map(|watcher| watcher.differs(running))
+            });
             if differing.is_none() {
                 return Ok(());
             }

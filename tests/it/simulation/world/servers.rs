@@ -18,20 +18,26 @@ impl World {
         let it = &mut self.servers[server];
         it.start += 1;
         it.disk = SimDisk::new(is_strict);
-        it.next.fill(None);
+        let ends = self.edges.iter();
+        let ends = ends.filter_map(|&(a, b)| if a == server { Some(b) } else { (b == server).then_some(a) });
+        it.neighbours = ends.map(Some).collect();
+        it.neighbours.sort_unstable();
+        it.next = vec![None; it.neighbours.len() + 2];
         let folder = folder_of(self.folder.path(), server);
         let plan = Plan {
             name: name(server),
             incarnation,
-            neighbours: it.neighbours.iter().map(|&other| name(other)).collect(),
+            neighbours: it.neighbours.iter().flatten().map(|&other| name(other)).collect(),
             keys: &self.keys,
             timing: settings.timing(),
             forget_after_s: settings.forget_after_s,
+            max_clients: settings.max_clients,
             max_ahead_s: settings.max_ahead_s,
             max_line: it.max_line,
             buckets: settings.buckets,
             room: settings.room,
             flood: FloodBounds { batches: settings.channel, small_bytes: settings.small_bytes },
+            feed: settings.feed,
             errands: settings.errands,
             journal: settings.journals.then(|| (folder, it.disk.clone())),
         };
