@@ -53,6 +53,10 @@ pub struct Compare {
     #[argh(option)]
     pub server: Vec<String>,
 
+    /// herd is measured against itself, too: what comes of that is the noise, which is quoted beside every ratio
+    #[argh(switch)]
+    pub aa: bool,
+
     /// the server on the first core and the generator on the others
     #[argh(switch)]
     pub pin: bool,
@@ -70,9 +74,9 @@ pub struct LoadArgs {
     #[argh(positional)]
     pub address: String,
 
-    /// the server's name, which its replies must bear (default Goloman)
-    #[argh(option, default = "\"Goloman\".into()")]
-    pub name: String,
+    /// the server's name, which its replies must bear (default: the one in its reply to a first report)
+    #[argh(option)]
+    pub name: Option<String>,
 
     /// connections (default 50)
     #[argh(option, default = "50")]

@@ -13,6 +13,7 @@ use crate::args::Compare;
 use crate::conformance;
 use crate::conformance_events;
 use crate::conformance_http;
+use crate::conformance_kept;
 use crate::dialect::Dialect;
 use crate::five;
 use crate::generator::{self, Hooks, Outcome, Plan};
@@ -21,17 +22,21 @@ use crate::pacing::Pace;
 use crate::process::Usage;
 use crate::report::machine::Machine;
 use crate::report::{
-    Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html, table,
+    AGAIN, Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html,
+    table,
 };
 use crate::stand_in;
 use crate::start::{NAME, Starter};
 use crate::stats::Spread;
-use crate::variants::{self, Speaks, Variant};
+use crate::variants::{self, Keeps, Speaks, Variant};
 use crate::watch::{self, Watched};
 use crate::workload::{self, Door, Of, Times, Workload};
 
 /// What the provider of `mixed` takes to answer.
 const PLACES_DELAY: Duration = Duration::from_millis(20);
+
+/// The variant that is measured twice to see the noise.
+const HERD: &str = "herd";
 
 /// The workloads of `--quick`.
 const QUICK: [&str; 3] = ["50", "pipelined", "open"];
@@ -60,7 +65,14 @@ pub fn run(args: &Compare) -> Result<(), String> {
         return Err("--rounds: at least 1".into());
     }
     let built = build(bench_folder)?;
-    let (all, workloads) = choose(args, variants::all(&built))?;
+    let (mut all, workloads) = choose(args, variants::all(&built))?;
+    if args.aa {
+        let herd = all
+            .iter()
+            .find(|variant| variant.name == HERD)
+            .ok_or("--aa is for herd, which --only leaves out")?;
+        all.insert(1, herd.again(AGAIN));
+    }
     let mut infos = Vec::new();
     if args.pin {
         pin_generator()?;
@@ -85,6 +97,7 @@ pub fn run(args: &Compare) -> Result<(), String> {
             name: variant.name.clone(),
             skipped: checked.as_ref().err().cloned(),
             conformed: checked.as_ref().ok().copied().flatten(),
+            keeps: variant.keeps == Keeps::Kept,
         };
         bench.progress.say(&describe(&info));
         infos.push(info);
@@ -253,7 +266,12 @@ impl Bench {
             }
             Speaks::Lines | Speaks::Http | Speaks::Near | Speaks::Echo | Speaks::Redis => Ok(0),
         };
-        let cases: Result<usize, String> = by_lines().and_then(|cases| Ok(cases + by_http()? + by_events()?));
+        let by_kill = || match variant.keeps {
+            Keeps::Kept => conformance_kept::run(&self.starter, variant),
+            Keeps::Nothing => Ok(0),
+        };
+        let cases: Result<usize, String> =
+            by_lines().and_then(|cases| Ok(cases + by_http()? + by_events()? + by_kill()?));
         match cases {
             Ok(0) => Ok(None),
             Ok(cases) => Ok(Some(cases)),
@@ -276,7 +294,11 @@ impl Bench {
             };
             let mut column: Vec<_> = variants.iter().copied().map(empty).collect();
             for round in 0..self.rounds {
-                for (variant, cell) in variants.iter().zip(&mut column) {
+                // In another order each time: who goes first in a round finds another machine than who goes last.
+                let mut order: Vec<_> = (0..variants.len()).collect();
+                fastrand::shuffle(&mut order);
+                for index in order {
+                    let (variant, cell) = (variants[index], &mut column[index]);
                     let (name, about) = (&variant.name, workload.about);
                     self.progress.now(&format!("{about}: round {} of {}: {name}", round + 1, self.rounds));
                     let ran = match rate {

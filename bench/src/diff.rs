@@ -181,6 +181,7 @@ mod tests {
             new.variants.extend(skipped.map(|why| VariantInfo {
                 name: "own".into(),
                 skipped: Some(why.into()),
+                keeps: false,
                 conformed: None,
             }));
             let (text, regressed) = diff(&old, &new).expect("shared");

@@ -1,9 +1,11 @@
 //! `load ADDRESS`: drives one server that runs already, and says how it did.
 
-use std::net::ToSocketAddrs;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::LoadArgs;
+use crate::conformance::HANG;
 use crate::dialect::Dialect;
 use crate::generator::{self, BUSY_LIMIT, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
@@ -29,11 +31,18 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     if args.http && (args.whatsat_every > 0 || args.mob) {
         return Err("--http makes reports alone: no --whatsat-every and no --mob".into());
     }
+    let measured = workload::measured(args.seconds)?;
+    // Newer than any run before it.
+    let base_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let server = match &args.name {
+        Some(name) => name.clone(),
+        None => name_of(address, args.http, base_s - 1).map_err(|why| format!("{address}: {why}"))?,
+    };
     let plan = Plan {
         address,
         dialect: match args.http {
-            true => Dialect::Http { server: args.name.clone() },
-            false => Dialect::Herd { server: args.name.clone(), whatsat_every: args.whatsat_every },
+            true => Dialect::Http { server },
+            false => Dialect::Herd { server, whatsat_every: args.whatsat_every },
         },
         connections: args.connections.max(1),
         clients_each: 1,
@@ -45,11 +54,10 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         greedy: false,
         pace,
         warm_up: Duration::from_millis(500),
-        measured: workload::measured(args.seconds)?,
+        measured,
         threads: args.threads.max(1),
         first_client: 0,
-        // Newer than any run before it.
-        base_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        base_s,
     };
     let outcome = generator::run(&plan, &Hooks::NONE).map_err(|why| format!("{address}: {why}"))?;
     print!("{}", describe(&outcome));
@@ -57,6 +65,48 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         Some(why) => Err(format!("the run is void: {why}")),
         None if outcome.replies == 0 => Err(format!("{address}: no reply at all")),
         None => Ok(()),
+    }
+}
+
+/// What a server calls itself, by its reply to one report of a client of the load.
+fn name_of(address: SocketAddr, by_http: bool, at_s: u64) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HANG)?;
+    stream.set_read_timeout(Some(HANG))?;
+    let client = "c0000000.bench";
+    let report = match by_http {
+        true => {
+            let body = format!("{{\"lat\":34.068930,\"lon\":-118.445127,\"time\":{at_s}}}");
+            format!(
+                "PUT /v1/clients/{client} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        }
+        false => format!("IAMAT {client} +34.068930-118.445127 {at_s}\n"),
+    };
+    stream.write_all(report.as_bytes())?;
+    let (mut said, mut piece) = (Vec::new(), [0; 4_096]);
+    loop {
+        let text = String::from_utf8_lossy(&said);
+        let begin = if by_http {
+            text.find("\"at\":\"AT ").map(|at| at + 9)
+        } else {
+            text.strip_prefix("AT ").map(|_| 3)
+        };
+        if let Some((name, _)) = begin.and_then(|begin| text.get(begin..)?.split_once(' ')) {
+            return Ok(name.to_owned());
+        }
+        let is_other = !by_http && text.contains('\n') || said.len() > 65_536;
+        match stream.read(&mut piece)? {
+            count if count > 0 && !is_other => said.extend_from_slice(&piece[..count]),
+            _ => {
+                let said = text.lines().next().unwrap_or_default().escape_debug().to_string();
+                let why = format!(
+                    "to a report it says {said:?}, and no AT line: is it a server of the herd's protocol?"
+                );
+                return Err(io::Error::other(why));
+            }
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod compare;
 mod conformance;
 mod conformance_events;
 mod conformance_http;
+mod conformance_kept;
 mod connection;
 mod dialect;
 mod diff;

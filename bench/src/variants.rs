@@ -10,11 +10,22 @@ use crate::workload::{Door, Of, Workload};
 pub struct Variant {
     pub name: String,
     pub speaks: Speaks,
+    pub keeps: Keeps,
     /// Lines at the top of its herd.conf.
     pub settings: &'static str,
     /// Program and arguments, in which `{name}`, `{port}` and `{config}` are filled in.
     command: Vec<String>,
     needs: Vec<Need>,
+}
+
+/// What an answer to a report promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeps {
+    /// That it survives a kill -9, and all but the last second a power cut: a journal has it, which is synced once a
+    /// second. A log has every line in and out, where the server has one.
+    Kept,
+    /// That it is in memory.
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +74,14 @@ fn words(text: &str) -> Vec<String> {
 fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
     let mut command = vec![program.display().to_string()];
     command.extend(words(arguments));
-    Variant { name: name.into(), speaks: Speaks::Lines, settings: "", command, needs: Vec::new() }
+    Variant {
+        name: name.into(),
+        speaks: Speaks::Lines,
+        keeps: Keeps::Nothing,
+        settings: "",
+        command,
+        needs: Vec::new(),
+    }
 }
 
 /// nginx's module, where Debian has it.
@@ -93,9 +111,11 @@ pub fn all(places: &Places) -> Vec<Variant> {
             &format!("{} {{name}} {{config}}", inside(&format!("node/{script}"))),
         )
     };
+    let kept = |variant: Variant| Variant { keeps: Keeps::Kept, ..variant };
     let http = |rival: Variant| Variant { speaks: Speaks::Http, ..rival };
-    let herd = |name: &str, settings: &'static str| Variant {
+    let herd = |name: &str, settings: &'static str, keeps| Variant {
         settings,
+        keeps,
         speaks: Speaks::LinesAndHttp,
         ..variant(name, &places.herd, "{name} --config {config}")
     };
@@ -108,19 +128,24 @@ pub fn all(places: &Places) -> Vec<Variant> {
         needs: vec![need(&["test", "-e", NCHAN], "apt-get install nginx-light libnginx-mod-nchan")],
         ..variant("nchan", Path::new("sh"), &format!("{} {{port}} {NCHAN}", inside("nchan/start")))
     };
-    let redis = Variant {
+    let redis = |name: &str, appends: &str| Variant {
         speaks: Speaks::Redis,
         needs: vec![need(&["redis-server", "--version"], "apt-get install redis-server")],
         ..variant(
-            "redis",
+            name,
             Path::new("redis-server"),
-            "--port {port} --bind 127.0.0.1 --appendonly no --maxclients 30000",
+            &format!("--port {{port}} --bind 127.0.0.1 --maxclients 30000 {appends}"),
         )
     };
     vec![
-        herd("herd", ""),
-        herd("herd-quiet", "log_level = \"warn\"\n"),
-        herd("herd-memory", "data_dir = \"\"\n"),
+        herd("herd", "", Keeps::Kept),
+        kept(variant("tokio-kept", &built("tokio-kept"), "{name} {config}")),
+        kept(variant("tokio-kept-group", &built("tokio-kept"), "--group {name} {config}")),
+        kept(asyncio("asyncio-kept", "server.py", "--kept")),
+        kept(redis("redis-kept", "--appendonly yes --appendfsync everysec")),
+        herd("herd-bare", "data_dir = \"\"\nlog_level = \"warn\"\n", Keeps::Nothing),
+        herd("herd-quiet", "log_level = \"warn\"\n", Keeps::Kept),
+        herd("herd-memory", "data_dir = \"\"\n", Keeps::Nothing),
         variant("tokio", &built("tokio"), "{name} {config}"),
         variant("tokio-1", &built("tokio"), "--current-thread {name} {config}"),
         variant("tokio-batched", &built("tokio-batched"), "{name} {config}"),
@@ -138,7 +163,7 @@ pub fn all(places: &Places) -> Vec<Variant> {
         http(asyncio("aiohttp", "aiohttp_server.py", "--uvloop")),
         http(node("node-http", "http.mjs")),
         Variant { speaks: Speaks::Echo, ..variant("echo", &built("echo"), "{name} {config}") },
-        redis,
+        redis("redis", "--appendonly no"),
     ]
 }
 
@@ -189,7 +214,12 @@ impl Variant {
         if name.is_empty() || command.is_empty() {
             return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
         }
-        Ok(Variant { name: name.into(), speaks: Speaks::Lines, settings: "", command, needs: Vec::new() })
+        Ok(Variant { command, ..variant(name, Path::new(""), "") })
+    }
+
+    /// The same by another name, to compare it with itself.
+    pub fn again(&self, name: &str) -> Variant {
+        Variant { name: name.into(), ..self.clone() }
     }
 
     /// The line that installs the first thing it lacks.

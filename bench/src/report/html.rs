@@ -26,7 +26,7 @@ pub fn html(report: &Report) -> String {
          </head>\n<body>\n<header>\n<h1>{title}</h1>\n{}</header>\n",
         parts::facts(report)
     );
-    match first(report) {
+    match report.first() {
         Some(first) => page += &measured(report, first),
         None => {
             let _ = writeln!(page, "<p>Nothing was measured.</p>\n{}", parts::skipped(report));
@@ -49,11 +49,20 @@ fn measured(report: &Report, first: &VariantInfo) -> String {
             let (name, about) = (escape(&workload.name), escape(&workload.about));
             let _ = writeln!(
                 text,
-                "<section>\n<h2 id=\"w{index}\">{name} <small>{about}</small></h2>\n{}{}{}</section>",
+                "<section>\n<h2 id=\"w{index}\">{name} <small>{about}</small></h2>\n{}{}",
                 parts::warnings(&cells),
-                charts::of_workload(report, &cells),
-                rows::table(report, &cells)
+                parts::noise(report, &workload.name),
             );
+            for group in report.groups(&workload.name) {
+                let _ = writeln!(
+                    text,
+                    "<h3>{}</h3>\n{}{}",
+                    group.promise(),
+                    charts::of_group(report, &group),
+                    rows::table(report, &group)
+                );
+            }
+            text += "</section>\n";
         }
     }
     text
@@ -67,11 +76,6 @@ fn title(report: &Report) -> String {
         [first, second] => format!("{} beside {}", escape(&first.name), escape(&second.name)),
         [first, others @ ..] => format!("{} beside {} others", escape(&first.name), others.len()),
     }
-}
-
-/// What the others are compared to: the first that was measured.
-fn first(report: &Report) -> Option<&VariantInfo> {
-    report.variants.iter().find(|variant| variant.skipped.is_none())
 }
 
 fn cells<'a>(report: &'a Report, workload: &str) -> Vec<&'a Cell> {
@@ -122,7 +126,12 @@ mod tests {
         found.machine.kernel = evil.into();
         found.workloads[0].about = evil.into();
         found.cells[0].rounds[0].void = Some(evil.into());
-        found.variants.push(VariantInfo { name: evil.into(), skipped: Some(evil.into()), conformed: None });
+        found.variants.push(VariantInfo {
+            name: evil.into(),
+            skipped: Some(evil.into()),
+            conformed: None,
+            keeps: false,
+        });
         let page = html(&found);
         assert!(!page.contains("<script") && !page.contains("\"'&<"), "{page}");
         assert!(page.matches("&lt;script&gt;&quot;&#39;&amp;&lt;/script&gt;").count() > 10, "{page}");
@@ -134,7 +143,7 @@ mod tests {
         found.cells[0].rounds[1].generator_busy = 0.99;
         found.cells[1].rounds[0].void = Some("wrong reply".into());
         let skipped = Some("apt-get install nodejs".into());
-        found.variants.push(VariantInfo { name: "node".into(), skipped, conformed: None });
+        found.variants.push(VariantInfo { name: "node".into(), skipped, conformed: None, keeps: false });
         let page = html(&found);
         for part in [
             "herd beside tokio",

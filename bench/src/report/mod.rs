@@ -41,12 +41,42 @@ pub struct VariantInfo {
     pub skipped: Option<String>,
     /// Conformance cases it passed; nothing for one that does not speak the protocol.
     pub conformed: Option<usize>,
+    /// What it answered survives a kill -9.
+    #[serde(default)]
+    pub keeps: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkloadInfo {
     pub name: String,
     pub about: String,
+}
+
+/// herd without what costs it something: no journal, no traffic in the log.
+pub const BARE: &str = "herd-bare";
+
+/// herd once more, where it is measured against itself.
+pub const AGAIN: &str = "herd-again";
+
+/// The variants of a workload that promise the same.
+pub struct Group<'a> {
+    pub keeps: bool,
+    /// Whom the others are compared to.
+    pub base: &'a str,
+    /// Whom they are compared to besides, which promises more.
+    pub beside: Option<&'a str>,
+    pub cells: Vec<&'a Cell>,
+}
+
+impl Group<'_> {
+    /// What is promised, in a sentence.
+    pub fn promise(&self) -> &'static str {
+        if self.keeps {
+            "Kept: what is answered is in a journal, which is synced once a second, and survives a kill -9."
+        } else {
+            "Nothing kept: what is answered is in memory, and gone with the process."
+        }
+    }
 }
 
 /// One variant under one workload. Round `n` of all cells of a workload ran one after another.
@@ -197,6 +227,38 @@ impl Cell {
 }
 
 impl Report {
+    /// What the others are compared to: the first that was measured.
+    pub fn first(&self) -> Option<&VariantInfo> {
+        self.variants.iter().find(|variant| variant.skipped.is_none())
+    }
+
+    /// The cells of a workload by what is promised; those that keep what they answer are the first.
+    pub fn groups(&self, workload: &str) -> Vec<Group<'_>> {
+        let Some(first) = self.first() else { return Vec::new() };
+        let keeps = |cell: &Cell| self.variants.iter().any(|info| info.name == cell.variant && info.keeps);
+        let group = |is_kept: bool| {
+            let of_workload = self.cells.iter().filter(|cell| cell.workload == workload);
+            let cells: Vec<_> = of_workload.filter(|cell| keeps(cell) == is_kept).collect();
+            let bare = cells.iter().find(|cell| cell.variant == BARE).filter(|_| !is_kept);
+            let base = bare.map_or(first.name.as_str(), |bare| bare.variant.as_str());
+            let beside = bare.and(self.cell(&first.name, workload)).map(|cell| cell.variant.as_str());
+            Group { keeps: is_kept, base, beside: beside.filter(|beside| *beside != base), cells }
+        };
+        [true, false].map(group).into_iter().filter(|group| !group.cells.is_empty()).collect()
+    }
+
+    /// A cell's figure by that of another variant in the same rounds.
+    pub fn ratio(&self, cell: &Cell, base: &str, figure: Figure) -> Option<Spread> {
+        let base = self.cell(base, &cell.workload).filter(|base| base.variant != cell.variant)?;
+        Spread::of_ratios(&cell.values(figure), &base.values(figure))
+    }
+
+    /// What comes of a comparison of the first variant with itself, where it was measured twice: a ratio as near to 1
+    /// says nothing.
+    pub fn noise(&self, workload: &str, figure: Figure) -> Option<Spread> {
+        self.ratio(self.cell(AGAIN, workload)?, &self.first()?.name, figure)
+    }
+
     pub fn cell(&self, variant: &str, workload: &str) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.variant == variant && cell.workload == workload)
     }
@@ -259,7 +321,12 @@ pub mod tests {
             measured_s: 1.0,
             variants: named(|cell| cell.0.to_owned())
                 .into_iter()
-                .map(|name| VariantInfo { name, skipped: None, conformed: Some(40) })
+                .map(|name| VariantInfo {
+                    keeps: name.contains("kept"),
+                    name,
+                    skipped: None,
+                    conformed: Some(40),
+                })
                 .collect(),
             workloads: named(|cell| cell.1.to_owned())
                 .into_iter()

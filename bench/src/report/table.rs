@@ -3,37 +3,40 @@
 
 use std::fmt::Write;
 
-use super::{Cell, Figure, Report};
+use super::{AGAIN, Cell, Figure, Group, Report};
 use crate::stats::Spread;
 
 /// The whole table.
 pub fn table(report: &Report) -> String {
     let mut text = String::new();
-    let Some(first) = report.variants.iter().find(|variant| variant.skipped.is_none()) else {
+    if report.first().is_none() {
         return "nothing was measured\n".into();
-    };
+    }
     for workload in &report.workloads {
-        let cells: Vec<_> = report.cells.iter().filter(|cell| cell.workload == workload.name).collect();
-        if cells.is_empty() {
+        let groups = report.groups(&workload.name);
+        if groups.is_empty() {
             continue;
         }
-        let base = cells.iter().find(|cell| cell.variant == first.name).copied();
         let _ = writeln!(text, "\n{}: {}", workload.name, workload.about);
-        let _ = writeln!(
-            text,
-            "  {:14} {:>10} {:>19} {:>22} {:>9} {:>22} {:>9} {:>9} {:>10}",
-            "",
-            "requests/s",
-            "min-max",
-            format!("{} is [quartiles]", first.name),
-            "CPU us",
-            "of its CPU",
-            "p50 us",
-            "p99 us",
-            "memory"
-        );
-        for cell in cells {
-            let _ = writeln!(text, "{}", line(cell, base));
+        for group in &groups {
+            let _ = writeln!(text, "  {}", group.promise());
+            let _ = writeln!(
+                text,
+                "  {:16} {:>10} {:>19} {:>22} {:>12} {:>9} {:>22} {:>9} {:>9} {:>10}",
+                "",
+                "requests/s",
+                "min-max",
+                format!("{} is [quartiles]", group.base),
+                "noise",
+                "CPU us",
+                "of its CPU",
+                "p50 us",
+                "p99 us",
+                "memory"
+            );
+            for cell in &group.cells {
+                let _ = writeln!(text, "{}", line(report, group, cell));
+            }
         }
     }
     for skipped in report.variants.iter().filter(|variant| variant.skipped.is_some()) {
@@ -47,28 +50,41 @@ pub fn table(report: &Report) -> String {
     text
 }
 
-fn line(cell: &Cell, base: Option<&Cell>) -> String {
+fn line(report: &Report, group: &Group<'_>, cell: &Cell) -> String {
     let spread = |figure| cell.spread(figure);
     let median = |figure: Figure| spread(figure).map_or("-".into(), |found: Spread| short(found.median));
-    let ratio = |figure: Figure| {
-        let base = base.filter(|base| base.variant != cell.variant)?;
-        let found = Spread::of_ratios(&base.values(figure), &cell.values(figure))?;
-        Some(format!("{:.2} [{:.2}-{:.2}]", found.median, found.lower_quartile, found.upper_quartile))
+    let ratio = |base: &str, figure: Figure| {
+        let base = report.cell(base, &cell.workload).filter(|base| base.variant != cell.variant)?;
+        Some(quartiles(Spread::of_ratios(&base.values(figure), &cell.values(figure))?))
     };
     let range = spread(Figure::PerSecond)
         .map_or("-".into(), |found| format!("{}-{}", short(found.min), short(found.max)));
+    let found = ratio(group.base, Figure::PerSecond);
+    // Beside every ratio: what herd is to itself, this way around.
+    let noise = found.as_ref().and_then(|_| {
+        let (first, again) =
+            (report.cell(&report.first()?.name, &cell.workload)?, report.cell(AGAIN, &cell.workload)?);
+        report.ratio(first, &again.variant, Figure::PerSecond)
+    });
+    let noise = noise.map(|noise| format!("[{:.2}-{:.2}]", noise.lower_quartile, noise.upper_quartile));
     let mut text = format!(
-        "  {:14} {:>10} {:>19} {:>22} {:>9} {:>22} {:>9} {:>9} {:>10}",
+        "  {:16} {:>10} {:>19} {:>22} {:>12} {:>9} {:>22} {:>9} {:>9} {:>10}",
         cell.variant,
         median(Figure::PerSecond),
         range,
-        ratio(Figure::PerSecond).unwrap_or_default(),
+        found.unwrap_or_default(),
+        noise.unwrap_or_default(),
         median(Figure::CpuUs),
-        ratio(Figure::CpuUs).unwrap_or_default(),
+        ratio(group.base, Figure::CpuUs).unwrap_or_default(),
         median(Figure::P50Us),
         median(Figure::P99Us),
         spread(Figure::GrownBytes).map_or("-".into(), |found| bytes(found.median)),
     );
+    if let Some((beside, found)) =
+        group.beside.and_then(|beside| Some((beside, ratio(beside, Figure::PerSecond)?)))
+    {
+        let _ = write!(text, "  {beside}, which keeps it, is {found}");
+    }
     if let Some(found) = Spread::of(cell.rounds.iter().filter_map(|round| round.agreed_ms)) {
         let _ = write!(text, "  agrees after {} ms", short(found.median));
     }
@@ -97,6 +113,10 @@ fn line(cell: &Cell, base: Option<&Cell>) -> String {
         let _ = write!(text, "  generator at its limit in {} of {}", cell.limited(), cell.rounds.len());
     }
     text
+}
+
+fn quartiles(found: Spread) -> String {
+    format!("{:.2} [{:.2}-{:.2}]", found.median, found.lower_quartile, found.upper_quartile)
 }
 
 /// A number with about three digits that mean something.

@@ -1,4 +1,7 @@
-"""One server of the herd on asyncio streams: python3 server.py [--uvloop] NAME CONFIG
+"""One server of the herd on asyncio streams: python3 server.py [--uvloop] [--kept] NAME CONFIG
+
+With --kept it promises what herd does: a report is in its journal before the reply is written, the journal is synced once a
+second, and the log has every line in and out.
 
 A coroutine per connection and one per neighbour, all on one thread, so nothing needs a lock.
 Everything a client says stays bytes: its ID need not be UTF-8.
@@ -12,7 +15,10 @@ import re
 import signal
 import socket
 import tomllib
+import zlib
 from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from time import time_ns
 from typing import NamedTuple
 from urllib.parse import quote
@@ -149,9 +155,53 @@ async def discard(reader):
             pass
 
 
+class Keeper:
+    """A journal and a log, in the shape of herd's."""
+
+    def __init__(self, name, folder, config):
+        data = folder / config.get("data_dir", "data") / name
+        logs = folder / config.get("log_dir", "log")
+        for made in data, logs:
+            made.mkdir(parents=True, exist_ok=True)
+        self.path = data / "asyncio.journal"
+        # Unbuffered: what a reply tells of is with the system before it.
+        self.journal = self.path.open("ab", buffering=0)
+        self.log = (logs / f"{name}.log").open("ab", buffering=0)
+        self.logged = []
+
+    def lines(self):
+        """The AT lines of the journal, up to the first that is damaged."""
+        with self.path.open("rb") as file:
+            for entry in file:
+                checksum, _, line = entry.partition(b" ")
+                if not line.endswith(b"\n") or checksum != self.checksum(line):
+                    return
+                yield line
+
+    @staticmethod
+    def checksum(line):
+        return b"%08x" % zlib.crc32(line[:-1])
+
+    def keep(self, line):
+        self.journal.write(b"%s %s" % (self.checksum(line), line))
+
+    def note(self, peer, what, text):
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.logged.append(b"%s [INFO] %s %s:%d %s" % (now.encode(), what, peer[0].encode(), peer[1], text))
+
+    async def tend(self):
+        while True:
+            await asyncio.sleep(1)
+            logged, self.logged = self.logged, []
+            self.log.write(b"".join(logged))
+            # On a thread, as a sync takes as long as the disk does.
+            await asyncio.to_thread(os.fdatasync, self.journal.fileno())
+
+
 class Server:
-    def __init__(self, name, neighbours, places_url, http):
+    def __init__(self, name, neighbours, places_url, http, keeper):
         self.name = name.encode()
+        self.keeper = keeper
         self.store = {}
         self.links = [Link(address, self.store) for address in neighbours]
         found = [socket.getaddrinfo(host, port) for host, port in neighbours]
@@ -167,7 +217,11 @@ class Server:
         with suppress(OSError, asyncio.CancelledError), closing(writer):
             try:
                 while line := await read_line(reader, is_neighbour):
-                    if reply := await self.answer(line, is_neighbour):
+                    reply = await self.answer(line, is_neighbour)
+                    if self.keeper is not None:
+                        self.keeper.note(peer, b"in", line)
+                        self.keeper.note(peer, b"out", reply or b"\n")
+                    if reply:
                         await send(writer, reply)
             except LineTooLong as line:
                 await send(writer, b"? " + line.head + b"\n")
@@ -208,9 +262,19 @@ class Server:
         stored = self.store.get(client)
         if stored is None or record[compared] > stored[compared]:
             self.store[client] = record
+            if self.keeper is not None:
+                self.keeper.keep(record.line)
             # Also to the one it came from, which drops it: neighbours may share an address.
             for link in self.links:
                 link.tell(record.line)
+
+    def restore(self):
+        """Learns what is in the journal, in whatever order it is there."""
+        for line in self.keeper.lines():
+            _, origin, difference, client, location, time = line.split()
+            record = record_of(origin, difference, client, location, time)
+            if client not in self.store or record > self.store[client]:
+                self.store[client] = record
 
     async def whatsat(self, record, radius_km, bound):
         radius_m = round(radius_km * 1000)
@@ -260,7 +324,7 @@ def address_of(server):
     return host.strip("[]"), int(port)
 
 
-async def run(name, config):
+async def run(name, config, keeper):
     servers = config["servers"]
     own = servers[name]
     # Talking is mutual: naming a neighbour on one side is enough.
@@ -275,20 +339,25 @@ async def run(name, config):
         # Without the threshold it would round a time-out of 5 s up to a whole second of its clock.
         timeout=aiohttp.ClientTimeout(total=HTTP_TIMEOUT_S, ceil_threshold=2 * HTTP_TIMEOUT_S),
     ) as http:
-        server = Server(name, neighbours, config.get("places", {}).get("url", ""), http)
+        server = Server(name, neighbours, config.get("places", {}).get("url", ""), http, keeper)
+        if keeper is not None:
+            server.restore()
         host, port = address_of(own)
         listener = await asyncio.start_server(server.serve, host, port, limit=LINE_MAX, backlog=BACKLOG)
         print(f"{name} listens on {host}:{listener.sockets[0].getsockname()[1]}", flush=True)
         # Held in a list: the event loop itself has only weak references to its tasks.
-        links = [asyncio.create_task(link.keep()) for link in server.links]
+        tasks = [asyncio.create_task(link.keep()) for link in server.links]
+        if keeper is not None:
+            tasks.append(asyncio.create_task(keeper.tend()))
         await stop.wait()
-        for link in links:
-            link.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop's event loop")
+    parser.add_argument("--kept", action="store_true", help="have a journal and a log, as herd")
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("config", metavar="CONFIG")
     arguments = parser.parse_args()
@@ -297,7 +366,8 @@ def main():
     if arguments.name not in config["servers"]:
         parser.error(f"no server {arguments.name} in {arguments.config}")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if arguments.uvloop else None) as runner:
-        runner.run(run(arguments.name, config))
+        keeper = Keeper(arguments.name, Path(arguments.config).parent, config) if arguments.kept else None
+        runner.run(run(arguments.name, config, keeper))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 use super::bars::{Bar, bars};
 use super::curves::{Curve, Point, Tick, curves};
-use super::{colour, escape, first, voids};
+use super::{colour, escape, voids};
 use crate::report::table::short;
-use crate::report::{Cell, Figure, PERCENTILES, Report, Round};
+use crate::report::{Cell, Figure, Group, PERCENTILES, Report, Round};
 use crate::stats::Spread;
 
 /// Workloads that differ in the number of connections only, and how the memory chart names them.
@@ -17,19 +17,19 @@ const NINES_MAX: f64 = 5.0;
 /// Growth below this is drawn as this much: memory comes in pages, and none has no logarithm.
 const GROWN_BYTES_MIN: f64 = 65_536.0;
 
-/// The three charts of a workload.
-pub fn of_workload(report: &Report, cells: &[&Cell]) -> String {
+/// The three charts of those of a workload that promise the same.
+pub fn of_group(report: &Report, group: &Group<'_>) -> String {
     format!(
         "<div class=\"charts\">\n{}{}{}</div>\n",
-        throughput(report, cells),
-        cpu(report, cells),
-        latency(report, cells)
+        throughput(report, group),
+        cpu(report, &group.cells),
+        latency(report, &group.cells)
     )
 }
 
-/// Requests a second of a cell by those of the first variant in the same rounds.
-pub fn relative(report: &Report, cell: &Cell) -> Option<Spread> {
-    let base = report.cell(&first(report)?.name, &cell.workload)?;
+/// Requests a second of a cell by those of another variant in the same rounds; 1 where it is that variant itself.
+pub fn relative(report: &Report, cell: &Cell, base: &str) -> Option<Spread> {
+    let base = report.cell(base, &cell.workload)?;
     Spread::of_ratios(&cell.values(Figure::PerSecond), &base.values(Figure::PerSecond))
 }
 
@@ -39,12 +39,13 @@ pub fn median(cell: &Cell, of: impl Fn(&Round) -> Option<f64>) -> Option<f64> {
     Spread::of(counting.filter_map(of)).map(|found| found.median)
 }
 
-fn throughput(report: &Report, cells: &[&Cell]) -> String {
-    let name = first(report).map_or("", |first| &first.name);
+fn throughput(report: &Report, group: &Group<'_>) -> String {
+    let (name, cells) = (group.base, &group.cells);
     let says = |found: Spread| {
         format!("{:.2} [{:.2}–{:.2}]", found.median, found.lower_quartile, found.upper_quartile)
     };
-    let rows: Vec<_> = cells.iter().map(|cell| bar(report, cell, relative(report, cell), says)).collect();
+    let rows: Vec<_> =
+        cells.iter().map(|cell| bar(report, cell, relative(report, cell, name), says)).collect();
     let title = format!("Throughput relative to {name}");
     let about = "Requests/s as a multiple, median and quartiles of paired rounds. Longer is better.";
     figure(&title, about, &bars(&title, &rows, Some(1.0)))
@@ -199,14 +200,14 @@ mod tests {
     #[test]
     fn ratios_are_of_the_rounds_that_ran_beside_each_other() {
         let found = report(&[("herd", "50", &[1.0, 2.0, 4.0]), ("tokio", "50", &[2.0, 2.0, 2.0])]);
-        let ratio = relative(&found, &found.cells[1]).expect("rounds");
+        let ratio = relative(&found, &found.cells[1], "herd").expect("rounds");
         assert_eq!((ratio.min, ratio.lower_quartile, ratio.median, ratio.max), (0.5, 0.75, 1.0, 2.0));
     }
 
     #[test]
     fn bars_say_their_figure_and_what_is_void() {
         let mut found = report(&[("herd", "50", &[1.0, 2.0, 4.0]), ("tokio", "50", &[2.0, 2.0, 2.0])]);
-        let chart = |found: &Report| throughput(found, &found.cells.iter().collect::<Vec<_>>());
+        let chart = |found: &Report| throughput(found, &found.groups("50")[0]);
         assert!(chart(&found).contains(">1.00 [0.75–1.50]<") && chart(&found).contains("relative to herd"));
         found.cells[1].rounds[0].void = Some("gone".into());
         assert!(chart(&found).contains(">0.75 [0.62–0.88] (1 of 3 void)<"), "{}", chart(&found));

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::{cells, escape, voids};
-use crate::report::{Cell, Report, VariantInfo};
+use crate::report::{Cell, Figure, Report, VariantInfo};
 
 /// What each figure is and which way is better.
 const FIGURES: [(&str, &str); 11] = [
@@ -86,6 +86,20 @@ pub fn reading(first: &VariantInfo) -> String {
          <p>Where a workload does not say otherwise its loop is closed: a connection sends its next command \
          when a reply came. Latency there is that of a server with all the work it can do.</p>\n</details>\n",
         escape(&first.name)
+    )
+}
+
+/// What a ratio has to be beyond to say anything.
+pub fn noise(report: &Report, workload: &str) -> String {
+    let Some(found) = report.noise(workload, Figure::PerSecond) else { return String::new() };
+    let name = report.first().map_or("", |first| &first.name);
+    format!(
+        "<p>Noise: {} by itself, the same program twice in each round, is {:.2} [{:.2}–{:.2}]. A ratio that near to 1 says \
+         nothing.</p>\n",
+        escape(name),
+        found.median,
+        found.lower_quartile,
+        found.upper_quartile
     )
 }
 

@@ -3,17 +3,16 @@
 use std::fmt::Write;
 
 use super::charts::{median, relative};
-use super::{colour, escape, first, voids};
+use super::{colour, escape, voids};
 use crate::report::table::{bytes, short};
-use crate::report::{Cell, Figure, PERCENTILES, Report};
-use crate::stats::Spread;
+use crate::report::{Cell, Figure, Group, PERCENTILES, Report};
 
 /// The percentiles that have a column.
 const SHOWN: [(f64, &str); 5] =
     [(50.0, "p50 µs"), (90.0, "p90 µs"), (99.0, "p99 µs"), (99.9, "p99.9 µs"), (100.0, "max µs")];
 
-pub fn table(report: &Report, cells: &[&Cell]) -> String {
-    let heads = heads(report, cells);
+pub fn table(report: &Report, group: &Group<'_>) -> String {
+    let (heads, cells) = (heads(group), &group.cells);
     let mut text = String::from("<div class=\"scroll\" tabindex=\"0\">\n<table>\n<thead><tr><th></th>");
     for head in &heads {
         let _ = write!(text, "<th scope=\"col\">{head}</th>");
@@ -23,26 +22,26 @@ pub fn table(report: &Report, cells: &[&Cell]) -> String {
         let class = colour(report, &cell.variant);
         let _ = writeln!(
             text,
-            "<tr><th scope=\"row\"><i class=\"swatch v{class}\"></i>{}</th>{}</tr>",
+            "<tr><th scope=\"row\"><i class=\"swatch v{class}\"></i>{}{}</th>{}</tr>",
             escape(&cell.variant),
-            figures(report, cell, has_agreed(cells)).unwrap_or_else(|| nothing(cell, heads.len()))
+            notes(cell).iter().map(|note| format!("<small>{note}</small>")).collect::<String>(),
+            figures(report, group, cell).unwrap_or_else(|| nothing(cell, heads.len()))
         );
     }
     text + "</tbody>\n</table>\n</div>\n"
 }
 
-fn heads(report: &Report, cells: &[&Cell]) -> Vec<String> {
-    let name = first(report).map_or("", |first| &first.name);
-    let mut heads = vec![
-        "requests/s<small>min–max</small>".to_owned(),
-        format!("relative to {}<small>quartiles</small>", escape(name)),
-        "CPU µs".into(),
-    ];
+fn heads(group: &Group<'_>) -> Vec<String> {
+    let cells = &group.cells;
+    let relative = |name: &str| format!("relative to {}<small>quartiles</small>", escape(name));
+    let mut heads = vec!["requests/s<small>min–max</small>".to_owned(), relative(group.base)];
+    heads.extend(group.beside.map(relative));
+    heads.push("CPU µs".into());
     heads.extend(SHOWN.map(|(_, name)| name.to_owned()));
     if has_agreed(cells) {
         heads.push("time to agree".into());
     }
-    let last = ["memory<small>grown</small>", "threads", "switches<small>a request</small>", "notes"];
+    let last = ["memory<small>grown</small>", "threads", "switches<small>a request</small>"];
     heads.extend(last.map(str::to_owned));
     heads
 }
@@ -53,23 +52,32 @@ fn has_agreed(cells: &[&Cell]) -> bool {
 }
 
 /// The figures of a cell, or nothing where every round of it is void.
-fn figures(report: &Report, cell: &Cell, has_agreed: bool) -> Option<String> {
+fn figures(report: &Report, group: &Group<'_>, cell: &Cell) -> Option<String> {
     let rate = cell.spread(Figure::PerSecond)?;
     let plain = |number: Option<f64>| number.map_or("–".into(), short);
-    let ratio = |found: Spread| {
-        let (low, high) = (found.lower_quartile, found.upper_quartile);
-        format!("{:.2}<small>{low:.2}–{high:.2}</small>", found.median)
+    let noise = report.noise(&cell.workload, Figure::PerSecond);
+    let noise = noise.map_or(String::new(), |noise| {
+        format!("<small>noise {:.2}–{:.2}</small>", noise.lower_quartile, noise.upper_quartile)
+    });
+    let by = |base: &str| {
+        // To itself it is 1, and what noise there is does not matter.
+        let noise = if base == cell.variant { "" } else { &noise };
+        relative(report, cell, base).map_or("–".into(), |found| {
+            let (low, high) = (found.lower_quartile, found.upper_quartile);
+            format!("{:.2}<small>{low:.2}–{high:.2}</small>{noise}", found.median)
+        })
     };
     let mut columns = vec![
-        format!("{}<small>{}–{}</small>", short(rate.median), short(rate.min), short(rate.max)),
-        relative(report, cell).map_or("–".into(), ratio),
-        plain(median(cell, |round| Some(round.cpu_us))),
+        format!("{}<small>{}–<wbr>{}</small>", short(rate.median), short(rate.min), short(rate.max)),
+        by(group.base),
     ];
+    columns.extend(group.beside.map(by));
+    columns.push(plain(median(cell, |round| Some(round.cpu_us))));
     for (percentile, _) in SHOWN {
         let index = PERCENTILES.iter().position(|&at| at == percentile)?;
         columns.push(plain(median(cell, |round| round.latency_us.get(index).copied())));
     }
-    if has_agreed {
+    if has_agreed(&group.cells) {
         let ms = median(cell, |round| round.agreed_ms);
         columns.push(ms.map_or("–".into(), |ms| format!("{} ms", short(ms))));
     }
@@ -78,9 +86,7 @@ fn figures(report: &Report, cell: &Cell, has_agreed: bool) -> Option<String> {
         median(cell, |round| Some(round.threads as f64)).map_or("–".into(), |count| format!("{count:.0}")),
         median(cell, |round| Some(round.switches)).map_or("–".into(), |count| format!("{count:.3}")),
     ]);
-    let mut text: String = columns.iter().map(|column| format!("<td>{column}</td>")).collect();
-    let _ = write!(text, "<td class=\"notes\">{}</td>", notes(cell).join("<br>"));
-    Some(text)
+    Some(columns.iter().map(|column| format!("<td>{column}</td>")).collect())
 }
 
 fn nothing(cell: &Cell, columns: usize) -> String {
@@ -114,7 +120,7 @@ mod tests {
     use crate::report::tests::report;
 
     fn rows(found: &Report) -> String {
-        table(found, &found.cells.iter().collect::<Vec<_>>())
+        table(found, &found.groups("50")[0])
     }
 
     #[test]
@@ -128,10 +134,10 @@ mod tests {
         let text = rows(&found);
         for part in [
             "relative to herd<small>quartiles",
-            "<td>1,000<small>500–4,000</small></td><td>0.50<small>0.38–1.25</small></td><td>1,000</td>",
+            "<td>1,000<small>500–<wbr>4,000</small></td><td>0.50<small>0.38–1.25</small></td><td>1,000</td>",
             "<td>51.0</td><td>91.0</td><td>100</td><td>101</td><td>101</td>",
             "<td>2.5 MB</td><td>3</td><td>0.250</td>",
-            "limited 1 of 3<br>7 unanswered",
+            "<small>limited 1 of 3</small><small>7 unanswered</small>",
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
@@ -149,7 +155,7 @@ mod tests {
         assert!(text.contains(">void 1 of 2<") && text.contains(">1,000<small>"), "{text}");
         found.cells[1].rounds[1].void = Some("<wrong>".into());
         let text = rows(&found);
-        assert!(text.contains("colspan=\"12\">void: &lt;wrong&gt;<"), "{text}");
+        assert!(text.contains("colspan=\"11\">void: &lt;wrong&gt;<"), "{text}");
         assert!(!text.contains("1,000<small>"), "{text}");
     }
 }

@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 pub mod asynchronous;
+pub mod batched;
 pub mod blocking;
+pub mod kept;
 pub mod places;
 pub mod watching;
 
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use herd::config::Config;
@@ -31,7 +34,10 @@ pub const QUEUE: usize = 10_000;
 
 /// One server of herd.conf.
 pub struct Herd {
-    pub node: Node,
+    pub node: Arc<Node>,
+    /// herd.conf, and which of its servers this is.
+    pub config: Config,
+    pub own: usize,
     pub listen: String,
     /// Where it serves HTTP.
     pub http: Option<String>,
@@ -71,25 +77,27 @@ impl Herd {
         let opened = Config::load(Path::new(path)).map_err(|why| why.to_string());
         // Who has an R-tree of its own needs no index.
         let is_indexed = !std::env::args().any(|argument| argument == "--rstar");
-        let herd = opened.and_then(|config| Herd::of(&config, name, is_indexed));
+        let herd = opened.and_then(|config| Herd::of(config, name, is_indexed));
         herd.map_err(|why| {
             eprintln!("{why}");
             ExitCode::from(78)
         })
     }
 
-    fn of(config: &Config, name: &str, is_indexed: bool) -> Result<Herd, String> {
+    fn of(config: Config, name: &str, is_indexed: bool) -> Result<Herd, String> {
         let index = config.find(name).ok_or_else(|| format!("no server {name:?}"))?;
         let own = &config.servers[index];
         let neighbours = own.neighbours.iter().map(|&other| config.servers[other].address.to_string());
         let peers = own.neighbours.iter().filter_map(|&other| config.servers[other].address.ip());
         Ok(Herd {
-            node: Node::new(name, Bounds { is_indexed, ..Bounds::default() }),
+            node: Arc::new(Node::new(name, Bounds { is_indexed, ..Bounds::default() })),
             listen: own.listen.to_string(),
             http: own.http.as_ref().map(|http| http.listen.to_string()),
             neighbours: neighbours.collect(),
             peers: peers.collect(),
             places: places::Settings::new(&config.places),
+            own: index,
+            config,
         })
     }
 
@@ -102,7 +110,7 @@ impl Herd {
         } else {
             PeerKind::Stranger
         };
-        Peer { address, kind, is_at_home: address.is_loopback(), incarnation: 0 }
+        Peer { address, kind, is_at_home: address.is_loopback() }
     }
 
     /// Answers one line without its newline, and adds to `news` what the neighbours must hear
@@ -191,6 +199,6 @@ pub fn is_too_long(text: &[u8], peer: Peer) -> bool {
     text.strip_suffix(b"\r").unwrap_or(text).len() > max
 }
 
-fn now_ns() -> u64 {
+pub(crate) fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }
