@@ -94,6 +94,13 @@ impl Args {
         self.name.as_deref() == Some("help")
     }
 
+    /// Whether nothing is asked for but to start servers.
+    pub fn serves(&self) -> bool {
+        let asks = [self.check, self.agree, self.version];
+        let names = [&self.explain, &self.forget, &self.new_token, &self.phone];
+        !asks.contains(&true) && names.iter().all(|name| name.is_none())
+    }
+
     /// What `--help` prints.
     pub fn help() -> String {
         Args::from_args(&["herd"], &["--help"]).map_or_else(|early| early.output, |_| String::new())

@@ -166,6 +166,9 @@ pub const GREETING_MS: Limit = limit(5_000, 10, 3_600_000);
 /// Seconds after which news is confirmed by a mark.
 pub const MARK_S: u64 = 1;
 
+/// Seconds between two looks for news that nobody waits for, as there are no neighbours.
+pub const MARK_ALONE_S: u64 = 60;
+
 /// Milliseconds after which a mark is repeated when there is no news, so that both ends know that
 /// the link lives.
 pub const HEARTBEAT_MS: Limit = limit(5_000, 10, 3_600_000);
@@ -365,7 +368,7 @@ pub const TENDING_TICK_MS: u64 = 1_000;
 
 /// The same while nothing is learned, so that a server with nothing to do hardly wakes.
 pub const SWEEPS_IDLE_MS: u64 = 2_000;
-pub const TENDING_IDLE_MS: u64 = 5_000;
+pub const TENDING_IDLE_MS: u64 = 10_000;
 
 /// Seconds between two lines of the log that say how many lines were refused, by rule.
 pub const REFUSALS_REST_S: u64 = 60;

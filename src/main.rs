@@ -14,7 +14,9 @@ use herd::run::{agree, check, conf, exit, explain, family, forget, one, phone, s
 
 fn main() -> ExitCode {
     let inherited = inherit::take();
-    signals::hear_early();
+    if !inherited.is_successor {
+        signals::hear_early();
+    }
     let arguments: Vec<_> = std::env::args_os().collect();
     let done = match ctl::of_ctl(&arguments) {
         Some([]) if std::io::stdin().is_terminal() => Ok(herd::run::ctl::prompt()),
@@ -35,6 +37,9 @@ fn run(args: Args, mut inherited: Inherited) -> ExitCode {
     let Some(wait_s) = args.wait.as_deref().map_or(Some(0), config::duration_s) else {
         return fail(exit::USAGE, "--wait must be like 10s or 5m");
     };
+    if args.serves() {
+        signals::put_off();
+    }
     if let Some(line) = &args.explain {
         return explain::run(line, args.config.as_deref());
     }

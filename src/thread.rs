@@ -5,6 +5,8 @@ use std::io;
 use std::thread::{Builder, JoinHandle, Scope};
 use std::time::Instant;
 
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
 use crate::limits::{STACK_BYTES, THREAD_LOOK};
 
 /// Starts a thread; its name shows in `top -H` and in a panic's message.
@@ -28,10 +30,7 @@ pub fn spawn_with_stack<T: Send + 'static>(
     run: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     let name = name.into();
-    Builder::new()
-        .name(name.clone())
-        .stack_size(stack_bytes)
-        .spawn(run)
+    without_signals(|| Builder::new().name(name.clone()).stack_size(stack_bytes).spawn(run))
         .map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
 }
 
@@ -44,8 +43,27 @@ pub fn spawn_scoped<'scope>(
     name: &str,
     run: impl FnOnce() + Send + 'scope,
 ) -> io::Result<()> {
-    let started = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn_scoped(scope, run);
+    let builder = Builder::new().name(name.to_owned()).stack_size(STACK_BYTES);
+    let started = without_signals(|| builder.spawn_scoped(scope, run));
     started.map(drop).map_err(|why| io::Error::new(why.kind(), format!("cannot start thread {name}: {why}")))
+}
+
+/// A thread has the signals blocked that whoever starts it has blocked then: all of them, so that each comes to the main
+/// thread, or to one that waits for it. Faults of its own it has itself.
+fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    let mut signals = SigSet::all();
+    for fault in
+        [Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGTRAP, Signal::SIGSYS]
+    {
+        signals.remove(fault);
+    }
+    // It fails for a set that is none.
+    let before = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let started = start();
+    if let Ok(before) = before {
+        let _ = before.thread_set_mask();
+    }
+    started
 }
 
 /// Waits until the thread has ended or the deadline is there, and says whether it ended.

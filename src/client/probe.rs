@@ -56,12 +56,15 @@ fn probe_one(at: &HostPort, name: &str) -> Port {
     match socket::bind(at) {
         Ok(()) => Port::Free,
         Err(why) if socket::is_missing(&why) => Port::Elsewhere(why),
-        Err(why) if why.kind() == io::ErrorKind::AddrInUse => {
+        Err(why) => {
+            let is_taken = why.kind() == io::ErrorKind::AddrInUse;
+            // The server may have a right to its port that whoever asks has not.
+            let may_be_taken = is_taken || why.kind() == io::ErrorKind::PermissionDenied;
             let addresses = at.resolve().unwrap_or_default();
-            let by_itself = addresses.into_iter().any(|address| answers_as(address, name).unwrap_or(false));
-            Port::Taken { by_itself, why }
+            let mut addresses = addresses.into_iter().filter(|_| may_be_taken);
+            let by_itself = addresses.any(|address| answers_as(address, name).unwrap_or(false));
+            if is_taken || by_itself { Port::Taken { by_itself, why } } else { Port::Refused(why) }
         }
-        Err(why) => Port::Refused(why),
     }
 }
 

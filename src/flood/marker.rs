@@ -8,7 +8,7 @@ use crossbeam_channel::Sender;
 
 use super::message::Message;
 use super::turns::{Turns, UnderWay};
-use crate::limits::{MARK_S, TURNS_LOOK_MS};
+use crate::limits::{MARK_ALONE_S, MARK_S, TURNS_LOOK_MS};
 use crate::link::Mark;
 use crate::node::Node;
 
@@ -28,13 +28,14 @@ use crate::node::Node;
 ///    anew from every start, which the incarnation tells.
 ///
 /// Without news the last mark is repeated every heartbeat, so that both ends know that the link lives, and nothing is
-/// looked for in between. Times are
-/// since the start of the process's clock.
+/// looked for in between; without links not even that. Times are since the start of the process's clock.
 pub struct Marker {
     node: Arc<Node>,
     turns: Arc<Turns>,
     channel: Sender<Message>,
     heartbeat: Duration,
+    /// Whether anybody is told.
+    has_links: Arc<AtomicBool>,
     /// The last one sent.
     last: Mark,
     /// The next, and the turns it waits for.
@@ -51,6 +52,7 @@ impl Marker {
         turns: Arc<Turns>,
         channel: Sender<Message>,
         heartbeat: Duration,
+        has_links: Arc<AtomicBool>,
         now: Duration,
     ) -> Marker {
         let last = Mark { epoch: 0, total: 0, at: Duration::ZERO };
@@ -60,6 +62,7 @@ impl Marker {
             turns,
             channel,
             heartbeat,
+            has_links,
             last,
             closing: None,
             look_at,
@@ -114,10 +117,17 @@ impl Marker {
         self.idle.store(true, Ordering::SeqCst);
         // What came before it said so, nobody wakes it for.
         let is_idle = self.node.store.news() == self.last.total;
-        self.look_at = if is_idle { self.beat_at } else { now + look_every(self.heartbeat) };
+        self.look_at = match (is_idle, self.has_links.load(Ordering::SeqCst)) {
+            (true, true) => self.beat_at,
+            (true, false) => now + ALONE,
+            (false, _) => now + look_every(self.heartbeat),
+        };
         beats.then_some(self.last)
     }
 }
+
+/// How long to look for nothing where nobody is told of it, unless woken.
+const ALONE: Duration = Duration::from_secs(MARK_ALONE_S);
 
 /// How often to look for news, or for a heartbeat that is due.
 fn look_every(heartbeat: Duration) -> Duration {

@@ -37,7 +37,7 @@ pub struct Flood {
     sender: Arc<Mutex<FloodSender>>,
     /// Replaced at a reload.
     links: Mutex<Links>,
-    has_links: AtomicBool,
+    has_links: Arc<AtomicBool>,
     /// Those who watch.
     pub feed: Arc<Feed>,
     batches: Arc<AtomicU64>,
@@ -86,14 +86,16 @@ impl Flood {
             wire,
             batches: sent.clone(),
         }));
-        let marker = Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, now);
+        let has_links = Arc::new(AtomicBool::new(!links.is_empty()));
+        let marker =
+            Marker::new(node, turns.clone(), channel.clone(), timing.heartbeat, has_links.clone(), now);
         let flooder = Flooder::new(batches, sender.clone(), marker);
         let idle = flooder.idle();
         (
             Flood {
                 channel,
                 sender,
-                has_links: AtomicBool::new(!links.is_empty()),
+                has_links,
                 links: Mutex::new(links),
                 feed,
                 batches: sent,
@@ -119,6 +121,8 @@ impl Flood {
         self.has_links.store(!links.is_empty(), Ordering::SeqCst);
         drop(sender);
         *self.links.lock().unwrap_or_else(PoisonError::into_inner) = links;
+        // With links there are heartbeats.
+        self.wake();
     }
 
     /// How many batches were handed to links.
@@ -170,3 +174,6 @@ impl Flood {
         let _ = self.channel.send(Message::Stop);
     }
 }
+
+#[cfg(test)]
+mod tests;

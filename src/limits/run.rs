@@ -29,7 +29,7 @@ pub const ORDERS_MAX: usize = 16;
 /// looked at meanwhile; and how many bytes of what it objects to are passed on.
 pub const UPGRADE_CHECK: Duration = Duration::from_secs(300);
 pub const UPGRADE_LOOK: Duration = Duration::from_millis(20);
-pub const UPGRADE_WORDS_BYTES: u64 = 4_096;
+pub const UPGRADE_WORDS_BYTES: usize = 4_096;
 
 /// How long a herd waits for a server to listen again after its upgrade, before it leaves the others as they are.
 pub const UPGRADE_PATIENCE: Duration = Duration::from_secs(330);
@@ -72,6 +72,9 @@ pub const LAST_LINES_BYTES: u64 = 16 * 1024;
 
 /// How much longer than `stop_timeout_s` a server's process has before it is killed: it needs that to end.
 pub const KILL_GRACE: Duration = Duration::from_secs(1);
+
+/// How long the thread that hears signals may take to end before the process becomes another program.
+pub const LAST_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How much later than a server the process that watches it may hear of a signal that was meant for both.
 pub const SIGNAL_GRACE: Duration = Duration::from_millis(500);

@@ -140,14 +140,12 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
                 }
                 status = status.max(left).max(exit::SERVER_DIED);
             }
-            // A member that is not ready yet does not catch it, and has just opened its file.
+            // A member that is not ready yet acts on it when it is.
             Some(Event::Tell(told)) => {
                 if told == Signal::HUP && is_announced {
                     take_up(&mut config, &mut members, program.program(), &sender, console);
                 }
-                // One that is about to become the next program holds it back until then.
-                let ready = members.iter().filter(|member| member.address.is_some() && !member.ended);
-                ready.for_each(|member| signal(member, told));
+                members.iter().filter(|member| !member.ended).for_each(|member| signal(member, told));
             }
             Some(Event::Upgrade) if !is_announced || upgrade.is_some() => {
                 console.say("herd: no upgrade before all servers are ready");
@@ -170,7 +168,8 @@ fn try_run(config: &Config, console: &Console) -> io::Result<u8> {
     Ok(status)
 }
 
-/// Starts the servers that are new in herd.conf. Those that there are read it themselves.
+/// Starts the servers that are new in herd.conf, and those of it that have ended. Those that there are read it
+/// themselves.
 fn take_up(
     config: &mut Config,
     members: &mut Vec<Member>,
@@ -178,19 +177,26 @@ fn take_up(
     events: &Sender<Event>,
     console: &Console,
 ) {
-    let names: Vec<_> = members.iter().map(|member| &*member.server.name).collect();
+    let names: Vec<_> =
+        members.iter().filter(|member| !member.ended).map(|member| &*member.server.name).collect();
     match next_of(config, &names) {
         Ok(next) => *config = next,
         Err(why) => return console.say(&format!("herd: not reloaded, keeping what there is: {why}")),
     }
     for server in config.servers.iter().filter(|server| !server.plain) {
-        if members.iter().any(|member| member.server.name == server.name) {
+        let known = members.iter().position(|member| member.server.name == server.name);
+        if known.is_some_and(|index| !members[index].ended) {
             continue;
         }
-        match start(program, config, server, members.len(), events) {
+        let index = known.unwrap_or(members.len());
+        match start(program, config, server, index, events) {
             Ok(member) => {
-                console.say(&format!("herd: starts {}, as herd.conf has it", server.name));
-                members.push(member);
+                let again = if known.is_some() { " again" } else { "" };
+                console.say(&format!("herd: starts {}{again}, as herd.conf has it", server.name));
+                match members.get_mut(index) {
+                    Some(ended) => *ended = member,
+                    None => members.push(member),
+                }
             }
             Err(why) => console.say(&format!("herd: cannot start {}: {why}", server.name)),
         }
@@ -275,13 +281,11 @@ fn next(events: &Receiver<Event>, manager: &Manager, until: Option<Instant>) -> 
 /// Returns a flag that is set as soon as a signal comes.
 fn watch_signals(events: Sender<Event>) -> io::Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in signals::STOPS {
-        signal_hook::flag::register(signal, asked.clone())?;
-    }
-    let mut caught = signals::caught()?;
+    let (caught, is_asked) = (signals::caught()?, asked.clone());
     // Detached: it waits for signals until the process ends.
     drop(thread::spawn("signals", move || {
-        for signal in caught.forever() {
+        while let Ok(signal) = caught.next() {
+            is_asked.fetch_or(signals::STOPS.contains(&signal), Ordering::SeqCst);
             // It fails only when the process is about to end.
             let _ = events.send(match signal {
                 SIGUSR1 => Event::Tell(Signal::USR1),

@@ -14,7 +14,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use rustix::process::getppid;
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::stdio::dup2_stdin;
 use socket2::SockRef;
 
@@ -46,6 +46,8 @@ pub struct Inherited {
     pub is_reload_due: bool,
     /// Somebody else hands it on, whose place this process would take; the folder of the journal that it has.
     pub checks_for: Option<PathBuf>,
+    /// The process was another program before, or checks for its parent: signals may wait for it to act on them.
+    pub is_successor: bool,
     /// Why there are fewer than there should be, in sentences for the log.
     pub troubles: Vec<String>,
 }
@@ -58,6 +60,11 @@ pub fn take() -> Inherited {
     let is_own = giver == i32::try_from(std::process::id()).ok();
     let is_parents = giver.is_some() && giver == getppid().map(|pid| pid.as_raw_nonzero().get());
     if is_own || is_parents {
+        inherited.is_successor = true;
+        if is_parents {
+            // Without it, it goes on until it has checked.
+            let _ = set_parent_process_death_signal(Some(Signal::KILL));
+        }
         inherited.is_reload_due = is_own && env::var(RELOAD).is_ok_and(|due| due == DUE);
         inherited.checks_for = is_parents.then(|| env::var_os(JOURNAL).unwrap_or_default().into());
         if let Err(why) = from_stdin(&mut inherited) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 use super::inherit::Inherited;
-use super::owners::Owners;
+use super::owners::{self, Owners};
 use crate::client::{self, Port};
 use crate::config::{Config, Server};
 use crate::door::DoorKind;
@@ -88,8 +88,12 @@ impl Found {
     fn web_port(&mut self, server: &Server, runs_as: Option<&Owners>) {
         let Some(http) = &server.http else { return };
         let Err(why) = socket::bind(&http.listen) else { return };
-        let may_be_own =
-            runs_as.is_some_and(|own| why.kind() == io::ErrorKind::AddrInUse && own.may_have(&http.listen));
+        let may_be_own = runs_as.is_some_and(|own| match why.kind() {
+            io::ErrorKind::AddrInUse => own.may_have(&http.listen),
+            // A port for which the server has a right that whoever asks has not.
+            io::ErrorKind::PermissionDenied => owners::is_taken(&http.listen) && own.may_have(&http.listen),
+            _ => false,
+        });
         if !may_be_own {
             self.problems.push(format!("{}: http: {why}", server.name));
         }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, bounded};
+use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
@@ -141,9 +142,10 @@ impl Manager {
         self.tell("WATCHDOG=1", None, Weight::IsSaidAgain);
     }
 
-    /// Has it keep a listening socket for the next process, by this name.
-    pub fn keep(&self, name: &str, socket: BorrowedFd<'_>) {
-        self.tell(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), Some(socket), Weight::Matters);
+    /// Has it keep a listening socket for the next process, by this name; as often as one likes. False if that did not
+    /// get there.
+    pub fn keep(&self, name: &str, socket: BorrowedFd<'_>) -> bool {
+        self.tell(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), Some(socket), Weight::Matters)
     }
 
     /// Has it close every socket of this name that it keeps.
@@ -164,7 +166,7 @@ impl Manager {
         let bytes = [IoSlice::new(text.as_bytes())];
         let is_waited_for = weight == Weight::Matters && !self.is_deaf.load(Ordering::Relaxed);
         let flags = if is_waited_for { SendFlags::empty() } else { SendFlags::DONTWAIT };
-        let sent = sendmsg_addr(socket, address, &bytes, &mut control, flags);
+        let sent = retry_on_intr(|| sendmsg_addr(socket, address, &bytes, &mut control, flags));
         let Err(why) = sent else {
             self.is_deaf.store(false, Ordering::Relaxed);
             return true;

@@ -33,24 +33,36 @@ pub struct NotTaken {
     pub why: String,
 }
 
+impl NotTaken {
+    /// What herd.conf says, or names, is of no use.
+    pub fn broken(why: ConfigError) -> NotTaken {
+        NotTaken { status: exit::CONFIG, why: why.to_string() }
+    }
+
+    /// It is not to be now.
+    pub fn kept(why: String) -> NotTaken {
+        NotTaken { status: exit::KEPT, why }
+    }
+}
+
 impl Next {
     /// Reads the file of `old` again, and opens what is in it for the server at `index`.
     ///
     /// # Errors
     /// It is not valid, or names what cannot be opened, or has something new that needs a restart.
     pub fn read(old: &Config, index: usize, places: &Arc<dyn Places>) -> Result<Next, NotTaken> {
-        let broken = |why: ConfigError| NotTaken { status: exit::CONFIG, why: why.to_string() };
+        let broken = NotTaken::broken;
         let config = old.again().map_err(broken)?;
         let name = &old.servers[index].name;
         let Some(at) = config.find(name) else {
             let why =
                 format!("{} has no server {name} any more; stop it, if that is meant", old.path.display());
-            return Err(NotTaken { status: exit::KEPT, why });
+            return Err(NotTaken::kept(why));
         };
         let change = Change::between((old, index), (&config, at));
         if !change.restart.is_empty() {
             let why = format!("{NEEDS_RESTART}{}", change.restart.join("; "));
-            return Err(NotTaken { status: exit::KEPT, why });
+            return Err(NotTaken::kept(why));
         }
         let keys = secrets::of_server(&config, at).map_err(broken)?;
         // What is in files of the user's may be new, too.

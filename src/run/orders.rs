@@ -5,15 +5,16 @@ use std::io;
 use std::process::exit as end;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use super::next::{Next, NotTaken};
+use super::signals::Caught;
 use super::{exit, signals};
-use crate::limits::{LAST_FLUSH, ORDERS_MAX, STOP_GRACE};
+use crate::limits::{LAST_FLUSH, LAST_SIGNAL, ORDERS_MAX, STOP_GRACE};
 use crate::logging::Console;
 use crate::thread;
 use crate::worker::Told;
@@ -29,7 +30,7 @@ pub enum Order {
     /// Become the program that has taken the place of our own, if it has no objection.
     Upgrade(Option<Told>),
     /// What that program said: which herd.conf it takes, or its objection.
-    Checked(Result<Vec<u8>, String>),
+    Checked(Result<Vec<u8>, NotTaken>),
     /// End, as was ordered at this moment.
     Stop(Instant),
 }
@@ -41,6 +42,9 @@ pub struct Orders {
     /// Somebody has taken it on to end the process in good order: the server once it serves, or else the thread.
     taken_on: Arc<AtomicBool>,
     stop_timeout_ms: Arc<AtomicU64>,
+    /// What comes from here on is the next program's.
+    is_leaving: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
 /// The thread's own.
@@ -50,6 +54,7 @@ struct Hearing {
     console: Arc<Console>,
     orders: Sender<Order>,
     taken_on: Arc<AtomicBool>,
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl Orders {
@@ -64,10 +69,29 @@ impl Orders {
         let (name, giving) = (name.to_owned(), orders.clone());
         let stop_timeout_ms = Arc::new(AtomicU64::new(in_ms(stop_timeout)));
         let (of_hearing, until) = (taken_on.clone(), stop_timeout_ms.clone());
-        let hearing = Hearing { name, stop_timeout_ms: until, console, orders, taken_on: of_hearing };
-        // Detached on purpose: it outlasts everything that may hang.
-        drop(thread::spawn("signals", move || hearing.run(caught))?);
-        Ok(Orders { given, giving, taken_on, stop_timeout_ms })
+        let is_leaving = Arc::new(AtomicBool::new(false));
+        let leaves = is_leaving.clone();
+        let hearing = Hearing {
+            name,
+            stop_timeout_ms: until,
+            console,
+            orders,
+            taken_on: of_hearing,
+            is_leaving: leaves,
+        };
+        // It outlasts everything that may hang.
+        let thread = thread::spawn("signals", move || hearing.run(&caught))?;
+        Ok(Orders { given, giving, taken_on, stop_timeout_ms, is_leaving, thread })
+    }
+
+    /// Before this process becomes another program: what comes from here on waits for that. What came before is in
+    /// `next`.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        // It ends at the next signal. The next program opens its log anyway.
+        signals::give_back(SIGUSR1);
+        // One that has heard a stop does not end, but has said so.
+        thread::ends_by(&self.thread, Instant::now() + LAST_SIGNAL);
     }
 
     /// A stop may take so long from now on.
@@ -102,8 +126,13 @@ fn in_ms(time: Duration) -> u64 {
 }
 
 impl Hearing {
-    fn run(self, mut caught: Signals) {
-        for signal in caught.forever() {
+    fn run(self, caught: &Caught) {
+        while let Ok(signal) = caught.next() {
+            if self.is_leaving.load(Ordering::SeqCst) {
+                return if signal != SIGUSR1 {
+                    signals::give_back(signal)
+                };
+            }
             match signal {
                 SIGUSR1 => drop(self.orders.try_send(Order::Reopen)),
                 SIGHUP => drop(self.orders.try_send(Order::Reload(None))),

@@ -40,8 +40,13 @@ impl Owners {
     }
 }
 
-/// The folders in /proc of those who listen at a port. Empty where nobody does, and where it cannot be seen.
-fn processes(port: &HostPort) -> Vec<PathBuf> {
+/// Whether somebody listens at a port.
+pub fn is_taken(port: &HostPort) -> bool {
+    !sockets(port).is_empty()
+}
+
+/// The sockets that listen at a port, as /proc names them.
+fn sockets(port: &HostPort) -> Vec<PathBuf> {
     let addresses = port.resolve().unwrap_or_default();
     let is_meant = |found: SocketAddr| {
         let is_at = |address: &SocketAddr| {
@@ -52,11 +57,16 @@ fn processes(port: &HostPort) -> Vec<PathBuf> {
     };
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let listening = tables.iter().flat_map(|table| table.lines().filter_map(listener));
-    let sockets: Vec<_> = listening.filter(|(at, _)| is_meant(*at)).map(|(_, inode)| inode).collect();
+    let meant = listening.filter(|(at, _)| is_meant(*at));
+    meant.map(|(_, inode)| PathBuf::from(format!("socket:[{inode}]"))).collect()
+}
+
+/// The folders in /proc of those who listen at a port. Empty where nobody does, and where it cannot be seen.
+fn processes(port: &HostPort) -> Vec<PathBuf> {
+    let sockets = sockets(port);
     if sockets.is_empty() {
         return Vec::new();
     }
-    let sockets: Vec<_> = sockets.iter().map(|inode| PathBuf::from(format!("socket:[{inode}]"))).collect();
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     // `self` is one of them by another name.
     let all =

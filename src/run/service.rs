@@ -3,13 +3,14 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::manager::Manager;
 use super::next::{Next, NotTaken};
 use super::orders::{Order, Orders};
 use super::reload::Readings;
-use super::signals;
 use super::site::Web;
 use super::upgrade::{Sockets, Successor};
 use super::{exit, parent};
@@ -44,6 +45,8 @@ pub struct Served {
 /// What the service manager has been told, and when it is to hear more.
 struct Told {
     begun: Instant,
+    /// It has the sockets.
+    are_kept: bool,
     is_ready: bool,
     status: String,
     status_at: Instant,
@@ -54,8 +57,7 @@ struct Told {
 /// How the serving ends.
 enum End {
     Stop(Instant),
-    /// Its sockets are handed on.
-    /// By these sockets, and by this herd.conf.
+    /// By the next program, with these sockets and this herd.conf.
     Upgrade(Sockets, Vec<u8>),
 }
 
@@ -65,6 +67,13 @@ struct Checking {
     asker: Option<ToldOf>,
     /// It is to be checked again once a reload is over.
     waits: bool,
+    check: Check,
+}
+
+/// The check itself, on a thread, as it may take minutes.
+struct Check {
+    thread: JoinHandle<()>,
+    is_over: Arc<AtomicBool>,
 }
 
 /// Orders that nobody has acted on.
@@ -110,8 +119,7 @@ impl Service<'_> {
         };
         flush();
         if next.is_some() {
-            // Those that come from here on are the next program's.
-            signals::hold();
+            self.orders.leave();
         }
         let waiting = self.waiting();
         // Who is told to end meanwhile does not become another.
@@ -156,7 +164,6 @@ impl Service<'_> {
         if let Err(why) = logging::announce(format!("{http}{name} listens on {}\n", server.addresses())) {
             log::warn!("cannot print where it listens: {why}");
         }
-        server.listeners().for_each(|(kind, listener)| self.manager.keep(kind.name(), listener));
     }
 
     fn serve(&mut self, server: &mut Server) -> End {
@@ -180,7 +187,7 @@ impl Service<'_> {
                         self.manager.ready(&told.status);
                     }
                     checking = match checking.take() {
-                        Some(Checking { asker, waits: true }) => self.check_next(server, asker),
+                        Some(Checking { asker, waits: true, .. }) => self.check_next(server, asker),
                         other => other,
                     };
                 }
@@ -193,11 +200,11 @@ impl Service<'_> {
                 }
                 Some(Order::Upgrade(asker)) => checking = self.check_next(server, asker),
                 Some(Order::Checked(checked)) => {
-                    let asker = checking.take().and_then(|checking| checking.asker);
+                    let Some(Checking { asker, check, .. }) = checking.take() else { continue };
                     match checked.and_then(|text| self.is_settled(&text, server)) {
                         // What is being taken up is to be checked, too.
                         Ok(None) if self.served.readings.are_under_way() => {
-                            checking = Some(Checking { asker, waits: true });
+                            checking = Some(Checking { asker, waits: true, check });
                         }
                         Ok(None) => checking = self.check_next(server, asker),
                         Ok(Some((sockets, text))) => {
@@ -205,10 +212,17 @@ impl Service<'_> {
                             answer(asker, Outcome::Done(format!("becomes {program}")));
                             return End::Upgrade(sockets, text);
                         }
-                        Err(why) => self.keep_program(&why, asker),
+                        Err(why) => self.keep_program(why, asker),
                     }
                 }
-                Some(Order::Stop(at)) => return End::Stop(at),
+                Some(Order::Stop(at)) => {
+                    if let Some(Checking { check, .. }) = checking.take() {
+                        // Whoever checks has the sockets.
+                        check.is_over.store(true, Ordering::SeqCst);
+                        thread::ends_by(&check.thread, at + LAST_FLUSH);
+                    }
+                    return End::Stop(at);
+                }
                 None if due.is_some_and(|due| Instant::now() >= due) => {}
                 // Whoever gives orders is gone, as the process ends.
                 None => return End::Stop(Instant::now()),
@@ -268,8 +282,8 @@ impl Service<'_> {
 
     /// The sockets and the herd.conf to go on with, which was checked; None where it is another one by now, so that a
     /// reload in between would be undone.
-    fn is_settled(&self, text: &[u8], server: &Server) -> Result<Option<(Sockets, Vec<u8>)>, String> {
-        let now = parent::text_for_next(&self.served.config).map_err(|why| why.to_string())?;
+    fn is_settled(&self, text: &[u8], server: &Server) -> Result<Option<(Sockets, Vec<u8>)>, NotTaken> {
+        let now = parent::text_for_next(&self.served.config).map_err(NotTaken::broken)?;
         if self.served.readings.are_under_way() || now != text {
             return Ok(None);
         }
@@ -279,48 +293,60 @@ impl Service<'_> {
     /// Has the next program look at herd.conf, for somebody who asked; None if it cannot.
     fn check_next(&self, server: &Server, asker: Option<ToldOf>) -> Option<Checking> {
         match self.sockets(server).and_then(|sockets| self.start_check(sockets)) {
-            Ok(()) => Some(Checking { asker, waits: false }),
+            Ok(check) => Some(Checking { asker, waits: false, check }),
             Err(why) => {
-                self.keep_program(&why, asker);
+                self.keep_program(why, asker);
                 None
             }
         }
     }
 
-    /// On a thread, as it may take minutes.
-    fn start_check(&self, sockets: Sockets) -> Result<(), String> {
+    fn start_check(&self, sockets: Sockets) -> Result<Check, NotTaken> {
         let (successor, config, index) =
             (self.successor.clone(), self.served.config.clone(), self.served.index);
         let giving = self.orders.giving();
-        // Detached: it ends with its child, which is not waited for longer than a bound.
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ends = is_over.clone();
+        // It ends with its child, which is not waited for longer than a bound.
         let started = thread::spawn("upgrade", move || {
-            let checked = successor.check(sockets, &config, &config.servers[index]);
-            // Nobody takes it when the server stops meanwhile.
-            let _ = giving.send(Order::Checked(checked));
+            let checked = successor.check(sockets, &config, &config.servers[index], &ends);
+            if !ends.load(Ordering::SeqCst) {
+                // Nobody takes it when the server stops meanwhile.
+                let _ = giving.send(Order::Checked(checked));
+            }
         });
-        started.map(drop).map_err(|why| format!("cannot have the next program check herd.conf: {why}"))
+        let thread = started
+            .map_err(|why| NotTaken::kept(format!("cannot have the next program check herd.conf: {why}")))?;
+        Ok(Check { thread, is_over })
     }
 
-    fn keep_program(&self, why: &str, asker: Option<ToldOf>) {
+    fn keep_program(&self, NotTaken { status, why }: NotTaken, asker: Option<ToldOf>) {
         log::error!("not upgraded: {why}");
-        answer(asker, Outcome::Kept { status: exit::KEPT, why: why.to_owned() });
+        answer(asker, Outcome::Kept { status, why });
         if let Err(why) = logging::announce(format!("{}{}\n", self.name(), parent::KEPT)) {
             log::warn!("cannot print that it is not upgraded: {why}");
         }
     }
 
     /// The sockets to hand on, if what was learned can be handed on, too.
-    fn sockets(&self, server: &Server) -> Result<Sockets, String> {
+    fn sockets(&self, server: &Server) -> Result<Sockets, NotTaken> {
         if server.is_degraded() {
-            return Err("its journal cannot be written, so that what it learned would be lost".into());
+            let why = "its journal cannot be written, so that what it learned would be lost";
+            return Err(NotTaken::kept(why.into()));
         }
-        let sockets = server.sockets().map_err(|why| format!("cannot hand on where it listens: {why}"))?;
+        let sockets = server.sockets();
+        let sockets =
+            sockets.map_err(|why| NotTaken::kept(format!("cannot hand on where it listens: {why}")))?;
         Ok(sockets.into_iter().map(|(kind, socket)| (kind.name(), socket)).collect())
     }
 
     /// Tells the service manager what is due, and returns when the next is.
     fn tell(&self, server: &Server, told: &mut Told) -> Instant {
         let (now, watch_rest) = (Instant::now(), self.manager.watch_rest());
+        if !told.are_kept {
+            told.are_kept =
+                server.listeners().all(|(kind, listener)| self.manager.keep(kind.name(), listener));
+        }
         if !told.is_ready {
             let (standing, waited) = (server.standing(), now.duration_since(told.begun));
             if standing.behind.is_empty() || waited >= MANAGER_READY_AFTER {
@@ -360,7 +386,7 @@ fn answer(asker: Option<ToldOf>, outcome: Outcome) {
 impl Told {
     fn at(now: Instant) -> Told {
         let (status, pulse) = (String::new(), Vec::new());
-        Told { begun: now, is_ready: false, status, status_at: now, pulse, pulse_at: now }
+        Told { begun: now, are_kept: false, is_ready: false, status, status_at: now, pulse, pulse_at: now }
     }
 }
 

@@ -5,11 +5,11 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, kill};
+use nix::unistd::Pid;
 use rustix::process::{Signal, getpid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
-use signal_hook::iterator::Signals;
 
 /// These stop it: somebody asks for that, its computing time is used up (`ulimit -t`), or the power fails.
 pub const STOPS: [i32; 4] = [SIGINT, SIGTERM, Signal::XCPU.as_raw(), Signal::POWER.as_raw()];
@@ -31,22 +31,54 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 /// True while a stop is to end this process at once, where the system would not.
 static EARLY: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Before this process becomes another program: holds back what is acted on here, until `caught` does there. Between the
-/// two, the system's default would end the process. (Another thread may still take one in the last moments.)
-pub fn hold() {
-    if let Err(why) = held().thread_block() {
-        log::warn!("a signal may end this process while it becomes the next program: {why}");
+/// Signals that this process acts on. They are blocked in all its threads but for one that waits for them: so they are
+/// never lost, but wait until there is such a thread, here or in the program that the process becomes.
+pub struct Caught(SigSet);
+
+impl Caught {
+    /// Waits for the next.
+    ///
+    /// # Errors
+    /// The system knows one of them no more.
+    pub fn next(&self) -> io::Result<i32> {
+        Ok(self.0.wait()? as i32)
     }
 }
 
-fn held() -> SigSet {
-    let acted_on = STOPS.into_iter().chain([SIGHUP, SIGUSR1, SIGUSR2]);
-    acted_on.filter_map(|signal| nix::sys::signal::Signal::try_from(signal).ok()).collect()
+/// Leaves a signal to whoever waits for it next.
+pub fn give_back(signal: i32) {
+    if let Ok(signal) = nix::sys::signal::Signal::try_from(signal) {
+        // It is one that was caught, so that the system knows it.
+        let _ = kill(Pid::this(), signal);
+    }
 }
 
-/// Has the first process of a container, to which the system passes no signal that it does not catch, end at a stop
-/// like any other, until `caught` takes over.
+/// In a server that begins: what is no stop waits until it is acted on, where the system would end the process. A process
+/// that a herd starts, or that was another program before, has begun so.
+pub fn put_off() {
+    // Without it, it is ended as others are.
+    let _ = set(acted_on().into_iter().filter(|signal| !STOPS.contains(signal))).thread_block();
+}
+
+fn acted_on() -> Vec<i32> {
+    let mut signals = STOPS.to_vec();
+    signals.extend([SIGUSR1, SIGUSR2]);
+    if !io::stdin().is_terminal() {
+        signals.push(SIGHUP);
+    }
+    signals
+}
+
+fn set(signals: impl IntoIterator<Item = i32>) -> SigSet {
+    let known = |signal| nix::sys::signal::Signal::try_from(signal).ok();
+    signals.into_iter().filter_map(known).collect()
+}
+
+/// Has a process end at a stop until `caught` takes over: whoever started it may have these blocked. The first process of
+/// a container, too, to which the system passes no signal that it does not catch.
 pub fn hear_early() {
+    // Without it, it ends later.
+    let _ = set(STOPS).thread_unblock();
     if !getpid().is_init() {
         return;
     }
@@ -63,7 +95,7 @@ pub fn hear_early() {
 ///
 /// # Errors
 /// The system refuses it.
-pub fn caught() -> io::Result<Signals> {
+pub fn caught() -> io::Result<Caught> {
     // A flag nobody reads: a signal that is caught ends nothing, and is not inherited as one that is ignored is.
     let nothing = Arc::new(AtomicBool::new(false));
     for signal in PASSED_OVER {
@@ -73,16 +105,10 @@ pub fn caught() -> io::Result<Signals> {
         // Which of them the C library keeps for itself differs.
         let _ = flag::register(signal, nothing.clone());
     }
-    let mut signals = STOPS.to_vec();
-    signals.extend([SIGUSR1, SIGUSR2]);
-    if !io::stdin().is_terminal() {
-        signals.push(SIGHUP);
-    }
-    let caught = Signals::new(signals)?;
+    let caught = set(acted_on());
+    caught.thread_block()?;
     if let Some(early) = EARLY.get() {
         early.store(false, Ordering::SeqCst);
     }
-    // What came in an upgrade is acted on now.
-    held().thread_unblock()?;
-    Ok(caught)
+    Ok(Caught(caught))
 }

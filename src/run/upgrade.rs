@@ -3,16 +3,21 @@
 //! ordered to.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use rustix::io::ioctl_fionbio;
+
+use super::next::NotTaken;
 use super::{exit, inherit, parent};
 use crate::config::{Config, Server};
 use crate::limits::{UPGRADE_CHECK, UPGRADE_LOOK, UPGRADE_WORDS_BYTES};
@@ -38,7 +43,7 @@ impl Successor {
     pub fn of_this() -> io::Result<Successor> {
         let mut arguments = env::args_os();
         let called = arguments.next().unwrap_or_default();
-        let found = found(Path::new(&called)).map_or_else(env::current_exe, Ok);
+        let found = found(Path::new(&called)).map_or_else(|| env::current_exe().map(as_named), Ok);
         Ok(Successor { program: std::path::absolute(found?)?, called, arguments: arguments.collect() })
     }
 
@@ -52,10 +57,17 @@ impl Successor {
     ///
     /// # Errors
     /// What it objects to, or why it cannot be asked.
-    pub fn check(&self, sockets: Sockets, config: &Config, server: &Server) -> Result<Vec<u8>, String> {
+    pub fn check(
+        &self,
+        sockets: Sockets,
+        config: &Config,
+        server: &Server,
+        is_over: &AtomicBool,
+    ) -> Result<Vec<u8>, NotTaken> {
+        let program = self.program.display();
         let (failed, name) =
-            (|why: io::Error| format!("cannot run {}: {why}", self.program.display()), &server.name);
-        let text = parent::text_for_next(config).map_err(|why| why.to_string())?;
+            (|why: io::Error| NotTaken::kept(format!("cannot run {program}: {why}")), &server.name);
+        let text = parent::text_for_next(config).map_err(NotTaken::broken)?;
         let stdin = inherit::hand_on(sockets, &text).map_err(failed)?;
         let mut command = Command::new(&self.program);
         command.arg("--config").arg(&config.path).args(["--check", "--", name]);
@@ -63,11 +75,13 @@ impl Successor {
         command.env(inherit::JOURNAL, config.data_path(server).unwrap_or_default());
         let mut child =
             command.stdin(stdin).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(failed)?;
-        let deadline = Instant::now() + UPGRADE_CHECK;
+        let (mut words, deadline) = (Words::of(child.stderr.take()), Instant::now() + UPGRADE_CHECK);
         let ended = loop {
-            match child.try_wait().map_err(failed)? {
+            let ended = child.try_wait();
+            words.take();
+            match ended.map_err(failed)? {
                 Some(ended) => break Some(ended),
-                None if Instant::now() >= deadline => break None,
+                None if is_over.load(Ordering::SeqCst) || Instant::now() >= deadline => break None,
                 None => std::thread::sleep(UPGRADE_LOOK),
             }
         };
@@ -77,11 +91,10 @@ impl Successor {
         if ended.is_some_and(|ended| ended.success()) {
             return Ok(text);
         }
-        let mut words = Vec::new();
-        let said = child.stderr.take().map(|said| said.take(UPGRADE_WORDS_BYTES).read_to_end(&mut words));
-        let words = if said.is_some_and(|read| read.is_ok()) { words } else { Vec::new() };
-        let words = String::from_utf8_lossy(&words).trim().replace('\n', "; ");
-        Err(format!("{} --check {name}: {}: {words}", self.program.display(), how(ended)))
+        let is_broken = ended.and_then(|ended| ended.code()) == Some(exit::CONFIG.into());
+        let words = String::from_utf8_lossy(&words.said).trim().replace('\n', "; ");
+        let why = format!("{program} --check {name}: {}: {words}", how(ended));
+        Err(NotTaken { status: if is_broken { exit::CONFIG } else { exit::KEPT }, why })
     }
 
     /// Becomes the new program, with these sockets by name and this herd.conf, and with the order to read that again if
@@ -109,6 +122,36 @@ impl Successor {
     }
 }
 
+/// What a child says on stderr, of which the beginning is kept. It is read without waiting: what the child started, and is
+/// still there, has that open, too.
+struct Words {
+    stderr: Option<ChildStderr>,
+    said: Vec<u8>,
+}
+
+impl Words {
+    fn of(stderr: Option<ChildStderr>) -> Words {
+        // One that would be waited for is not read.
+        Words { stderr: stderr.filter(|it| ioctl_fionbio(it, true).is_ok()), said: Vec::new() }
+    }
+
+    /// Takes what there is.
+    fn take(&mut self) {
+        let Some(stderr) = &mut self.stderr else { return };
+        let mut bytes = [0; UPGRADE_WORDS_BYTES];
+        while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+            let room = UPGRADE_WORDS_BYTES - self.said.len();
+            self.said.extend_from_slice(&bytes[..count.min(room)]);
+        }
+    }
+}
+
+/// The file of a program as it was named before it was removed, which the system says behind it.
+fn as_named(program: PathBuf) -> PathBuf {
+    let named = program.as_os_str().as_bytes().strip_suffix(b" (deleted)").map(OsStr::from_bytes);
+    named.filter(|_| !program.exists()).map_or(program.clone(), PathBuf::from)
+}
+
 /// The file that was meant by what a process was called: a path, or a name that the system looked for in PATH.
 fn found(called: &Path) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
@@ -126,5 +169,20 @@ fn how(ended: Option<ExitStatus>) -> String {
         Some((_, Some(code))) if code == i32::from(exit::CONFIG) => "it cannot use herd.conf".into(),
         Some((ended, _)) => ended.to_string(),
         None => format!("no answer within {} s", UPGRADE_CHECK.as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_removed_is_known_by_its_name() {
+        let (folder, gone) = (Path::new("/usr/bin"), "/usr/bin/no such herd (deleted)");
+        assert_eq!(as_named(gone.into()), folder.join("no such herd"));
+        let holder = tempfile::tempdir().expect("a folder");
+        let there = holder.path().join("herd (deleted)");
+        fs::write(&there, "").expect("written");
+        assert_eq!(as_named(there.clone()), there, "it is called so");
     }
 }

@@ -472,7 +472,7 @@ fn times_are_bounded_in_limits() {
 }
 
 /// Numbers that are no bounds: formats, units, keys of a poller, modes, statuses.
-const NO_BOUNDS: [&str; 61] = [
+const NO_BOUNDS: [&str; 63] = [
     "AIRPORT_ID_MIN",
     "APPLE_EPOCH_S",
     "BANDS",
@@ -487,6 +487,7 @@ const NO_BOUNDS: [&str; 61] = [
     "DAY_S",
     "DISAGREE",
     "EARTH_RADIUS_M",
+    "ENDS_BYTES",
     "FILE_MODE",
     "FOLDER_MODE",
     "FORK_BITS",
@@ -512,6 +513,7 @@ const NO_BOUNDS: [&str; 61] = [
     "ORDERS_WAIT",
     "OS",
     "PARTS",
+    "PLACE_BYTES",
     "POLE_E7",
     "PROOF_BYTES",
     "RECORD_SEPARATOR",

@@ -22,6 +22,7 @@ mod flood;
 mod full_disk;
 mod guests;
 mod harness;
+mod held;
 mod hostile;
 mod http;
 mod journal;

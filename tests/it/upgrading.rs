@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Client, HANG, HERD, Herd, Manager, Process, Server, free_address, wait_for};
 
@@ -226,7 +226,12 @@ fn an_upgrade_to_which_the_next_program_objects_changes_nothing() {
     let mut command = Command::new(HERD);
     let _holds = Server::start_by(command.args(["--config", "other.conf", "Goloman"]), folder, "Goloman");
     for (next, conf, why) in [
-        (Some("#!/bin/sh\necho it is of no use >&2\nexit 3\n"), &conf, "exit status: 3: it is of no use"),
+        // What it started, and has its stderr, keeps nobody waiting.
+        (
+            Some("#!/bin/sh\nsleep 3600 &\necho $! > sleeps\necho it is of no use >&2\nexit 3\n"),
+            &conf,
+            "exit status: 3: it is of no use",
+        ),
         (Some("no program"), &conf, "cannot run "),
         (None, &broken, "herd.conf:1: bogus is no key"),
         // Where it cannot listen, and where another journal is open, is known before anybody is sent away.
@@ -244,6 +249,9 @@ fn an_upgrade_to_which_the_next_program_objects_changes_nothing() {
         assert!(log.contains("not upgraded: "), "{log}");
         assert_eq!(server.knows("kiwi").as_ref(), Some(&line));
     }
+    let sleeps = fs::read_to_string(folder.join("sleeps")).expect("read");
+    let sleeps = sleeps.trim().parse().ok().and_then(Pid::from_raw).expect("a number");
+    kill_process(sleeps, Signal::KILL).expect("it sleeps still");
     put(None);
     fs::write(folder.join("herd.conf"), &conf).expect("written");
     upgrade(&server);
@@ -340,6 +348,41 @@ fn a_herd_that_is_told_to_reload_in_an_upgrade_does_so_and_starts_nobody_whom_th
     assert_eq!(family.stderr().matches("starts Cori").count(), 1);
     family.signal(Signal::TERM);
     assert_eq!(family.finish().0, Some(0));
+}
+
+#[test]
+fn a_server_of_a_herd_that_died_is_started_again_when_herd_conf_is_read_anew() {
+    let herd = Herd::new(&["Ada"], &[], "", &[]);
+    let (folder, taken) = (herd.folder.path(), TcpListener::bind("127.0.0.1:0").expect("bound"));
+    let at = taken.local_addr().expect("an address");
+    let mut family = Process::start(&mut Command::new(HERD), folder);
+    family.lines_until("The server is ready");
+    let conf = fs::read_to_string(folder.join("herd.conf")).expect("read");
+    let text = format!("{conf}[servers.Bell]\nlisten = \"{at}\"\n");
+    fs::write(folder.join("herd.conf"), text).expect("written");
+    family.signal(Signal::HUP);
+    wait_for("it to die", || family.stderr().contains("Bell died").then_some(()));
+    drop(taken);
+    family.signal(Signal::HUP);
+    wait_for("it to listen", || TcpStream::connect(at).ok());
+    assert!(family.stderr().contains("starts Bell again"), "{}", family.stderr());
+    family.signal(Signal::TERM);
+    assert_eq!(family.finish().0, Some(70), "one died");
+}
+
+#[test]
+fn a_server_that_stops_while_it_is_checked_whether_another_could_take_its_place_leaves_nobody_who_listens() {
+    let herd = Herd::new(&["Goloman"], &[], "", &[]);
+    let (folder, program) = (herd.folder.path(), herd.folder.path().join("herd"));
+    put(&program, None);
+    let server = Server::start_by(Command::new(&program).arg("Goloman"), folder, "Goloman");
+    put(&program, Some("#!/bin/sh\ntouch begun\nexec sleep 3600\n"));
+    server.process.signal(Signal::USR2);
+    wait_for("the check", || folder.join("begun").exists().then_some(()));
+    let address = server.address;
+    assert_eq!(server.stop(), Some(0));
+    let refused = TcpStream::connect(address).expect_err("nobody listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
@@ -460,9 +503,10 @@ fn a_service_manager_hears_that_a_server_is_ready_when_it_knows_what_its_neighbo
 fn a_service_manager_that_is_busy_hears_all_that_matters_and_one_that_listens_hears_that_it_lives() {
     let herd = Herd::new(&["Goloman"], &[], "", &DOORS);
     let (folder, mut manager) = (herd.folder.path(), Manager::new());
-    // Its socket takes nothing more until it has heard what is in it.
+    // Its socket takes nothing more until it has heard what is in it, longer than it is waited for.
     manager.fill();
     let goloman = manager.start(folder, "Goloman", 300_000);
+    goloman.wait_for_log("the service manager is not told FDSTORE=1");
     manager.hear_of("FDSTORE=1\nFDNAME=line");
     manager.hear_of("FDSTORE=1\nFDNAME=http");
     manager.hear_of("READY=1");

@@ -41,10 +41,16 @@ pub struct Hit {
     pub distance_m: f64,
 }
 
-/// The points within `radius_m`, nearest first; equally far ones in the order of their index, so
+/// The nearest `most` points within `radius_m`, nearest first; equally far ones in the order of their index, so
 /// that every server gives the same answer.
 #[cfg(any(test, feature = "gazetteer"))]
-pub fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<Hit> {
+pub fn within(
+    points: &impl Points,
+    latitude_deg: f64,
+    longitude_deg: f64,
+    radius_m: f64,
+    most: usize,
+) -> Vec<Hit> {
     let reach_deg = (radius_m / EARTH_RADIUS_M).to_degrees() + SLACK_DEG;
     let window_deg = window_deg(latitude_deg, reach_deg);
     let first = first_at_least(points, latitude_deg - reach_deg);
@@ -64,7 +70,13 @@ pub fn within(points: &impl Points, latitude_deg: f64, longitude_deg: f64, radiu
             hits.push(Hit { index, distance_m });
         }
     }
-    hits.sort_by(|a, b| a.distance_m.total_cmp(&b.distance_m).then(a.index.cmp(&b.index)));
+    let order = |a: &Hit, b: &Hit| a.distance_m.total_cmp(&b.distance_m).then(a.index.cmp(&b.index));
+    if most < hits.len() {
+        // Of a town there may be hundreds more than are asked for.
+        hits.select_nth_unstable_by(most, order);
+        hits.truncate(most);
+    }
+    hits.sort_unstable_by(order);
     hits
 }
 
@@ -320,13 +332,20 @@ mod tests {
         for &(lat, lon) in &table.0 {
             for (lat, lon) in [(lat, lon), (lat * 0.999, lon * 0.999)] {
                 for radius_m in [0.0, 1.0, 10_000.0, 50_000.0] {
-                    let hits = within(&table, lat, lon, radius_m);
+                    let hits = within(&table, lat, lon, radius_m, usize::MAX);
                     let brute = |i: &usize| distance_m(lat, lon, table.0[*i].0, table.0[*i].1) <= radius_m;
                     let mut found: Vec<usize> = hits.iter().map(|hit| hit.index).collect();
                     found.sort_unstable();
                     let expected: Vec<usize> = (0..table.len()).filter(brute).collect();
                     assert_eq!(found, expected, "{lat} {lon} {radius_m}");
                     assert!(hits.is_sorted_by(|a, b| a.distance_m <= b.distance_m));
+                    for most in [0, 1, hits.len() / 2, hits.len()] {
+                        assert_eq!(
+                            within(&table, lat, lon, radius_m, most),
+                            hits[..most.min(hits.len())],
+                            "{most}"
+                        );
+                    }
                 }
             }
         }

@@ -194,7 +194,7 @@ fn place<'a>(known: &Known<'a>) -> Place<'a> {
         location: Some(Point::of_degrees(known.latitude_deg, known.longitude_deg)),
         name: Some(known.name.into()),
         place_id: Some(known.id.into()),
-        types: known.types.iter().map(|kind| kind.as_str().into()).collect(),
+        types: known.types.iter().map(|kind| kind.as_str()).collect(),
         vicinity: known.vicinity.map(Into::into),
         ..Place::default()
     }

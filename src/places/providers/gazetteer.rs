@@ -31,9 +31,8 @@ pub struct Gazetteer;
 impl Places for Gazetteer {
     fn nearby(&self, lookup: &Lookup, _deadline: Instant) -> Result<Vec<u8>, PlacesError> {
         let Lookup { latitude_deg, longitude_deg, radius_m, bound } = *lookup;
-        let hits = within(self, latitude_deg, longitude_deg, radius_m);
-        let nearest = hits.iter().take(bound.into());
-        let places: Vec<Place<'_>> = nearest.map(|hit| place(self, hit.index)).collect();
+        let hits = within(self, latitude_deg, longitude_deg, radius_m, bound.into());
+        let places: Vec<Place<'_>> = hits.iter().map(|hit| place(self, hit.index)).collect();
         Ok(results_json(&ATTRIBUTIONS, &places))
     }
 }
@@ -65,7 +64,7 @@ fn place(points: &Gazetteer, index: usize) -> Place<'static> {
         location: Some(Point::of_degrees(points.latitude_deg(index), points.longitude_deg(index))),
         name: Some(text(COLUMNS.name_starts, COLUMNS.names, index)),
         place_id: Some(place_id.into()),
-        types: types.iter().map(|kind| (*kind).into()).collect(),
+        types: types.into(),
         vicinity: Some(text(COLUMNS.region_starts, COLUMNS.region_texts, region(index))),
         ..Place::default()
     }
@@ -94,7 +93,7 @@ mod tests {
     const TABLE: &str = include_str!("../data/gazetteer.tsv");
 
     fn ids_within(latitude_deg: f64, longitude_deg: f64, radius_m: f64) -> Vec<String> {
-        let hits = within(&Gazetteer, latitude_deg, longitude_deg, radius_m);
+        let hits = within(&Gazetteer, latitude_deg, longitude_deg, radius_m, usize::MAX);
         let id = |index| place(&Gazetteer, index).place_id.unwrap_or_default().into_owned();
         hits.iter().map(|hit| id(hit.index)).collect()
     }
@@ -163,7 +162,7 @@ mod tests {
         for (lat, lon) in spots {
             for radius_m in [50_000.0, random.f64() * 50_000.0] {
                 let mut found: Vec<usize> =
-                    within(&Gazetteer, lat, lon, radius_m).iter().map(|hit| hit.index).collect();
+                    within(&Gazetteer, lat, lon, radius_m, ROWS).iter().map(|hit| hit.index).collect();
                 found.sort_unstable();
                 let near = |i: &usize| distance_m(lat, lon, rows[*i].0, rows[*i].1) <= radius_m;
                 let expected: Vec<usize> = (0..ROWS).filter(near).collect();

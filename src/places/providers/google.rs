@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::layout::{Place, Point, Viewport, decimal, results_json};
+use super::layout::{Number, Place, Point, Viewport, decimal, results_json};
 use crate::object;
 use crate::places::ask::{Answer, Failed, Http, Key, Question, Wording};
 use crate::places::{Lookup, Places, PlacesError, Settings, Status};
@@ -194,7 +194,7 @@ fn place<'a>(found: &'a FoundPlace<'_>) -> Option<Place<'a>> {
         place_id: found.id.as_ref().map(text),
         rating: optional(found.rating, number)?,
         ratings: optional(found.user_rating_count, number)?,
-        types: found.types.iter().map(text).collect(),
+        types: found.types.iter().map(String::as_str).collect(),
         vicinity: address.map(text),
     })
 }
@@ -205,7 +205,8 @@ fn optional<T, U>(value: Option<T>, read: impl Fn(T) -> Option<U>) -> Option<Opt
 }
 
 fn point<'a>(at: &LatLng<'a>) -> Option<Point<'a>> {
-    let coordinate = |value: Option<&'a RawValue>| value.map_or(Some(Cow::Borrowed("0")), number);
+    let digits = |value: Option<&'a RawValue>| value.map_or(Some(Cow::Borrowed("0")), number);
+    let coordinate = |value| digits(value).map(Number::Text);
     Some(Point { latitude: coordinate(at.latitude)?, longitude: coordinate(at.longitude)? })
 }
 
@@ -229,7 +230,8 @@ mod tests {
         ] {
             let found: Vec<FoundPlace<'_>> = serde_json::from_str(json).unwrap();
             let place = place(&found[0]).and_then(|place| place.location);
-            let place = place.as_ref().map(|at| (&*at.latitude, &*at.longitude));
+            let place = place.map(|at| (at.latitude.to_string(), at.longitude.to_string()));
+            let expected = expected.map(|(latitude, longitude)| (latitude.into(), longitude.into()));
             assert_eq!(place, expected, "{json}");
         }
     }

@@ -169,7 +169,7 @@ fn place<'a>(near: &Near<'a>) -> Place<'a> {
         location: Some(Point::of_degrees(near.at.lat, near.at.lon)),
         name: tag("name").map(Into::into),
         place_id: Some(format!("osm:{}/{}", near.element.kind, near.element.id).into()),
-        types: types.into_iter().map(Into::into).collect(),
+        types: types.into(),
         vicinity: (!address.is_empty()).then(|| address.join(", ").into()),
         ..Place::default()
     }
@@ -211,7 +211,7 @@ mod tests {
             "addr:housenumber":"5","addr:city":"Mainz"}}"#;
         let elements = [serde_json::from_str::<Element>(element).unwrap()];
         let place = place(&nearest(&elements, &LOOKUP, 1.0)[0]);
-        assert_eq!(place.types, ["cafe", "bakery", "pastry", "point_of_interest", "establishment"]);
+        assert_eq!(*place.types, ["cafe", "bakery", "pastry", "point_of_interest", "establishment"]);
         assert_eq!(place.vicinity.as_deref(), Some("5 Main St, Mainz"));
         assert_eq!(place.place_id.as_deref(), Some("osm:node/1"));
     }

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -95,6 +96,15 @@ impl Manager {
         }
         self.told.push(text.clone());
         text
+    }
+
+    /// Whether nothing is said for several times as long as a server may take that is heard of every 300 ms.
+    pub fn falls_silent(&self) -> bool {
+        self.socket.set_read_timeout(Some(Duration::from_secs(2))).expect("set");
+        // What it said until it was found to hang, and before.
+        let is_silent = (0..8).any(|_| self.socket.recv(&mut [0; 4_096]).is_err());
+        self.socket.set_read_timeout(Some(HANG)).expect("set");
+        is_silent
     }
 
     /// Hears on until something is said that holds this, and returns that.

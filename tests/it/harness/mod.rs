@@ -3,6 +3,7 @@
 
 mod client;
 mod disk;
+mod held;
 mod link;
 mod manager;
 
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 pub use client::Client;
 pub use disk::Disk;
+pub use held::Held;
 pub use link::LinkEnd;
 pub use manager::Manager;
 
