@@ -47,6 +47,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         known: 0,
         mob: false,
         fresh: false,
+        half_closes: false,
         greedy: false,
         pace,
         warm_up: times.warm_up,

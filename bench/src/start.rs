@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::leftovers;
 use crate::link_end::NAME as OBSERVER;
 use crate::process::{Process, Ready, Usage};
+use crate::stand_in;
 use crate::variants::{Speaks, Variant};
 use crate::workload::Door;
 
@@ -46,6 +48,17 @@ pub struct Started {
 }
 
 impl Starter {
+    /// With a provider that takes so long; whatever is started is ended with this program.
+    ///
+    /// # Errors
+    /// The system refuses a port, a folder, or to tell of signals.
+    pub fn new(places_delay: Duration, pin: bool) -> Result<Starter, String> {
+        let places = stand_in::start(places_delay).map_err(|why| format!("the places stand-in: {why}"))?;
+        let folder = tempfile::tempdir().map_err(|why| format!("a folder for the servers: {why}"))?;
+        leftovers::watch(folder.path().to_owned()).map_err(|why| format!("signals: {why}"))?;
+        Ok(Starter { places, pin, folder })
+    }
+
     /// One server, with these neighbours, of which the first is the observer. It serves HTTP where that is loaded.
     ///
     /// # Errors
@@ -114,8 +127,12 @@ impl Starter {
             Speaks::Redis | Speaks::Publish => Ready::Takes(listen),
             Speaks::Http | Speaks::Near | Speaks::Watch => Ready::ServesHttp,
             Speaks::Lines | Speaks::LinesAndHttp | Speaks::Echo => Ready::Listens,
+            Speaks::Own => {
+                let is_told_where = variant.is_told("{port}") || variant.is_told("{config}");
+                Ready::Anyhow(is_told_where.then_some(listen))
+            }
         };
-        let mut command = variant.command(name, listen.port(), &started.config);
+        let mut command = variant.command(name, listen.port(), &started.config, self.places);
         if self.pin {
             command = pinned(&command);
         }
@@ -164,6 +181,9 @@ fn free_address() -> io::Result<SocketAddr> {
 fn pinned(command: &Command) -> Command {
     let mut pinned = Command::new("taskset");
     pinned.args(["-c", "0"]).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        pinned.current_dir(folder);
+    }
     command.get_envs().for_each(|(key, value)| {
         if let Some(value) = value {
             pinned.env(key, value);

@@ -130,6 +130,7 @@ mod tests {
             name: evil.into(),
             skipped: Some(evil.into()),
             conformed: None,
+            differences: 0,
             keeps: false,
         });
         let page = html(&found);
@@ -143,7 +144,13 @@ mod tests {
         found.cells[0].rounds[1].generator_busy = 0.99;
         found.cells[1].rounds[0].void = Some("wrong reply".into());
         let skipped = Some("apt-get install nodejs".into());
-        found.variants.push(VariantInfo { name: "node".into(), skipped, conformed: None, keeps: false });
+        found.variants.push(VariantInfo {
+            name: "node".into(),
+            skipped,
+            conformed: None,
+            differences: 0,
+            keeps: false,
+        });
         let page = html(&found);
         for part in [
             "herd beside tokio",

@@ -41,6 +41,9 @@ pub struct VariantInfo {
     pub skipped: Option<String>,
     /// Conformance cases it passed; nothing for one that does not speak the protocol.
     pub conformed: Option<usize>,
+    /// Of a server of anyone's own: in how many cases it differs from herd's own rules, which it need not keep.
+    #[serde(default)]
+    pub differences: usize,
     /// What it answered survives a kill -9.
     #[serde(default)]
     pub keeps: bool,
@@ -326,6 +329,7 @@ pub mod tests {
                     name,
                     skipped: None,
                     conformed: Some(40),
+                    differences: 0,
                 })
                 .collect(),
             workloads: named(|cell| cell.1.to_owned())
