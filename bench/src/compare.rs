@@ -19,12 +19,14 @@ use crate::dialect::Dialect;
 use crate::failure::HANG;
 use crate::five;
 use crate::generator::{self, Hooks, Outcome, Plan};
+use crate::growth::{self, Growth};
 use crate::pacing::Pace;
 use crate::process::Usage;
+use crate::report::growth::Grown;
 use crate::report::machine::Machine;
 use crate::report::{
-    AGAIN, Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html,
-    table,
+    self, AGAIN, Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo,
+    html, table,
 };
 use crate::start::{NAME, Starter};
 use crate::stats::Spread;
@@ -43,6 +45,13 @@ const NO_REPLY: &str = "no reply at all";
 
 /// The workloads of `--quick`.
 const QUICK: [&str; 3] = ["50", "pipelined", "open"];
+
+/// What is to be measured.
+struct Chosen {
+    variants: Vec<Variant>,
+    workloads: Vec<Workload>,
+    growths: Vec<Growth>,
+}
 
 /// A comparison's settings, all decided.
 struct Bench {
@@ -68,7 +77,7 @@ pub fn run(args: &Compare) -> Result<(), String> {
         return Err("--rounds: at least 1".into());
     }
     let built = places(bench_folder)?;
-    let (mut all, workloads) = choose(args, variants::all(&built))?;
+    let Chosen { variants: mut all, workloads, growths } = choose(args, variants::all(&built))?;
     if args.aa {
         let herd = all
             .iter()
@@ -107,7 +116,8 @@ pub fn run(args: &Compare) -> Result<(), String> {
         return Err("there is no variant to measure; see above what is missing".into());
     }
     let cells = bench.measure();
-    if cells.is_empty() {
+    let growth = bench.grow(args, &growths);
+    if cells.is_empty() && growth.is_empty() {
         return Err("none of these variants is measured in these workloads; see above".into());
     }
     bench.progress.end();
@@ -125,8 +135,9 @@ pub fn run(args: &Compare) -> Result<(), String> {
             .map(|workload| WorkloadInfo { name: workload.name.into(), about: workload.about.into() })
             .collect(),
         cells,
+        growth,
     };
-    print!("{}", table::table(&report));
+    print!("{}{}", table::table(&report), report::growth::table(&report.growth));
     report.write(&out.join("report.json"))?;
     let page = out.join("report.html");
     fs::write(&page, html::html(&report)).map_err(|why| format!("{}: {why}", page.display()))?;
@@ -167,7 +178,7 @@ fn times(args: &Compare) -> Result<Times, String> {
 }
 
 /// What `--only`, `--quick` and `--server` leave.
-fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Workload>), String> {
+fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<Chosen, String> {
     for text in &args.server {
         let own = Variant::custom(text)?;
         if all.iter().any(|variant| variant.name == own.name) {
@@ -179,28 +190,46 @@ fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Wo
     if args.quick {
         workloads.retain(|workload| QUICK.contains(&workload.name));
     }
-    let Some(only) = &args.only else { return Ok((all, workloads)) };
+    let Some(only) = &args.only else {
+        let growths = if args.quick { Vec::new() } else { growth::ALL.to_vec() };
+        return Ok(Chosen { variants: all, workloads, growths });
+    };
     let names: Vec<_> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if names.is_empty() {
         return Err("--only: name variants and workloads, with commas between".into());
     }
     let is_variant = |name: &str| all.iter().any(|variant| variant.name == name);
-    let unknown = names.iter().find(|name| !is_variant(name) && Workload::find(name).is_none());
+    let unknown = names
+        .iter()
+        .find(|name| !is_variant(name) && Workload::find(name).is_none() && growth::find(name).is_empty());
     if let Some(name) = unknown {
         let variants: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
         let workloads = workload::ALL.map(|workload| workload.name).join(", ");
         return Err(format!(
-            "--only: there is no {name:?}; the variants are {}, the workloads {workloads}",
-            variants.join(", ")
+            "--only: there is no {name:?}; the variants are {}, the workloads {workloads}, and {}, which is {}",
+            variants.join(", "),
+            growth::ALL_NAME,
+            growth::ALL.map(|growth| growth.name).join(", ")
         ));
     }
+    let growths: Vec<_> = names.iter().flat_map(|name| growth::find(name)).collect();
+    let grows_alone = !growths.is_empty() && names.iter().all(|name| Workload::find(name).is_none());
     if names.iter().any(|name| is_variant(name)) {
         all.retain(|variant| names.contains(&variant.name.as_str()));
     }
     if names.iter().any(|name| Workload::find(name).is_some()) {
         workloads = names.iter().filter_map(|name| Workload::find(name)).collect();
     }
-    Ok((all, workloads))
+    if grows_alone {
+        workloads.clear();
+        if !names.iter().any(|name| all.iter().any(|variant| variant.name == *name)) {
+            all.retain(|variant| variant.name == HERD);
+        }
+    }
+    if !growths.is_empty() && !all.iter().any(Variant::grows) {
+        return Err("--only: growth is of herd, which is left out".into());
+    }
+    Ok(Chosen { variants: all, workloads, growths })
 }
 
 /// Where herd and the variants are built as this program was: with optimisation, or not, for tests.
@@ -216,11 +245,11 @@ fn places(bench: &Path) -> Result<variants::Places, String> {
 
 /// Builds herd and the variants, where any of them is to be measured.
 fn build(bench: &Path, built: &variants::Places, all: &[Variant]) -> Result<(), String> {
-    if all.iter().all(|variant| variant.speaks == Speaks::Own) {
-        return Ok(());
-    }
     let root = bench.parent().ok_or("the comparison has no folder above it")?;
-    for (manifest, package) in [(root, "herd"), (bench, "variants")] {
+    for (manifest, package, programs) in [(root, "herd", &built.herd), (bench, "variants", &built.built)] {
+        if !all.iter().any(|variant| variant.is_in(programs)) {
+            continue;
+        }
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.args(["build", "--quiet", "-p", package, "--manifest-path"]).arg(manifest.join("Cargo.toml"));
         if built.built.ends_with("release") {
@@ -371,6 +400,20 @@ impl Bench {
         cells
     }
 
+    /// How the first variant grows that is a herd.
+    fn grow(&self, args: &Compare, growths: &[Growth]) -> Vec<Grown> {
+        let Some(variant) = self.variants.iter().find(|variant| variant.grows()) else { return Vec::new() };
+        let bench = growth::Bench {
+            starter: &self.starter,
+            variant,
+            times: self.times,
+            rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 3 }),
+            is_quick: args.quick,
+            says: &|text| self.progress.now(text),
+        };
+        growths.iter().map(|growth| bench.run(growth)).collect()
+    }
+
     /// What the first variant does in the closed loop that goes with an open one, replies a second:
     /// the median of three runs.
     fn calibrate(&self, first: &Variant, workload: &Workload) -> Option<f64> {
@@ -493,7 +536,7 @@ fn round_of_watched(watched: Watched, stderr: &str) -> Round {
 }
 
 /// A run's figures; `usage` is from the start, the begin and the end of the measured time.
-fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) -> Round {
+pub fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) -> Round {
     let void = match &outcome.fault {
         Some(why) if stderr.is_empty() => Some(why.clone()),
         Some(why) => Some(format!("{why}; it said: {stderr}")),

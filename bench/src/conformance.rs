@@ -321,7 +321,7 @@ fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), Failure> 
             while let Some(end) = memchr::memchr(b'\n', &said[*answered..]) {
                 let line = *answered..=*answered + end;
                 *answered += end + 1;
-                let _ = link_end::answer(&said[line], stream);
+                let _ = link_end::answer(link_end::NAME, &said[line], stream);
             }
             let has = |line: &[u8]| !line.is_empty() && memchr::memmem::find(said, line).is_some();
             if has(&stale) {

@@ -5,6 +5,7 @@ use memchr::memchr;
 use memchr::memmem;
 
 use crate::course;
+use crate::crowd::{Crowd, Size};
 use crate::http;
 use crate::mover::Mover;
 
@@ -22,6 +23,8 @@ pub enum Dialect {
     Publish,
     /// Reports by turns with searches for the nearest clients, by lines or by HTTP, answered under this server's name.
     Near { server: String, by_http: bool },
+    /// IAMAT of more clients than there are connections, in no order, answered under this server's name.
+    Crowd { server: String, size: Size },
     /// IAMAT, answered by a line of the right size whose text does not depend on the command.
     Echo,
     /// SET over RESP, of about the size of an AT line.
@@ -49,6 +52,7 @@ pub struct Script {
     query: Vec<u8>,
     /// Whose commands and replies they are instead.
     mover: Option<Mover>,
+    crowd: Option<Crowd>,
 }
 
 /// A text with the counter in it.
@@ -90,9 +94,11 @@ impl Script {
         let id = format!("c{client:07}.bench");
         let position = format!("{id} {LOCATION} {base_s}.");
         let report = match dialect {
-            Dialect::Herd { .. } | Dialect::Course { .. } | Dialect::Near { .. } | Dialect::Echo => {
-                Counted::new(&format!("IAMAT {position}"), "\n")
-            }
+            Dialect::Herd { .. }
+            | Dialect::Course { .. }
+            | Dialect::Near { .. }
+            | Dialect::Crowd { .. }
+            | Dialect::Echo => Counted::new(&format!("IAMAT {position}"), "\n"),
             Dialect::Http { .. } => {
                 let body = format!("{{{NUMBERS},\"time\":{base_s}.");
                 let length = body.len() + COUNTER_DIGITS + 1;
@@ -125,16 +131,25 @@ impl Script {
             }
             Dialect::Course { server, ends_lines: false, .. } => (format!("AT {server} "), ""),
             Dialect::Http { server } => (format!("{{\"news\":true,\"at\":\"AT {server} "), "\"}\n"),
-            Dialect::Near { .. } | Dialect::Publish | Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
+            Dialect::Near { .. }
+            | Dialect::Crowd { .. }
+            | Dialect::Publish
+            | Dialect::Echo
+            | Dialect::Redis => ("AT ".into(), "\n"),
         };
         let mover = match dialect {
             Dialect::Near { server, by_http } => Some(Mover::new(server, *by_http, client, base_s)),
             Dialect::Herd { .. }
             | Dialect::Course { .. }
+            | Dialect::Crowd { .. }
             | Dialect::Http { .. }
             | Dialect::Publish
             | Dialect::Echo
             | Dialect::Redis => None,
+        };
+        let crowd = match dialect {
+            Dialect::Crowd { server, size } => Some(Crowd::new(server, *size, client, base_s)),
+            _ => None,
         };
         Script {
             dialect: dialect.clone(),
@@ -143,6 +158,7 @@ impl Script {
             tail: Counted::new(&position, end),
             query: format!("WHATSAT {id} 10 5\n").into_bytes(),
             mover,
+            crowd,
         }
     }
 
@@ -154,6 +170,7 @@ impl Script {
             Dialect::Http { .. }
             | Dialect::Publish
             | Dialect::Near { .. }
+            | Dialect::Crowd { .. }
             | Dialect::Echo
             | Dialect::Redis => false,
         }
@@ -163,6 +180,8 @@ impl Script {
     pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
         if let Some(mover) = &self.mover {
             mover.write(number, out);
+        } else if let Some(crowd) = &mut self.crowd {
+            crowd.write(number, out);
         } else if self.is_query(number) {
             out.extend_from_slice(&self.query);
         } else {
@@ -179,6 +198,9 @@ impl Script {
         if let Some(mover) = &self.mover {
             return mover.take_reply(number, bytes);
         }
+        if let Some(crowd) = &mut self.crowd {
+            return crowd.take_reply(number, bytes);
+        }
         if matches!(self.dialect, Dialect::Http { .. } | Dialect::Publish) {
             return self.take_http(number, bytes);
         }
@@ -194,7 +216,9 @@ impl Script {
             )
         };
         match self.dialect {
-            Dialect::Http { .. } | Dialect::Publish | Dialect::Near { .. } => Ok(None),
+            Dialect::Http { .. } | Dialect::Publish | Dialect::Near { .. } | Dialect::Crowd { .. } => {
+                Ok(None)
+            }
             Dialect::Redis => {
                 if line == b"+OK\r\n" {
                     Ok(Some(line.len()))

@@ -20,12 +20,12 @@ use crate::workload::Door;
 pub const NAME: &str = "Goloman";
 
 /// The original herd; Welsh is farthest from Goloman, and this program listens behind it.
-const GRAPH: [(&str, &str); 5] = [
-    ("Goloman", "\"Hands\", \"Holiday\", \"Wilkes\""),
-    ("Hands", "\"Wilkes\""),
-    ("Holiday", "\"Welsh\", \"Wilkes\""),
-    ("Welsh", "\"Observer\""),
-    ("Wilkes", ""),
+const GRAPH: [(&str, &[&str]); 5] = [
+    ("Goloman", &["Hands", "Holiday", "Wilkes"]),
+    ("Hands", &["Wilkes"]),
+    ("Holiday", &["Welsh", "Wilkes"]),
+    ("Welsh", &[OBSERVER]),
+    ("Wilkes", &[]),
 ];
 pub const FARTHEST: &str = "Welsh";
 
@@ -42,7 +42,7 @@ pub struct Starter {
 /// One or more servers of one config.
 pub struct Started {
     /// Names and processes, `NAME` first.
-    pub servers: Vec<(&'static str, Process)>,
+    pub servers: Vec<(String, Process)>,
     config: PathBuf,
     folder: TempDir,
 }
@@ -65,8 +65,9 @@ impl Starter {
     /// It does not start; with what it said.
     pub fn one(&self, variant: &Variant, neighbours: &[SocketAddr], door: Door) -> io::Result<Started> {
         let listen = free_address()?;
-        let named: Vec<_> = [OBSERVER, "Other"].into_iter().zip(neighbours).collect();
-        let names: Vec<_> = named.iter().map(|(name, _)| *name).collect();
+        let named: Vec<_> =
+            neighbours.iter().enumerate().map(|(index, address)| (neighbour_name(index), address)).collect();
+        let names: Vec<_> = named.iter().map(|(name, _)| name).collect();
         let mut tables = format!("[servers.{NAME}]\nlisten = \"{listen}\"\nneighbours = {names:?}\n");
         if door == Door::Http {
             tables += "http.listen = \"127.0.0.1:0\"\n";
@@ -84,18 +85,39 @@ impl Starter {
     /// # Errors
     /// One of them does not start; with what it said.
     pub fn five(&self, variant: &Variant, observer: SocketAddr) -> io::Result<Started> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let graph = GRAPH.map(|(name, neighbours)| (name.to_owned(), owned(neighbours)));
+        self.graph(variant, &graph, observer)
+    }
+
+    /// So many servers in a ring with chords, each with four neighbours, and `observer` behind one that is far from the
+    /// first.
+    ///
+    /// # Errors
+    /// One of them does not start; with what it said.
+    pub fn ring(&self, variant: &Variant, count: usize, observer: SocketAddr) -> io::Result<Started> {
+        self.graph(variant, &ring(count), observer)
+    }
+
+    /// Servers and the neighbours that each of them names, of whom one is `observer`.
+    fn graph(
+        &self,
+        variant: &Variant,
+        graph: &[(String, Vec<String>)],
+        observer: SocketAddr,
+    ) -> io::Result<Started> {
         // All ports at once, so that none is given out twice.
-        let held = GRAPH.map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+        let held: Vec<_> = graph.iter().map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
         let mut listens = Vec::new();
         for listener in held {
             listens.push(listener?.local_addr()?);
         }
         let mut tables = format!("[servers.{OBSERVER}]\nlisten = \"{observer}\"\n");
-        for ((name, neighbours), listen) in GRAPH.iter().zip(&listens) {
-            tables += &format!("[servers.{name}]\nlisten = \"{listen}\"\nneighbours = [{neighbours}]\n");
+        for ((name, neighbours), listen) in graph.iter().zip(&listens) {
+            tables += &format!("[servers.{name}]\nlisten = \"{listen}\"\nneighbours = {neighbours:?}\n");
         }
         let mut started = self.prepare(variant, &tables)?;
-        for ((name, _), listen) in GRAPH.iter().zip(listens) {
+        for ((name, _), listen) in graph.iter().zip(listens) {
             self.add(&mut started, variant, name, listen)?;
         }
         Ok(started)
@@ -120,7 +142,7 @@ impl Starter {
         &self,
         started: &mut Started,
         variant: &Variant,
-        name: &'static str,
+        name: &str,
         listen: SocketAddr,
     ) -> io::Result<()> {
         let ready = match variant.speaks {
@@ -136,7 +158,7 @@ impl Starter {
         if self.pin {
             command = pinned(&command);
         }
-        started.servers.push((name, Process::start(&mut command, started.folder.path(), ready)?));
+        started.servers.push((name.to_owned(), Process::start(&mut command, started.folder.path(), ready)?));
         Ok(())
     }
 }
@@ -161,7 +183,7 @@ impl Started {
 
     /// Kills the server of this name, and says where it listened.
     pub fn kill(&mut self, name: &str) -> Option<SocketAddr> {
-        let index = self.servers.iter().position(|(known, _)| *known == name)?;
+        let index = self.servers.iter().position(|(known, _)| known == name)?;
         let (_, process) = self.servers.remove(index);
         let address = process.address;
         process.kill();
@@ -171,6 +193,29 @@ impl Started {
 
 /// How long a herd may take to be linked, and to agree.
 pub const AGREE_MAX: Duration = Duration::from_secs(20);
+
+/// The name of a neighbour that this program is.
+pub fn neighbour_name(index: usize) -> String {
+    if index == 0 { OBSERVER.into() } else { format!("Other{index}") }
+}
+
+/// A ring of so many servers; the first is `NAME`. Each is linked with the next, and with one that is about the root of
+/// their number away.
+fn ring(count: usize) -> Vec<(String, Vec<String>)> {
+    let name = |index: usize| match index % count {
+        0 => NAME.to_owned(),
+        index => format!("S{index}"),
+    };
+    let chord = (count.isqrt()).max(2);
+    let neighbours = |index: usize| {
+        let mut names = vec![name(index + 1), name(index + chord)];
+        if index == count / 2 {
+            names.push(OBSERVER.into());
+        }
+        names
+    };
+    (0..count).map(|index| (name(index), neighbours(index))).collect()
+}
 
 /// A port that was free a moment ago: not every server can choose its own and say which.
 fn free_address() -> io::Result<SocketAddr> {
@@ -190,4 +235,24 @@ fn pinned(command: &Command) -> Command {
         }
     });
     pinned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_ring_each_server_has_four_neighbours_and_one_has_the_observer() {
+        for count in [5, 10, 20, 50] {
+            let graph = ring(count);
+            assert_eq!((graph.len(), graph[0].0.as_str()), (count, NAME));
+            for (name, named) in &graph {
+                let naming = graph.iter().filter(|(_, others)| others.contains(name)).count();
+                let named = named.iter().filter(|other| *other != OBSERVER && *other != name).count();
+                assert_eq!((named, naming), (2, 2), "{name} of {count}");
+            }
+            let observed = graph.iter().filter(|(_, named)| named.iter().any(|name| name == OBSERVER));
+            assert_eq!(observed.count(), 1);
+        }
+    }
 }

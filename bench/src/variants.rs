@@ -219,6 +219,11 @@ impl Variant {
         }
     }
 
+    /// Whether it is herd, whose growth is measured.
+    pub fn grows(&self) -> bool {
+        self.speaks == Speaks::LinesAndHttp
+    }
+
     /// Anyone's own, by `NAME=command`.
     ///
     /// # Errors
@@ -230,6 +235,11 @@ impl Variant {
             return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
         }
         Ok(Variant { command, speaks: Speaks::Own, ..variant(name, Path::new(""), "") })
+    }
+
+    /// Whether its program is this one, or in this folder.
+    pub fn is_in(&self, path: &Path) -> bool {
+        self.command.first().is_some_and(|program| Path::new(program).starts_with(path))
     }
 
     /// Whether its command has this word in it.
@@ -312,6 +322,28 @@ mod tests {
         assert!(does(&own).contains(&"50") && !does(&own).contains(&"mixed"));
         own.manners.is_one_shot = true;
         assert_eq!(does(&own), ["fresh"]);
+    }
+
+    #[test]
+    fn only_what_is_measured_is_built() {
+        let places = Places {
+            bench: "/b".into(),
+            built: "/b/target/release".into(),
+            herd: "/target/release/herd".into(),
+        };
+        let of = |name: &str| all(&places).into_iter().find(|variant| variant.name == name).expect("known");
+        for (name, of_herd, of_variants) in [
+            ("herd", true, false),
+            ("herd-bare", true, false),
+            ("tokio", false, true),
+            ("axum-rstar", false, true),
+            ("echo", false, true),
+            ("asyncio", false, false),
+            ("redis", false, false),
+        ] {
+            let found = (of(name).is_in(&places.herd), of(name).is_in(&places.built));
+            assert_eq!(found, (of_herd, of_variants), "{name}");
+        }
     }
 
     #[test]

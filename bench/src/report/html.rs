@@ -4,6 +4,7 @@
 mod bars;
 mod charts;
 mod curves;
+mod growth;
 mod parts;
 mod rows;
 
@@ -65,7 +66,7 @@ fn measured(report: &Report, first: &VariantInfo) -> String {
             text += "</section>\n";
         }
     }
-    text
+    text + &growth::sections(report)
 }
 
 fn title(report: &Report) -> String {

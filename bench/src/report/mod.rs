@@ -1,6 +1,7 @@
 //! What a comparison found, as it is kept in `report.json`. The schema is versioned: readers refuse
 //! one they do not know.
 
+pub mod growth;
 pub mod html;
 pub mod machine;
 pub mod table;
@@ -11,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Spread;
+use growth::Grown;
 use machine::Machine;
 
 /// The schema this build writes and reads; it changes when a field's meaning does.
@@ -29,6 +31,9 @@ pub struct Report {
     pub variants: Vec<VariantInfo>,
     pub workloads: Vec<WorkloadInfo>,
     pub cells: Vec<Cell>,
+    /// How one of the variants grows.
+    #[serde(default)]
+    pub growth: Vec<Grown>,
 }
 
 /// How the reason begins why a variant was not measured where it is not installed.
@@ -337,6 +342,7 @@ pub mod tests {
                 .map(|name| WorkloadInfo { about: format!("about {name}"), name })
                 .collect(),
             cells: cells.iter().map(cell).collect(),
+            growth: Vec::new(),
         }
     }
 
