@@ -34,7 +34,8 @@ pub struct Compare {
     #[argh(switch)]
     pub quick: bool,
 
-    /// only these variants and workloads, by name, with commas between
+    /// only these variants and workloads, by name, with commas between; growth is herd by its clients, IDs, neighbours and
+    /// servers
     #[argh(option)]
     pub only: Option<String>,
 
