@@ -86,9 +86,8 @@ const INTRODUCED_BYTES: usize = 16 * 1_024;
 const CLIENT_BYTES_MAX: u64 = 600;
 const SERVER_BYTES_MAX: u64 = 30_000_000;
 
-/// The probe's client, and its two times: before the load and behind it.
+/// The client whose update shows that what came before it has come.
 const PROBE: usize = 0;
-const PROBE_AFTER_S: u64 = BASE_S + 1_000;
 
 /// How it is measured.
 pub struct Bench<'a> {
@@ -162,9 +161,10 @@ impl Bench<'_> {
         probe(address, &observers, BASE_S)?;
         let first = started.usage();
         introduce(address, crowd)?;
+        // What is measured is the load, and not the passing on of these.
+        probe(address, &observers, BASE_S + 1)?;
         let round = self.load(&started, first, crowd, of)?;
-        observers.iter().for_each(Observer::forget);
-        probe(address, &observers, PROBE_AFTER_S)?;
+        probe(address, &observers, BASE_S + 2)?;
         Ok(round)
     }
 
@@ -188,11 +188,12 @@ impl Bench<'_> {
     }
 }
 
-/// Waits until an update reaches all that observe.
+/// Waits until an update, which is newer with a greater second, reaches all that observe.
 fn probe(address: SocketAddr, observers: &[Observer], at_s: u64) -> io::Result<()> {
     if observers.is_empty() {
         return Ok(());
     }
+    observers.iter().for_each(Observer::forget);
     five::tell_once(address, PROBE, at_s)?;
     for observer in observers {
         let seen = observer.wait_for(|_| 1, AGREE_MAX);

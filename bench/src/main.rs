@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod choose;
 mod compare;
 mod conform;
 mod conformance;

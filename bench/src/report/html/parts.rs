@@ -121,6 +121,19 @@ pub fn skipped(report: &Report) -> String {
     format!("<div class=\"skipped\">\n<b>Not measured</b>\n<ul>\n{list}</ul>\n</div>\n")
 }
 
+/// Servers of anyone's own that need not keep herd's own rules, and do not.
+pub fn differing(report: &Report) -> String {
+    let differing = report.variants.iter().filter(|info| info.skipped.is_none() && info.differences > 0);
+    let told = differing.map(|info| {
+        format!(
+            "<p>{} answers what the course asks, and differs from herd's own rules in {} cases.</p>\n",
+            escape(&info.name),
+            info.differences
+        )
+    });
+    told.collect()
+}
+
 /// What a reader must know before believing the charts of a workload.
 pub fn warnings(cells: &[&Cell]) -> String {
     let mut text = String::new();
