@@ -213,7 +213,7 @@ pub fn run(address: SocketAddr) -> Found {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let cases = cases(now_s);
     let mut tally = Tally::default();
-    let (mut is_wrong, mut lacks_places) = (false, false);
+    let (mut is_wrong, mut lacks_places, mut hangs_in_places) = (false, false, false);
     let mut manners = Manners::find(address, now_s).unwrap_or_else(|(heard, sent)| {
         // The other cases are asked nonetheless, so that all is told at once.
         if heard.end == End::Silent {
@@ -226,9 +226,13 @@ pub fn run(address: SocketAddr) -> Found {
     });
     for (index, case) in cases.iter().enumerate() {
         if tally.is_hopeless() {
-            tally.unasked = cases.len() - index;
+            tally.unasked += cases.len() - index;
             is_wrong = true;
             break;
+        }
+        if hangs_in_places && case.needs_places() {
+            tally.unasked += 1;
+            continue;
         }
         let is_whole = |reply: &[u8]| {
             if manners.ends_lines || case.needs_places() {
@@ -238,8 +242,11 @@ pub fn run(address: SocketAddr) -> Found {
             }
         };
         let heard = ask(address, &case.line, manners.waits_for_end, is_whole);
-        if heard.end == End::Silent {
-            tally.hung();
+        match heard.end {
+            // It may wait for a provider that it cannot reach.
+            End::Silent if case.needs_places() => hangs_in_places = true,
+            End::Silent => tally.hung(),
+            End::Whole | End::Closed | End::Broken(_) => {}
         }
         if case.is_right(&heard.bytes, &manners.server) {
             tally.note(Ok(()));
@@ -348,6 +355,41 @@ mod tests {
         ] {
             assert_eq!(seconds(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn who_waits_for_a_provider_for_ever_is_measured_without_it() {
+        use std::io::{BufRead, BufReader};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut line = String::new();
+                let read = BufReader::new(&stream).read_line(&mut line);
+                let fields: Vec<_> = line.split_whitespace().collect();
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_secs_f64();
+                let reply = match fields[..] {
+                    ["IAMAT", id, location, time] if time.parse::<f64>().is_ok() => {
+                        let skew = now - time.parse::<f64>().expect("a number");
+                        format!("AT Clark {skew:+} {id} {location} {time}\n")
+                    }
+                    ["WHATSAT", KIWI, "10" | "50", "5" | "2" | "20"] => String::new(),
+                    _ => format!("? {line}"),
+                };
+                if read.is_ok() && !reply.is_empty() {
+                    stream.write_all(reply.as_bytes()).expect("sent");
+                } else {
+                    held.push(stream);
+                }
+            }
+        });
+        let found = run(address);
+        assert!(found.is_enough(), "{}", found.tally);
+        assert!(!found.manners.has_places && found.manners.is_one_shot && !found.manners.waits_for_end);
+        // One of the four that a provider answers is waited for.
+        assert_eq!((found.tally.passed, found.tally.failures.len(), found.tally.unasked), (17, 1, 3));
+        assert!(found.tally.failures[0].got.contains("nothing for 10 s"), "{}", found.tally);
     }
 
     #[test]
