@@ -145,7 +145,13 @@ impl Bench<'_> {
         let crowd = Size { clients, connections: CONNECTIONS, id_bytes };
         let mut observers = Vec::new();
         let started = match of {
-            Of::Clients | Of::IdBytes => self.starter.one(self.variant, &[], Door::Lines)?,
+            Of::Clients => {
+                // The default is fewer than there are to be.
+                let mut variant = self.variant.clone();
+                variant.settings += "max_clients = 0\n";
+                self.starter.one(&variant, &[], Door::Lines)?
+            }
+            Of::IdBytes => self.starter.one(self.variant, &[], Door::Lines)?,
             Of::Neighbours => {
                 let named = (0..size).map(|index| Observer::named(&neighbour_name(index), PROBE + 1));
                 observers = named.collect::<io::Result<Vec<_>>>()?;

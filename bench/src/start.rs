@@ -126,7 +126,7 @@ impl Starter {
     fn prepare(&self, variant: &Variant, tables: &str) -> io::Result<Started> {
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let config = folder.path().join("herd.conf");
-        let (places, settings) = (self.places, variant.settings);
+        let (places, settings) = (self.places, &variant.settings);
         let head = format!(
             "log_dir = \"log\"\n{settings}[places]\nprovider = \"google-legacy\"\nurl = \"http://{places}/json\"\n"
         );

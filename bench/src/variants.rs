@@ -17,7 +17,7 @@ pub struct Variant {
     pub manners: Manners,
     pub keeps: Keeps,
     /// Lines at the top of its herd.conf.
-    pub settings: &'static str,
+    pub settings: String,
     /// Program and arguments, in which `{name}`, `{port}`, `{config}` and `{places}` are filled in.
     command: Vec<String>,
     needs: Vec<Need>,
@@ -86,7 +86,7 @@ fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
         speaks: Speaks::Lines,
         manners: Manners::of_herd(NAME),
         keeps: Keeps::Nothing,
-        settings: "",
+        settings: String::new(),
         command,
         needs: Vec::new(),
     }
@@ -121,8 +121,8 @@ pub fn all(places: &Places) -> Vec<Variant> {
     };
     let kept = |variant: Variant| Variant { keeps: Keeps::Kept, ..variant };
     let http = |rival: Variant| Variant { speaks: Speaks::Http, ..rival };
-    let herd = |name: &str, settings: &'static str, keeps| Variant {
-        settings,
+    let herd = |name: &str, settings: &str, keeps| Variant {
+        settings: settings.to_owned(),
         keeps,
         speaks: Speaks::LinesAndHttp,
         ..variant(name, &places.herd, "{name} --config {config}")
