@@ -15,6 +15,7 @@ pub struct Args {
 #[argh(subcommand)]
 pub enum Command {
     Compare(Compare),
+    Conform(ConformArgs),
     Load(LoadArgs),
     Phones(PhonesArgs),
     Watch(WatchArgs),
@@ -33,7 +34,8 @@ pub struct Compare {
     #[argh(switch)]
     pub quick: bool,
 
-    /// only these variants and workloads, by name, with commas between
+    /// only these variants and workloads, by name, with commas between; growth is herd by its clients, IDs, neighbours and
+    /// servers
     #[argh(option)]
     pub only: Option<String>,
 
@@ -49,7 +51,8 @@ pub struct Compare {
     #[argh(option, default = "1")]
     pub threads: usize,
 
-    /// NAME='command with {name} {port} {config}': a server of your own, its words split at white space; may be repeated
+    /// NAME='command with {name} {port} {config} {places}': a server of your own, its words split at white space; may be
+    /// repeated
     #[argh(option)]
     pub server: Vec<String>,
 
@@ -64,6 +67,15 @@ pub struct Compare {
     /// where report.json and report.html go (default: the folder you are in)
     #[argh(option, default = "\".\".into()")]
     pub out: String,
+}
+
+/// Have a server of your own answer what the course asks, and then what herd does; tell all that differs.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "conform")]
+pub struct ConformArgs {
+    /// NAME='command with {name} {port} {config} {places}', its words split at white space; may be repeated
+    #[argh(option)]
+    pub server: Vec<String>,
 }
 
 /// Load one server that runs already.
@@ -102,7 +114,7 @@ pub struct LoadArgs {
     #[argh(option)]
     pub rate: Option<f64>,
 
-    /// a connection for every command
+    /// a connection for every command, as for a server that answers one and closes
     #[argh(switch)]
     pub fresh: bool,
 

@@ -3,29 +3,31 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::Compare;
+use crate::choose::{self, Chosen, HERD};
+use crate::conform;
 use crate::conformance;
 use crate::conformance_events;
 use crate::conformance_http;
 use crate::conformance_kept;
 use crate::dialect::Dialect;
+use crate::failure::HANG;
 use crate::five;
 use crate::generator::{self, Hooks, Outcome, Plan};
-use crate::leftovers;
+use crate::growth::{self, Growth};
 use crate::pacing::Pace;
 use crate::process::Usage;
+use crate::report::growth::Grown;
 use crate::report::machine::Machine;
 use crate::report::{
-    AGAIN, Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo, html,
-    table,
+    self, AGAIN, Cell, MISSING, OfReports, PERCENTILES, Report, Round, SCHEMA, VariantInfo, WorkloadInfo,
+    html, table,
 };
-use crate::stand_in;
 use crate::start::{NAME, Starter};
 use crate::stats::Spread;
 use crate::variants::{self, Keeps, Speaks, Variant};
@@ -35,11 +37,8 @@ use crate::workload::{self, Door, Of, Times, Workload};
 /// What the provider of `mixed` takes to answer.
 const PLACES_DELAY: Duration = Duration::from_millis(20);
 
-/// The variant that is measured twice to see the noise.
-const HERD: &str = "herd";
-
-/// The workloads of `--quick`.
-const QUICK: [&str; 3] = ["50", "pipelined", "open"];
+/// Why a round is void in which nothing went wrong and nothing came.
+const NO_REPLY: &str = "no reply at all";
 
 /// A comparison's settings, all decided.
 struct Bench {
@@ -64,8 +63,8 @@ pub fn run(args: &Compare) -> Result<(), String> {
     if args.rounds == Some(0) {
         return Err("--rounds: at least 1".into());
     }
-    let built = build(bench_folder)?;
-    let (mut all, workloads) = choose(args, variants::all(&built))?;
+    let built = choose::places(bench_folder)?;
+    let Chosen { variants: mut all, workloads, growths } = choose::choose(args, variants::all(&built))?;
     if args.aa {
         let herd = all
             .iter()
@@ -73,7 +72,6 @@ pub fn run(args: &Compare) -> Result<(), String> {
             .ok_or("--aa is for herd, which --only leaves out")?;
         all.insert(1, herd.again(AGAIN));
     }
-    let mut infos = Vec::new();
     if args.pin {
         pin_generator()?;
     }
@@ -83,32 +81,32 @@ pub fn run(args: &Compare) -> Result<(), String> {
         rounds: args.rounds.unwrap_or(if args.quick { 3 } else { 5 }),
         times: times(args)?,
         threads: args.threads.max(1),
-        starter: Starter {
-            places: stand_in::start(PLACES_DELAY).map_err(|why| format!("the places stand-in: {why}"))?,
-            pin: args.pin,
-            folder: tempfile::tempdir().map_err(|why| format!("a folder for the servers: {why}"))?,
-        },
+        starter: Starter::new(PLACES_DELAY, args.pin)?,
         progress: Progress::new(),
     };
-    leftovers::watch(bench.starter.folder.path().to_owned()).map_err(|why| format!("signals: {why}"))?;
+    // Before anything is built: a server of one's own that fails ends the run at once.
+    let mut own = bench.examine(&mut all)?.into_iter();
+    choose::build(bench_folder, &built, &all)?;
+    let mut infos = Vec::new();
     for variant in all {
-        let checked = bench.check(&variant);
-        let info = VariantInfo {
-            name: variant.name.clone(),
-            skipped: checked.as_ref().err().cloned(),
-            conformed: checked.as_ref().ok().copied().flatten(),
-            keeps: variant.keeps == Keeps::Kept,
+        let info = match variant.speaks {
+            Speaks::Own => own.next().ok_or("a server of your own was not asked")?,
+            _ => bench.info(&variant),
         };
         bench.progress.say(&describe(&info));
-        infos.push(info);
-        if checked.is_ok() {
+        if info.skipped.is_none() {
             bench.variants.push(variant);
         }
+        infos.push(info);
     }
     if bench.variants.is_empty() {
         return Err("there is no variant to measure; see above what is missing".into());
     }
     let cells = bench.measure();
+    let growth = bench.grow(args, &growths);
+    if cells.is_empty() && growth.is_empty() {
+        return Err("none of these variants is measured in these workloads; see above".into());
+    }
     bench.progress.end();
     let report = Report {
         schema: SCHEMA.into(),
@@ -124,8 +122,9 @@ pub fn run(args: &Compare) -> Result<(), String> {
             .map(|workload| WorkloadInfo { name: workload.name.into(), about: workload.about.into() })
             .collect(),
         cells,
+        growth,
     };
-    print!("{}", table::table(&report));
+    print!("{}{}", table::table(&report), report::growth::table(&report.growth));
     report.write(&out.join("report.json"))?;
     let page = out.join("report.html");
     fs::write(&page, html::html(&report)).map_err(|why| format!("{}: {why}", page.display()))?;
@@ -147,6 +146,10 @@ fn command_line(words: impl Iterator<Item = String>) -> String {
 
 fn describe(info: &VariantInfo) -> String {
     match (&info.skipped, info.conformed) {
+        (None, Some(count)) if info.differences > 0 => format!(
+            "{:14} conforms in {count} cases, and differs from herd's own rules in {}: `conform` lists them",
+            info.name, info.differences
+        ),
         (Some(why), _) => format!("{:14} skipped: {why}", info.name),
         (None, Some(count)) => format!("{:14} conforms in {count} cases", info.name),
         (None, None) => {
@@ -161,79 +164,57 @@ fn times(args: &Compare) -> Result<Times, String> {
     Ok(Times { warm_up: (measured / 4).clamp(Duration::from_millis(100), Duration::from_secs(1)), measured })
 }
 
-/// What `--only`, `--quick` and `--server` leave.
-fn choose(args: &Compare, mut all: Vec<Variant>) -> Result<(Vec<Variant>, Vec<Workload>), String> {
-    for text in &args.server {
-        let own = Variant::custom(text)?;
-        if all.iter().any(|variant| variant.name == own.name) {
-            return Err(format!("--server {}: there is a variant of that name", own.name));
-        }
-        all.push(own);
-    }
-    let mut workloads: Vec<_> = workload::ALL.to_vec();
-    if args.quick {
-        workloads.retain(|workload| QUICK.contains(&workload.name));
-    }
-    let Some(only) = &args.only else { return Ok((all, workloads)) };
-    let names: Vec<_> = only.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if names.is_empty() {
-        return Err("--only: name variants and workloads, with commas between".into());
-    }
-    let is_variant = |name: &str| all.iter().any(|variant| variant.name == name);
-    let unknown = names.iter().find(|name| !is_variant(name) && Workload::find(name).is_none());
-    if let Some(name) = unknown {
-        let variants: Vec<_> = all.iter().map(|variant| variant.name.as_str()).collect();
-        let workloads = workload::ALL.map(|workload| workload.name).join(", ");
-        return Err(format!(
-            "--only: there is no {name:?}; the variants are {}, the workloads {workloads}",
-            variants.join(", ")
-        ));
-    }
-    if names.iter().any(|name| is_variant(name)) {
-        all.retain(|variant| names.contains(&variant.name.as_str()));
-    }
-    if names.iter().any(|name| Workload::find(name).is_some()) {
-        workloads = names.iter().filter_map(|name| Workload::find(name)).collect();
-    }
-    Ok((all, workloads))
-}
-
-/// Builds herd and the variants as this program was built: with optimisation, or not, for tests.
-fn build(bench: &Path) -> Result<variants::Places, String> {
-    let folder = if cfg!(debug_assertions) { "debug" } else { "release" };
-    let root = bench.parent().ok_or("the comparison has no folder above it")?;
-    for (manifest, package) in [(root, "herd"), (bench, "variants")] {
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "-p", package, "--manifest-path"]).arg(manifest.join("Cargo.toml"));
-        if folder == "release" {
-            cargo.arg("--release");
-        }
-        // Both workspaces where cargo puts them by itself, whatever this one was told.
-        cargo.env_remove("CARGO_TARGET_DIR");
-        let status = cargo.status().map_err(|why| format!("cargo: {why}"))?;
-        if !status.success() {
-            return Err(format!("{package} does not build: {status}"));
-        }
-    }
-    Ok(variants::Places {
-        bench: bench.to_owned(),
-        built: bench.join("target").join(folder),
-        herd: root.join("target").join(folder).join("herd"),
-    })
-}
-
 impl Bench {
+    /// Has each server of anyone's own answer what the course asks, and notes its manners.
+    ///
+    /// # Errors
+    /// One of them fails; with all that failed.
+    fn examine(&self, all: &mut [Variant]) -> Result<Vec<VariantInfo>, String> {
+        let mut infos = Vec::new();
+        for variant in all.iter_mut().filter(|variant| variant.speaks == Speaks::Own) {
+            let found = conform::examine(&self.starter, variant)?;
+            if !found.course.is_enough() {
+                return Err(format!("it does not conform\n{}", found.describe_course(&variant.name)));
+            }
+            variant.manners = found.course.manners;
+            let herd = found.herd.unwrap_or_default();
+            variant.manners.is_as_herd = herd.is_clean() && variant.is_told("{config}");
+            let told = variant.manners.told();
+            if !told.is_empty() {
+                self.progress.say(&format!("{:14} {told}", variant.name));
+            }
+            infos.push(VariantInfo {
+                name: variant.name.clone(),
+                skipped: None,
+                conformed: Some(found.course.tally.passed + herd.passed),
+                differences: herd.cases() - herd.passed,
+                keeps: false,
+            });
+        }
+        Ok(infos)
+    }
+
+    fn info(&self, variant: &Variant) -> VariantInfo {
+        let checked = self.check(variant);
+        VariantInfo {
+            name: variant.name.clone(),
+            skipped: checked.as_ref().err().cloned(),
+            conformed: checked.ok().flatten(),
+            differences: 0,
+            keeps: variant.keeps == Keeps::Kept,
+        }
+    }
+
     /// Starts a variant and has it pass the conformance run: how many cases, or nothing for one
     /// that does not speak the protocol.
     fn check(&self, variant: &Variant) -> Result<Option<usize>, String> {
         if let Some(install) = variant.lacks() {
             return Err(format!("{MISSING}{install}"));
         }
-        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|why| why.to_string());
         let address = |listener: &TcpListener| listener.local_addr().map_err(|why| why.to_string());
         // With two on one address a server cannot tell which of them an AT line comes from, and so
         // passes it on to both.
-        let (neighbour, other) = (bind()?, bind()?);
+        let (neighbour, other) = (conform::bind()?, conform::bind()?);
         let neighbours = [address(&neighbour)?, address(&other)?];
         let start = |neighbours, door| {
             self.starter.one(variant, neighbours, door).map_err(|why: io::Error| why.to_string())
@@ -246,8 +227,9 @@ impl Bench {
             if !variant.speaks.lines() {
                 return Ok(0);
             }
-            let cases = conformance::run(started.first().address, &neighbour)?;
-            Ok(cases + conformance::alone(start(&[], Door::Lines)?.first().address)?)
+            let mut tally = conformance::run(started.first().address, NAME, Some(&neighbour));
+            tally.extend(conformance::alone(start(&[], Door::Lines)?.first().address));
+            if tally.is_clean() { Ok(tally.passed) } else { Err(format!("\n{tally}")) }
         };
         let by_http = || {
             if !variant.speaks.http() {
@@ -264,7 +246,7 @@ impl Bench {
             Speaks::Publish => {
                 conformance_events::passes_on(start(&[], Door::Lines)?.first().address).map(|()| 0)
             }
-            Speaks::Lines | Speaks::Http | Speaks::Near | Speaks::Echo | Speaks::Redis => Ok(0),
+            Speaks::Lines | Speaks::Own | Speaks::Http | Speaks::Near | Speaks::Echo | Speaks::Redis => Ok(0),
         };
         let by_kill = || match variant.keeps {
             Keeps::Kept => conformance_kept::run(&self.starter, variant),
@@ -317,6 +299,20 @@ impl Bench {
         cells
     }
 
+    /// How the first variant grows that is a herd.
+    fn grow(&self, args: &Compare, growths: &[Growth]) -> Vec<Grown> {
+        let Some(variant) = self.variants.iter().find(|variant| variant.grows()) else { return Vec::new() };
+        let bench = growth::Bench {
+            starter: &self.starter,
+            variant,
+            times: self.times,
+            rounds: args.rounds.unwrap_or(if args.quick { 1 } else { 3 }),
+            is_quick: args.quick,
+            says: &|text| self.progress.now(text),
+        };
+        growths.iter().map(|growth| bench.run(growth)).collect()
+    }
+
     /// What the first variant does in the closed loop that goes with an open one, replies a second:
     /// the median of three runs.
     fn calibrate(&self, first: &Variant, workload: &Workload) -> Option<f64> {
@@ -327,17 +323,42 @@ impl Bench {
         Some(found.median)
     }
 
+    /// A run. Where not one reply came, which a short one on a busy machine may be too short for, another that takes
+    /// longer, until it takes what nothing takes that works.
     fn run(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
+        let mut times = self.times;
+        loop {
+            let round = self.run_for(variant, workload, rate, times)?;
+            if round.void.as_deref() != Some(NO_REPLY) || times.measured >= HANG {
+                return Ok(round);
+            }
+            times.measured = (4 * times.measured).min(HANG);
+        }
+    }
+
+    fn run_for(
+        &self,
+        variant: &Variant,
+        workload: &Workload,
+        rate: Option<f64>,
+        times: Times,
+    ) -> io::Result<Round> {
         let ran = match workload.of {
-            Of::One => return self.run_one(variant, workload, rate),
-            Of::Five => five::herd(&self.starter, variant, rate, self.times)?,
+            Of::One => return self.run_one(variant, workload, rate, times),
+            Of::Five => five::herd(&self.starter, variant, rate, times)?,
             Of::FiveHealing => five::heal(&self.starter, variant)?,
         };
         let agreed_ms = Some(ran.agreed_after.as_secs_f64() * 1e3);
         Ok(Round { agreed_ms, ..round(&ran.outcome, ran.usage, &ran.stderr) })
     }
 
-    fn run_one(&self, variant: &Variant, workload: &Workload, rate: Option<f64>) -> io::Result<Round> {
+    fn run_one(
+        &self,
+        variant: &Variant,
+        workload: &Workload,
+        rate: Option<f64>,
+        times: Times,
+    ) -> io::Result<Round> {
         let started = self.starter.one(variant, &[], workload.door)?;
         let dialect = match (variant.speaks, workload.door) {
             (_, door) if workload.known > 0 => {
@@ -347,6 +368,11 @@ impl Bench {
             (_, Door::Http) => Dialect::Http { server: NAME.into() },
             (Speaks::Echo, Door::Lines) => Dialect::Echo,
             (Speaks::Redis, Door::Lines) => Dialect::Redis,
+            (Speaks::Own, Door::Lines) => Dialect::Course {
+                server: variant.manners.server.clone(),
+                whatsat_every: workload.whatsat_every,
+                ends_lines: variant.manners.ends_lines,
+            },
             (
                 Speaks::Lines | Speaks::LinesAndHttp | Speaks::Http | Speaks::Near | Speaks::Watch,
                 Door::Lines,
@@ -356,7 +382,8 @@ impl Bench {
             Speaks::Publish => started.first().address,
             _ => started.first().at(workload.door)?,
         };
-        let mut plan: Plan = workload.plan(address, dialect, self.times, self.threads);
+        let mut plan: Plan = workload.plan(address, dialect, times, self.threads);
+        plan.half_closes = variant.manners.waits_for_end;
         if let Some(per_second) = rate {
             plan.pace = Pace::Open { per_second };
         }
@@ -408,11 +435,11 @@ fn round_of_watched(watched: Watched, stderr: &str) -> Round {
 }
 
 /// A run's figures; `usage` is from the start, the begin and the end of the measured time.
-fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) -> Round {
+pub fn round(outcome: &Outcome, [first, before, after]: [Usage; 3], stderr: &str) -> Round {
     let void = match &outcome.fault {
         Some(why) if stderr.is_empty() => Some(why.clone()),
         Some(why) => Some(format!("{why}; it said: {stderr}")),
-        None if outcome.replies == 0 => Some("no reply at all".into()),
+        None if outcome.replies == 0 => Some(NO_REPLY.into()),
         None => None,
     };
     if void.is_some() {

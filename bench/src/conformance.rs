@@ -1,15 +1,15 @@
-//! What every variant must answer before it is measured: SPEC's rules as cases, checked to the
-//! byte but for the difference of an AT line, which is any number with nine decimals.
+//! herd's own rules, which every variant must keep before it is measured: SPEC's rules as cases, checked to the byte but
+//! for the difference of an AT line, which is any number with nine decimals. To a server of anyone's own they are told as
+//! differences; what that must do is in `course`.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+pub use crate::failure::HANG;
+use crate::failure::{End, Failure, Heard, Tally, say, shown};
 use crate::link_end;
 use crate::stand_in::ANSWER;
-
-/// Longer than anything takes that works.
-pub const HANG: Duration = Duration::from_secs(10);
 
 /// What a client sends and what it must get. `{D}` stands for a difference.
 struct Case {
@@ -18,17 +18,23 @@ struct Case {
     expects: Vec<u8>,
 }
 
-const AT: &str = "AT Goloman {D} ";
+impl Case {
+    /// Whether it is for a server that takes whoever asks for its neighbour.
+    fn is_neighbours(&self) -> bool {
+        self.sends.iter().any(|piece| piece.starts_with(b"AT ")) || self.about.starts_with("and is known")
+    }
+}
 
-fn cases() -> Vec<Case> {
+/// The cases for a server of this name.
+fn cases(server: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |about, sends: &[&[u8]], expects: &[u8]| {
         let sends = sends.iter().map(|piece| piece.to_vec()).collect();
         cases.push(Case { about, sends, expects: expects.to_vec() });
     };
-    let at = |text: &str| format!("{AT}{text}\n").into_bytes();
+    let at = |text: &str| format!("AT {server} {{D}} {text}\n").into_bytes();
     let peers = |line: &str| format!("{line}\n{}\n\n", ANSWER.trim_end()).into_bytes();
-    let json = |id: &str| format!("{AT}{id}\n{}\n\n", ANSWER.trim_end()).into_bytes();
+    let json = |id: &str| format!("AT {server} {{D}} {id}\n{}\n\n", ANSWER.trim_end()).into_bytes();
 
     add(
         "IAMAT",
@@ -49,12 +55,12 @@ fn cases() -> Vec<Case> {
     add(
         "an ID that is not UTF-8",
         &[b"IAMAT \xff\xfe\x80 +1+1 1\n"],
-        b"AT Goloman {D} \xff\xfe\x80 +1+1 1\n",
+        &[format!("AT {server} {{D}} ").as_bytes(), b"\xff\xfe\x80 +1+1 1\n"].concat(),
     );
     add(
         "an ID with a NUL and a no-break space",
         &[b"IAMAT i\x00\xc2\xa0i +1+1 1\n"],
-        b"AT Goloman {D} i\x00\xc2\xa0i +1+1 1\n",
+        &[format!("AT {server} {{D}} ").as_bytes(), b"i\x00\xc2\xa0i +1+1 1\n"].concat(),
     );
     add("unterminated before the half-close", &[b"IAMAT j +1+1 1"], &at("j +1+1 1"));
     add("split over segments", &[b"IAM", b"AT k +1", b"+1 1", b"\n"], &at("k +1+1 1"));
@@ -178,52 +184,55 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Runs the cases against a server named Goloman whose neighbour is `neighbour`; returns how many
-/// there were.
-///
-/// # Errors
-/// The first case that failed, with what came instead.
-pub fn run(address: SocketAddr, neighbour: &TcpListener) -> Result<usize, String> {
-    let cases = cases();
-    for case in &cases {
-        let got = say(address, &case.sends).map_err(|why| format!("{}: {why}", case.about))?;
-        if !matches(&got, &case.expects) {
-            let show = |bytes: &[u8]| bytes[..bytes.len().min(400)].escape_ascii().to_string();
-            return Err(format!("{}: expected {}, got {}", case.about, show(&case.expects), show(&got)));
+/// Runs the cases against a server of this name, which passes reports on to `neighbour`; without one, those that need none.
+pub fn run(address: SocketAddr, server: &str, neighbour: Option<&TcpListener>) -> Tally {
+    let mut tally = Tally::default();
+    let cases: Vec<_> =
+        cases(server).into_iter().filter(|case| neighbour.is_some() || !case.is_neighbours()).collect();
+    for (index, case) in cases.iter().enumerate() {
+        if tally.is_hopeless() {
+            tally.unasked = cases.len() - index;
+            return tally;
         }
+        let heard = say(address, &case.sends);
+        if heard.end == End::Silent {
+            tally.hung();
+        }
+        tally.note(match matches(&heard.bytes, &case.expects) {
+            true if heard.end == End::Closed => Ok(()),
+            _ => Err(failure(case, &heard)),
+        });
     }
-    bounded(address)?;
-    flooded(address, neighbour).map_err(|why| format!("the flood: {why}"))?;
-    Ok(cases.len() + 2)
+    bounded(address, server, &mut tally);
+    if let Some(neighbour) = neighbour {
+        tally.note(flooded(address, neighbour));
+    }
+    tally
+}
+
+fn failure(case: &Case, heard: &Heard) -> Failure {
+    let expected = match &case.expects[..] {
+        b"" => "nothing, and the end of the connection".into(),
+        expects => shown(expects),
+    };
+    Failure {
+        about: case.about.into(),
+        sent: shown(&case.sends.concat()),
+        expected: expected.replace("{D}", "±SECONDS.NANOSECONDS"),
+        got: heard.to_string(),
+    }
 }
 
 /// Whether a server without neighbours takes an AT line for the invalid command it is.
-///
-/// # Errors
-/// It does not; with what came instead.
-pub fn alone(address: SocketAddr) -> Result<usize, String> {
+pub fn alone(address: SocketAddr) -> Tally {
     let line = b"AT Peer +0.5 x +1+1 5\n";
-    let expected = [b"? ", &line[..], b"? WHATSAT x 10 5\n"].concat();
-    let got = say(address, &[[&line[..], b"WHATSAT x 10 5\n"].concat()]).map_err(|why| why.to_string())?;
-    if got == expected { Ok(1) } else { Err(format!("an AT of a stranger: got {}", got.escape_ascii())) }
-}
-
-/// Sends the pieces, each in a segment of its own, half-closes and reads to the end.
-fn say(address: SocketAddr, pieces: &[Vec<u8>]) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(HANG))?;
-    for (index, piece) in pieces.iter().enumerate() {
-        if index > 0 && pieces.len() > 2 {
-            // So that they are not one segment on the way; any time is right.
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        stream.write_all(piece)?;
-    }
-    stream.shutdown(Shutdown::Write)?;
-    let mut got = Vec::new();
-    stream.read_to_end(&mut got)?;
-    Ok(got)
+    let sends = vec![[&line[..], b"WHATSAT x 10 5\n"].concat()];
+    let expects = [b"? ", &line[..], b"? WHATSAT x 10 5\n"].concat();
+    let case = Case { about: "an AT of a stranger", sends, expects };
+    let heard = say(address, &case.sends);
+    let mut tally = Tally::default();
+    tally.note(if heard.bytes == case.expects { Ok(()) } else { Err(failure(&case, &heard)) });
+    tally
 }
 
 /// Whether bytes are a pattern in which `{D}` is any difference.
@@ -257,44 +266,53 @@ fn is_difference(text: &[u8]) -> bool {
 }
 
 /// WHATSAT with a bound below what the provider sent: the first of it.
-fn bounded(address: SocketAddr) -> Result<(), String> {
-    let all: serde_json::Value = serde_json::from_str(ANSWER).map_err(|why| why.to_string())?;
+fn bounded(address: SocketAddr, server: &str, tally: &mut Tally) {
+    let all: serde_json::Value = serde_json::from_str(ANSWER).unwrap_or_default();
     for (radius, bound, expected) in [("10", 2, 2), ("10", 0, 0), ("0", 5, 0)] {
         let asked = format!("WHATSAT b {radius} {bound}\n").into_bytes();
-        let got = say(address, &[asked]).map_err(|why| why.to_string())?;
-        let text = String::from_utf8_lossy(&got).into_owned();
+        let heard = say(address, std::slice::from_ref(&asked));
+        let got = &heard.bytes;
         let line_end = got.iter().position(|&byte| byte == b'\n').map_or(got.len(), |end| end + 1);
-        if !matches(&got[..line_end], format!("{AT}b +34-118 1520023934\n").as_bytes()) {
-            return Err(format!("radius {radius} and bound {bound}: the AT line of {text:?}"));
-        }
-        let json = text.split_once('\n').and_then(|(_, json)| json.strip_suffix("\n\n"));
-        let value: Option<serde_json::Value> = json.and_then(|json| serde_json::from_str(json).ok());
+        let is_at = matches(&got[..line_end], format!("AT {server} {{D}} b +34-118 1520023934\n").as_bytes());
+        let json = got[line_end..].strip_suffix(b"\n\n");
+        let value: Option<serde_json::Value> = json.and_then(|json| serde_json::from_slice(json).ok());
         let results = value.as_ref().and_then(|value| value["results"].as_array());
         let wanted = all["results"].as_array().map(|results| &results[..expected]);
-        if results.map(Vec::as_slice) != wanted {
-            return Err(format!(
-                "radius {radius} and bound {bound}: expected {expected} results, got {text:?}"
-            ));
-        }
+        tally.note(match is_at && results.map(Vec::as_slice) == wanted {
+            true => Ok(()),
+            false => Err(Failure {
+                about: format!("a radius of {radius} and a bound of {bound}"),
+                sent: shown(&asked),
+                expected: format!("the AT line, and {expected} of the provider's results"),
+                got: heard.to_string(),
+            }),
+        });
     }
-    Ok(())
 }
 
 /// A report must reach the neighbour as the AT line the client got, and so must another server's AT
 /// line; a report that is older than another must not.
-fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
-    let tell = |line: &str| say(address, &[line.as_bytes().to_vec()]).map_err(|why| why.to_string());
-    let passed = "AT Peer +0.5 passed +1+1 5\n";
-    let reply = tell("IAMAT flooded +1+1 7\n")?;
-    let stale = tell("IAMAT flooded +1+1 6\n")?;
-    tell(passed)?;
-    let last = tell("IAMAT last +1+1 1\n")?;
+fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), Failure> {
+    let lines = [
+        "IAMAT flooded +1+1 7\n",
+        "IAMAT flooded +1+1 6\n",
+        "AT Peer +0.5 passed +1+1 5\n",
+        "IAMAT last +1+1 1\n",
+    ];
+    let [reply, stale, _, last] = lines.map(|line| say(address, &[line.as_bytes().to_vec()]).bytes);
+    let passed = lines[2];
+    let failure = |got: String| Failure {
+        about: "the flood to a neighbour".into(),
+        sent: shown(lines.concat().as_bytes()),
+        expected: format!("at the neighbour: {}, {}, {}", shown(&reply), passed.escape_debug(), shown(&last)),
+        got,
+    };
     let deadline = Instant::now() + HANG;
-    neighbour.set_nonblocking(true).map_err(|why| why.to_string())?;
+    neighbour.set_nonblocking(true).map_err(|why| failure(why.to_string()))?;
     let mut links: Vec<(TcpStream, Vec<u8>, usize)> = Vec::new();
     while Instant::now() < deadline {
         if let Ok((stream, _)) = neighbour.accept() {
-            stream.set_nonblocking(true).map_err(|why| why.to_string())?;
+            stream.set_nonblocking(true).map_err(|why| failure(why.to_string()))?;
             links.push((stream, Vec::new(), 0));
         }
         for (stream, said, answered) in &mut links {
@@ -303,11 +321,11 @@ fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
             while let Some(end) = memchr::memchr(b'\n', &said[*answered..]) {
                 let line = *answered..=*answered + end;
                 *answered += end + 1;
-                let _ = link_end::answer(&said[line], stream);
+                let _ = link_end::answer(link_end::NAME, &said[line], stream);
             }
-            let has = |line: &[u8]| memchr::memmem::find(said, line).is_some();
+            let has = |line: &[u8]| !line.is_empty() && memchr::memmem::find(said, line).is_some();
             if has(&stale) {
-                return Err("the neighbour got an older report".into());
+                return Err(failure(format!("the older report, {}", shown(&stale))));
             }
             if has(&reply) && has(passed.as_bytes()) && has(&last) {
                 return Ok(());
@@ -315,8 +333,8 @@ fn flooded(address: SocketAddr, neighbour: &TcpListener) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    let show = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
-    Err(format!("the neighbour never got all of {:?}, {passed:?}, {:?}", show(&reply), show(&last)))
+    let said: Vec<_> = links.iter().map(|(_, said, _)| shown(said)).collect();
+    Err(failure(format!("in {} connections, by 10 s after: {}", said.len(), said.join(" | "))))
 }
 
 #[cfg(test)]
@@ -325,7 +343,7 @@ mod tests {
 
     #[test]
     fn there_are_forty_cases_and_more() {
-        assert!(cases().len() >= 40);
+        assert!(cases("Goloman").len() >= 40);
     }
 
     #[test]

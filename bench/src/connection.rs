@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub struct Connection {
     output: Vec<u8>,
     input: Vec<u8>,
     pub watched_for_room: bool,
+    /// It says that it has ended behind each command.
+    pub half_closes: bool,
 }
 
 /// Why a run is void.
@@ -85,12 +87,14 @@ impl Connection {
             output: Vec::new(),
             input: Vec::new(),
             watched_for_room: false,
+            half_closes: false,
         }
     }
 
     /// Goes on over a fresh socket.
     pub fn replace(&mut self, stream: TcpStream) {
         self.stream = stream;
+        self.input.clear();
         self.watched_for_room = false;
     }
 
@@ -144,7 +148,13 @@ impl Connection {
             return Ok(());
         }
         match (&self.stream).write(&self.output) {
-            Ok(count) if count == self.output.len() => self.output.clear(),
+            Ok(count) if count == self.output.len() => {
+                self.output.clear();
+                if self.half_closes {
+                    // Whoever has closed already may have answered.
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                }
+            }
             Ok(count) => drop(self.output.drain(..count)),
             Err(why) if is_retry(&why) => {}
             Err(why) => return Err(why),

@@ -4,6 +4,8 @@
 use memchr::memchr;
 use memchr::memmem;
 
+use crate::course;
+use crate::crowd::{Crowd, Size};
 use crate::http;
 use crate::mover::Mover;
 
@@ -12,12 +14,17 @@ use crate::mover::Mover;
 pub enum Dialect {
     /// IAMAT, and a WHATSAT in so many commands (0 is never), answered under this server's name.
     Herd { server: String, whatsat_every: u64 },
+    /// The same as the course asks for it: a difference is any number, and a reply that is the only one of its connection
+    /// may lack its newline.
+    Course { server: String, whatsat_every: u64, ends_lines: bool },
     /// PUT of the same reports by HTTP, answered under this server's name.
     Http { server: String },
     /// A position in the shape of `/v1/events` to whoever passes on what is posted, and keeps no state.
     Publish,
     /// Reports by turns with searches for the nearest clients, by lines or by HTTP, answered under this server's name.
     Near { server: String, by_http: bool },
+    /// IAMAT of more clients than there are connections, in no order, answered under this server's name.
+    Crowd { server: String, size: Size },
     /// IAMAT, answered by a line of the right size whose text does not depend on the command.
     Echo,
     /// SET over RESP, of about the size of an AT line.
@@ -26,6 +33,9 @@ pub enum Dialect {
 
 /// Digits of the counter that makes every command of a client newer than its last.
 const COUNTER_DIGITS: usize = 9;
+
+/// Longer than any difference, where a reply has no end that could be waited for.
+const UNENDED_DIFFERENCE_MAX: usize = 64;
 
 const LOCATION: &str = "+34.068930-118.445127";
 const NUMBERS: &str = r#""lat":34.068930,"lon":-118.445127"#;
@@ -42,6 +52,7 @@ pub struct Script {
     query: Vec<u8>,
     /// Whose commands and replies they are instead.
     mover: Option<Mover>,
+    crowd: Option<Crowd>,
 }
 
 /// A text with the counter in it.
@@ -83,9 +94,11 @@ impl Script {
         let id = format!("c{client:07}.bench");
         let position = format!("{id} {LOCATION} {base_s}.");
         let report = match dialect {
-            Dialect::Herd { .. } | Dialect::Near { .. } | Dialect::Echo => {
-                Counted::new(&format!("IAMAT {position}"), "\n")
-            }
+            Dialect::Herd { .. }
+            | Dialect::Course { .. }
+            | Dialect::Near { .. }
+            | Dialect::Crowd { .. }
+            | Dialect::Echo => Counted::new(&format!("IAMAT {position}"), "\n"),
             Dialect::Http { .. } => {
                 let body = format!("{{{NUMBERS},\"time\":{base_s}.");
                 let length = body.len() + COUNTER_DIGITS + 1;
@@ -113,17 +126,30 @@ impl Script {
             }
         };
         let (head, end) = match dialect {
-            Dialect::Herd { server, .. } => (format!("AT {server} "), "\n"),
+            Dialect::Herd { server, .. } | Dialect::Course { server, ends_lines: true, .. } => {
+                (format!("AT {server} "), "\n")
+            }
+            Dialect::Course { server, ends_lines: false, .. } => (format!("AT {server} "), ""),
             Dialect::Http { server } => (format!("{{\"news\":true,\"at\":\"AT {server} "), "\"}\n"),
-            Dialect::Near { .. } | Dialect::Publish | Dialect::Echo | Dialect::Redis => ("AT ".into(), "\n"),
+            Dialect::Near { .. }
+            | Dialect::Crowd { .. }
+            | Dialect::Publish
+            | Dialect::Echo
+            | Dialect::Redis => ("AT ".into(), "\n"),
         };
         let mover = match dialect {
             Dialect::Near { server, by_http } => Some(Mover::new(server, *by_http, client, base_s)),
             Dialect::Herd { .. }
+            | Dialect::Course { .. }
+            | Dialect::Crowd { .. }
             | Dialect::Http { .. }
             | Dialect::Publish
             | Dialect::Echo
             | Dialect::Redis => None,
+        };
+        let crowd = match dialect {
+            Dialect::Crowd { server, size } => Some(Crowd::new(server, *size, client, base_s)),
+            _ => None,
         };
         Script {
             dialect: dialect.clone(),
@@ -132,17 +158,19 @@ impl Script {
             tail: Counted::new(&position, end),
             query: format!("WHATSAT {id} 10 5\n").into_bytes(),
             mover,
+            crowd,
         }
     }
 
     fn is_query(&self, number: u64) -> bool {
         match self.dialect {
-            Dialect::Herd { whatsat_every, .. } => {
+            Dialect::Herd { whatsat_every, .. } | Dialect::Course { whatsat_every, .. } => {
                 whatsat_every > 0 && number % whatsat_every == whatsat_every - 1
             }
             Dialect::Http { .. }
             | Dialect::Publish
             | Dialect::Near { .. }
+            | Dialect::Crowd { .. }
             | Dialect::Echo
             | Dialect::Redis => false,
         }
@@ -152,6 +180,8 @@ impl Script {
     pub fn write(&mut self, number: u64, out: &mut Vec<u8>) {
         if let Some(mover) = &self.mover {
             mover.write(number, out);
+        } else if let Some(crowd) = &mut self.crowd {
+            crowd.write(number, out);
         } else if self.is_query(number) {
             out.extend_from_slice(&self.query);
         } else {
@@ -168,8 +198,14 @@ impl Script {
         if let Some(mover) = &self.mover {
             return mover.take_reply(number, bytes);
         }
+        if let Some(crowd) = &mut self.crowd {
+            return crowd.take_reply(number, bytes);
+        }
         if matches!(self.dialect, Dialect::Http { .. } | Dialect::Publish) {
             return self.take_http(number, bytes);
+        }
+        if matches!(self.dialect, Dialect::Course { ends_lines: false, .. }) && !self.is_query(number) {
+            return self.take_unended(number, bytes);
         }
         let Some(line_end) = memchr(b'\n', bytes) else { return Ok(None) };
         let line = &bytes[..=line_end];
@@ -180,7 +216,9 @@ impl Script {
             )
         };
         match self.dialect {
-            Dialect::Http { .. } | Dialect::Publish | Dialect::Near { .. } => Ok(None),
+            Dialect::Http { .. } | Dialect::Publish | Dialect::Near { .. } | Dialect::Crowd { .. } => {
+                Ok(None)
+            }
             Dialect::Redis => {
                 if line == b"+OK\r\n" {
                     Ok(Some(line.len()))
@@ -192,7 +230,7 @@ impl Script {
                 let is_right = line.starts_with(&self.head) && line.len() > self.report.text.len();
                 if is_right { Ok(Some(line.len())) } else { Err(wrong()) }
             }
-            Dialect::Herd { .. } => {
+            Dialect::Herd { .. } | Dialect::Course { .. } => {
                 let is_query = self.is_query(number);
                 // A query is answered with the client's last report.
                 self.tail.set(if is_query { number - 1 } else { number });
@@ -229,9 +267,34 @@ impl Script {
         Ok(Some(reply.length()))
     }
 
-    fn is_at_line(&self, line: &[u8]) -> bool {
-        is_report(line, &self.head, &self.tail.text)
+    /// Takes a reply that ends with the report's time, and has nothing behind it.
+    fn take_unended(&mut self, number: u64, bytes: &[u8]) -> Result<Option<usize>, String> {
+        self.tail.set(number);
+        if self.is_at_line(bytes) {
+            return Ok(Some(bytes.len()));
+        }
+        let begins_well = bytes.iter().zip(&self.head).all(|(got, expected)| got == expected);
+        if begins_well && bytes.len() < self.head.len() + self.tail.text.len() + UNENDED_DIFFERENCE_MAX {
+            return Ok(None);
+        }
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(300)]);
+        Err(format!("reply {number} of a connection is {shown:?}"))
     }
+
+    fn is_at_line(&self, line: &[u8]) -> bool {
+        match self.dialect {
+            Dialect::Course { .. } => is_loose_report(line, &self.head, &self.tail.text),
+            _ => is_report(line, &self.head, &self.tail.text),
+        }
+    }
+}
+
+/// As [`is_report`], with any number as the difference. A line may end as CRLF does.
+fn is_loose_report(text: &[u8], head: &[u8], tail: &[u8]) -> bool {
+    let (text, tail) = (text.trim_ascii_end(), tail.trim_ascii_end());
+    let middle = text.strip_suffix(tail).and_then(|middle| middle.strip_prefix(head));
+    let difference = middle.and_then(|middle| middle.strip_suffix(b" "));
+    difference.is_some_and(|difference| course::seconds(difference).is_some())
 }
 
 /// Whether a text begins and ends as the reply to a report does, with a difference between.
@@ -286,6 +349,32 @@ mod tests {
             ["AT Hands +1.000000000", "AT Goloman 1.000000000", "AT Goloman +1.00", "? AT Goloman +", ""]
         {
             assert!(script.take_reply(7, format!("{wrong}{tail}").as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_course_takes_any_difference_and_a_reply_without_its_newline() {
+        let course = |ends_lines| {
+            let dialect = Dialect::Course { server: "Clark".into(), whatsat_every: 5, ends_lines };
+            Script::new(&dialect, 3, 1_520_023_934)
+        };
+        let tail = "c0000003.bench +34.068930-118.445127 1520023934.000000007";
+        let right = format!("AT Clark +1.25 {tail}\n");
+        let mut ends = course(true);
+        assert_eq!(ends.take_reply(7, right.as_bytes()), Ok(Some(right.len())));
+        assert_eq!(ends.take_reply(7, right.trim_end().as_bytes()), Ok(None));
+        for wrong in ["AT Clark 1.25", "AT Hands +1.25", "AT Clark +x", "? AT Clark +1"] {
+            assert!(ends.take_reply(7, format!("{wrong} {tail}\n").as_bytes()).is_err(), "{wrong}");
+        }
+        let mut open = course(false);
+        for end in ["", "\n"] {
+            let reply = format!("{}{end}", right.trim_end());
+            assert_eq!(open.take_reply(7, reply.as_bytes()), Ok(Some(reply.len())));
+        }
+        assert_eq!(open.take_reply(7, &right.as_bytes()[..40]), Ok(None));
+        assert_eq!(open.take_reply(7, b"A"), Ok(None));
+        for wrong in ["? IAMAT".into(), "AT Clark +1.25 ".repeat(20)] {
+            assert!(open.take_reply(7, wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

@@ -183,6 +183,7 @@ mod tests {
                 skipped: Some(why.into()),
                 keeps: false,
                 conformed: None,
+                differences: 0,
             }));
             let (text, regressed) = diff(&old, &new).expect("shared");
             assert_eq!(regressed, expected, "{text}");

@@ -36,7 +36,7 @@ const HEAL_DOWN: Duration = Duration::from_secs(5);
 /// How long the load goes on after the server is back.
 const HEAL_AFTER: Duration = Duration::from_secs(5);
 
-fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Plan {
+pub fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Plan {
     Plan {
         address,
         dialect: Dialect::Herd { server: NAME.into(), whatsat_every: 0 },
@@ -47,6 +47,7 @@ fn plan(address: SocketAddr, connections: usize, pace: Pace, times: Times) -> Pl
         known: 0,
         mob: false,
         fresh: false,
+        half_closes: false,
         greedy: false,
         pace,
         warm_up: times.warm_up,
@@ -63,15 +64,26 @@ fn start(starter: &Starter, variant: &Variant, clients: usize) -> io::Result<(St
     // One client more than the load has: the first update shows that the servers are linked.
     let observer = Observer::start(clients + 1)?;
     let started = starter.five(variant, observer.address)?;
-    let times = Times { warm_up: Duration::ZERO, measured: Duration::from_millis(1) };
-    let mut probe = plan(started.first().address, 1, Pace::Open { per_second: 1.0 }, times);
-    probe.first_client = clients;
-    generator::run(&probe, &Hooks::NONE)?;
+    tell_once(started.first().address, clients, BASE_S)?;
     let is_probe = |client| u64::from(client == clients);
     match observer.wait_for(is_probe, AGREE_MAX) {
         Some(_) => Ok((started, observer)),
         None => Err(io::Error::other("an update does not reach the farthest server")),
     }
+}
+
+/// Has a client report once, in this second, and waits for the reply.
+///
+/// # Errors
+/// It cannot be reached. What goes wrong later shows in that the report is seen nowhere.
+pub fn tell_once(address: SocketAddr, client: usize, at_s: u64) -> io::Result<()> {
+    let times = Times { warm_up: Duration::ZERO, measured: Duration::from_millis(1) };
+    let told = Plan {
+        first_client: client,
+        base_s: at_s,
+        ..plan(address, 1, Pace::Open { per_second: 1.0 }, times)
+    };
+    generator::run(&told, &Hooks::NONE).map(drop)
 }
 
 /// Updates at one server over 50 connections, as fast as they are answered, or at a rate.

@@ -32,6 +32,8 @@ pub struct Plan {
     pub known: usize,
     /// A connection for every command, closed after its reply.
     pub fresh: bool,
+    /// With `fresh`: the client half-closes behind its command.
+    pub half_closes: bool,
     /// The first connection has `GREEDY_DEPTH` commands under way, and counts only as load.
     pub greedy: bool,
     /// Beside clients that mean no good.
@@ -233,7 +235,8 @@ impl<'a> Load<'a> {
                 .map(|client| Script::new(&plan.dialect, plan.first_client + client, plan.base_s))
                 .collect();
             let stream = dial(plan.address)?;
-            let connection = Connection::of_some(stream, client, scripts, plan.dues.clone());
+            let mut connection = Connection::of_some(stream, client, scripts, plan.dues.clone());
+            connection.half_closes = plan.half_closes;
             poller.add(&connection.stream, connections.len(), Interest::Readable)?;
             connections.push(connection);
         }

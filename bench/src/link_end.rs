@@ -6,15 +6,15 @@ use std::io::{self, Write};
 /// The name under which servers have this program as a neighbour.
 pub const NAME: &str = "Observer";
 
-/// Answers what is no AT line: a greeting, or a mark. Anything else is left alone.
+/// Answers what is no AT line, as a server of this name: a greeting, or a mark. Anything else is left alone.
 ///
 /// # Errors
 /// The connection is gone.
-pub fn answer(line: &[u8], stream: &mut impl Write) -> io::Result<()> {
+pub fn answer(name: &str, line: &[u8], stream: &mut impl Write) -> io::Result<()> {
     if line.starts_with(b"HERD ") {
         // Knows no client of this start and has no secret to prove.
         let (incarnation, nonce) = ("0000000000000001", "00000000000000000000000000000002");
-        stream.write_all(format!("HERD 1 {NAME} {incarnation} {nonce} 0 0 -\n").as_bytes())
+        stream.write_all(format!("HERD 1 {name} {incarnation} {nonce} 0 0 -\n").as_bytes())
     } else if let Some(epoch) = line.strip_prefix(b"MARK ") {
         stream.write_all(&[b"SEEN ", epoch].concat())
     } else {
@@ -30,7 +30,7 @@ mod tests {
     fn greetings_and_marks_are_answered() {
         let said = |line: &str| {
             let mut out = Vec::new();
-            answer(line.as_bytes(), &mut out).expect("written");
+            answer(NAME, line.as_bytes(), &mut out).expect("written");
             String::from_utf8(out).expect("ASCII")
         };
         assert!(said("HERD 1 Goloman 1 2\n").starts_with("HERD 1 Observer "));

@@ -5,8 +5,9 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::args::LoadArgs;
-use crate::conformance::HANG;
+use crate::course::Manners;
 use crate::dialect::Dialect;
+use crate::failure::HANG;
 use crate::generator::{self, BUSY_LIMIT, Hooks, Outcome, Plan};
 use crate::pacing::Pace;
 use crate::report::table::short;
@@ -34,15 +35,22 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     let measured = workload::measured(args.seconds)?;
     // Newer than any run before it.
     let base_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let server = match &args.name {
-        Some(name) => name.clone(),
-        None => name_of(address, args.http, base_s - 1).map_err(|why| format!("{address}: {why}"))?,
+    let manners = match args.http {
+        true => name_by_http(address, base_s - 1).map(|name| Manners::of_herd(&name)),
+        false => manners(address, base_s - 1),
     };
+    let manners = manners.map_err(|why| format!("{address}: {why}"))?;
+    if manners.is_one_shot && !args.fresh {
+        return Err(format!("{address}: it answers one command a connection; say --fresh"));
+    }
+    let server = args.name.clone().unwrap_or(manners.server);
     let plan = Plan {
         address,
         dialect: match args.http {
             true => Dialect::Http { server },
-            false => Dialect::Herd { server, whatsat_every: args.whatsat_every },
+            false => {
+                Dialect::Course { server, whatsat_every: args.whatsat_every, ends_lines: manners.ends_lines }
+            }
         },
         connections: args.connections.max(1),
         clients_each: 1,
@@ -51,6 +59,7 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
         known: 0,
         mob: args.mob,
         fresh: args.fresh,
+        half_closes: manners.waits_for_end,
         greedy: false,
         pace,
         warm_up: Duration::from_millis(500),
@@ -68,42 +77,37 @@ pub fn run(args: &LoadArgs) -> Result<(), String> {
     }
 }
 
+/// How a server speaks lines, by its replies to two reports of a client of no load.
+fn manners(address: SocketAddr, at_s: u64) -> io::Result<Manners> {
+    Manners::find(address, at_s).map_err(|(heard, sent)| {
+        let why = format!("to {sent} it says {heard}: is it a server of the herd's protocol?");
+        io::Error::other(why)
+    })
+}
+
 /// What a server calls itself, by its reply to one report of a client of the load.
-fn name_of(address: SocketAddr, by_http: bool, at_s: u64) -> io::Result<String> {
+fn name_by_http(address: SocketAddr, at_s: u64) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HANG)?;
     stream.set_read_timeout(Some(HANG))?;
-    let client = "c0000000.bench";
-    let report = match by_http {
-        true => {
-            let body = format!("{{\"lat\":34.068930,\"lon\":-118.445127,\"time\":{at_s}}}");
-            format!(
-                "PUT /v1/clients/{client} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-                 Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            )
-        }
-        false => format!("IAMAT {client} +34.068930-118.445127 {at_s}\n"),
-    };
+    let body = format!("{{\"lat\":34.068930,\"lon\":-118.445127,\"time\":{at_s}}}");
+    let report = format!(
+        "PUT /v1/clients/c0000000.bench HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(report.as_bytes())?;
     let (mut said, mut piece) = (Vec::new(), [0; 4_096]);
     loop {
         let text = String::from_utf8_lossy(&said);
-        let begin = if by_http {
-            text.find("\"at\":\"AT ").map(|at| at + 9)
-        } else {
-            text.strip_prefix("AT ").map(|_| 3)
-        };
+        let begin = text.find("\"at\":\"AT ").map(|at| at + 9);
         if let Some((name, _)) = begin.and_then(|begin| text.get(begin..)?.split_once(' ')) {
             return Ok(name.to_owned());
         }
-        let is_other = !by_http && text.contains('\n') || said.len() > 65_536;
         match stream.read(&mut piece)? {
-            count if count > 0 && !is_other => said.extend_from_slice(&piece[..count]),
+            count if count > 0 && said.len() <= 65_536 => said.extend_from_slice(&piece[..count]),
             _ => {
                 let said = text.lines().next().unwrap_or_default().escape_debug().to_string();
-                let why = format!(
-                    "to a report it says {said:?}, and no AT line: is it a server of the herd's protocol?"
-                );
+                let why = format!("to a report it says {said:?}, and no AT line: is it a door of herd's?");
                 return Err(io::Error::other(why));
             }
         }

@@ -2,20 +2,27 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod choose;
 mod compare;
+mod conform;
 mod conformance;
 mod conformance_events;
 mod conformance_http;
 mod conformance_kept;
 mod connection;
+mod course;
+mod crowd;
 mod dialect;
 mod diff;
 mod dues;
+mod failure;
 mod five;
 mod generator;
+mod growth;
 mod http;
 mod leftovers;
 mod link_end;
+mod listening;
 mod load;
 mod mob;
 mod mover;
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
     let done = match argh::from_env::<Args>().command {
         Command::Compare(args) if args.reports.is_empty() => compare::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Compare(args) => compare_reports(&args.reports),
+        Command::Conform(args) => conform::run(&args),
         Command::Load(args) => load::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Phones(args) => phones::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Watch(args) => watch::command(&args).map(|()| ExitCode::SUCCESS),

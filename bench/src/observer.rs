@@ -20,6 +20,8 @@ pub struct Observer {
 }
 
 struct State {
+    /// By which it is a neighbour.
+    name: String,
     /// How many commands of each client are known to have arrived: the newest's number and one.
     seen: Vec<AtomicU64>,
     timing: Mutex<Option<Timing>>,
@@ -65,10 +67,18 @@ impl Observer {
     /// # Errors
     /// There is no port to be had.
     pub fn start(clients: usize) -> io::Result<Observer> {
+        Observer::named(link_end::NAME, clients)
+    }
+
+    /// The same by another name.
+    ///
+    /// # Errors
+    /// There is no port to be had.
+    pub fn named(name: &str, clients: usize) -> io::Result<Observer> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let seen = (0..clients).map(|_| AtomicU64::new(0)).collect();
-        let state = Arc::new(State { seen, timing: Mutex::new(None) });
+        let state = Arc::new(State { name: name.to_owned(), seen, timing: Mutex::new(None) });
         let shared = state.clone();
         // Ends with the process; a run has one, idle once its herd is gone.
         std::thread::spawn(move || {
@@ -118,7 +128,7 @@ impl State {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
             self.note(&line);
-            if link_end::answer(&line, reader.get_mut()).is_err() {
+            if link_end::answer(&self.name, &line, reader.get_mut()).is_err() {
                 return;
             }
             line.clear();

@@ -77,6 +77,7 @@ pub fn run(args: &PhonesArgs) -> Result<(), String> {
         dues: None,
         idle: 0,
         fresh: false,
+        half_closes: false,
         greedy: false,
         mob: false,
         pace,

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::leftovers;
+use crate::listening;
 use crate::workload::Door;
 
 /// How long a server may take to listen, and to end.
@@ -46,6 +47,9 @@ pub enum Ready {
     ServesHttp,
     /// It says nothing of the kind, and is ready when it takes connections here.
     Takes(SocketAddr),
+    /// Whichever comes first: it says `NAME listens on ADDRESS`, or takes connections here. Without an address, where it
+    /// listens is looked up.
+    Anyhow(Option<SocketAddr>),
 }
 
 impl Process {
@@ -55,15 +59,15 @@ impl Process {
     /// It cannot be started, or ends or says something else before it is ready; with its stderr.
     pub fn start(command: &mut Command, folder: &Path, ready: Ready) -> io::Result<Process> {
         let stderr = folder.join(format!("stderr-{}", fastrand::u64(..)));
-        command
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&stderr)?);
+        if command.get_current_dir().is_none() {
+            command.current_dir(folder);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&stderr)?);
         let mut child = leftovers::spawn(command)
             .map_err(|why| io::Error::new(why.kind(), format!("{:?}: {why}", command.get_program())))?;
         let said = match ready {
             Ready::Takes(address) => wait_to_listen(&mut child, address).map(|()| (address, None)),
+            Ready::Anyhow(address) => wait_for_a_port(&mut child, address),
             Ready::Listens | Ready::ServesHttp => wait_to_be_told(&mut child, ready),
         };
         match said {
@@ -129,8 +133,8 @@ impl Drop for Process {
     }
 }
 
-/// Where it says that it listens, and that it serves HTTP.
-fn wait_to_be_told(child: &mut Child, ready: Ready) -> Result<(SocketAddr, Option<SocketAddr>), String> {
+/// The lines that it says on stdout.
+fn lines_of(child: &mut Child) -> Result<mpsc::Receiver<String>, String> {
     let stdout = child.stdout.take().ok_or("no stdout")?;
     let (told, hears) = mpsc::channel();
     // Ends with the server, whose stdout it keeps reading so that it never fills.
@@ -145,6 +149,12 @@ fn wait_to_be_told(child: &mut Child, ready: Ready) -> Result<(SocketAddr, Optio
         }
         let _ = io::copy(&mut reader.into_inner().into_inner(), &mut io::sink());
     });
+    Ok(hears)
+}
+
+/// Where it says that it listens, and that it serves HTTP.
+fn wait_to_be_told(child: &mut Child, ready: Ready) -> Result<(SocketAddr, Option<SocketAddr>), String> {
+    let hears = lines_of(child)?;
     let mut http = None;
     loop {
         let line = hears.recv_timeout(START_MAX).map_err(|_| "it did not say that it listens".to_owned())?;
@@ -159,6 +169,34 @@ fn wait_to_be_told(child: &mut Child, ready: Ready) -> Result<(SocketAddr, Optio
             None => return Err(format!("instead of `NAME listens on ADDRESS` it said {line:?}")),
         }
     }
+}
+
+/// Where it takes connections, whether it says so or not.
+fn wait_for_a_port(
+    child: &mut Child,
+    given: Option<SocketAddr>,
+) -> Result<(SocketAddr, Option<SocketAddr>), String> {
+    let hears = lines_of(child)?;
+    let deadline = Instant::now() + START_MAX;
+    while Instant::now() < deadline {
+        let told =
+            hears.try_iter().find_map(|line| line.trim_end().rsplit_once(" listens on ")?.1.parse().ok());
+        let found = match given {
+            Some(address) => std::net::TcpStream::connect(address).is_ok().then_some(address),
+            None => listening::of(child.id()),
+        };
+        if let Some(address) = told.or(found) {
+            return Ok((address, None));
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(format!("it ended with {status}"));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Err(match given {
+        Some(address) => format!("nobody answers on {address}"),
+        None => "it listens on no port".into(),
+    })
 }
 
 fn wait_to_listen(child: &mut Child, address: SocketAddr) -> Result<(), String> {
@@ -244,6 +282,24 @@ mod tests {
             let process = process.expect("started");
             let ports = [Door::Lines, Door::Http].map(|door| process.at(door).ok().map(|found| found.port()));
             assert_eq!(ports, expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_ready_when_it_listens() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let start = |script: &str, given| {
+            Process::start(Command::new("sh").args(["-c", script]), folder.path(), Ready::Anyhow(given))
+        };
+        let told = start("echo hello; echo 'X listens on 127.0.0.1:5'; exec sleep 100", None);
+        assert_eq!(told.expect("started").address, "127.0.0.1:5".parse().expect("an address"));
+        // Somebody else's will do here.
+        let held = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let given = held.local_addr().expect("bound");
+        assert_eq!(start("exec sleep 100", Some(given)).expect("started").address, given);
+        for given in [None, Some("127.0.0.1:1".parse().expect("an address"))] {
+            let why = start("echo no module >&2; exit 3", given).err().expect("failed").to_string();
+            assert!(why.contains("exit status: 3") && why.contains("no module"), "{why}");
         }
     }
 

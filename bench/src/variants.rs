@@ -1,8 +1,11 @@
 //! The servers there are to compare, how each is started, and what is missing where one cannot be.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::course::Manners;
+use crate::start::NAME;
 use crate::workload::{Door, Of, Workload};
 
 /// A way to serve herd's protocol, or a server to compare with that does not.
@@ -10,10 +13,12 @@ use crate::workload::{Door, Of, Workload};
 pub struct Variant {
     pub name: String,
     pub speaks: Speaks,
+    /// How it speaks lines; of a server of anyone's own that is found out.
+    pub manners: Manners,
     pub keeps: Keeps,
     /// Lines at the top of its herd.conf.
-    pub settings: &'static str,
-    /// Program and arguments, in which `{name}`, `{port}` and `{config}` are filled in.
+    pub settings: String,
+    /// Program and arguments, in which `{name}`, `{port}`, `{config}` and `{places}` are filled in.
     command: Vec<String>,
     needs: Vec<Need>,
 }
@@ -32,6 +37,8 @@ pub enum Keeps {
 pub enum Speaks {
     /// Lines, as the original herd.
     Lines,
+    /// Lines, at the least as the course asks: a server of anyone's own, which may say that it listens or not.
+    Own,
     /// Lines, and reports by HTTP where herd.conf has `http.listen`.
     LinesAndHttp,
     /// Reports by HTTP alone.
@@ -77,8 +84,9 @@ fn variant(name: &str, program: &Path, arguments: &str) -> Variant {
     Variant {
         name: name.into(),
         speaks: Speaks::Lines,
+        manners: Manners::of_herd(NAME),
         keeps: Keeps::Nothing,
-        settings: "",
+        settings: String::new(),
         command,
         needs: Vec::new(),
     }
@@ -113,8 +121,8 @@ pub fn all(places: &Places) -> Vec<Variant> {
     };
     let kept = |variant: Variant| Variant { keeps: Keeps::Kept, ..variant };
     let http = |rival: Variant| Variant { speaks: Speaks::Http, ..rival };
-    let herd = |name: &str, settings: &'static str, keeps| Variant {
-        settings,
+    let herd = |name: &str, settings: &str, keeps| Variant {
+        settings: settings.to_owned(),
         keeps,
         speaks: Speaks::LinesAndHttp,
         ..variant(name, &places.herd, "{name} --config {config}")
@@ -173,7 +181,7 @@ fn need(test: &[&str], install: &'static str) -> Need {
 
 impl Speaks {
     pub fn lines(self) -> bool {
-        matches!(self, Speaks::Lines | Speaks::LinesAndHttp)
+        matches!(self, Speaks::Lines | Speaks::LinesAndHttp | Speaks::Own)
     }
 
     pub fn http(self) -> bool {
@@ -184,6 +192,13 @@ impl Speaks {
 impl Variant {
     /// Whether a workload is for it.
     pub fn does(&self, workload: &Workload) -> bool {
+        let manners = &self.manners;
+        if (manners.is_one_shot && !workload.fresh)
+            || (!manners.has_places && workload.whatsat_every > 0)
+            || (!manners.is_as_herd && workload.of != Of::One)
+        {
+            return false;
+        }
         if workload.subscribers > 0 {
             return matches!(self.speaks, Speaks::LinesAndHttp | Speaks::Watch | Speaks::Publish);
         }
@@ -204,6 +219,11 @@ impl Variant {
         }
     }
 
+    /// Whether it is herd, whose growth is measured.
+    pub fn grows(&self) -> bool {
+        self.speaks == Speaks::LinesAndHttp
+    }
+
     /// Anyone's own, by `NAME=command`.
     ///
     /// # Errors
@@ -214,7 +234,17 @@ impl Variant {
         if name.is_empty() || command.is_empty() {
             return Err(format!("--server {text:?}: say NAME='command with {{name}} {{port}} {{config}}'"));
         }
-        Ok(Variant { command, ..variant(name, Path::new(""), "") })
+        Ok(Variant { command, speaks: Speaks::Own, ..variant(name, Path::new(""), "") })
+    }
+
+    /// Whether its program is this one, or in this folder.
+    pub fn is_in(&self, path: &Path) -> bool {
+        self.command.first().is_some_and(|program| Path::new(program).starts_with(path))
+    }
+
+    /// Whether its command has this word in it.
+    pub fn is_told(&self, word: &str) -> bool {
+        self.command.iter().any(|part| part.contains(word))
     }
 
     /// The same by another name, to compare it with itself.
@@ -228,15 +258,20 @@ impl Variant {
     }
 
     /// Starts the server `name` of a config, on `port` if it is one that must be told.
-    pub fn command(&self, name: &str, port: u16, config: &Path) -> Command {
+    pub fn command(&self, name: &str, port: u16, config: &Path, places: SocketAddr) -> Command {
         let fill = |word: &String| {
             word.replace("{name}", name)
                 .replace("{port}", &port.to_string())
                 .replace("{config}", &config.display().to_string())
+                .replace("{places}", &format!("http://{places}/json"))
         };
         let mut words = self.command.iter().map(fill);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).env("HERD_PLACES_KEY", "bench");
+        if self.speaks == Speaks::Own {
+            // As its author starts it, with the files beside it.
+            command.current_dir(".");
+        }
         if self.speaks == Speaks::Redis {
             // An empty argument, which a template of words cannot hold: no snapshots.
             command.args(["--save", ""]);
@@ -260,13 +295,54 @@ mod tests {
 
     #[test]
     fn a_server_of_anyones_own_is_started_by_its_template() {
-        let own = Variant::custom("mine=python3 my.py --port {port} {name} {config}").expect("valid");
-        let command = own.command("Goloman", 5, Path::new("herd.conf"));
+        let own =
+            Variant::custom("mine=python3 my.py --port {port} {name} {config} {places}").expect("valid");
+        let places = "127.0.0.1:6".parse().expect("an address");
+        let command = own.command("Goloman", 5, Path::new("herd.conf"), places);
         assert_eq!(command.get_program(), "python3");
+        assert_eq!(command.get_current_dir(), Some(Path::new(".")));
         let arguments: Vec<_> = command.get_args().collect();
-        assert_eq!(arguments, ["my.py", "--port", "5", "Goloman", "herd.conf"]);
+        assert_eq!(arguments, ["my.py", "--port", "5", "Goloman", "herd.conf", "http://127.0.0.1:6/json"]);
+        assert!(own.is_told("{port}") && !own.is_told("{other}"));
         for wrong in ["", "x", "x=", "=x"] {
             assert!(Variant::custom(wrong).is_err_and(|why| why.contains("NAME=")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn who_answers_one_command_a_connection_is_measured_by_that_alone() {
+        let mut own = Variant::custom("mine=true").expect("valid");
+        let does = |own: &Variant| {
+            let done = crate::workload::ALL.into_iter().filter(|workload| own.does(workload));
+            done.map(|workload| workload.name).collect::<Vec<_>>()
+        };
+        own.manners.is_as_herd = false;
+        assert!(does(&own).contains(&"mixed") && !does(&own).contains(&"five"));
+        own.manners.has_places = false;
+        assert!(does(&own).contains(&"50") && !does(&own).contains(&"mixed"));
+        own.manners.is_one_shot = true;
+        assert_eq!(does(&own), ["fresh"]);
+    }
+
+    #[test]
+    fn only_what_is_measured_is_built() {
+        let places = Places {
+            bench: "/b".into(),
+            built: "/b/target/release".into(),
+            herd: "/target/release/herd".into(),
+        };
+        let of = |name: &str| all(&places).into_iter().find(|variant| variant.name == name).expect("known");
+        for (name, of_herd, of_variants) in [
+            ("herd", true, false),
+            ("herd-bare", true, false),
+            ("tokio", false, true),
+            ("axum-rstar", false, true),
+            ("echo", false, true),
+            ("asyncio", false, false),
+            ("redis", false, false),
+        ] {
+            let found = (of(name).is_in(&places.herd), of(name).is_in(&places.built));
+            assert_eq!(found, (of_herd, of_variants), "{name}");
         }
     }
 

@@ -181,6 +181,7 @@ impl Workload {
             idle: self.idle,
             known: self.known,
             fresh: self.fresh,
+            half_closes: false,
             greedy: self.greedy,
             mob: self.mob,
             pace: match self.reports {

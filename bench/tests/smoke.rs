@@ -203,3 +203,36 @@ fn load_drives_a_server_that_runs_as_often_as_it_is_asked_to() {
     let (status, said) = load(&["--name", "Hands"]);
     assert!(status == Some(2) && said.contains("void: wrong reply"), "{said}");
 }
+
+#[test]
+fn growth_is_measured_in_small_and_drawn() {
+    let out = tempfile::tempdir().expect("a folder");
+    let folder = out.path().to_str().expect("UTF-8");
+    let (status, said) =
+        bench(&["compare", "--quick", "--seconds", "0.2", "--only", "growth", "--out", folder]);
+    assert_eq!(status, Some(0), "{said}");
+    let text = std::fs::read_to_string(out.path().join("report.json")).expect("written");
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    let names: Vec<_> =
+        report["growth"].as_array().expect("growth").iter().map(|grown| &grown["name"]).collect();
+    assert_eq!(names, ["clients", "line", "neighbours", "servers"]);
+    assert_eq!(report["cells"].as_array().map(Vec::len), Some(0), "{said}");
+    for grown in report["growth"].as_array().expect("growth") {
+        let points = grown["points"].as_array().expect("points");
+        assert_eq!(points.len(), 2, "{grown:#}");
+        for point in points {
+            // A small machine may not have the memory of ten servers, and is told so.
+            let is_left_out = point["left_out"].as_str().is_some_and(|why| why.contains("GiB of memory"));
+            let round = &point["rounds"][0];
+            let is_measured = round["void"].is_null()
+                && round["per_second"].as_f64().is_some_and(|number| number > 0.0)
+                && round["resident_bytes"].as_u64().is_some_and(|bytes| bytes > 0);
+            assert!(is_left_out || is_measured, "{point:#}\n{said}");
+        }
+    }
+    let page = std::fs::read_to_string(out.path().join("report.html")).expect("written");
+    assert_eq!(page.matches("Growth: ").count(), 4);
+    assert!(!page.contains("There is nothing to draw"));
+    let (status, said) = bench(&["compare", "--only", "tokio,growth", "--out", folder]);
+    assert!(status == Some(2) && said.contains("growth is of herd"), "{said}");
+}

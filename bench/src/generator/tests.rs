@@ -42,6 +42,7 @@ fn plan(address: SocketAddr, pace: Pace) -> Plan {
         idle: 3,
         known: 0,
         fresh: false,
+        half_closes: false,
         greedy: false,
         mob: false,
         pace,

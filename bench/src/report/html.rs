@@ -4,6 +4,7 @@
 mod bars;
 mod charts;
 mod curves;
+mod growth;
 mod parts;
 mod rows;
 
@@ -39,6 +40,7 @@ fn measured(report: &Report, first: &VariantInfo) -> String {
     let memory = charts::memory(report);
     let mut text = parts::contents(report, memory.is_some());
     text += &parts::reading(first);
+    text += &parts::differing(report);
     text += &parts::skipped(report);
     if let Some(chart) = memory {
         let _ = writeln!(text, "<section>\n<h2 id=\"memory\">Memory and connections</h2>\n{chart}</section>");
@@ -65,7 +67,7 @@ fn measured(report: &Report, first: &VariantInfo) -> String {
             text += "</section>\n";
         }
     }
-    text
+    text + &growth::sections(report)
 }
 
 fn title(report: &Report) -> String {
@@ -130,6 +132,7 @@ mod tests {
             name: evil.into(),
             skipped: Some(evil.into()),
             conformed: None,
+            differences: 0,
             keeps: false,
         });
         let page = html(&found);
@@ -142,8 +145,15 @@ mod tests {
         let mut found = report(&[("herd", "50", &[4.0, 2.0]), ("tokio", "50", &[1.0, 1.0])]);
         found.cells[0].rounds[1].generator_busy = 0.99;
         found.cells[1].rounds[0].void = Some("wrong reply".into());
+        found.variants[1].differences = 7;
         let skipped = Some("apt-get install nodejs".into());
-        found.variants.push(VariantInfo { name: "node".into(), skipped, conformed: None, keeps: false });
+        found.variants.push(VariantInfo {
+            name: "node".into(),
+            skipped,
+            conformed: None,
+            differences: 0,
+            keeps: false,
+        });
         let page = html(&found);
         for part in [
             "herd beside tokio",
@@ -151,6 +161,7 @@ mod tests {
             "tokio: void</b> in 1 of 2 rounds: wrong reply",
             "herd (1 of 2 rounds)",
             "<b>node</b>: apt-get install nodejs",
+            "tokio answers what the course asks, and differs from herd's own rules in 7 cases",
             "prefers-color-scheme: dark",
         ] {
             assert!(page.contains(part), "{part} in {page}");

@@ -1,6 +1,7 @@
 //! What a comparison found, as it is kept in `report.json`. The schema is versioned: readers refuse
 //! one they do not know.
 
+pub mod growth;
 pub mod html;
 pub mod machine;
 pub mod table;
@@ -11,6 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::Spread;
+use growth::Grown;
 use machine::Machine;
 
 /// The schema this build writes and reads; it changes when a field's meaning does.
@@ -29,6 +31,9 @@ pub struct Report {
     pub variants: Vec<VariantInfo>,
     pub workloads: Vec<WorkloadInfo>,
     pub cells: Vec<Cell>,
+    /// How one of the variants grows.
+    #[serde(default)]
+    pub growth: Vec<Grown>,
 }
 
 /// How the reason begins why a variant was not measured where it is not installed.
@@ -41,6 +46,9 @@ pub struct VariantInfo {
     pub skipped: Option<String>,
     /// Conformance cases it passed; nothing for one that does not speak the protocol.
     pub conformed: Option<usize>,
+    /// Of a server of anyone's own: in how many cases it differs from herd's own rules, which it need not keep.
+    #[serde(default)]
+    pub differences: usize,
     /// What it answered survives a kill -9.
     #[serde(default)]
     pub keeps: bool,
@@ -326,6 +334,7 @@ pub mod tests {
                     name,
                     skipped: None,
                     conformed: Some(40),
+                    differences: 0,
                 })
                 .collect(),
             workloads: named(|cell| cell.1.to_owned())
@@ -333,6 +342,7 @@ pub mod tests {
                 .map(|name| WorkloadInfo { about: format!("about {name}"), name })
                 .collect(),
             cells: cells.iter().map(cell).collect(),
+            growth: Vec::new(),
         }
     }
 

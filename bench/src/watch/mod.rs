@@ -225,6 +225,7 @@ fn plan(args: &WatchArgs, server: &Process) -> Result<Plan, String> {
         idle: 0,
         known: 0,
         fresh: false,
+        half_closes: false,
         greedy: false,
         mob: false,
         pace,

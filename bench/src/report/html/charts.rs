@@ -143,12 +143,12 @@ pub fn memory(report: &Report) -> Option<String> {
     Some(format!("<div class=\"charts\">\n{}</div>\n", figure("Memory grown", &about, &chart)))
 }
 
-fn figure(title: &str, about: &str, drawing: &str) -> String {
+pub fn figure(title: &str, about: &str, drawing: &str) -> String {
     format!("<figure>\n<figcaption><b>{}</b> {about}</figcaption>\n{drawing}</figure>\n", escape(title))
 }
 
 /// A round number of µs.
-fn micros(us: f64) -> String {
+pub fn micros(us: f64) -> String {
     match us {
         us if us >= 0.999e6 => format!("{} s", rounded(us / 1e6)),
         us if us >= 0.999e3 => format!("{} ms", rounded(us / 1e3)),
@@ -157,7 +157,7 @@ fn micros(us: f64) -> String {
 }
 
 /// A round number of bytes.
-fn sizes(bytes: f64) -> String {
+pub fn sizes(bytes: f64) -> String {
     match bytes {
         bytes if bytes >= 0.999e9 => format!("{} GB", rounded(bytes / 1e9)),
         bytes if bytes >= 0.999e6 => format!("{} MB", rounded(bytes / 1e6)),

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{cells, escape, voids};
+use super::{cells, escape, growth, voids};
 use crate::report::{Cell, Figure, Report, VariantInfo};
 
 /// What each figure is and which way is better.
@@ -40,7 +40,9 @@ const FIGURES: [(&str, &str); 11] = [
 
 pub fn facts(report: &Report) -> String {
     let machine = &report.machine;
-    let rounds = report.cells.iter().map(|cell| cell.rounds.len()).max().unwrap_or(0);
+    let of_cells = report.cells.iter().map(|cell| cell.rounds.len());
+    let of_points = report.growth.iter().flat_map(|grown| &grown.points).map(|point| point.rounds.len());
+    let rounds = of_cells.chain(of_points).max().unwrap_or(0);
     let run = format!(
         "{rounds}, and in each every variant one after another; {} s of warm-up, {} s measured",
         report.warm_up_s, report.measured_s
@@ -70,6 +72,9 @@ pub fn contents(report: &Report, has_memory: bool) -> String {
         if !cells(report, &workload.name).is_empty() {
             let _ = writeln!(links, "<a href=\"#w{index}\">{}</a>", escape(&workload.name));
         }
+    }
+    for (index, grown) in report.growth.iter().enumerate() {
+        let _ = writeln!(links, "<a href=\"#{}\">{}</a>", growth::anchor(index), escape(&grown.name));
     }
     format!("<nav aria-label=\"Workloads\">\n{links}</nav>\n")
 }
@@ -114,6 +119,19 @@ pub fn skipped(report: &Report) -> String {
         return list;
     }
     format!("<div class=\"skipped\">\n<b>Not measured</b>\n<ul>\n{list}</ul>\n</div>\n")
+}
+
+/// Servers of anyone's own that need not keep herd's own rules, and do not.
+pub fn differing(report: &Report) -> String {
+    let differing = report.variants.iter().filter(|info| info.skipped.is_none() && info.differences > 0);
+    let told = differing.map(|info| {
+        format!(
+            "<p>{} answers what the course asks, and differs from herd's own rules in {} cases.</p>\n",
+            escape(&info.name),
+            info.differences
+        )
+    });
+    told.collect()
 }
 
 /// What a reader must know before believing the charts of a workload.
