@@ -311,7 +311,7 @@ fn a_herd_that_is_told_to_reload_in_an_upgrade_does_so_and_starts_nobody_whom_th
     let conf = fs::read_to_string(folder.join("herd.conf")).expect("read");
     let mut family = Process::start(&mut Command::new(&program), folder);
     family.lines_until("All 2 servers are ready");
-    let log = |name: &str| fs::read_to_string(folder.join(format!("log/{name}.log"))).expect("a log");
+    let log = |name: &str| fs::read_to_string(folder.join(format!("log/{name}.log"))).unwrap_or_default();
     // Each stays between its two programs until it is told to go on. (It starts nothing meanwhile: a shell that waits for
     // a child hears signals that were held back.)
     let waits = format!(
@@ -345,6 +345,8 @@ fn a_herd_that_is_told_to_reload_in_an_upgrade_does_so_and_starts_nobody_whom_th
     fs::write(folder.join("herd.conf"), third.replace("workers = 3\n", "")).expect("written");
     family.signal(Signal::HUP);
     wait_for("the third to start", || family.stderr().contains("starts Cori").then_some(()));
+    go_on();
+    wait_for("the third to serve", || log("Cori").contains("listens on").then_some(()));
     assert_eq!(family.stderr().matches("starts Cori").count(), 1);
     family.signal(Signal::TERM);
     assert_eq!(family.finish().0, Some(0));

@@ -54,7 +54,7 @@ fn said(choice: &Choice, out: &mut Out, line: &str) -> Result<(), Failed> {
     if line.starts_with(|c: char| c.is_ascii_uppercase()) {
         return of_protocol(choice, out, line.as_bytes());
     }
-    let args = match CtlArgs::parse(line.split_whitespace().map(OsString::from)) {
+    let args = match CtlArgs::parse(words(line).into_iter()) {
         Ok(args) => args,
         Err(Early::Help(text)) => return out.text(&text),
         Err(Early::Usage(why)) => {
@@ -80,6 +80,21 @@ fn said(choice: &Choice, out: &mut Out, line: &str) -> Result<(), Failed> {
     out.flush()
 }
 
+/// The words of a line. One in quotes, as at a shell, may have spaces in it: `near '-34.5, 118'`.
+fn words(line: &str) -> Vec<OsString> {
+    let (mut words, mut rest) = (Vec::new(), line.trim_start());
+    while let Some(first) = rest.chars().next() {
+        let quoted = rest.strip_prefix(['\'', '"']).and_then(|behind| behind.split_once(first));
+        let quoted =
+            quoted.filter(|(_, behind)| behind.is_empty() || behind.starts_with(char::is_whitespace));
+        let (word, behind) =
+            quoted.unwrap_or_else(|| rest.split_once(char::is_whitespace).unwrap_or((rest, "")));
+        words.push(word.into());
+        rest = behind.trim_start();
+    }
+    words
+}
+
 fn of_protocol(choice: &Choice, out: &mut Out, line: &[u8]) -> Result<(), Failed> {
     if let Ok(Command::Watch(_) | Command::At(_) | Command::Link(_)) = Command::parse(line) {
         let why = "that has no end, or no reply; watch -n 5 ends after five lines";
@@ -89,5 +104,23 @@ fn of_protocol(choice: &Choice, out: &mut Out, line: &[u8]) -> Result<(), Failed
         Heard::Refused(line) => out.line(&[b"? ", line.as_slice()].concat()),
         Heard::Line(line) => out.line(&line),
         Heard::Lines(lines) => lines.iter().try_for_each(|line| out.line(line)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_in_quotes_may_have_spaces() {
+        for (line, expected) in [
+            ("near  '-34.5, 118'  5km ", vec!["near", "-34.5, 118", "5km"]),
+            ("at \"a b\" 1,2", vec!["at", "a b", "1,2"]),
+            ("at o'neill's 'x", vec!["at", "o'neill's", "'x"]),
+            ("at 'a'b '' é", vec!["at", "'a'b", "", "é"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(words(line), expected, "{line}");
+        }
     }
 }
