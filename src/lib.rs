@@ -28,6 +28,7 @@
 //! | `feed` | the asks of those who watch, what was last told, and who is on the way through the store | its stop message comes |
 //! | `sweeps` | the errands of doors (digests, the status), the sweeps | told to |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
+//! | `replay-N` | one block of the journal at a time, at a start with a long one | the journal is read |
 //! | `compaction` | the snapshot that a compaction writes | that is written |
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
 //! | `asker` | `--agree`'s connection to one server, and what asks them all for `herdctl top` | it has answered, or is too late |

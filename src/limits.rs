@@ -354,9 +354,23 @@ pub const ARENA_CHUNKS_MAX: usize = 1 << 24;
 pub const FETCHED_AT_ONCE: usize = 32;
 pub const FETCHED_FROM_CLIENTS: usize = 10_000;
 
-/// Bytes of a journal read at once.
-pub const REPLAY_BYTES: usize = 1024 * 1024;
+/// Bytes of a journal that a thread reads at once: a few thousand entries, and little memory in all threads.
+pub const REPLAY_BYTES: usize = 256 * 1024;
 const _: () = assert!(REPLAY_BYTES > 4 * AT_LINE_MAX, "an entry fits, with room to read on");
+
+/// Threads that read a journal, as far as there are cores: the index is made by one, so more are of little use. And bytes
+/// of a journal for each of them: a small machine's is read by one, which needs the least memory.
+pub const REPLAY_THREADS_MAX: usize = 4;
+pub const REPLAY_THREAD_BYTES: u64 = 24 * 1024 * 1024;
+
+/// Parts of the clients that are locked one by one while several threads learn: so many that each finds one that no other
+/// is at. And clients that come into the index together after that: their positions take 1 MB.
+pub const LOADING_PARTS: usize = 16;
+pub const INDEXED_AT_ONCE: usize = 64 * 1024;
+const _: () = assert!(LOADING_PARTS.is_power_of_two() && LOADING_PARTS > REPLAY_THREADS_MAX);
+
+/// Bytes that one of them takes: its block, a copy of the lines in it, and where their fields lie.
+pub const REPLAY_READER_BYTES: usize = 4 * REPLAY_BYTES;
 
 /// Bytes of a journal's lines that a later version wrote, which are kept in memory: segments with more of them are left as
 /// they are.

@@ -2,6 +2,8 @@
 //! server's own. Workers append, the journal's thread syncs, compacts and looks after the files, the
 //! start replays them. It may touch files, `limits` and `logging`, and knows no record: it keeps lines.
 
+mod aside;
+mod blocks;
 mod compact;
 mod disk;
 mod entry;
@@ -20,9 +22,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+pub use blocks::{Other, scan};
 pub use disk::{Disk, Found, RealDisk, Segment};
 pub use entry::{EXTRA as ENTRY_EXTRA, Entries};
-pub use replay::{Replayed, scan};
+pub use replay::Replayed;
 use segment::{Open, Part};
 
 pub use crate::limits::SyncMode;

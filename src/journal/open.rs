@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -42,9 +42,43 @@ impl Journal {
         folder: &Path,
         mode: SyncMode,
         disk: Box<dyn Disk>,
-        take: impl FnMut(&[u8]) -> bool,
+        take: impl FnMut(&[u8]) -> bool + Send,
     ) -> io::Result<(Journal, Replayed)> {
-        Journal::open_as_is(folder, mode, disk, take).map_err(|why| {
+        let take = Mutex::new(take);
+        let read = |line: &[u8], (): &mut ()| take.lock().unwrap_or_else(PoisonError::into_inner)(line);
+        Journal::open_with(folder, mode, disk, || replay::replay(folder, 1, read, |()| (), |()| ()))
+    }
+
+    /// How many threads are worth it to read the journal of a folder.
+    pub fn readers(folder: &Path) -> usize {
+        replay::threads_for(replay::bytes(folder).unwrap_or(0))
+    }
+
+    /// The same, in so many threads. Each adds the lines that it knows to those of a block, and has them learned; and
+    /// `close` is handed block after block, in their order, and empties them.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn open_at_once<L: Default>(
+        folder: &Path,
+        mode: SyncMode,
+        disk: Box<dyn Disk>,
+        threads: usize,
+        read: impl Fn(&[u8], &mut L) -> bool + Sync,
+        learn: impl Fn(&mut L) + Sync,
+        close: impl FnMut(&mut L) + Send,
+    ) -> io::Result<(Journal, Replayed)> {
+        let replay = || replay::replay(folder, threads, read, learn, close);
+        Journal::open_with(folder, mode, disk, replay)
+    }
+
+    fn open_with(
+        folder: &Path,
+        mode: SyncMode,
+        disk: Box<dyn Disk>,
+        replay: impl FnOnce() -> io::Result<Replayed>,
+    ) -> io::Result<(Journal, Replayed)> {
+        Journal::open_as_is(folder, mode, disk, replay).map_err(|why| {
             let remedy = remedy(folder, &why).map(|remedy| format!("; {remedy}")).unwrap_or_default();
             io::Error::new(why.kind(), format!("journal {}: {why}{remedy}", folder.display()))
         })
@@ -54,13 +88,13 @@ impl Journal {
         folder: &Path,
         mode: SyncMode,
         disk: Box<dyn Disk>,
-        take: impl FnMut(&[u8]) -> bool,
+        replay: impl FnOnce() -> io::Result<Replayed>,
     ) -> io::Result<(Journal, Replayed)> {
         create(folder, mode, &*disk)?;
         let lock = lock(folder)?;
         compact::remove_unfinished(folder)?;
         replay::lower(folder, &*disk)?;
-        let mut replayed = replay::replay(folder, take)?;
+        let mut replayed = replay()?;
         let parts = std::mem::take(&mut replayed.parts);
         // What was read counts from now on, and what comes next may vouch for it; it may not have been on
         // the disk before a crash.

@@ -1,18 +1,20 @@
-//! Reading a journal back: every entry of every segment, in any order, as merging does not mind.
+//! Reading a journal back: every entry of every segment, in any order, as merging does not mind. Several threads read a
+//! block each; what else there is in blocks is taken in their order.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use memchr::memchr;
-
+use super::aside::Aside;
+use super::blocks::{Block, Cutter, Other, Sorted};
 use super::disk::{Disk, Found};
-use super::entry;
-use super::later::{self, Later, VERSION};
+use super::later::Later;
 use super::segment::{self, Part};
 use crate::files::{self, own};
-use crate::limits::{AT_LINE_MAX, REPLAY_BYTES, REPLAY_SAY_EVERY, SEGMENT_TOO_HIGH};
+use crate::limits::{REPLAY_SAY_EVERY, REPLAY_THREAD_BYTES, REPLAY_THREADS_MAX, SEGMENT_TOO_HIGH};
+use crate::thread;
 
 /// What a replay came to.
 #[derive(Debug, Default)]
@@ -48,9 +50,6 @@ impl Replayed {
         }
     }
 }
-
-/// Longer than this no entry is: what has no newline within it is no journal.
-const ENTRY_MAX: usize = AT_LINE_MAX + entry::EXTRA;
 
 /// The segments of a folder with their numbers, in order.
 pub fn segments(folder: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
@@ -111,182 +110,242 @@ fn tell_strays(folder: &Path) -> io::Result<u64> {
     Ok(count)
 }
 
-/// Hands every good line of every segment to `take`, which says whether it is one it knows.
+/// How many threads read a journal of so many bytes.
+pub fn threads_for(bytes: u64) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let worth_it = usize::try_from(bytes / REPLAY_THREAD_BYTES).unwrap_or(usize::MAX);
+    worth_it.min(cores).clamp(1, REPLAY_THREADS_MAX)
+}
+
+/// Bytes of all segments.
+pub fn bytes(folder: &Path) -> io::Result<u64> {
+    let segments = segments(folder)?;
+    Ok(segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum())
+}
+
+/// Reads every segment in so many threads. `read` is handed every line that is as it was written, by any of them; it says
+/// whether it is one it knows, and adds it to those of its block. `learn` is handed these by any of them, and `close` then
+/// by one at a time, in the order of the journal; it empties them.
 ///
 /// # Errors
 /// A segment cannot be read.
-pub fn replay(folder: &Path, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<Replayed> {
-    let segments = segments(folder)?;
-    let total: u64 = segments.iter().map(|(_, path)| fs::metadata(path).map_or(0, |found| found.len())).sum();
-    let mut replayed = Replayed { strays: tell_strays(folder)?, ..Replayed::default() };
-    let mut say_at = Instant::now() + REPLAY_SAY_EVERY;
-    // One for all segments: what is freed at this size may stay with the process.
-    let mut buffer = vec![0; REPLAY_BYTES];
-    for (number, path) in segments {
-        // Herd made no such thing, so nothing of it is in there.
-        if path.is_dir() {
-            replayed.strays += 1;
-            let path = path.display();
-            log::warn!(
-                "{path} is not read: it has the name of a segment and is a folder; move it out of this folder"
-            );
-            continue;
-        }
-        // Of those before, now that there is another.
-        replayed.gaps = replayed.cut;
-        let (before, left_before) = (replayed.bytes, replayed.left);
-        let (file, is_aside) = read(&path, &mut buffer, &mut replayed, &mut take, &mut |replayed| {
-            if Instant::now() >= say_at {
-                say_at += REPLAY_SAY_EVERY;
-                let (done, total) = (replayed.bytes / 1_000_000, total / 1_000_000);
-                log::info!("reading the journal: {done} of {total} MB, {} entries", replayed.entries);
+pub fn replay<L: Default>(
+    folder: &Path,
+    threads: usize,
+    read: impl Fn(&[u8], &mut L) -> bool + Sync,
+    learn: impl Fn(&mut L) + Sync,
+    close: impl FnMut(&mut L) + Send,
+) -> io::Result<Replayed> {
+    let (segments, total) = (segments(folder)?, bytes(folder)?);
+    let strays = tell_strays(folder)?;
+    let source = Mutex::new(Source { segments: segments.into_iter(), open: None, blocks: 0, strays });
+    let closer = Closer {
+        close,
+        replayed: Replayed::default(),
+        next: 0,
+        current: None,
+        failed: None,
+        total,
+        say_at: Instant::now() + REPLAY_SAY_EVERY,
+    };
+    let (closer, turns) = (Mutex::new(closer), Condvar::new());
+    std::thread::scope(|scope| {
+        let work = || work(&source, &closer, &turns, &read, &learn);
+        for number in 1..threads {
+            // Without it the others read all.
+            if let Err(why) = thread::spawn_scoped(scope, &format!("replay-{number}"), work) {
+                log::debug!("{why}");
             }
-        })
-        .map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", path.display())))?;
-        let bytes = replayed.bytes - before;
-        let is_held = !is_aside || replayed.left > left_before;
-        replayed.parts.push(Part { number, path, bytes, file: Some(file), is_held });
-    }
-    Ok(replayed)
-}
-
-/// Reads one segment. Says which file it is, and false when it has bad lines that could not be kept aside.
-fn read(
-    path: &Path,
-    buffer: &mut [u8],
-    replayed: &mut Replayed,
-    take: &mut impl FnMut(&[u8]) -> bool,
-    say: &mut impl FnMut(&Replayed),
-) -> io::Result<((u64, u64), bool)> {
-    let mut aside_path = path.as_os_str().to_owned();
-    aside_path.push(".bad");
-    let mut aside = Aside { path: aside_path.into(), file: Ok(None) };
-    own::refuse_links(path)?;
-    let mut segment = files::open(path)?;
-    own::tighten(&segment)?;
-    let found = Found::of(&segment.metadata()?);
-    let cut = scan(&mut segment, buffer, replayed, take, &mut |bad| aside.keep(bad), say)?;
-    if let Some((length, offset)) = cut {
-        log::warn!(
-            "{}: dropped {length} bytes of a line cut off at its end, offset {offset}",
-            path.display()
-        );
-    }
-    Ok((found.file, aside.finish()))
-}
-
-/// Whether a line states the version of its segment, and this version of herd can read that.
-fn is_version(line: &[u8]) -> io::Result<bool> {
-    match later::version_of(line) {
-        None => Ok(false),
-        Some(version) if version <= VERSION => Ok(true),
-        Some(version) => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "a later version of herd wrote it (version {version} of the journal, and this herd reads {VERSION}); \
-                 start that one, or move the folder away and let neighbours fill a new one"
-            ),
-        )),
-    }
-}
-
-/// Reads one segment through a buffer of `REPLAY_BYTES`; returns the length and the offset of a line that is cut off at its end.
-pub fn scan(
-    segment: &mut impl Read,
-    buffer: &mut [u8],
-    replayed: &mut Replayed,
-    take: &mut impl FnMut(&[u8]) -> bool,
-    bad: &mut impl FnMut(&[u8]),
-    say: &mut impl FnMut(&Replayed),
-) -> io::Result<Option<(usize, u64)>> {
-    // So much of the buffer is the beginning of an entry.
-    let mut kept = 0;
-    let mut offset = 0;
-    loop {
-        let count = segment.read(&mut buffer[kept..])?;
-        if count == 0 {
-            break;
         }
-        replayed.bytes += count as u64;
-        let filled = kept + count;
-        let mut done = 0;
-        while let Some(end) = memchr(b'\n', &buffer[done..filled]) {
-            let found = &buffer[done..done + end];
-            done += end + 1;
-            if found.is_empty() {
+        work();
+    });
+    let Closer { failed, mut replayed, .. } = closer.into_inner().unwrap_or_else(PoisonError::into_inner);
+    replayed.strays = lock(&source).strays;
+    failed.map_or(Ok(replayed), Err)
+}
+
+/// What each of the threads does.
+fn work<L: Default, F: FnMut(&mut L)>(
+    source: &Mutex<Source>,
+    closer: &Mutex<Closer<F>>,
+    turns: &Condvar,
+    read: &impl Fn(&[u8], &mut L) -> bool,
+    learn: &impl Fn(&mut L),
+) {
+    let (mut block, mut sorted, mut lines) = (Block::default(), Sorted::default(), L::default());
+    loop {
+        let given = lock(source).next(&mut block);
+        let Some((number, given)) = given else { return };
+        let told = given.and_then(|segment| {
+            let sorting = block.sort(&mut sorted, |line| read(line, &mut lines));
+            sorting.map_err(|why| of_path(&segment.path, &why)).map(|()| segment)
+        });
+        if told.is_ok() {
+            learn(&mut lines);
+        }
+        let is_before = |closer: &mut Closer<F>| closer.next != number;
+        let mut closer = turns.wait_while(lock(closer), is_before).unwrap_or_else(PoisonError::into_inner);
+        closer.next += 1;
+        match told {
+            _ if closer.failed.is_some() => {}
+            Ok(segment) => closer.take(&segment, &block, &sorted, &mut lines),
+            Err(why) => closer.failed = Some(why),
+        }
+        let is_over = closer.failed.is_some();
+        drop(closer);
+        turns.notify_all();
+        if is_over {
+            return;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn of_path(path: &Path, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("{}: {why}", path.display()))
+}
+
+/// A segment that is read.
+struct Reading {
+    number: u64,
+    path: PathBuf,
+    file: (u64, u64),
+}
+
+/// What is still to be read. Its lock is held for one read of a file.
+struct Source {
+    segments: std::vec::IntoIter<(u64, PathBuf)>,
+    open: Option<(Arc<Reading>, Cutter<File>)>,
+    /// Blocks that were given out.
+    blocks: u64,
+    strays: u64,
+}
+
+impl Source {
+    /// Fills a block with what is next, and says which of all blocks it is, and of which segment. None at the end.
+    fn next(&mut self, block: &mut Block) -> Option<(u64, io::Result<Arc<Reading>>)> {
+        let given = self.fill(block).transpose()?;
+        if given.is_err() {
+            (self.segments, self.open) = (Vec::new().into_iter(), None);
+        }
+        self.blocks += 1;
+        Some((self.blocks - 1, given))
+    }
+
+    fn fill(&mut self, block: &mut Block) -> io::Result<Option<Arc<Reading>>> {
+        if self.open.is_none() {
+            self.open = self.open_next()?;
+        }
+        let Some((reading, cutter)) = &mut self.open else { return Ok(None) };
+        cutter.cut(block).map_err(|why| of_path(&reading.path, &why))?;
+        let reading = reading.clone();
+        if block.end.is_some() {
+            self.open = None;
+        }
+        Ok(Some(reading))
+    }
+
+    fn open_next(&mut self) -> io::Result<Option<(Arc<Reading>, Cutter<File>)>> {
+        for (number, path) in self.segments.by_ref() {
+            // Herd made no such thing, so nothing of it is in there.
+            if path.is_dir() {
+                self.strays += 1;
+                let path = path.display();
+                log::warn!(
+                    "{path} is not read: it has the name of a segment and is a folder; move it out of this folder"
+                );
                 continue;
             }
-            match entry::read(found) {
-                Some(line) if is_version(line)? => {}
-                Some(line) if take(line) => replayed.entries += 1,
-                Some(line) if later::is_later(line) => {
-                    replayed.left += u64::from(!replayed.later.keep(found))
-                }
-                Some(_) | None => {
+            let (segment, file) = open(&path).map_err(|why| of_path(&path, &why))?;
+            return Ok(Some((Arc::new(Reading { number, path, file }), Cutter::new(segment))));
+        }
+        Ok(None)
+    }
+}
+
+/// Opens a segment, and says which file it is.
+fn open(path: &Path) -> io::Result<(File, (u64, u64))> {
+    own::refuse_links(path)?;
+    let segment = files::open(path)?;
+    own::tighten(&segment)?;
+    let file = Found::of(&segment.metadata()?).file;
+    Ok((segment, file))
+}
+
+/// Takes the blocks in their order, after what is in them is learned.
+struct Closer<F> {
+    close: F,
+    replayed: Replayed,
+    /// Whose turn it is.
+    next: u64,
+    /// The segment of the last block, unless that was its last.
+    current: Option<Current>,
+    /// Why nothing more is taken.
+    failed: Option<io::Error>,
+    /// Bytes of the journal.
+    total: u64,
+    say_at: Instant,
+}
+
+/// A segment of which some is taken.
+struct Current {
+    aside: Aside,
+    bytes: u64,
+    /// How many lines were left of the segments before.
+    left_before: u64,
+}
+
+impl<F> Closer<F> {
+    fn take<L>(&mut self, segment: &Reading, block: &Block, sorted: &Sorted, lines: &mut L)
+    where
+        F: FnMut(&mut L),
+    {
+        let Closer { close, replayed, .. } = self;
+        let current = self.current.get_or_insert_with(|| {
+            // Of those before, now that there is another.
+            replayed.gaps = replayed.cut;
+            Current { aside: Aside::of(&segment.path), bytes: 0, left_before: replayed.left }
+        });
+        replayed.bytes += block.read;
+        current.bytes += block.read;
+        replayed.entries += sorted.entries;
+        close(lines);
+        for (other, line) in block.others(sorted) {
+            match other {
+                Other::Later => replayed.left += u64::from(!replayed.later.keep(line)),
+                Other::Bad => {
                     replayed.bad += 1;
-                    bad(found);
+                    current.aside.keep(line);
                 }
             }
         }
-        // Garbage without a newline is kept aside as it comes, so that memory is bounded.
-        if filled - done > ENTRY_MAX {
-            replayed.bad += 1;
-            bad(&buffer[done..filled]);
-            done = filled;
+        if let Some(end) = &block.end {
+            self.end(segment, end.cut);
         }
-        buffer.copy_within(done..filled, 0);
-        offset += done as u64;
-        kept = filled - done;
-        say(replayed);
+        self.say();
     }
-    if kept == 0 {
-        return Ok(None);
-    }
-    replayed.cut += 1;
-    Ok(Some((kept, offset)))
-}
 
-/// Where bad lines of a segment go.
-struct Aside {
-    path: PathBuf,
-    /// Nothing before the first; why it cannot be written, once that is so.
-    file: io::Result<Option<File>>,
-}
-
-impl Aside {
-    fn keep(&mut self, line: &[u8]) {
-        if let Err(why) = self.write(line) {
-            self.file = Err(why);
+    fn end(&mut self, segment: &Reading, cut: Option<(usize, u64)>) {
+        let Some(Current { aside, bytes, left_before }) = self.current.take() else { return };
+        let Reading { number, path, file } = segment;
+        if let Some((length, offset)) = cut {
+            self.replayed.cut += 1;
+            let path = path.display();
+            log::warn!("{path}: dropped {length} bytes of a line cut off at its end, offset {offset}");
         }
+        let is_held = !aside.finish() || self.replayed.left > left_before;
+        let part = Part { number: *number, path: path.clone(), bytes, file: Some(*file), is_held };
+        self.replayed.parts.push(part);
     }
 
-    fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        let Ok(place) = &mut self.file else { return Ok(()) };
-        let file = match place {
-            Some(file) => file,
-            // Anew at every start, as it is written from the same segment; whatever else has its name goes.
-            None => {
-                let _ = fs::remove_file(&self.path);
-                place.insert(own::create(&self.path)?)
-            }
-        };
-        file.write_all(line)?;
-        file.write_all(b"\n")
-    }
-
-    /// Says what became of them, and whether all of them are kept.
-    fn finish(self) -> bool {
-        let path = self.path.display();
-        match self.file.and_then(|file| file.map_or(Ok(false), |file| file.sync_all().map(|()| true))) {
-            Ok(false) => true,
-            Ok(true) => {
-                log::warn!("bad lines of a segment are kept in {path}");
-                true
-            }
-            Err(why) => {
-                log::warn!("cannot write {path}: {why}; the segment with its bad lines stays as it is");
-                false
-            }
+    fn say(&mut self) {
+        if Instant::now() >= self.say_at {
+            self.say_at += REPLAY_SAY_EVERY;
+            let (done, total) = (self.replayed.bytes / 1_000_000, self.total / 1_000_000);
+            log::info!("reading the journal: {done} of {total} MB, {} entries", self.replayed.entries);
         }
     }
 }

@@ -4,6 +4,7 @@ mod at_random;
 mod compacting;
 mod disks;
 mod failing;
+mod reading;
 
 use super::*;
 use disks::{Failing, Moody, Watched};

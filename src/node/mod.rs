@@ -18,7 +18,7 @@ use crate::limits::{CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, NEVER_PA
 use crate::protocol::record::{AtFields, NOTE_ORIGIN};
 use crate::protocol::{Location, Record, Report, Rule, Span, Timestamp};
 use crate::store::digest::Digest;
-use crate::store::{Horizon, Learned, Outdated, Store};
+use crate::store::{Batch, Horizon, Learned, Loading, Outdated, Store};
 use bounds::LiveBounds;
 
 /// The server of one name: what it knows and what it takes.
@@ -338,10 +338,18 @@ impl Node {
     /// is too old yet: before old ones are forgotten, neighbours have to say what they think of our clock. But by our
     /// clock alone a client's own later record counts before one that is to be forgotten.
     pub fn restore(&self, record: &Record<&[u8]>, now_ns: u64) {
-        let (shown_s, latest_ns) = (self.oldest_at(now_ns), self.latest_ns(now_ns));
-        let horizon = Horizon { oldest_s: None, shown_s, latest_ns, oldest_note_s: None };
         // What is superseded in the same journal is no news.
-        let _ = self.store.learn(record, &horizon);
+        let _ = self.store.learn(record, &self.restoring(now_ns));
+    }
+
+    /// The same for many.
+    pub fn restore_batch(&self, batch: &Batch, loading: &Loading<'_>, now_ns: u64) {
+        loading.learn(batch, &self.restoring(now_ns));
+    }
+
+    fn restoring(&self, now_ns: u64) -> Horizon {
+        let (shown_s, latest_ns) = (self.oldest_at(now_ns), self.latest_ns(now_ns));
+        Horizon { oldest_s: None, shown_s, latest_ns, oldest_note_s: None }
     }
 
     /// Forgets who is to be forgotten of one bucket of the store, and tells whom; returns the epoch in which that was. Of

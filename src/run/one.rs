@@ -1,7 +1,6 @@
 //! One server: opened, announced, served until a signal ends it, and stopped. `main` calls it when a server is named;
 //! `family` starts a process of it for each.
 
-use std::cell::Cell;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -129,11 +128,11 @@ fn settle(spare: Spare, manager: &Manager) {
 }
 
 /// Passes on to the service manager, now and then, how far the journal is read.
-fn progress(manager: Arc<Manager>) -> Box<dyn Fn(u64)> {
-    let told = Cell::new(Instant::now());
+fn progress(manager: Arc<Manager>) -> Box<dyn FnMut(u64) + Send> {
+    let mut told = Instant::now();
     Box::new(move |lines| {
-        if told.get().elapsed() >= PROGRESS_REST {
-            told.set(Instant::now());
+        if told.elapsed() >= PROGRESS_REST {
+            told = Instant::now();
             manager.extend(&format!("reads its journal: {lines} lines so far"));
         }
     })

@@ -26,8 +26,9 @@ use crate::net::{HostPort, Listener};
 use crate::node::{Bounds, NeighbourId, Node};
 use crate::places::Places;
 use crate::places::pool::{self, Pool};
+use crate::protocol::Command;
 use crate::protocol::vouch::is_vouch;
-use crate::protocol::{Command, Record};
+use crate::store::{Batch, Loading};
 use crate::thread;
 use crate::turn::Core;
 use crate::worker::{Control, Desk, Entrance, Errands, Hall, Live, Terms, Unsent, Worker};
@@ -49,7 +50,7 @@ pub struct Opened {
     /// Who carries out what is ordered by lines.
     pub control: Control,
     /// Is told now and then how many lines of the journal were read.
-    pub progress: Box<dyn Fn(u64)>,
+    pub progress: Box<dyn FnMut(u64) + Send>,
 }
 
 impl Server {
@@ -64,7 +65,7 @@ impl Server {
         opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
-        let Opened { places, keys, site, control, progress } = opened;
+        let Opened { places, keys, site, control, mut progress } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
@@ -92,7 +93,8 @@ impl Server {
         };
         // Before the journal is read, which may take long: they say so to whoever asks by HTTP.
         let workers = (0..hall.desks.len()).map(worker).collect::<io::Result<_>>()?;
-        let journal = journal(config, index, &hall.core, clock, &*progress).inspect_err(|_| hall.stop())?;
+        let journal =
+            journal(config, index, &hall.core, clock, &mut *progress).inspect_err(|_| hall.stop())?;
         let core = &hall.core;
         core.open(journal.clone(), clock.up());
         let tended = Tended { node: core.node.clone(), neighbours: core.neighbours.clone() };
@@ -141,7 +143,7 @@ fn journal(
     index: usize,
     core: &Core,
     clock: Clock,
-    progress: &dyn Fn(u64),
+    progress: &mut (dyn FnMut(u64) + Send),
 ) -> io::Result<Option<Arc<Journal>>> {
     let (own, settings) = (&config.servers[index], &config.settings);
     let Some(folder) = config.data_path(own) else { return Ok(None) };
@@ -184,20 +186,24 @@ pub fn open_journal(
     node: &Node,
     neighbours: &Neighbours,
     now_ns: u64,
-    progress: &dyn Fn(u64),
+    progress: &mut (dyn FnMut(u64) + Send),
 ) -> io::Result<Journal> {
-    let (mut seen, mut scratch, mut lines, begun) = (Vec::new(), Vec::new(), 0, Instant::now());
-    let (journal, replayed) = Journal::open(folder, mode, disk, |line| {
-        lines += 1;
-        if lines % PROGRESS_LINES == 0 {
-            progress(lines);
-        }
-        if is_vouch(line) {
-            seen.push(line.to_vec());
-            return true;
-        }
-        restore(node, line, &mut scratch, now_ns)
-    })?;
+    let (mut seen, mut lines, begun) = (Vec::new(), 0, Instant::now());
+    let threads = Journal::readers(folder);
+    let loading = node.store.load(threads);
+    let read = |line: &[u8], kept: &mut Kept| kept.add(&loading, line);
+    let learn = |kept: &mut Kept| node.restore_batch(&kept.records, &loading, now_ns);
+    let (journal, replayed) =
+        Journal::open_at_once(folder, mode, disk, threads, read, learn, |kept: &mut Kept| {
+            let before = lines / PROGRESS_LINES;
+            lines += (kept.records.count() + kept.vouches.len()) as u64;
+            if lines / PROGRESS_LINES > before {
+                progress(lines);
+            }
+            seen.append(&mut kept.vouches);
+            kept.records.clear();
+        })?;
+    loading.end();
     if node.store.voided() > 0 {
         // As when the server died before a compaction.
         journal.hasten();
@@ -224,11 +230,24 @@ pub fn open_journal(
     Ok(journal)
 }
 
-/// Learns an AT line that was kept; false if it is none.
-fn restore(node: &Node, line: &[u8], scratch: &mut Vec<u8>, now_ns: u64) -> bool {
-    let Ok(Command::At(fields)) = Command::parse(line) else { return false };
-    node.restore(&Record::write(&fields, scratch), now_ns);
-    true
+/// Lines of a journal that are known, before they are learned.
+#[derive(Default)]
+struct Kept {
+    records: Batch,
+    vouches: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    /// Adds a line; false if it is none that is known.
+    fn add(&mut self, loading: &Loading<'_>, line: &[u8]) -> bool {
+        if is_vouch(line) {
+            self.vouches.push(line.to_vec());
+            return true;
+        }
+        let Ok(Command::At(fields)) = Command::parse(line) else { return false };
+        loading.add(&fields, &mut self.records);
+        true
+    }
 }
 
 /// What this server knows of its neighbours before it has heard of them. Names are left to the diallers, because

@@ -10,8 +10,9 @@ use crate::limits::{
 use crate::protocol::{Record, StoredRecord};
 
 /// Records by their handles.
-#[derive(Default)]
 pub struct Arena {
+    /// How many chunks there may be.
+    chunks_max: usize,
     chunks: Vec<Chunk>,
     /// Numbers of chunks that were given back.
     free: Vec<u32>,
@@ -27,6 +28,14 @@ pub struct Handle(u32);
 pub struct Moved {
     pub from: Handle,
     pub to: Handle,
+}
+
+/// What became of the records of another arena.
+pub struct Joined {
+    /// So many chunks are before its own.
+    before: u32,
+    /// Records that are still to be settled, in this order, by the handles that they have here.
+    pub loose: Vec<Handle>,
 }
 
 /// Empty when it was given back.
@@ -95,7 +104,25 @@ impl Chunk {
     }
 }
 
+impl Joined {
+    /// What the handle of a record is now.
+    pub fn handle(&self, before: Handle) -> Handle {
+        Handle(before.0 + (self.before << u8::BITS))
+    }
+}
+
+impl Default for Arena {
+    fn default() -> Arena {
+        Arena { chunks_max: ARENA_CHUNKS_MAX, chunks: Vec::new(), free: Vec::new(), classes: Vec::new() }
+    }
+}
+
 impl Arena {
+    /// One of so many that are to be joined: all together leave some room.
+    pub fn part(parts: usize) -> Arena {
+        Arena { chunks_max: ARENA_CHUNKS_MAX / (parts + 1), ..Arena::default() }
+    }
+
     pub fn get(&self, handle: Handle) -> StoredRecord<'_> {
         StoredRecord::read(self.chunks[handle.chunk()].item(handle.item()))
     }
@@ -127,7 +154,7 @@ impl Arena {
     fn add_chunk(&mut self, class: usize, size: usize) -> Option<u32> {
         let number = match self.free.pop() {
             Some(number) => number,
-            None if self.chunks.len() < ARENA_CHUNKS_MAX => {
+            None if self.chunks.len() < self.chunks_max => {
                 self.chunks.push(Chunk::default());
                 (self.chunks.len() - 1) as u32
             }
@@ -172,6 +199,40 @@ impl Arena {
             self.free.push(last.chunk() as u32);
         }
         is_another.then_some(Moved { from: last, to: handle })
+    }
+
+    /// Takes in the records of another one.
+    pub fn join(&mut self, other: Arena) -> Joined {
+        let before = self.chunks.len() as u32;
+        self.chunks.extend(other.chunks);
+        self.free.extend(other.free.iter().map(|number| before + number));
+        let count = self.classes.len().max(other.classes.len());
+        self.classes.resize_with(count, Class::default);
+        let mut loose = Vec::new();
+        for (class, mut joined) in self.classes.iter_mut().zip(other.classes) {
+            joined.chunks.iter_mut().for_each(|number| *number += before);
+            let Some(end) = class.chunks.len().checked_sub(1) else {
+                *class = joined;
+                continue;
+            };
+            if let Some(last) = joined.chunks.pop() {
+                loose.extend((0..joined.last).rev().map(|item| Handle::new(last, item)));
+            }
+            // These are full, and so are those before the end.
+            class.chunks.splice(end..end, joined.chunks);
+        }
+        Joined { before, loose }
+    }
+
+    /// Moves a record that was loose to the others of its size, and gives its chunk back with the last of it.
+    pub fn settle(&mut self, loose: Handle) -> Option<Handle> {
+        let memory = self.chunks[loose.chunk()].item(loose.item()).to_vec();
+        let settled = self.add(&StoredRecord::read(&memory).record())?;
+        if loose.item() == 0 {
+            self.chunks[loose.chunk()] = Chunk::default();
+            self.free.push(loose.chunk() as u32);
+        }
+        Some(settled)
     }
 
     /// Bytes of all chunks.

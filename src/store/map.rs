@@ -95,11 +95,25 @@ pub fn bucket_of(hash: u64, buckets: usize) -> usize {
     (hash >> 32) as usize & (buckets - 1)
 }
 
+/// Into how many parts a map of so many buckets can be cut, at most `most`, a power of two: shelves stay whole.
+pub fn parts_of(buckets: usize, most: usize) -> usize {
+    most.min(buckets / SHELF).max(1)
+}
+
 impl Map {
     /// An empty map in so many buckets, a power of two.
     pub fn new(buckets: usize, hashing: Hashing) -> Map {
         assert!(buckets.is_power_of_two(), "{buckets}");
         Map { buckets: Buckets::new(buckets), arena: Arena::default(), hashing }
+    }
+
+    /// One of so many that are to be joined to one with as many buckets.
+    pub fn part(buckets: usize, hashing: Hashing, parts: usize) -> Map {
+        Map { arena: Arena::part(parts), ..Map::new(buckets, hashing) }
+    }
+
+    pub fn bucket_count(&self) -> usize {
+        self.buckets.count
     }
 
     fn bucket(&self, hash: u64) -> &Bucket {
@@ -205,7 +219,42 @@ impl Map {
         gone.map(|(stored, _)| (stored.client().to_vec(), stored.is_note())).collect()
     }
 
+    /// Adds where the clients of a bucket are, and their hashes.
+    pub fn places(&self, bucket: usize, places: &mut Vec<(Coordinates, u64)>) {
+        let slots: Vec<_> = self.buckets.get(bucket).table.iter().map(|slot| slot.handle).collect();
+        for handles in slots.chunks(FETCHED_AT_ONCE) {
+            std::hint::black_box(
+                handles.iter().fold(0_u8, |sum, &at| sum.wrapping_add(self.arena.touch(at))),
+            );
+            let clients = handles.iter().map(|&handle| self.get(handle)).filter(|stored| !stored.is_note());
+            places.extend(
+                clients.map(|stored| (stored.record().coordinates(), self.hashing.of(stored.client()))),
+            );
+        }
+    }
+
     // --- changes
+
+    /// Takes in the records of another map that has none in this one's shelves.
+    pub fn join(&mut self, other: Map) {
+        let joined = self.arena.join(other.arena);
+        for (own, mut shelf) in self.buckets.shelves.iter_mut().zip(other.buckets.shelves) {
+            if shelf.is_empty() {
+                continue;
+            }
+            debug_assert!(own.is_empty(), "no shelf is in two maps");
+            let slots = shelf.iter_mut().flat_map(|bucket| bucket.table.iter_mut());
+            slots.for_each(|slot| slot.handle = joined.handle(slot.handle));
+            *own = shelf;
+        }
+        for old in joined.loose {
+            let hash = self.hashing.of(self.get(old).client());
+            let Some(new) = self.arena.settle(old) else { continue };
+            if let Some(slot) = self.bucket_mut(hash).table.find_mut(hash, |slot| slot.handle == old) {
+                slot.handle = new;
+            }
+        }
+    }
 
     /// Takes in a record of which there is no other. False where the arena has no room.
     pub fn insert(&mut self, hash: u64, record: &Record<&[u8]>, epoch: u32) -> bool {

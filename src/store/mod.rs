@@ -8,6 +8,7 @@ pub mod digest;
 mod forget;
 mod horizon;
 pub mod index;
+mod loading;
 mod map;
 mod nearest;
 mod reading;
@@ -20,6 +21,7 @@ pub use area::Area;
 pub use forget::Outdated;
 pub use horizon::Horizon;
 pub use index::Corners;
+pub use loading::{Batch, Loading};
 pub use nearest::{Around, Look, Looked};
 pub use walk::Walk;
 
@@ -122,15 +124,8 @@ impl Store {
         Store {
             bucket_count: count,
             clients: Mutex::new(Clients {
-                map: Map::new(count, hashing.clone()),
-                count: 0,
-                notes: 0,
-                voided: 0,
-                epoch: 1,
-                news: 0,
-                forgotten: 0,
-                bytes: 0,
                 index: is_indexed.then(Box::default),
+                ..Clients::new(Map::new(count, hashing.clone()))
             }),
             hashing,
         }
@@ -143,6 +138,11 @@ impl Store {
 }
 
 impl Clients {
+    /// None yet, and no index.
+    fn new(map: Map) -> Clients {
+        Clients { map, count: 0, notes: 0, voided: 0, epoch: 1, news: 0, forgotten: 0, bytes: 0, index: None }
+    }
+
     fn room(&self, max: usize) -> Room {
         Room { count: self.count, notes: self.notes, max }
     }
@@ -186,6 +186,65 @@ impl Clients {
             None => index.insert(at, hash, &locate),
         }
     }
+
+    /// The merge, of a record whose client has this hash.
+    fn learn(
+        &mut self,
+        hash: u64,
+        record: &Record<&[u8]>,
+        horizon: &Horizon,
+        max: usize,
+        newer: impl Fn(&Record<&[u8]>) -> bool,
+    ) -> Learned {
+        let (client, is_note) = (record.client(), record.is_note());
+        if self.notes > 0 && !is_note && self.is_void(hash, record, horizon) {
+            self.voided += 1;
+            return Learned::Stale;
+        }
+        let epoch = self.epoch;
+        match self.map.find(hash, client, is_note) {
+            Some(handle) => {
+                let stored = self.map.get(handle).record();
+                if !newer(&stored) {
+                    return Learned::Stale;
+                }
+                let length = stored.line().len() as u64;
+                // A note is of no client. And where the client was, if it is somewhere else now.
+                let has_moved = self.index.is_some() && !is_note && stored.location() != record.location();
+                let before = has_moved.then(|| stored.coordinates());
+                if !self.map.replace(hash, handle, record, epoch) {
+                    return Learned::Full;
+                }
+                self.bytes -= length;
+                if before.is_some() {
+                    self.reindex(hash, record, before);
+                }
+            }
+            None => {
+                let refusal = (max < usize::MAX).then(|| self.room(max).refusal(is_note)).flatten();
+                // A note takes the place of what is known of its client, so whoever is known can be forgotten.
+                let is_known = || is_note && self.map.find(hash, client, false).is_some();
+                if let Some(refusal) = refusal.filter(|_| !is_known()) {
+                    return refusal;
+                }
+                if !self.map.insert(hash, record, epoch) {
+                    return Learned::Full;
+                }
+                if is_note {
+                    self.notes += 1;
+                } else {
+                    self.count += 1;
+                    self.reindex(hash, record, None);
+                }
+            }
+        }
+        self.bytes += record.line().len() as u64;
+        self.news += 1;
+        if is_note {
+            self.take_void(hash, record, horizon);
+        }
+        Learned::News
+    }
 }
 
 impl Store {
@@ -211,56 +270,8 @@ impl Store {
         max: usize,
         newer: impl Fn(&Record<&[u8]>) -> bool,
     ) -> Learned {
-        let (client, is_note) = (record.client(), record.is_note());
-        let hash = self.hashing.of(client);
-        let clients = &mut *self.lock();
-        if clients.notes > 0 && !is_note && clients.is_void(hash, record, horizon) {
-            clients.voided += 1;
-            return Learned::Stale;
-        }
-        let epoch = clients.epoch;
-        match clients.map.find(hash, client, is_note) {
-            Some(handle) => {
-                let stored = clients.map.get(handle).record();
-                if !newer(&stored) {
-                    return Learned::Stale;
-                }
-                let length = stored.line().len() as u64;
-                // A note is of no client. And where the client was, if it is somewhere else now.
-                let has_moved = clients.index.is_some() && !is_note && stored.location() != record.location();
-                let before = has_moved.then(|| stored.coordinates());
-                if !clients.map.replace(hash, handle, record, epoch) {
-                    return Learned::Full;
-                }
-                clients.bytes -= length;
-                if before.is_some() {
-                    clients.reindex(hash, record, before);
-                }
-            }
-            None => {
-                let refusal = (max < usize::MAX).then(|| clients.room(max).refusal(is_note)).flatten();
-                // A note takes the place of what is known of its client, so whoever is known can be forgotten.
-                let is_known = || is_note && clients.map.find(hash, client, false).is_some();
-                if let Some(refusal) = refusal.filter(|_| !is_known()) {
-                    return refusal;
-                }
-                if !clients.map.insert(hash, record, epoch) {
-                    return Learned::Full;
-                }
-                if is_note {
-                    clients.notes += 1;
-                } else {
-                    clients.count += 1;
-                    clients.reindex(hash, record, None);
-                }
-            }
-        }
-        clients.bytes += record.line().len() as u64;
-        clients.news += 1;
-        if is_note {
-            clients.take_void(hash, record, horizon);
-        }
-        Learned::News
+        let hash = self.hashing.of(record.client());
+        self.lock().learn(hash, record, horizon, max, newer)
     }
 
     /// When a client was to be forgotten, in ns since 1970, if it was.

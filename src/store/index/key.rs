@@ -42,6 +42,10 @@ impl Key {
         Key { place: spread(east(at)) << 1 | spread(north(at)), hash }
     }
 
+    pub fn place(self) -> u64 {
+        self.place
+    }
+
     pub fn hash(self) -> u64 {
         self.hash
     }

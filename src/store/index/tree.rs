@@ -183,6 +183,12 @@ impl Index {
         }
     }
 
+    /// Many come in, those who are near each other one after the other.
+    pub fn insert_all(&mut self, clients: &mut Vec<(Coordinates, u64)>, locate: Locate<'_>) {
+        clients.sort_unstable_by_key(|&(at, hash)| Key::of(at, hash).place());
+        clients.drain(..).for_each(|(at, hash)| self.insert(at, hash, locate));
+    }
+
     fn keys_of(&self, leaf: u32, locate: Locate<'_>) -> Vec<Key> {
         let hashes: Vec<_> = self.leaves.hashes(leaf).collect();
         let all = hashes.iter().zip(locate(&hashes));
@@ -224,6 +230,16 @@ impl Index {
         if !self.pass_on(self.way(&path, key).end(), other, hash) {
             self.remove_by(path, key, hash);
             self.insert(to, hash, locate);
+        }
+    }
+
+    /// Whether somebody is in the leaf in which he is sought.
+    #[cfg(test)]
+    pub fn has(&self, at: Coordinates, hash: u64) -> bool {
+        let key = Key::of(at, hash);
+        match self.way(&self.path(Path::default(), key), key).end() {
+            End::Leaf(number) => self.leaves.hashes(number).any(|other| other == hash),
+            End::Nowhere | End::Fork(_) => false,
         }
     }
 

@@ -123,7 +123,7 @@ impl Running {
                 &node,
                 &neighbours,
                 now_ns,
-                &|_| (),
+                &mut |_| (),
             ) {
                 Err(why) if why.kind() == std::io::ErrorKind::AddrInUse => None,
                 opened => Some(opened.expect("a journal")),
