@@ -266,7 +266,7 @@ fn a_check_tells_what_memory_the_limits_allow() {
             0,
             &[
                 most,
-                "program          12 MB",
+                "program          15 MB",
                 "156 MB",
                 "forgotten       156 MB",
                 "index            24 MB",

@@ -251,7 +251,9 @@ fn nobody_waits_for_a_server_that_is_silent_or_gone() {
     }
     drop(silent);
     let said = ctl(folder.path(), &["count", "--host", &at]);
-    assert!(said.status == Some(69) && said.err.contains("refused"), "{said:?}");
+    // A process that another test starts at this moment may have the listener for an instant more.
+    let is_gone = ["refused", "reset"].iter().any(|how| said.err.contains(how));
+    assert!(said.status == Some(69) && is_gone, "{said:?}");
 }
 
 #[test]
