@@ -128,8 +128,12 @@ openSignIn(
 );
 whenForgotten(beginAnew);
 
-/** Without the token, and without what it has shown. */
+let isLeaving = false;
+
+/** Without the token, and without what it has shown; once, though a tab may be told so in several ways. */
 function beginAnew() {
+    if (isLeaving) return;
+    isLeaving = true;
     token.drop();
     location.reload();
 }
