@@ -217,9 +217,13 @@ fn ring(count: usize) -> Vec<(String, Vec<String>)> {
     (0..count).map(|index| (name(index), neighbours(index))).collect()
 }
 
-/// A port that was free a moment ago: not every server can choose its own and say which.
+/// A port that was free a moment ago: not every server can choose its own and say which. It is none of those that the
+/// system gives to connections (from 32,768 on, unless somebody has changed that), of which a client may take one before
+/// the server does.
 fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let below = std::iter::repeat_with(|| fastrand::u16(10_000..32_768)).take(1_000);
+    let mut free = below.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
+    free.next().map_or_else(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)), Ok)?.local_addr()
 }
 
 /// The same command on the first core only.
