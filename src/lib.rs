@@ -17,7 +17,7 @@
 //! | thread | owns | ends when |
 //! |---|---|---|
 //! | `main` | start and stop | a signal came and the others have ended |
-//! | `signals` | the signals of one server, or of a whole herd; it ends a server that hangs | the process does |
+//! | `signals` | the signals of one server, or of a whole herd; it ends a server that hangs | the process does, or is about to become another program |
 //! | `watch-NAME` | a server's stdout, in a whole herd | its server does |
 //! | `reload` | herd.conf and what it names, while that is read again | it is read |
 //! | `upgrade` | the next program while that checks herd.conf | that has ended |

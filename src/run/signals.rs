@@ -90,8 +90,8 @@ pub fn hear_early() {
 }
 
 /// Catches what it acts on: SIGUSR1 opens the log anew, SIGHUP takes up a changed herd.conf, SIGUSR2 upgrades, and
-/// what stops it. Passes over what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the process as it does
-/// others.
+/// what stops it. Passes over what means nothing to it. At a terminal SIGHUP says that the terminal is gone, and ends the
+/// process as it does others. To be called by the main thread: threads that it starts have all signals blocked anyway.
 ///
 /// # Errors
 /// The system refuses it.
