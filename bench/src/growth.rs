@@ -37,29 +37,41 @@ pub struct Growth {
     pub name: &'static str,
     pub about: &'static str,
     pub of: Of,
+    /// Commands under way on each connection; none where updates come at a pace of their own.
+    pub depth: usize,
     pub sizes: &'static [usize],
 }
 
 /// Another name for all of them.
 pub const ALL_NAME: &str = "growth";
 
-pub const ALL: [Growth; 4] = [
+pub const ALL: [Growth; 5] = [
     Growth {
         name: "clients",
         about: "random updates over so many clients, 50 connections, 16 commands under way on each",
         of: Of::Clients,
+        depth: DEPTH,
         sizes: &[1_000, 10_000, 100_000, 1_000_000, 5_000_000],
     },
     Growth {
         name: "line",
         about: "the same of 1,000 clients whose IDs have so many bytes",
         of: Of::IdBytes,
+        depth: DEPTH,
         sizes: &[ID_BYTES_MIN, 64, 256, 1_024, 3_900],
     },
     Growth {
         name: "neighbours",
         about: "the same of 1,000 clients, passed on to so many neighbours, each of which is this program",
         of: Of::Neighbours,
+        depth: DEPTH,
+        sizes: &[0, 1, 2, 4, 8, 16],
+    },
+    Growth {
+        name: "neighbours-1",
+        about: "the same with one command under way on each connection",
+        of: Of::Neighbours,
+        depth: 1,
         sizes: &[0, 1, 2, 4, 8, 16],
     },
     Growth {
@@ -67,6 +79,7 @@ pub const ALL: [Growth; 4] = [
         about: "1,000 updates/s of 1,000 clients at one of so many servers, each of which has four neighbours; CPU and memory \
                 are of all together",
         of: Of::Servers,
+        depth: 0,
         sizes: &[5, 10, 20, 50],
     },
 ];
@@ -126,7 +139,7 @@ impl Bench<'_> {
                     continue;
                 }
                 (self.says)(&format!("{} {}: round {number} of {}", growth.name, point.at, self.rounds));
-                let ran = self.measure(growth.of, sizes[index]);
+                let ran = self.measure(growth, sizes[index]);
                 let void = |why: io::Error| Round { void: Some(why.to_string()), ..Round::default() };
                 point.rounds.push(ran.unwrap_or_else(void));
             }
@@ -139,7 +152,8 @@ impl Bench<'_> {
         }
     }
 
-    fn measure(&self, of: Of, size: usize) -> io::Result<Round> {
+    fn measure(&self, growth: &Growth, size: usize) -> io::Result<Round> {
+        let of = growth.of;
         let clients = if of == Of::Clients { size } else { CLIENTS };
         let id_bytes = if of == Of::IdBytes { size } else { ID_BYTES_MIN };
         let crowd = Size { clients, connections: CONNECTIONS, id_bytes };
@@ -169,15 +183,15 @@ impl Bench<'_> {
         introduce(address, crowd)?;
         // What is measured is the load, and not the passing on of these.
         probe(address, &observers, BASE_S + 1)?;
-        let round = self.load(&started, first, crowd, of)?;
+        let round = self.load(&started, first, crowd, growth)?;
         probe(address, &observers, BASE_S + 2)?;
         Ok(round)
     }
 
-    fn load(&self, started: &Started, first: Usage, crowd: Size, of: Of) -> io::Result<Round> {
-        let pace = match of {
+    fn load(&self, started: &Started, first: Usage, crowd: Size, growth: &Growth) -> io::Result<Round> {
+        let pace = match growth.of {
             Of::Servers => Pace::Open { per_second: SERVERS_PER_SECOND },
-            Of::Clients | Of::IdBytes | Of::Neighbours => Pace::Closed { depth: DEPTH },
+            Of::Clients | Of::IdBytes | Of::Neighbours => Pace::Closed { depth: growth.depth },
         };
         let plan = Plan {
             dialect: Dialect::Crowd { server: NAME.into(), size: crowd },

@@ -215,7 +215,7 @@ fn growth_is_measured_in_small_and_drawn() {
     let report: Value = serde_json::from_str(&text).expect("JSON");
     let names: Vec<_> =
         report["growth"].as_array().expect("growth").iter().map(|grown| &grown["name"]).collect();
-    assert_eq!(names, ["clients", "line", "neighbours", "servers"]);
+    assert_eq!(names, ["clients", "line", "neighbours", "neighbours-1", "servers"]);
     assert_eq!(report["cells"].as_array().map(Vec::len), Some(0), "{said}");
     for grown in report["growth"].as_array().expect("growth") {
         let points = grown["points"].as_array().expect("points");
@@ -231,7 +231,7 @@ fn growth_is_measured_in_small_and_drawn() {
         }
     }
     let page = std::fs::read_to_string(out.path().join("report.html")).expect("written");
-    assert_eq!(page.matches("Growth: ").count(), 4);
+    assert_eq!(page.matches("Growth: ").count(), 5);
     assert!(!page.contains("There is nothing to draw"));
     let (status, said) = bench(&["compare", "--only", "tokio,growth", "--out", folder]);
     assert!(status == Some(2) && said.contains("growth is of herd"), "{said}");
