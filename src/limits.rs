@@ -119,6 +119,14 @@ pub const FLOOD_BATCHES: usize = 256;
 /// is left to the flooder, so that the worker has its time for its clients.
 pub const FLOOD_SMALL_BYTES: usize = 16 * 1024;
 
+/// Links that a worker may write to itself. A write costs as much as several updates, and the flooder has one for
+/// what several turns had for a link.
+pub const FLOOD_DIRECT_LINKS: usize = 4;
+
+/// Microseconds the flooder gathers after it has written to more links than that. An update is later by so much at
+/// each server on its way, at most.
+pub const FLOOD_REST_US: u64 = 500;
+
 /// Bytes of news the flooder joins before it offers them to the links.
 pub const FLOOD_DRAIN_BYTES: usize = 256 * 1024;
 
@@ -422,6 +430,9 @@ pub const COMPACT_CHUNK_BYTES: usize = 8 * 1024;
 
 /// How often the journal is synced while a compaction runs: the second that `sync = "second"` promises.
 pub const COMPACT_SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// Bytes before the line of a journal's entry: its sum in eight digits, and a space.
+pub const ENTRY_HEAD_BYTES: usize = 9;
 
 /// Bytes that a worker keeps for the entries of its next turn: more was a burst, whose memory goes back.
 pub const ENTRIES_KEPT_BYTES: usize = 1024 * 1024;

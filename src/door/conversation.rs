@@ -29,6 +29,8 @@ pub(super) struct Line<'a> {
     pub alone: bool,
     /// The log has that it came in.
     pub is_logged: bool,
+    /// The log has it as it came.
+    pub is_plain: bool,
 }
 
 impl<'a> Line<'a> {
@@ -165,7 +167,7 @@ impl Conversation<'_, '_> {
     fn refuse_long(&mut self, text: &[u8]) {
         let head = &text[..self.visit.manners.max_line];
         self.visit.turn.wire.received_from_anybody(head);
-        let line = Line { text: head, terminated: false, alone: false, is_logged: true };
+        let line = Line { text: head, terminated: false, alone: false, is_logged: true, is_plain: false };
         self.refuse(Rule::TooLong, head, line);
         self.door.close("its line is longer than max_line");
     }
@@ -198,10 +200,14 @@ impl Conversation<'_, '_> {
         let alone = !std::mem::replace(&mut self.door.has_spoken, true);
         // Of what neighbours say, the log has what is news of clients.
         let is_logged = self.door.neighbour.is_none() || is_at;
-        let line = Line { text, terminated, alone, is_logged };
+        let mut line = Line { text, terminated, alone, is_logged, is_plain: false };
         if is_logged {
             let (wire, is_command) = (&mut self.visit.turn.wire, command.is_ok() && !line::is_http(text));
-            if is_command { wire.received(line.shown()) } else { wire.received_from_anybody(line.shown()) }
+            if is_command {
+                line.is_plain = wire.received(line.shown());
+            } else {
+                wire.received_from_anybody(line.shown());
+            }
         }
         let line = self.rationed(&command, line);
         if is_at && self.door.peer_kind == PeerKind::Stranger {
@@ -282,7 +288,11 @@ impl Conversation<'_, '_> {
             Reply::Refused(line.shown()).write(&mut refusal);
             refusal
         });
-        turn.wire.sent(&turn.record);
+        if line.is_plain {
+            turn.wire.sent_as_plain(&turn.record);
+        } else {
+            turn.wire.sent(&turn.record);
+        }
         turn.asked.count(Asked::Iamat, true);
         self.close_if_one_shot();
     }

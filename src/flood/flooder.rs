@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -11,7 +12,7 @@ use super::message::Message;
 use super::newest::newest_by_source;
 use crate::clock::{Clock, Moment};
 use crate::feed::Feed;
-use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DRAIN_BYTES};
+use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DIRECT_LINKS, FLOOD_DRAIN_BYTES, FLOOD_REST_US};
 use crate::link::{Links, Mark};
 use crate::logging::Wire;
 use crate::node::{News, Node};
@@ -27,6 +28,11 @@ pub struct FloodSender {
 }
 
 impl FloodSender {
+    /// Whether there are so few links that a turn may write to all of them itself.
+    pub fn is_quick(&self) -> bool {
+        self.links.len() <= FLOOD_DIRECT_LINKS
+    }
+
     /// Hands the newest record of each client to every link but the one it came from.
     pub fn send(&mut self, drained: &[News], now_ns: u64) {
         self.wire.at(now_ns);
@@ -45,16 +51,22 @@ pub struct Flooder {
     batches: Receiver<Message>,
     sender: Arc<Mutex<FloodSender>>,
     marker: Marker,
+    /// It has just written to many links.
+    is_spent: bool,
 }
 
 impl Flooder {
     pub fn new(batches: Receiver<Message>, sender: Arc<Mutex<FloodSender>>, marker: Marker) -> Flooder {
-        Flooder { batches, sender, marker }
+        Flooder { batches, sender, marker, is_spent: false }
     }
 
     /// The thread: ends at the stop message, after all that was sent before it.
     pub fn run(mut self, clock: Clock) {
         loop {
+            if std::mem::take(&mut self.is_spent) {
+                // What gathers meanwhile goes to each link in one write.
+                thread::sleep(Duration::from_micros(FLOOD_REST_US));
+            }
             let next = match self.batches.recv_deadline(clock.instant(self.due())) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -105,7 +117,7 @@ impl Flooder {
     }
 
     /// Joins what has gathered behind a batch and sends it; returns what came after it.
-    fn flood(&self, first: News, now: Moment) -> Option<Message> {
+    fn flood(&mut self, first: News, now: Moment) -> Option<Message> {
         let mut bytes = first.lines.len();
         let mut drained = vec![first];
         let mut next = None;
@@ -119,7 +131,11 @@ impl Flooder {
                 Err(_) => break,
             }
         }
-        self.sender().send(&drained, now.posix_ns);
+        let mut sender = self.sender();
+        sender.send(&drained, now.posix_ns);
+        let is_quick = sender.is_quick();
+        drop(sender);
+        self.is_spent = !is_quick;
         next
     }
 

@@ -1,7 +1,8 @@
 //! The flood: news goes to every link but the one it came from.
 //! Turns put news on its way; the flooder thread joins what has gathered, keeps the newest record of each client
-//! and hands it to the links' outlets, and marks behind it. While that thread is idle a turn sends a small batch
-//! itself: that spares an update the wait for another thread at every server on its way.
+//! and hands it to the links' outlets, and marks behind it. While that thread is idle a turn sends a small batch to a few
+//! links itself: that spares an update the wait for another thread at every server on its way. With many links the
+//! flooder writes, and rests in between, so that each link gets in one write what several turns had for it.
 //! It may touch the node's store and the links' outlets; it has a thread only where `Flooder::run` is called.
 
 mod flooder;
@@ -146,6 +147,7 @@ impl Flood {
         if news.lines.len() <= self.small_bytes
             && self.channel.is_empty()
             && let Ok(mut sender) = self.sender.try_lock()
+            && sender.is_quick()
         {
             sender.send(std::slice::from_ref(&news), now.posix_ns);
             drop(sender);

@@ -1,6 +1,7 @@
 //! Unit tests: when the flooder looks for something to do.
 
 use super::*;
+use crate::limits::FLOOD_DIRECT_LINKS;
 use crate::link::{Kind, Outbox, Outlet};
 use crate::node;
 
@@ -22,5 +23,33 @@ fn without_links_nothing_is_looked_for_and_with_the_first_there_are_heartbeats()
         assert!(due <= now + timing.heartbeat, "the neighbour takes a silent link for a dead one");
         now = due;
         go_on(&mut flooder, now);
+    }
+}
+
+#[test]
+fn a_turn_writes_to_few_links_itself_and_leaves_many_to_the_flooder() {
+    for (links, is_quick) in [(1, true), (FLOOD_DIRECT_LINKS, true), (FLOOD_DIRECT_LINKS + 1, false)] {
+        let (node, timing) = (Arc::new(Node::new("Goloman", node::Bounds::default())), Timing::default());
+        let link = |id| {
+            let outbox = Outbox::default();
+            Arc::new(Outlet::new(NeighbourId(id as u16), "Hands", Kind::Herd, outbox, Box::new(|| ())))
+        };
+        let links: Links = (0..links).map(link).collect();
+        let (flood, mut flooder) = Flood::new(
+            Bounds::default(),
+            links,
+            Arc::default(),
+            node.clone(),
+            Wire::mute(),
+            timing,
+            Duration::ZERO,
+        );
+        let (mut news, mut line) = (News::default(), Vec::new());
+        news.add_report(&node.note(b"kiwi", 5, &mut line));
+        let now = Moment { up: Duration::ZERO, posix_ns: 5 };
+        assert!(flood.send(news, now).is_empty());
+        assert_eq!(flood.batches(), u64::from(is_quick));
+        assert!(flooder.go_on(now));
+        assert_eq!(flood.batches(), 1);
     }
 }

@@ -1,10 +1,7 @@
 //! A line of the journal: the CRC-32 of what follows, in eight hexadecimal digits, a space, and an
 //! AT line or `SEEN NEIGHBOUR INCARNATION EPOCH`.
 
-use crate::limits::ENTRIES_KEPT_BYTES;
-
-/// Bytes before the line itself.
-const HEAD: usize = 9;
+use crate::limits::{ENTRIES_KEPT_BYTES, ENTRY_HEAD_BYTES as HEAD};
 
 /// Bytes an entry has more than its line, the newline included.
 pub const EXTRA: usize = HEAD + 1;
@@ -18,6 +15,30 @@ pub struct Entries {
     heard: usize,
     /// So many are records; the rest vouches for them.
     records: usize,
+}
+
+/// What a turn has for the journal, by what becomes of it where it is refused.
+#[derive(Clone, Copy)]
+pub struct Share<'a> {
+    pub all: &'a [u8],
+    /// Its beginning: all but what vouches for records.
+    pub records: &'a [u8],
+    /// The beginning of that: records that stay known.
+    pub heard: &'a [u8],
+}
+
+impl<'a> Share<'a> {
+    /// Whole entries of records that stay known.
+    pub fn known(entries: &'a [u8]) -> Share<'a> {
+        Share { all: entries, records: entries, heard: entries }
+    }
+}
+
+impl<'a> From<&'a Entries> for Share<'a> {
+    fn from(entries: &'a Entries) -> Share<'a> {
+        let all = &entries.bytes[..];
+        Share { all, records: &all[..entries.records], heard: &all[..entries.heard] }
+    }
 }
 
 impl Entries {
@@ -40,20 +61,8 @@ impl Entries {
         write(line, &mut self.bytes);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     pub fn all(&self) -> &[u8] {
         &self.bytes
-    }
-
-    pub fn records(&self) -> &[u8] {
-        &self.bytes[..self.records]
-    }
-
-    pub fn heard(&self) -> &[u8] {
-        &self.bytes[..self.heard]
     }
 
     pub fn clear(&mut self) {
@@ -76,8 +85,8 @@ pub fn read(entry: &[u8]) -> Option<&[u8]> {
     (found == head(line)).then_some(line)
 }
 
-/// What an entry has before its line.
-fn head(line: &[u8]) -> [u8; HEAD] {
+/// What an entry has before its line, which is given without its newline.
+pub fn head(line: &[u8]) -> [u8; HEAD] {
     let (sum, mut head) = (crc32fast::hash(line).to_be_bytes(), [b' '; HEAD]);
     for (digits, byte) in head.chunks_exact_mut(2).zip(sum) {
         digits.copy_from_slice(&[byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]));

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 pub use blocks::{Other, scan};
 pub use disk::{Disk, Found, RealDisk, Segment};
-pub use entry::{EXTRA as ENTRY_EXTRA, Entries};
+pub use entry::{EXTRA as ENTRY_EXTRA, Entries, Share, head};
 pub use replay::Replayed;
 use segment::{Open, Part};
 
@@ -144,9 +144,13 @@ impl Journal {
 
     /// Appends entries in one write, and calls `settle` when they are as safe as the mode says, or
     /// cannot be. What becomes known only in `settle` is known before a compaction looks.
-    pub fn keep<T>(&self, entries: &Entries, settle: impl FnOnce(Result<(), NotKept>) -> T) -> T {
+    pub fn keep<'a, T>(
+        &self,
+        share: impl Into<Share<'a>>,
+        settle: impl FnOnce(Result<(), NotKept>) -> T,
+    ) -> T {
         let settling = self.is_strict().then(|| self.settling.read().unwrap_or_else(PoisonError::into_inner));
-        let settled = settle(self.append(entries));
+        let settled = settle(self.append(share));
         drop(settling);
         settled
     }
@@ -156,8 +160,9 @@ impl Journal {
     /// # Errors
     /// They are not; from here on the journal is degraded until it is compacted. In the strict mode no
     /// report among them is in a segment that outlasts that.
-    fn append(&self, entries: &Entries) -> Result<(), NotKept> {
-        if entries.is_empty() {
+    fn append<'a>(&self, share: impl Into<Share<'a>>) -> Result<(), NotKept> {
+        let share = share.into();
+        if share.all.is_empty() {
             return Ok(());
         }
         let mut active = self.active();
@@ -169,12 +174,12 @@ impl Journal {
         // journal takes no report, because it could not promise to have it.
         let is_refusing = self.is_strict() && self.is_degraded();
         let bytes = if is_refusing {
-            entries.heard()
+            share.heard
         } else if self.is_degraded() || !active.closing.is_empty() {
             // Records that this would vouch for may not be on the disk when it is.
-            entries.records()
+            share.records
         } else {
-            entries.all()
+            share.all
         };
         let bytes = match open.is_fresh() && !bytes.is_empty() {
             true => Cow::Owned([&later::first(), bytes].concat()),

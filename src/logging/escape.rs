@@ -13,10 +13,11 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Appends `bytes` as `Escaped` prints them.
-pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends `bytes` as `Escaped` prints them. Says whether that is as they are.
+pub fn escape(bytes: &[u8], out: &mut Vec<u8>) -> bool {
     if is_all_plain(bytes) {
-        return out.extend_from_slice(bytes);
+        out.extend_from_slice(bytes);
+        return true;
     }
     for &byte in bytes {
         if is_plain(byte) {
@@ -25,11 +26,12 @@ pub fn escape(bytes: &[u8], out: &mut Vec<u8>) {
             out.extend(std::ascii::escape_default(byte));
         }
     }
+    false
 }
 
 /// Looks at every byte of a block, which the compiler turns into a few wide instructions; stopping
 /// within one would be slower, and so would what is left behind the last one, byte by byte.
-fn is_all_plain(bytes: &[u8]) -> bool {
+pub fn is_all_plain(bytes: &[u8]) -> bool {
     const BLOCK: usize = 32;
     let are_plain = |block: &[u8; BLOCK]| block.iter().fold(true, |plain, &byte| plain & is_plain(byte));
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();

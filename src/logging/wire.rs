@@ -2,7 +2,6 @@
 //! where others log what happens between the two: what came in, the flood, what goes out. It bypasses the
 //! `log` facade, whose formatting would cost a request more than answering it.
 
-use std::io::Write;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::sync::Arc;
 use memchr::memchr_iter;
 
 use super::Sink;
-use super::escape::escape;
+use super::escape::{escape, is_all_plain};
 use super::hide::{hide, hide_line};
 use super::stamp::stamp;
 use crate::limits::REFUSED_SHOWN_BYTES;
@@ -24,9 +23,9 @@ pub struct Wire {
     sent: Lines,
     /// The time in ms that `stamp` shows.
     now_ms: u64,
-    stamp: Vec<u8>,
+    stamp: Words,
     /// Whom the next lines are about, with a space before and behind.
-    peer: Vec<u8>,
+    peer: Words,
     /// Lines about refused traffic that were left out.
     spared: u64,
 }
@@ -58,6 +57,47 @@ impl Lines {
     }
 }
 
+/// What many lines have in common, in a buffer of at least a size known beforehand: it is copied by a few instructions,
+/// where one of any length takes a call.
+struct Words {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+/// A stamp has 32 bytes, and ` 255.255.255.255:65535 ` has 23.
+const WORDS_BYTES: usize = 32;
+
+impl Default for Words {
+    fn default() -> Words {
+        Words { bytes: vec![0; WORDS_BYTES], length: 0 }
+    }
+}
+
+impl Words {
+    /// Takes these parts in place of what there was.
+    fn set(&mut self, parts: &[&[u8]]) {
+        self.bytes.clear();
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        self.length = self.bytes.len();
+        self.bytes.resize(self.length.max(WORDS_BYTES), 0);
+    }
+
+    fn shown_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.length]
+    }
+
+    fn append_to(&self, lines: &mut Vec<u8>) {
+        match self.bytes.first_chunk::<WORDS_BYTES>() {
+            Some(bytes) if self.length <= WORDS_BYTES => {
+                let end = lines.len() + self.length;
+                lines.extend_from_slice(bytes);
+                lines.truncate(end);
+            }
+            _ => lines.extend_from_slice(&self.bytes[..self.length]),
+        }
+    }
+}
+
 impl Wire {
     pub fn new(sink: &Arc<Sink>) -> Wire {
         Wire { sink: Some(sink.clone()), enabled: sink.logs_traffic(), ..Wire::mute() }
@@ -79,11 +119,11 @@ impl Wire {
             return;
         }
         if now_ms / 1_000 == self.now_ms / 1_000
-            && let Some(millis) = self.stamp.get_mut(MILLIS)
+            && let Some(millis) = self.stamp.shown_mut().get_mut(MILLIS)
         {
             write_millis(now_ms, millis);
         } else {
-            self.stamp = stamp(now_ms, "INFO").into_bytes();
+            self.stamp.set(&[stamp(now_ms, "INFO").as_bytes()]);
         }
         self.now_ms = now_ms;
     }
@@ -91,11 +131,9 @@ impl Wire {
     /// The lines from here on are about this peer.
     pub fn with(&mut self, peer: &SocketAddr) {
         if self.enabled {
-            self.peer.clear();
             match peer {
-                SocketAddr::V4(peer) => write_peer(*peer, &mut self.peer),
-                // Nothing fails to be written to memory.
-                SocketAddr::V6(peer) => _ = write!(self.peer, " {peer} "),
+                SocketAddr::V4(peer) => set_peer(*peer, &mut self.peer),
+                SocketAddr::V6(peer) => self.peer.set(&[format!(" {peer} ").as_bytes()]),
             }
         }
     }
@@ -103,33 +141,41 @@ impl Wire {
     /// The lines from here on are about this neighbour.
     pub fn with_neighbour(&mut self, name: &str) {
         if self.enabled {
-            self.peer.clear();
-            [b" ", name.as_bytes(), b" "].iter().for_each(|part| self.peer.extend_from_slice(part));
+            self.peer.set(&[b" ", name.as_bytes(), b" "]);
         }
     }
 
-    /// A line came in, without its newline.
-    pub fn received(&mut self, line: &[u8]) {
-        self.record(Way::In, b"in", line);
+    /// A line came in, without its newline. Says whether the log has it as it came.
+    pub fn received(&mut self, line: &[u8]) -> bool {
+        self.record(Way::In, IN, line)
     }
 
     /// The same of one that is no command, or a request: without what looks like a secret.
     pub fn received_from_anybody(&mut self, line: &[u8]) {
         if self.enabled {
-            self.record(Way::In, b"in", &hide_line(line));
+            self.record(Way::In, IN, &hide_line(line));
         }
     }
 
     /// What is said to one goes out, as the log is to have it.
     pub fn sent_to_anybody(&mut self, text: &[u8]) {
         if self.enabled {
-            self.record(Way::Out, b"out", &hide(text));
+            self.record(Way::Out, OUT, &hide(text));
         }
     }
 
     /// A line goes out, without its newline.
     pub fn sent(&mut self, line: &[u8]) {
-        self.record(Way::Out, b"out", line);
+        self.record(Way::Out, OUT, line);
+    }
+
+    /// The same of one that is made of the words of a line which the log has as it came.
+    pub fn sent_as_plain(&mut self, line: &[u8]) {
+        debug_assert!(is_all_plain(line), "{line:?}");
+        if self.enabled {
+            self.begin(Way::Out, OUT).extend_from_slice(line);
+            self.end(Way::Out);
+        }
     }
 
     /// A line that came in is refused, by this rule; its beginning tells which one. Beyond the ration of such traffic
@@ -147,7 +193,7 @@ impl Wire {
         }
         let line = hide_line(line);
         let beginning = &line[..line.len().min(REFUSED_SHOWN_BYTES)];
-        self.record(Way::Out, b"refused", &[rule.as_bytes(), b": ", beginning].concat());
+        self.record(Way::Out, REFUSED, &[rule.as_bytes(), b": ", beginning].concat());
     }
 
     /// The line that came in last is worth no more than the ration: false when the log has nothing of it now.
@@ -174,7 +220,7 @@ impl Wire {
         for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
             let line = &lines[begin..end];
             if line.starts_with(b"AT ") {
-                self.record(Way::Out, b"flood", line);
+                self.record(Way::Out, FLOOD, line);
             }
             begin = end + 1;
         }
@@ -186,7 +232,7 @@ impl Wire {
             self.spared += 1;
             return false;
         }
-        self.record(Way::In, b"open", b"");
+        self.record(Way::In, OPEN, b"");
         true
     }
 
@@ -194,7 +240,7 @@ impl Wire {
     pub fn opened_late(&mut self) {
         if self.enabled {
             let line = self.received.bytes.split_off(self.received.last);
-            self.record(Way::In, b"open", b"");
+            self.record(Way::In, OPEN, b"");
             self.received.last = self.received.bytes.len();
             self.received.bytes.extend_from_slice(&line);
         }
@@ -203,25 +249,42 @@ impl Wire {
     /// A connection ends. Of one that `was_shown` nothing the log has nothing now.
     pub fn closed(&mut self, why: &str, was_shown: bool) {
         if was_shown {
-            self.record(Way::Out, b"close", why.as_bytes());
+            self.record(Way::Out, CLOSE, why.as_bytes());
         } else {
             self.spared += 1;
         }
     }
 
-    fn record(&mut self, way: Way, what: &[u8], text: &[u8]) {
+    /// Adds a line. Says whether its text is in it as it was given.
+    fn record(&mut self, way: Way, what: What, text: &[u8]) -> bool {
         if !self.enabled {
-            return;
+            return false;
         }
+        let is_plain = escape(text, self.begin(way, what));
+        self.end(way);
+        is_plain
+    }
+
+    /// Begins a line, whose text is to come.
+    fn begin(&mut self, way: Way, what: What) -> &mut Vec<u8> {
         let lines = match way {
             Way::In => &mut self.received,
             Way::Out => &mut self.sent,
         };
         lines.last = lines.bytes.len();
-        lines.bytes.extend_from_slice(&self.stamp);
-        lines.bytes.extend_from_slice(what);
-        lines.bytes.extend_from_slice(&self.peer);
-        escape(text, &mut lines.bytes);
+        self.stamp.append_to(&mut lines.bytes);
+        let end = lines.bytes.len() + what.length;
+        lines.bytes.extend_from_slice(&what.bytes);
+        lines.bytes.truncate(end);
+        self.peer.append_to(&mut lines.bytes);
+        &mut lines.bytes
+    }
+
+    fn end(&mut self, way: Way) {
+        let lines = match way {
+            Way::In => &mut self.received,
+            Way::Out => &mut self.sent,
+        };
         while lines.bytes.last() == Some(&b' ') {
             lines.bytes.pop();
         }
@@ -245,10 +308,25 @@ impl Wire {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Way {
     In,
     Out,
 }
+
+/// What a line of the log is about, in a word of at most eight letters.
+#[derive(Clone, Copy)]
+struct What {
+    bytes: [u8; 8],
+    length: usize,
+}
+
+const IN: What = What { bytes: *b"in      ", length: 2 };
+const OUT: What = What { bytes: *b"out     ", length: 3 };
+const REFUSED: What = What { bytes: *b"refused ", length: 7 };
+const FLOOD: What = What { bytes: *b"flood   ", length: 5 };
+const OPEN: What = What { bytes: *b"open    ", length: 4 };
+const CLOSE: What = What { bytes: *b"close   ", length: 5 };
 
 /// Where a stamp has its milliseconds.
 const MILLIS: Range<usize> = 20..23;
@@ -261,9 +339,9 @@ fn write_millis(ms: u64, digits: &mut [u8]) {
     }
 }
 
-/// Appends ` 192.0.2.1:16675 `. It is done at every visit of a client, where `fmt` would take as long as a sixth of all
+/// Sets ` 192.0.2.1:16675 `. It is done at every visit of a client, where `fmt` would take as long as a sixth of all
 /// the rest.
-fn write_peer(peer: SocketAddrV4, out: &mut Vec<u8>) {
+fn set_peer(peer: SocketAddrV4, out: &mut Words) {
     let mut text = [b' '; " 255.255.255.255:65535 ".len()];
     let (mut places, mut length) = (text.iter_mut().rev().skip(1), 1);
     let mut put = |byte| {
@@ -284,11 +362,12 @@ fn write_peer(peer: SocketAddrV4, out: &mut Vec<u8>) {
         put(b'0' + rest as u8);
         put(before);
     }
-    out.extend_from_slice(&text[text.len() - length..]);
+    out.set(&[&text[text.len() - length..]]);
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Escaped;
     use super::*;
 
     #[test]
@@ -314,18 +393,65 @@ mod tests {
         assert_eq!((wire.received.records, wire.sent.records), (2, 3));
     }
 
+    fn shown(words: &Words) -> String {
+        let mut text = b"before".to_vec();
+        words.append_to(&mut text);
+        String::from_utf8_lossy(&text["before".len()..]).into_owned()
+    }
+
     #[test]
     fn a_stamp_and_a_peer_are_written_as_fmt_would() {
         let mut wire = Wire { enabled: true, ..Wire::mute() };
         for now_ms in [7, 999, 1_000, 1_520_023_934_918, 1_520_023_934_091, 1_520_023_935_000] {
             wire.at(now_ms * 1_000_000);
-            assert_eq!(String::from_utf8_lossy(&wire.stamp), stamp(now_ms, "INFO"));
+            assert_eq!(shown(&wire.stamp), stamp(now_ms, "INFO"));
         }
-        for peer in ["0.0.0.0:0", "127.0.0.1:4711", "255.100.10.9:65535", "[::1]:80", "[2001:db8::1]:10000"] {
+        for peer in [
+            "0.0.0.0:0",
+            "127.0.0.1:4711",
+            "255.100.10.9:65535",
+            "[::1]:80",
+            "[2001:db8::1]:10000",
+            "[2001:db8:1111:2222:3333:4444:5555:6666]:10000",
+        ] {
             let peer = peer.parse().expect("an address");
             wire.with(&peer);
-            assert_eq!(String::from_utf8_lossy(&wire.peer), format!(" {peer} "));
+            assert_eq!(shown(&wire.peer), format!(" {peer} "));
         }
+    }
+
+    #[test]
+    fn the_log_has_what_was_said_byte_for_byte_however_it_is_written() {
+        let mut wire = Wire { enabled: true, ..Wire::mute() };
+        let (mut received, mut sent) = (String::new(), String::new());
+        for round in 0..5_000 {
+            let now_ms = 1_520_023_934_000 + 7 * round;
+            wire.at(now_ms * 1_000_000);
+            let peer = match fastrand::u8(..3) {
+                0 => format!("server-{}", "x".repeat(fastrand::usize(..80))),
+                1 => SocketAddr::from((fastrand::u128(..).to_be_bytes(), fastrand::u16(..))).to_string(),
+                _ => SocketAddr::from((fastrand::u32(..).to_be_bytes(), fastrand::u16(..))).to_string(),
+            };
+            match peer.parse() {
+                Ok(address) => wire.with(&address),
+                Err(_) => wire.with_neighbour(&peer),
+            }
+            let byte = || if fastrand::u8(..50) == 0 { fastrand::u8(..) } else { fastrand::u8(b' '..=b'~') };
+            let line: Vec<_> = std::iter::repeat_with(byte).take(fastrand::usize(..150)).collect();
+            let text = Escaped(&line).to_string();
+            let expected = |what: &str| {
+                format!("{}{what} {peer} {text}", stamp(now_ms, "INFO")).trim_end_matches(' ').to_owned()
+                    + "\n"
+            };
+            received += &expected("in");
+            sent += &expected("out");
+            match wire.received(&line) {
+                true => wire.sent_as_plain(&line),
+                false => wire.sent(&line),
+            }
+        }
+        assert_eq!(String::from_utf8_lossy(&wire.received.bytes), received);
+        assert_eq!(String::from_utf8_lossy(&wire.sent.bytes), sent);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub use nearest::Sought;
 pub use news::{NeighbourId, News, NewsItem, Source};
 
 use crate::limits::{CLOCK_SANE_NS, COMPARE_MARGIN_S, COMPARE_SETTLED_S, NEVER_PAST_S};
-use crate::protocol::record::{AtFields, NOTE_ORIGIN};
+use crate::protocol::record::{self, AtFields, NOTE_ORIGIN};
 use crate::protocol::{Location, Record, Report, Rule, Span, Timestamp};
 use crate::store::digest::Digest;
 use crate::store::{Batch, Horizon, Learned, Loading, Outdated, Store};
@@ -24,6 +24,8 @@ use bounds::LiveBounds;
 /// The server of one name: what it knows and what it takes.
 pub struct Node {
     name: Box<str>,
+    /// What the records of reports to it begin with.
+    head: Vec<u8>,
     bounds: LiveBounds,
     /// Clients are forgotten so many seconds later, as the clock that stamped their records may be behind ours.
     lead_s: AtomicU64,
@@ -69,6 +71,7 @@ impl Node {
     pub fn new(name: &str, bounds: Bounds) -> Node {
         Node {
             name: name.into(),
+            head: record::head_of(name),
             bounds: LiveBounds::new(bounds),
             lead_s: AtomicU64::new(0),
             oldest_s: AtomicI64::new(NEVER_PAST_S),
@@ -220,16 +223,7 @@ impl Node {
         // The clock by which it was to be forgotten may have been ahead of ours; what is reported afterwards counts.
         let void_until_ns = self.store.void_until_ns(report.client, || self.horizon(now_ns));
         let now_ns = now_ns.max(void_until_ns.map_or(0, |until_ns| until_ns.saturating_add(1)));
-        let mut difference = Vec::with_capacity(32);
-        report.time.write_difference(now_ns, &mut difference);
-        let fields = AtFields {
-            origin: self.name.as_bytes(),
-            difference: &difference,
-            client: report.client,
-            location: report.location,
-            time: report.time,
-        };
-        Ok(Record::write(&fields, line))
+        Ok(report.record(&self.head, now_ns, line))
     }
 
     /// Whether a report is further ahead of this server's clock than counts before others.

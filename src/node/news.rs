@@ -1,6 +1,6 @@
 //! Records on their way to the journal and the neighbours. A turn fills it, the flood takes it.
 
-use crate::limits::NEWS_KEPT_BYTES;
+use crate::limits::{ENTRY_HEAD_BYTES, NEWS_KEPT_BYTES};
 use crate::protocol::Record;
 use crate::protocol::record::Offsets;
 
@@ -28,6 +28,7 @@ pub struct Source {
 /// AT lines with their newlines, and whom each came from.
 #[derive(Default)]
 pub struct News {
+    /// Before each line is room for what the journal has there, so that all of it can be the journal's entries.
     pub lines: Vec<u8>,
     pub items: Vec<NewsItem>,
 }
@@ -75,11 +76,21 @@ impl News {
     }
 
     fn add(&mut self, record: &Record<&[u8]>, from: Option<Source>, is_report: bool) {
+        self.lines.extend_from_slice(&[b' '; ENTRY_HEAD_BYTES]);
         let start = self.lines.len() as u32;
         self.lines.extend_from_slice(record.line());
         let end = self.lines.len() as u32;
         self.items.push(NewsItem { start, end, offsets: record.offsets(), from, is_report });
         self.lines.push(b'\n');
+    }
+
+    /// Has each line, given without its newline, begin with its head from now on.
+    pub fn write_heads(&mut self, head: impl Fn(&[u8]) -> [u8; ENTRY_HEAD_BYTES]) {
+        for item in &self.items {
+            let (before, line) = self.lines.split_at_mut(item.start as usize);
+            let head = head(&line[..(item.end - item.start) as usize]);
+            before[item.start as usize - ENTRY_HEAD_BYTES..].copy_from_slice(&head);
+        }
     }
 
     /// The reports to this very server.

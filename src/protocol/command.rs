@@ -3,7 +3,7 @@
 use super::decimal::{self, Decimal};
 use super::line::Fields;
 use super::neighbour::Word;
-use super::record::AtFields;
+use super::record::{AtFields, Offsets, Record};
 use super::rule::{self, Rule};
 use super::{Location, Timestamp};
 use crate::limits::{BOUND_MAX, NEAREST_MAX, NEAREST_RADIUS_MAX_KM, RADIUS_MAX_KM};
@@ -45,6 +45,16 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// Writes the AT line of it, when it is heard at `now_ns` (POSIX time) by the server whose lines have this `head`, in
+    /// place of what is in `line`.
+    pub fn record<'a>(&self, head: &[u8], now_ns: u64, line: &'a mut Vec<u8>) -> Record<&'a [u8]> {
+        line.clear();
+        line.extend_from_slice(head);
+        self.time.write_difference(now_ns, line);
+        let offsets = Offsets::write_rest(self.client, self.location, self.time, 0, line);
+        Record::new(line, offsets)
+    }
+
     /// Appends the command, with its newline.
     pub fn write(&self, out: &mut Vec<u8>) {
         for field in [b"IAMAT", self.client, self.location.text()] {

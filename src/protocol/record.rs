@@ -55,18 +55,29 @@ impl Offsets {
     /// Appends the AT line of `parts` to `out` and returns where its fields lie.
     /// No line is longer than `limits::AT_LINE_MAX`, so that an offset fits in 16 bits.
     pub fn write(parts: &AtFields<'_>, out: &mut Vec<u8>) -> Offsets {
+        let AtFields { origin, difference, client, location, time } = *parts;
         let start = out.len();
-        out.extend_from_slice(b"AT ");
-        let client = 3 + parts.origin.len() + 1 + parts.difference.len() + 1;
-        let location = client + parts.client.len() + 1;
-        let time = location + parts.location.text().len() + 1;
-        for field in [parts.origin, parts.difference, parts.client, parts.location.text()] {
-            out.extend_from_slice(field);
+        [&b"AT "[..], origin, b" ", difference].iter().for_each(|part| out.extend_from_slice(part));
+        Offsets::write_rest(client, location, time, start, out)
+    }
+
+    /// The same from behind the difference on, of a line that begins at `start`.
+    pub(super) fn write_rest(
+        client: &[u8],
+        location: Location<'_>,
+        time: Timestamp<'_>,
+        start: usize,
+        out: &mut Vec<u8>,
+    ) -> Offsets {
+        let client_at = out.len() + 1 - start;
+        let location_at = client_at + client.len() + 1;
+        let time_at = location_at + location.text().len() + 1;
+        for field in [client, location.text(), time.text()] {
             out.push(b' ');
+            out.extend_from_slice(field);
         }
-        out.extend_from_slice(parts.time.text());
         debug_assert!(out.len() - start <= AT_LINE_MAX, "a line of {} bytes", out.len() - start);
-        Offsets { client: client as u16, location: location as u16, time: time as u16 }
+        Offsets { client: client_at as u16, location: location_at as u16, time: time_at as u16 }
     }
 
     /// The client's ID in the line these offsets belong to.
@@ -207,6 +218,11 @@ impl<'a> Record<&'a [u8]> {
         let offsets = Offsets::write(parts, line);
         Record::new(line, offsets)
     }
+}
+
+/// What the AT lines of a server begin with: all before the difference.
+pub fn head_of(origin: &str) -> Vec<u8> {
+    format!("AT {origin} ").into_bytes()
 }
 
 impl<'a> StoredRecord<'a> {

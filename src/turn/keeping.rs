@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::{Core, Turn};
-use crate::journal::{Entries, NotKept};
+use crate::journal::{self, Entries, NotKept, Share};
 use crate::node::{News, Node};
 use crate::protocol::{Record, Report, Rule};
 use crate::store::{Learned, Room};
@@ -16,7 +16,7 @@ pub struct Keeping {
     promises: Vec<Promise>,
     /// Lines of the store that reports which are no news rely on.
     relied_on: Vec<Vec<u8>>,
-    /// The journal's share of a turn; reused.
+    /// The journal's share of a turn where that is not its news as it is; reused.
     entries: Entries,
 }
 
@@ -79,18 +79,29 @@ impl Turn {
     /// Has the journal keep what the turn learned. What could not be kept is not promised.
     pub(super) fn keep(&mut self, core: &Core, now_ns: u64) {
         if let Some(journal) = core.journal() {
-            self.collect(core);
-            let entries = std::mem::take(&mut self.keeping.entries);
             self.count.set_at_disk(true);
-            journal.keep(&entries, |kept| match kept {
-                Ok(()) if journal.is_strict() => self.learn_kept(&core.node, now_ns),
-                Ok(()) => {}
-                Err(NotKept) if journal.is_strict() => self.refuse(),
-                Err(NotKept) => self.retract_logged(),
-            });
+            if journal.is_strict() || !self.seen.is_empty() || !self.keeping.relied_on.is_empty() {
+                self.collect(core);
+                let entries = std::mem::take(&mut self.keeping.entries);
+                journal.keep(&entries, |kept| match kept {
+                    Ok(()) if journal.is_strict() => self.learn_kept(&core.node, now_ns),
+                    Ok(()) => {}
+                    Err(NotKept) if journal.is_strict() => self.refuse(),
+                    Err(NotKept) => self.retract_logged(),
+                });
+                self.keeping.entries = entries;
+                self.keeping.relied_on.clear();
+            } else {
+                // All of it stays known, so the news is the journal's share as it is.
+                self.news.write_heads(journal::head);
+                let lines = std::mem::take(&mut self.news.lines);
+                journal.keep(Share::known(&lines), |kept| match kept {
+                    Ok(()) => {}
+                    Err(NotKept) => self.retract_logged(),
+                });
+                self.news.lines = lines;
+            }
             self.count.set_at_disk(false);
-            self.keeping.entries = entries;
-            self.keeping.relied_on.clear();
             if self.news.items.iter().any(|item| self.news.record(item).is_note()) {
                 // What is void is still in it.
                 journal.hasten();
