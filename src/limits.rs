@@ -431,6 +431,12 @@ pub const COMPACT_CHUNK_BYTES: usize = 8 * 1024;
 /// How often the journal is synced while a compaction runs: the second that `sync = "second"` promises.
 pub const COMPACT_SYNC_EVERY: Duration = Duration::from_secs(1);
 
+/// An append to the journal that takes so long keeps others waiting, who need not share it.
+pub const SLOW_APPEND: Duration = Duration::from_millis(20);
+
+/// So long after such an append more are expected.
+pub const SLOW_LASTS: Duration = Duration::from_secs(60);
+
 /// Bytes before the line of a journal's entry: its sum in eight digits, and a space.
 pub const ENTRY_HEAD_BYTES: usize = 9;
 

@@ -185,13 +185,25 @@ impl Conversation<'_, '_> {
     /// Takes up a line; false if it has to wait for the next turn.
     fn take(&mut self, text: &[u8], terminated: bool) -> bool {
         let command = Command::parse(text);
-        let (turn, core) = (&self.visit.turn, self.visit.core);
+        let (turn, core) = (&*self.visit.turn, self.visit.core);
         let is_early = match &command {
             Ok(Command::Whatsat(query)) => turn.is_early(core, query.client),
             Ok(Command::Near(_) | Command::Count | Command::Watch(_)) => turn.is_early_for_any(core),
             Ok(Command::Blank | Command::Iamat(_) | Command::At(_) | Command::Link(_)) | Err(_) => false,
         };
-        if is_early {
+        let is_told = match &command {
+            Ok(Command::Iamat(_) | Command::At(_) | Command::Link(Word::Mark(_) | Word::Forget(_))) => true,
+            Ok(
+                Command::Blank
+                | Command::Whatsat(_)
+                | Command::Near(_)
+                | Command::Count
+                | Command::Watch(_)
+                | Command::Link(_),
+            )
+            | Err(_) => false,
+        };
+        if is_early || (is_told && !self.visit.turn.may_learn()) {
             return false;
         }
         let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));

@@ -10,6 +10,7 @@ mod entry;
 mod later;
 mod look;
 mod open;
+mod pace;
 mod replay;
 mod segment;
 mod syncing;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 pub use blocks::{Other, scan};
 pub use disk::{Disk, Found, RealDisk, Segment};
 pub use entry::{EXTRA as ENTRY_EXTRA, Entries, Share, head};
+use pace::Pace;
 pub use replay::Replayed;
 use segment::{Open, Part};
 
@@ -50,6 +52,8 @@ pub struct Journal {
     settling: RwLock<()>,
     /// How long its syncs took, of which there is one at a time.
     syncs: Times,
+    /// Whether its disk keeps those waiting who append.
+    pace: Pace,
     /// Writes and syncs that failed.
     failures: AtomicU64,
     /// It cannot be written: nothing of what is learned is kept.
@@ -132,6 +136,11 @@ impl Journal {
         self.active.try_lock().ok().map(|active| active.bytes())
     }
 
+    /// Whether its disk has lately kept somebody waiting who appended, which others need not share.
+    pub fn is_slow(&self) -> bool {
+        self.pace.is_slow()
+    }
+
     /// How long its syncs took.
     pub fn syncs(&self) -> SummedTimes {
         self.syncs.summed()
@@ -165,6 +174,13 @@ impl Journal {
         if share.all.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
+        let kept = self.append_at_once(share);
+        self.pace.note(begun);
+        kept
+    }
+
+    fn append_at_once(&self, share: Share<'_>) -> Result<(), NotKept> {
         let mut active = self.active();
         if std::mem::take(&mut active.is_idle) {
             self.due.notify_one();

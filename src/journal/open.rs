@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::pace::Pace;
 use super::segment::{self, Open};
 use super::{Active, Disk, Journal, Replayed, SyncMode, compact, replay};
 use crate::files::{self, own, who};
@@ -124,6 +125,7 @@ impl Journal {
             due: Condvar::new(),
             settling: RwLock::new(()),
             syncs: Times::default(),
+            pace: Pace::default(),
             failures: AtomicU64::default(),
             degraded: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -78,6 +78,21 @@ pub struct Turn {
     count: Arc<TurnCount>,
     /// How often the nearest clients were looked for in it.
     searches: u32,
+    /// Nothing is learned in turns of this thread for now: another thread's wait for the journal's disk.
+    is_parted: bool,
+    /// What the last one said that was visited.
+    told: Told,
+}
+
+/// Whether somebody said what is to be learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told {
+    #[default]
+    Nothing,
+    /// And it was.
+    Learned,
+    /// And another thread is to learn it.
+    PutOff,
 }
 
 /// All records of a neighbour's start up to this epoch are there.
@@ -202,6 +217,8 @@ impl Turn {
             traffic: core.tallies.traffic.join(),
             count: core.flood.turns.join(),
             searches: 0,
+            is_parted: false,
+            told: Told::Nothing,
         }
     }
 
@@ -217,6 +234,22 @@ impl Turn {
     }
 
     // --- learn
+
+    /// Has nothing be learned in this thread's turns from here on, or has it be.
+    pub fn part(&mut self, is_parted: bool) {
+        self.is_parted = is_parted;
+    }
+
+    /// Whether what is to be learned may be learned here. Asked before anything of that is done.
+    pub fn may_learn(&mut self) -> bool {
+        self.told = if self.is_parted { Told::PutOff } else { Told::Learned };
+        !self.is_parted
+    }
+
+    /// What was said since this was last asked.
+    pub fn take_told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
+    }
 
     /// A client says where it is; its record is in `record` then. Says whether that is news.
     ///

@@ -49,6 +49,8 @@ pub struct Worker {
     mail: VecDeque<Letter>,
     /// What the poller reported for this turn.
     ready: usize,
+    /// While the journal's disk is slow, those who report are apart from all others.
+    is_parted: bool,
 }
 
 impl Worker {
@@ -62,6 +64,7 @@ impl Worker {
             now,
             mail: VecDeque::new(),
             ready: 0,
+            is_parted: false,
             hall,
             index,
         }
@@ -83,6 +86,7 @@ impl Worker {
             }
             self.now = hall.clock.now();
             let is_stopping = hall.is_stopping();
+            self.part(is_stopping);
             self.room.begin(self.now, self.gauge.window(), is_stopping);
             self.ready = events.len();
             if self.acceptor.has_more() && !is_stopping {
@@ -101,6 +105,9 @@ impl Worker {
                 }
             }
             self.room.finish();
+            self.hand_misplaced();
+            // It may have found that out itself.
+            self.part(is_stopping);
             if !is_stopping {
                 self.acceptor.resume(&hall.entrance, &desk.poller, self.now.up);
                 self.balance();
@@ -120,7 +127,8 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let resumes = self.acceptor.resumes_at().map(|at| at.saturating_sub(self.now.up));
-        let look = (self.index > 0 && self.desk().load.is_at_work()).then_some(LOOK_EVERY);
+        let is_looking = self.is_parted || (self.index > 0 && self.desk().load.is_at_work());
+        let look = is_looking.then_some(LOOK_EVERY);
         [self.room.patience(), resumes, look].into_iter().flatten().min()
     }
 

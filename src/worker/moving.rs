@@ -1,8 +1,15 @@
-//! Connections that change workers, as `balance` advises.
+//! Connections that change workers, as `balance` advises, and while the journal's disk is slow. Then whoever is to be
+//! learned from is the first worker's, which waits for that disk in its turns; all others are another's, which accepts
+//! connections, too.
 
 use super::Worker;
 use super::balance::Advice;
 use super::desk::Letter;
+use crate::limits::REPORTS_FOR;
+
+/// The worker that learns while the journal's disk is slow, and the one that has all others then.
+const LEARNS: usize = 0;
+const ASKED: usize = 1;
 
 impl Worker {
     /// Moves connections when the load asks for it.
@@ -10,7 +17,16 @@ impl Worker {
         let hall = self.hall.clone();
         let window = self.gauge.window();
         let loads = |index: usize| hall.desks.get(index).map(|desk| &desk.load);
-        match self.gauge.look(self.now.up, self.index, loads) {
+        let advice = self.gauge.look(self.now.up, self.index, loads);
+        if self.is_parted {
+            if self.index == LEARNS && self.gauge.window() != window {
+                let now = self.now.up;
+                let movable = self.room.movable(|guest| now.saturating_sub(guest.told.up()) >= REPORTS_FOR);
+                self.hand(ASKED, movable.into_iter());
+            }
+            return;
+        }
+        match advice {
             Advice::Stay => {}
             Advice::HandHalfTo(target) => {
                 let movable = self.room.movable(|guest| guest.active_in == window);
@@ -28,11 +44,47 @@ impl Worker {
         }
     }
 
+    /// Parts from the others, or joins them again, as the journal's disk is slow, or is not any more.
+    pub(super) fn part(&mut self, is_stopping: bool) {
+        let hall = self.hall.clone();
+        let is_slow = || hall.core.journal().is_some_and(|journal| journal.is_slow());
+        let is_parted = hall.desks.len() > ASKED && !is_stopping && is_slow();
+        if is_parted == self.is_parted {
+            return;
+        }
+        self.is_parted = is_parted;
+        let desk = &hall.desks[self.index];
+        if self.index != LEARNS {
+            self.room.part(is_parted);
+        } else if is_parted {
+            log::warn!(
+                "the disk of the journal is slow: whoever reports waits for it, and others are served apart from them"
+            );
+            desk.load.set_at_work(false);
+            self.acceptor.close(&hall.entrance, &desk.poller);
+            hall.desks[ASKED].load.set_at_work(true);
+            hall.desks[ASKED].poller.wake();
+        } else {
+            log::info!("the disk of the journal is as fast as it was");
+            desk.load.set_at_work(true);
+            self.acceptor.open(&hall.entrance, &desk.poller);
+        }
+    }
+
+    /// Hands those on that have said what is learned by another worker.
+    pub(super) fn hand_misplaced(&mut self) {
+        let misplaced = self.room.take_misplaced();
+        self.hand(LEARNS, misplaced.into_iter());
+    }
+
     fn hand(&mut self, target: usize, keys: impl Iterator<Item = u64>) {
         let hall = self.hall.clone();
         for key in keys {
             let Some(guest) = self.room.hand_out(key) else { continue };
-            hall.desks[target].load.set_at_work(true);
+            if target != LEARNS {
+                // The first one is, unless it is to have no others than these.
+                hall.desks[target].load.set_at_work(true);
+            }
             let letter = Letter::Guest(Box::new(guest));
             if let Err(Letter::Guest(guest)) = hall.desks[target].post(letter) {
                 // The server stops, and that worker has ended: its replies are flushed here.

@@ -20,7 +20,7 @@ use crate::logging::Wire;
 use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
 use crate::tally::Ended;
-use crate::turn::{Core, Turn};
+use crate::turn::{Core, Told, Turn};
 use admitting::Quiet;
 
 /// What a room needs of the world around it.
@@ -71,6 +71,8 @@ pub struct Room<S, O> {
     metered_ns: u64,
     /// Connections whose question was refused, which are told so in the next turn.
     refused: Vec<u64>,
+    /// Connections that have said what is learned in another room.
+    misplaced: Vec<u64>,
     /// No connection's time is up before this.
     sweep_at: Option<Duration>,
     swept_at: Duration,
@@ -103,8 +105,12 @@ pub struct Guest<S> {
     is_put_off: bool,
     /// It is among those that wait for room.
     is_unroomed: bool,
+    /// It has said what is learned in another room, and is to go there.
+    is_misplaced: bool,
     /// The last of its worker's load windows in which it was read.
     pub active_in: u32,
+    /// When it last said what was to be learned, or came.
+    pub told: Stamp,
 }
 
 /// Sweeps look at every connection, so there is a rest between them.
@@ -163,6 +169,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             unroomed: VecDeque::new(),
             metered_ns: 0,
             refused: Vec::new(),
+            misplaced: Vec::new(),
             sweep_at: None,
             swept_at: now.up,
             window: 0,
@@ -274,7 +281,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             is_held: false,
             is_put_off: false,
             is_unroomed: false,
+            is_misplaced: false,
             active_in: 0,
+            told: opened.into(),
         });
     }
 
@@ -282,6 +291,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         // Of what another room was about to do it knows nothing.
         (guest.is_held, guest.is_put_off, guest.is_unroomed) = (false, false, false);
+        let has_more = std::mem::take(&mut guest.is_misplaced);
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
         if matches!(guest.admission, Admission::OnTrial(_)) {
@@ -297,6 +307,19 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.hold(key);
         self.line_up(key);
         self.note_deadline(key);
+        if has_more {
+            self.go_on(key);
+        }
+    }
+
+    /// Has nothing be learned in this room from here on, or has it be.
+    pub fn part(&mut self, is_parted: bool) {
+        self.turn.part(is_parted);
+    }
+
+    /// The connections that have said what is learned in another room.
+    pub fn take_misplaced(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.misplaced)
     }
 
     /// The connections that can change rooms: all but those whose answer will come here.
@@ -362,6 +385,15 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         };
         let question = call(&mut guest.door, &mut visit, &self.buffer);
         self.turn.send(key, begin);
+        match self.turn.take_told() {
+            Told::Nothing => {}
+            Told::Learned => guest.told = self.now.up.into(),
+            Told::PutOff if guest.is_misplaced => {}
+            Told::PutOff => {
+                guest.is_misplaced = true;
+                self.misplaced.push(key);
+            }
+        }
         if guest.door.take_lasting()
             && let Err(why) = guest.connection.stream.keep_alive()
         {
@@ -449,7 +481,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                     return self.close(key, ended, why);
                 }
                 Some(why) => return self.linger(key, why),
-                None if guest.door.is_stalled() => self.go_on(key),
+                None if guest.door.is_stalled() && !guest.is_misplaced => self.go_on(key),
                 None => {}
             }
         }

@@ -1,8 +1,11 @@
 //! A journal on a disk that is full, fails, takes its time or loses power.
 
 use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::harness::{Disk, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
 
@@ -222,4 +225,99 @@ fn a_server_that_ends_before_a_disk_that_hangs_has_its_journal_says_so_by_its_st
     let (code, _, stderr) = goloman.process.finish();
     assert_eq!(code, Some(74), "{stderr}");
     assert!(stderr.contains("[ERROR] Goloman: stops before its journal is on the disk"), "{stderr}");
+}
+
+/// What comes back on a connection within a second.
+fn answered(stream: &TcpStream) -> Option<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(1))).expect("set");
+    let mut bytes = [0; 4_096];
+    match (&*stream).read(&mut bytes) {
+        Ok(count) => Some(String::from_utf8_lossy(&bytes[..count]).into_owned()),
+        Err(why) => {
+            assert!(matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{why}");
+            None
+        }
+    }
+}
+
+#[test]
+fn while_the_disk_of_the_journal_stalls_who_only_asks_is_answered() {
+    for sync in ["second", "always"] {
+        let folder = folder_with(&format!(
+            "workers = 2\nsync = \"{sync}\"\n{GOLOMAN}[servers.Goloman.http]\nlisten = \"127.0.0.1:0\"\n"
+        ));
+        let disk = Disk::new();
+        let goloman = disk.herd(folder.path(), "Goloman");
+        let http = goloman.http.expect("it serves HTTP");
+        let connect = |address| TcpStream::connect(address).expect("connected");
+        let say = |mut stream: &TcpStream, text: &str| stream.write_all(text.as_bytes()).expect("sent");
+        let healthy = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        let body = "{\"lat\":1,\"lon\":1}";
+        let put = format!(
+            "PUT /v1/clients/pear HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (asking, looking) = (connect(goloman.address), connect(http));
+        let reporting = connect(goloman.address);
+        disk.set("slow-write");
+        say(&reporting, "IAMAT kiwi +1+1 1\n");
+        wait_for("a reply", || answered(&reporting));
+        wait_for("the disk to be known as slow", || {
+            fs::read_to_string(&goloman.log)
+                .is_ok_and(|log| log.contains("the disk of the journal is slow"))
+                .then_some(())
+        });
+        disk.unset("slow-write");
+
+        // Those that were there before change workers once they have reported nothing for a second.
+        let mut time = 1;
+        wait_for("those who ask to be apart from the one who reports", || {
+            time += 1;
+            disk.set("hold-write");
+            say(&reporting, &format!("IAMAT kiwi +1+1 {time}\n"));
+            wait_for("the write to hang", || disk.is_writing().then_some(()));
+            say(&asking, "COUNT\n");
+            say(&looking, healthy);
+            let found = (answered(&asking), answered(&looking));
+            if let (Some(count), Some(health)) = &found {
+                assert!(count.starts_with("COUNT ") && health.starts_with("HTTP/1.1 200 "), "{found:?}");
+                return Some(());
+            }
+            disk.release();
+            // What is still owed.
+            found.0.is_none().then(|| wait_for("a count", || answered(&asking)));
+            found.1.is_none().then(|| wait_for("a reply", || answered(&looking)));
+            wait_for("a reply", || answered(&reporting));
+            None
+        });
+        assert_eq!(answered(&reporting), None, "its report is not in the journal yet");
+
+        // Those that come now and report wait for the disk, too, and nobody else does for them.
+        let (late, web) = (connect(goloman.address), connect(http));
+        say(&late, "COUNT\nIAMAT plum +1+1 1\nCOUNT\n");
+        say(&web, &put);
+        assert_eq!(wait_for("a count", || answered(&late)), "COUNT 1\n");
+        for _ in 0..2 {
+            let now = connect(goloman.address);
+            say(&now, "COUNT\n");
+            assert_eq!(wait_for("a count", || answered(&now)), "COUNT 1\n");
+            say(&looking, healthy);
+            assert!(wait_for("a reply", || answered(&looking)).starts_with("HTTP/1.1 200 "));
+        }
+        assert_eq!((answered(&late), answered(&web)), (None, None));
+        disk.release();
+        let lines = wait_for("a reply", || answered(&reporting));
+        assert!(lines.starts_with("AT Goloman "), "{lines}");
+        let mut lines = String::new();
+        wait_for("two replies", || {
+            lines += &answered(&late)?;
+            (lines.lines().count() == 2).then_some(())
+        });
+        assert!(lines.starts_with("AT Goloman ") && lines.contains("\nCOUNT "), "{lines}");
+        assert!(wait_for("a reply", || answered(&web)).starts_with("HTTP/1.1 20"));
+        for client in ["kiwi", "plum", "pear"] {
+            assert!(goloman.knows(client).is_some(), "{client}");
+        }
+        assert_eq!(goloman.stop(), Some(0));
+    }
 }

@@ -60,12 +60,24 @@ pub fn is_of_phone(head: &Head<'_>) -> bool {
 /// Serves a request, and counts what came of it.
 pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incoming) -> Done {
     let (begin, found) = (visit.turn.out.len(), route(head));
+    if found.as_ref().is_some_and(|route| tells(route, head.method)) && !visit.turn.may_learn() {
+        return Done::Later;
+    }
     let asked = asked_of(found.as_ref(), head.method);
     let done = serve_uncounted(visit, asked, from, head, found, body);
     if let Done::Answered { .. } | Done::Watches(_) = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
     done
+}
+
+/// Whether a request has something to be learned.
+fn tells(route: &Route, method: Method) -> bool {
+    match route {
+        Route::Phone(_) => method != Method::Options,
+        Route::Client(_) => matches!(method, Method::Put | Method::Delete),
+        _ => false,
+    }
 }
 
 /// Whether a reply says that something was done: its status is below 400.
@@ -78,6 +90,9 @@ fn is_done(reply: &[u8]) -> bool {
 /// of the connection (RFC 9110, 10.1.1).
 pub fn serve_without_body(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>) -> Option<Done> {
     let (begin, found) = (visit.turn.out.len(), route(head));
+    if found.as_ref().is_some_and(|route| tells(route, head.method)) && !visit.turn.may_learn() {
+        return None;
+    }
     let asked = asked_of(found.as_ref(), head.method);
     let way = Way { is_kept: false, ..way(visit, head, found.as_ref()) };
     let manners = visit.manners;

@@ -59,6 +59,17 @@ impl Disk {
         self.folder.path().join("held").exists()
     }
 
+    /// Whether a write waits.
+    pub fn is_writing(&self) -> bool {
+        self.folder.path().join("held-write").exists()
+    }
+
+    /// Has writes wait no more.
+    pub fn release(&self) {
+        self.unset("hold-write");
+        self.unset("held-write");
+    }
+
     /// What was created and synced: the deed, the bytes the file had, the path.
     fn notes(&self) -> Vec<(String, u64, PathBuf)> {
         let notes = fs::read_to_string(self.folder.path().join("notes")).unwrap_or_default();

@@ -135,5 +135,13 @@ ssize_t write(int fd, const void *bytes, size_t count)
         errno = EIO;
         return -1;
     }
+    if (has("hold-write") && is_journal(fd)) {
+        for (int waited = 0; has("hold-write") && waited < 4000; waited++) {
+            leave("held-write");
+            usleep(5000);
+        }
+    }
+    if (has("slow-write") && is_journal(fd))
+        usleep(30000);
     return really_write(fd, bytes, count);
 }
