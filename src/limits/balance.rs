@@ -28,5 +28,6 @@ pub const QUIET_WINDOWS: u32 = 20;
 /// How often a worker at work looks at its load though nothing happens.
 pub const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// While the journal's disk is slow: who has said nothing to be learned for so long is served apart from those who do.
-pub const REPORTS_FOR: Duration = Duration::from_secs(1);
+/// While the journal's disk is slow: who has said nothing to be learned for so many seconds is served apart from those who
+/// do.
+pub const REPORTS_FOR_S: u16 = 2;

@@ -5,7 +5,7 @@
 use super::Worker;
 use super::balance::Advice;
 use super::desk::Letter;
-use crate::limits::REPORTS_FOR;
+use crate::limits::REPORTS_FOR_S;
 
 /// The worker that learns while the journal's disk is slow, and the one that has all others then.
 const LEARNS: usize = 0;
@@ -20,8 +20,8 @@ impl Worker {
         let advice = self.gauge.look(self.now.up, self.index, loads);
         if self.is_parted {
             if self.index == LEARNS && self.gauge.window() != window {
-                let now = self.now.up;
-                let movable = self.room.movable(|guest| now.saturating_sub(guest.told.up()) >= REPORTS_FOR);
+                let now_s = self.now.up.as_secs() as u16;
+                let movable = self.room.movable(|guest| now_s.wrapping_sub(guest.told_s) >= REPORTS_FOR_S);
                 self.hand(ASKED, movable.into_iter());
             }
             return;
@@ -29,7 +29,7 @@ impl Worker {
         match advice {
             Advice::Stay => {}
             Advice::HandHalfTo(target) => {
-                let movable = self.room.movable(|guest| guest.active_in == window);
+                let movable = self.room.movable(|guest| guest.active_in == window as u16);
                 self.hand(target, movable.into_iter().skip(1).step_by(2));
             }
             Advice::HandBack => {

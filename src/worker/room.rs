@@ -6,7 +6,7 @@ mod admitting;
 mod ending;
 mod reading;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub struct Room<S, O> {
     /// Connections whose question was refused, which are told so in the next turn.
     refused: Vec<u64>,
     /// Connections that have said what is learned in another room.
-    misplaced: Vec<u64>,
+    misplaced: BTreeSet<u64>,
     /// No connection's time is up before this.
     sweep_at: Option<Duration>,
     swept_at: Duration,
@@ -105,12 +105,10 @@ pub struct Guest<S> {
     is_put_off: bool,
     /// It is among those that wait for room.
     is_unroomed: bool,
-    /// It has said what is learned in another room, and is to go there.
-    is_misplaced: bool,
-    /// The last of its worker's load windows in which it was read.
-    pub active_in: u32,
-    /// When it last said what was to be learned, or came.
-    pub told: Stamp,
+    /// The last of its worker's load windows in which it was read, and the second in which it last said what was to be
+    /// learned, or came: their last 16 bits, as there may be many of these.
+    pub active_in: u16,
+    pub told_s: u16,
 }
 
 /// Sweeps look at every connection, so there is a rest between them.
@@ -169,7 +167,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             unroomed: VecDeque::new(),
             metered_ns: 0,
             refused: Vec::new(),
-            misplaced: Vec::new(),
+            misplaced: BTreeSet::new(),
             sweep_at: None,
             swept_at: now.up,
             window: 0,
@@ -281,9 +279,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             is_held: false,
             is_put_off: false,
             is_unroomed: false,
-            is_misplaced: false,
             active_in: 0,
-            told: opened.into(),
+            told_s: opened.as_secs() as u16,
         });
     }
 
@@ -291,7 +288,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         // Of what another room was about to do it knows nothing.
         (guest.is_held, guest.is_put_off, guest.is_unroomed) = (false, false, false);
-        let has_more = std::mem::take(&mut guest.is_misplaced);
+        let has_more = guest.door.is_stalled();
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
         if matches!(guest.admission, Admission::OnTrial(_)) {
@@ -318,7 +315,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     /// The connections that have said what is learned in another room.
-    pub fn take_misplaced(&mut self) -> Vec<u64> {
+    pub fn take_misplaced(&mut self) -> BTreeSet<u64> {
         std::mem::take(&mut self.misplaced)
     }
 
@@ -387,12 +384,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.turn.send(key, begin);
         match self.turn.take_told() {
             Told::Nothing => {}
-            Told::Learned => guest.told = self.now.up.into(),
-            Told::PutOff if guest.is_misplaced => {}
-            Told::PutOff => {
-                guest.is_misplaced = true;
-                self.misplaced.push(key);
-            }
+            Told::Learned => guest.told_s = self.now.up.as_secs() as u16,
+            Told::PutOff => _ = self.misplaced.insert(key),
         }
         if guest.door.take_lasting()
             && let Err(why) = guest.connection.stream.keep_alive()
@@ -481,7 +474,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                     return self.close(key, ended, why);
                 }
                 Some(why) => return self.linger(key, why),
-                None if guest.door.is_stalled() && !guest.is_misplaced => self.go_on(key),
+                None if guest.door.is_stalled() && !self.misplaced.contains(&key) => self.go_on(key),
                 None => {}
             }
         }

@@ -9,7 +9,7 @@ use crate::net::{Interest, Lane, Stream};
 impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub(super) fn read(&mut self, key: u64) {
         let Some(guest) = self.guests.get(key) else { return };
-        guest.active_in = self.window;
+        guest.active_in = self.window as u16;
         let lingers = guest.connection.lingers().is_some();
         let most = guest.door.takes().min(self.buffer.len());
         match guest.connection.read(&mut self.buffer[..most], self.now.up) {
