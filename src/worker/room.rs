@@ -15,7 +15,9 @@ use super::entrance::Admission;
 use super::unsent::Unsent;
 use crate::clock::{Moment, Stamp};
 use crate::door::{Answer, Door, DoorKind, Kin, Manners, PEER_CLOSED, Question, Visit};
-use crate::limits::{DRAIN_LOOK_MS, HANDSHAKE_S, METERED_TURN_US, READ_BYTES, SWEEP_REST_MS, TURN_BYTES_MAX};
+use crate::limits::{
+    DRAIN_LOOK_MS, HANDSHAKE_S, METERED_TURN_US, READ_BYTES, REPORTS_FOR_S, SWEEP_REST_MS, TURN_BYTES_MAX,
+};
 use crate::logging::Wire;
 use crate::net::{Connection, Event, Interest, Lane, Slots, Stream, Watch};
 use crate::places::pool::Asker;
@@ -106,7 +108,7 @@ pub struct Guest<S> {
     /// It is among those that wait for room.
     is_unroomed: bool,
     /// The last of its worker's load windows in which it was read, and the second in which it last said what was to be
-    /// learned, or came: their last 16 bits, as there may be many of these.
+    /// learned: their last 16 bits, as there may be many of these.
     pub active_in: u16,
     pub told_s: u16,
 }
@@ -280,7 +282,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             is_put_off: false,
             is_unroomed: false,
             active_in: 0,
-            told_s: opened.as_secs() as u16,
+            told_s: (opened.as_secs() as u16).wrapping_sub(REPORTS_FOR_S),
         });
     }
 

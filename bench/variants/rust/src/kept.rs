@@ -65,7 +65,7 @@ impl Kept {
                 .filter(|line| !line.is_empty())
                 .for_each(|line| entries.hear(line));
         }
-        self.journal.keep(entries, |kept| {
+        self.journal.keep(&*entries, |kept| {
             if kept.is_err() {
                 log::error!("the journal takes nothing");
             }
