@@ -203,7 +203,9 @@ impl Conversation<'_, '_> {
             )
             | Err(_) => false,
         };
-        if is_early || (is_told && !self.visit.turn.may_learn()) {
+        // Who is refused anyway is refused here.
+        let is_refused = self.visit.is_on_trial && !self.may_be_of_the_herd(&command);
+        if is_early || (is_told && !is_refused && !self.visit.turn.may_learn()) {
             return false;
         }
         let is_at = matches!(&command, Ok(Command::At(_)) | Err(Invalid { is_at: true, .. }));

@@ -12,7 +12,7 @@ use super::message::Message;
 use super::newest::newest_by_source;
 use crate::clock::{Clock, Moment};
 use crate::feed::Feed;
-use crate::limits::{AHEAD_UNSURE_NS, FLOOD_DIRECT_LINKS, FLOOD_DRAIN_BYTES, FLOOD_REST_US};
+use crate::limits::{AHEAD_UNSURE_NS, FLOOD_BATCHES, FLOOD_DIRECT_LINKS, FLOOD_DRAIN_BYTES, FLOOD_REST_US};
 use crate::link::{Links, Mark};
 use crate::logging::Wire;
 use crate::node::{News, Node};
@@ -63,7 +63,8 @@ impl Flooder {
     /// The thread: ends at the stop message, after all that was sent before it.
     pub fn run(mut self, clock: Clock) {
         loop {
-            if std::mem::take(&mut self.is_spent) {
+            // Unless so much has come already that there might be no room for more.
+            if std::mem::take(&mut self.is_spent) && self.batches.len() < FLOOD_BATCHES / 4 {
                 // What gathers meanwhile goes to each link in one write.
                 thread::sleep(Duration::from_micros(FLOOD_REST_US));
             }

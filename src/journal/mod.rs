@@ -174,13 +174,6 @@ impl Journal {
         if share.all.is_empty() {
             return Ok(());
         }
-        let begun = Instant::now();
-        let kept = self.append_at_once(share);
-        self.pace.note(begun);
-        kept
-    }
-
-    fn append_at_once(&self, share: Share<'_>) -> Result<(), NotKept> {
         let mut active = self.active();
         if std::mem::take(&mut active.is_idle) {
             self.due.notify_one();
@@ -202,16 +195,20 @@ impl Journal {
             false => Cow::Borrowed(bytes),
         };
         open.begin(bytes.len());
+        // Not the wait for the lock: of that, whoever has it tells.
+        let begun = Instant::now();
         if let Err(why) = open.file.append(&bytes) {
             self.close_failed(&mut active, &why);
             return Err(NotKept);
         }
         let end = open.grow(bytes.len());
-        match self.is_strict() {
+        let kept = match self.is_strict() {
             true if is_refusing => Err(NotKept),
             true => self.sync_up_to(active, &open, end),
             false => Ok(()),
-        }
+        };
+        self.pace.note(begun);
+        kept
     }
 
     /// Once a second: syncs, where the mode says so, looks after the files, and compacts what has grown,

@@ -19,7 +19,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// An append that began then has ended, with the wait for others and for a sync.
+    /// A write that began then has ended, with its sync where that is waited for.
     pub fn note(&self, begun: Instant) {
         let now = Instant::now();
         if now.duration_since(begun) >= SLOW_APPEND {

@@ -84,6 +84,7 @@ impl Server {
             control,
             clock,
             sink,
+            is_parted: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
         hall.desks[0].load.set_at_work(true);

@@ -78,7 +78,9 @@ impl Turn {
 
     /// Has the journal keep what the turn learned. What could not be kept is not promised.
     pub(super) fn keep(&mut self, core: &Core, now_ns: u64) {
-        if let Some(journal) = core.journal() {
+        // Who has nothing for it waits for nobody who has.
+        let is_due = !self.news.is_empty() || !self.seen.is_empty() || !self.keeping.relied_on.is_empty();
+        if let Some(journal) = core.journal().filter(|_| is_due) {
             self.count.set_at_disk(true);
             if journal.is_strict() || !self.seen.is_empty() || !self.keeping.relied_on.is_empty() {
                 self.collect(core);

@@ -80,6 +80,11 @@ impl Gauge {
         }
     }
 
+    /// What was seen before says nothing of how it is now.
+    pub fn begin_anew(&mut self) {
+        (self.quiet_windows, self.idle_began) = (0, None);
+    }
+
     /// The number of the window in progress; connections are marked with it when they are read.
     pub fn window(&self) -> u32 {
         self.window

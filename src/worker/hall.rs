@@ -36,6 +36,8 @@ pub struct Hall {
     pub control: Control,
     pub clock: Clock,
     pub sink: Arc<Sink>,
+    /// The first worker has those who report apart from all others, as the journal's disk is slow.
+    pub is_parted: AtomicBool,
     /// Set by `stop`, once.
     pub stopping: AtomicBool,
 }

@@ -153,18 +153,16 @@ impl Worker {
         }
     }
 
-    /// Opens letters until much has been said: one answer may be for thousands, who are not to wait in memory for each
-    /// other, and others are not to wait for all of them. The rest is for the next turn.
+    /// Opens letters until much has been said: one answer may be for thousands, or thousands come with lines that are to be
+    /// answered, who are not to wait in memory for each other; and others are not to wait for all of them. The rest is for the next turn.
     fn open_mail(&mut self) {
         while let Some(letter) = self.mail.pop_front() {
             match letter {
                 Letter::Guest(guest) => self.room.adopt(*guest),
-                Letter::Answer { key, answer } => {
-                    self.room.answered(key, &answer);
-                    if self.room.flush_much() {
-                        return;
-                    }
-                }
+                Letter::Answer { key, answer } => self.room.answered(key, &answer),
+            }
+            if self.room.flush_much() {
+                return;
             }
         }
     }

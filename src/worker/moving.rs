@@ -2,6 +2,8 @@
 //! learned from is the first worker's, which waits for that disk in its turns; all others are another's, which accepts
 //! connections, too.
 
+use std::sync::atomic::Ordering;
+
 use super::Worker;
 use super::balance::Advice;
 use super::desk::Letter;
@@ -47,15 +49,31 @@ impl Worker {
     /// Parts from the others, or joins them again, as the journal's disk is slow, or is not any more.
     pub(super) fn part(&mut self, is_stopping: bool) {
         let hall = self.hall.clone();
+        if is_stopping {
+            self.is_parted = false;
+            self.room.rejoin();
+            return;
+        }
         let is_slow = || hall.core.journal().is_some_and(|journal| journal.is_slow());
-        let is_parted = hall.desks.len() > ASKED && !is_stopping && is_slow();
+        // The first worker may be in an append that lasts longer than that, and all are apart until it is back.
+        let lasts = self.index != LEARNS && hall.is_parted.load(Ordering::SeqCst);
+        let is_parted = hall.desks.len() > ASKED && (lasts || is_slow());
         if is_parted == self.is_parted {
             return;
         }
         self.is_parted = is_parted;
+        self.gauge.begin_anew();
         let desk = &hall.desks[self.index];
+        if self.index == LEARNS {
+            hall.is_parted.store(is_parted, Ordering::SeqCst);
+        }
         if self.index != LEARNS {
             self.room.part(is_parted);
+            if is_parted && self.index == ASKED {
+                // It may have been about to rest.
+                desk.load.set_at_work(true);
+                self.acceptor.open(&hall.entrance, &desk.poller);
+            }
         } else if is_parted {
             log::warn!(
                 "the disk of the journal is slow: whoever reports waits for it, and others are served apart from them"

@@ -236,6 +236,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.read_handshakes();
         self.sweep();
         self.shed();
+        // What a sweep had go on.
+        self.flush();
     }
 
     /// How long the next turn may be waited for; None for ever.
@@ -314,6 +316,14 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Has nothing be learned in this room from here on, or has it be.
     pub fn part(&mut self, is_parted: bool) {
         self.turn.part(is_parted);
+    }
+
+    /// Has everything be learned in this room from here on, also what was to be in another.
+    pub fn rejoin(&mut self) {
+        self.turn.part(false);
+        for key in self.take_misplaced() {
+            self.go_on(key);
+        }
     }
 
     /// The connections that have said what is learned in another room.

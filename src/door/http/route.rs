@@ -60,7 +60,7 @@ pub fn is_of_phone(head: &Head<'_>) -> bool {
 /// Serves a request, and counts what came of it.
 pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incoming) -> Done {
     let (begin, found) = (visit.turn.out.len(), route(head));
-    if found.as_ref().is_some_and(|route| tells(route, head.method)) && !visit.turn.may_learn() {
+    if is_put_off(visit, found.as_ref(), head.method) {
         return Done::Later;
     }
     let asked = asked_of(found.as_ref(), head.method);
@@ -69,6 +69,11 @@ pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incomi
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
     done
+}
+
+/// Whether a request has something to be learned that is to be learned elsewhere. Who is refused anyway is refused here.
+fn is_put_off(visit: &mut Visit<'_>, found: Option<&Route>, method: Method) -> bool {
+    !visit.is_on_trial && found.is_some_and(|route| tells(route, method)) && !visit.turn.may_learn()
 }
 
 /// Whether a request has something to be learned.
@@ -90,7 +95,7 @@ fn is_done(reply: &[u8]) -> bool {
 /// of the connection (RFC 9110, 10.1.1).
 pub fn serve_without_body(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>) -> Option<Done> {
     let (begin, found) = (visit.turn.out.len(), route(head));
-    if found.as_ref().is_some_and(|route| tells(route, head.method)) && !visit.turn.may_learn() {
+    if is_put_off(visit, found.as_ref(), head.method) {
         return None;
     }
     let asked = asked_of(found.as_ref(), head.method);
