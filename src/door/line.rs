@@ -124,7 +124,7 @@ impl LineDoor {
     }
 
     pub fn is_owed(&self) -> bool {
-        matches!(self.phase, Phase::Places(_))
+        matches!(self.phase, Phase::Places(_) | Phase::Clients { .. })
     }
 
     pub fn is_stalled(&self) -> bool {

@@ -144,8 +144,8 @@ impl Seat {
     fn find_out(&self, key: u64, most: usize, question: Question) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
         self.hall.errands.send(most, move |now| {
-            if hall.is_stopping() {
-                // The journal's turn comes after all of them.
+            if hall.is_stopping() && matches!(question, Question::Digest(_)) {
+                // Its neighbour asks again; clients are owed their answers.
                 return;
             }
             let answer = question.answer(&hall.core, hall.status(now), now);

@@ -73,6 +73,8 @@ pub struct Room<S, O> {
     metered_ns: u64,
     /// Connections whose question was refused, which are told so in the next turn.
     refused: Vec<u64>,
+    /// The server stops, and what had come by the end of its drain was read.
+    has_read_last: bool,
     /// Connections that have said what is learned in another room.
     misplaced: BTreeSet<u64>,
     /// No connection's time is up before this.
@@ -169,6 +171,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             unroomed: VecDeque::new(),
             metered_ns: 0,
             refused: Vec::new(),
+            has_read_last: false,
             misplaced: BTreeSet::new(),
             sweep_at: None,
             swept_at: now.up,

@@ -164,6 +164,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// left to be sent; true once nobody is left. What is on its way from a peer meanwhile is still answered.
     pub fn close_idle(&mut self) -> bool {
         let is_drained = self.is_drained();
+        if is_drained && !std::mem::replace(&mut self.has_read_last, true) {
+            self.read_last();
+        }
         for key in self.guests.keys() {
             let Some(guest) = self.guests.get(key) else { continue };
             if guest.connection.unsent() > 0 || guest.door.is_owed() || guest.connection.lingers().is_some() {
@@ -185,5 +188,18 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         }
         self.turn.wire.commit();
         self.guests.is_empty()
+    }
+
+    /// What has come by now is read once more and answered, before anybody is told the end.
+    fn read_last(&mut self) {
+        for key in self.guests.keys() {
+            let Some(guest) = self.guests.get(key) else { continue };
+            let connection = &guest.connection;
+            let takes = connection.unsent() == 0 && connection.lingers().is_none() && guest.door.reads();
+            if takes && !connection.stream.is_in_handshake() && connection.stream.has_input() {
+                self.read(key);
+            }
+        }
+        self.flush();
     }
 }
