@@ -3,8 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::capacity::capacity;
@@ -85,7 +85,7 @@ impl Server {
             clock,
             sink,
             is_parted: AtomicBool::new(false),
-            stopping: AtomicBool::new(false),
+            stopped_at: OnceLock::new(),
         });
         hall.desks[0].load.set_at_work(true);
         let worker = |index| {

@@ -54,6 +54,10 @@ impl Desk {
         inbox.is_none()
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.inbox().is_none()
+    }
+
     fn inbox(&self) -> MutexGuard<'_, Option<Vec<Letter>>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

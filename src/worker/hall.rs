@@ -2,8 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -38,8 +38,8 @@ pub struct Hall {
     pub sink: Arc<Sink>,
     /// The first worker has those who report apart from all others, as the journal's disk is slow.
     pub is_parted: AtomicBool,
-    /// Set by `stop`, once.
-    pub stopping: AtomicBool,
+    /// When `stop` was called, by the time that the clock counts.
+    pub stopped_at: OnceLock<Duration>,
 }
 
 /// On what connections are served.
@@ -78,7 +78,7 @@ impl Hall {
 
     /// Has every worker stop.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopped_at.get_or_init(|| self.clock.up());
         self.desks.iter().for_each(|desk| desk.poller.wake());
     }
 
@@ -100,7 +100,7 @@ impl Hall {
     }
 
     pub fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::SeqCst)
+        self.stopped_at.get().is_some()
     }
 }
 

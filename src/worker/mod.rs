@@ -85,9 +85,10 @@ impl Worker {
                 return;
             }
             self.now = hall.clock.now();
-            let is_stopping = hall.is_stopping();
+            let stopped_at = hall.stopped_at.get().copied();
+            let is_stopping = stopped_at.is_some();
             self.part(is_stopping);
-            self.room.begin(self.now, self.gauge.window(), is_stopping);
+            self.room.begin(self.now, self.gauge.window(), stopped_at);
             self.ready = events.len();
             if self.acceptor.has_more() && !is_stopping {
                 self.accept();
@@ -188,7 +189,12 @@ impl Worker {
         let hall = self.hall.clone();
         let desk = &hall.desks[self.index];
         self.acceptor.close(&hall.entrance, &desk.poller);
-        self.mail.is_empty() && self.room.close_idle() && desk.close()
+        let has_ended =
+            self.mail.is_empty() && self.room.close_idle() && !self.awaits_others() && desk.close();
+        if has_ended {
+            self.tell_end();
+        }
+        has_ended
     }
 }
 

@@ -46,19 +46,16 @@ impl Worker {
         }
     }
 
-    /// Parts from the others, or joins them again, as the journal's disk is slow, or is not any more.
+    /// Parts from the others, or joins them again, as the journal's disk is slow, or is not any more. Also while the
+    /// server stops: those who only ask have their last answers in time, whatever the disk does.
     pub(super) fn part(&mut self, is_stopping: bool) {
         let hall = self.hall.clone();
-        if is_stopping {
-            self.is_parted = false;
-            self.room.rejoin();
-            return;
-        }
         let is_slow = || hall.core.journal().is_some_and(|journal| journal.is_slow());
         // The first worker may be in an append that lasts longer than that, and all are apart until it is back.
         let lasts = self.index != LEARNS && hall.is_parted.load(Ordering::SeqCst);
         let is_parted = hall.desks.len() > ASKED && (lasts || is_slow());
-        if is_parted == self.is_parted {
+        // A server that stops parts nobody who is not apart: the worker that would learn may have ended.
+        if is_parted == self.is_parted || (is_parted && is_stopping) {
             return;
         }
         self.is_parted = is_parted;
@@ -105,9 +102,25 @@ impl Worker {
             }
             let letter = Letter::Guest(Box::new(guest));
             if let Err(Letter::Guest(guest)) = hall.desks[target].post(letter) {
-                // The server stops, and that worker has ended: its replies are flushed here.
+                // The server stops, and that worker has ended: what it has said is learned here, and its replies are
+                // flushed here.
+                self.is_parted = false;
+                self.room.part(false);
                 self.room.adopt(*guest);
             }
+        }
+    }
+
+    /// Whether others may still hand on whoever has said something to be learned here.
+    pub(super) fn awaits_others(&self) -> bool {
+        let mut others = self.hall.desks.iter().skip(LEARNS + 1);
+        self.index == LEARNS && self.is_parted && others.any(|desk| !desk.is_closed())
+    }
+
+    /// It has ended, which another may wait for.
+    pub(super) fn tell_end(&self) {
+        if self.index != LEARNS {
+            self.hall.desks[LEARNS].poller.wake();
         }
     }
 }

@@ -53,7 +53,6 @@ pub struct Room<S, O> {
     turn: Turn,
     buffer: Box<[u8]>,
     now: Moment,
-    /// The server stops: no more is read.
     /// Since when the server stops; None while it does not.
     stops_since: Option<Duration>,
     /// Bytes read in this turn.
@@ -194,12 +193,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     /// A turn begins.
-    pub fn begin(&mut self, now: Moment, window: u32, is_stopping: bool) {
+    pub fn begin(&mut self, now: Moment, window: u32, stops_since: Option<Duration>) {
         self.turn.begin();
-        (self.now, self.window) = (now, window);
-        if is_stopping {
-            self.stops_since.get_or_insert(now.up);
-        }
+        (self.now, self.window, self.stops_since) = (now, window, stops_since);
         self.metered_ns = now.posix_ns;
         if self.outside.refresh() {
             // Some may have less time from now on.
@@ -233,6 +229,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Ends the turn: sends what it made, reads those that always have more and those in their handshake, and closes
     /// whose time is up.
     pub fn finish(&mut self) {
+        if self.is_drained() && !std::mem::replace(&mut self.has_read_last, true) {
+            self.read_last();
+        }
         self.flush();
         self.read_greedy();
         self.find_room();
@@ -295,6 +294,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     pub fn adopt(&mut self, mut guest: Guest<S>) {
         // Of what another room was about to do it knows nothing.
         (guest.is_held, guest.is_put_off, guest.is_unroomed) = (false, false, false);
+        // What it has sent behind that is read by a server that stops, too.
+        self.has_read_last = false;
         let has_more = guest.door.is_stalled();
         guest.connection.watched = guest.interest();
         let (key, guest) = self.guests.insert(guest);
@@ -319,14 +320,6 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// Has nothing be learned in this room from here on, or has it be.
     pub fn part(&mut self, is_parted: bool) {
         self.turn.part(is_parted);
-    }
-
-    /// Has everything be learned in this room from here on, also what was to be in another.
-    pub fn rejoin(&mut self) {
-        self.turn.part(false);
-        for key in self.take_misplaced() {
-            self.go_on(key);
-        }
     }
 
     /// The connections that have said what is learned in another room.

@@ -2,12 +2,18 @@
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::harness::{Disk, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::harness::{Disk, HANG, HERD, Herd, Process, Server, folder_with, run, solo, wait_for};
+
+/// For how long a stop answers what still comes.
+const DRAIN: Duration = Duration::from_secs(1);
 
 const GOLOMAN: &str = "[servers.Goloman]\nlisten = \"127.0.0.1:0\"\n";
 
@@ -240,58 +246,86 @@ fn answered(stream: &TcpStream) -> Option<String> {
     }
 }
 
+/// All that comes back on one until its end.
+fn rest(mut stream: TcpStream) -> String {
+    stream.set_read_timeout(Some(HANG)).expect("set");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("no reset");
+    said
+}
+
+/// A server whose journal's disk is slow, so that those who report are apart from all others.
+struct Parted {
+    goloman: Server,
+    http: SocketAddr,
+    /// One that reports, whose write hangs.
+    reporting: TcpStream,
+    /// Two that ask, who are answered meanwhile: for a count, and how the server is.
+    asking: TcpStream,
+    looking: TcpStream,
+}
+
+const HEALTHY: &str = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
+fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).expect("connected")
+}
+
+fn say(mut stream: &TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).expect("sent");
+}
+
+fn part(disk: &Disk, folder: &Path) -> Parted {
+    let goloman = disk.herd(folder, "Goloman");
+    let http = goloman.http.expect("it serves HTTP");
+    let (asking, looking, reporting) = (connect(goloman.address), connect(http), connect(goloman.address));
+    disk.set("slow-write");
+    say(&reporting, "IAMAT kiwi +1+1 1\n");
+    wait_for("a reply", || answered(&reporting));
+    goloman.wait_for_log("the disk of the journal is slow");
+    disk.unset("slow-write");
+    // Those that were there before change workers once they have reported nothing for a second.
+    let mut time = 1;
+    wait_for("those who ask to be apart from the one who reports", || {
+        time += 1;
+        disk.set("hold-write");
+        say(&reporting, &format!("IAMAT kiwi +1+1 {time}\n"));
+        wait_for("the write to hang", || disk.is_writing().then_some(()));
+        say(&asking, "COUNT\n");
+        say(&looking, HEALTHY);
+        let found = (answered(&asking), answered(&looking));
+        if let (Some(count), Some(health)) = &found {
+            assert!(count.starts_with("COUNT ") && health.starts_with("HTTP/1.1 200 "), "{found:?}");
+            return Some(());
+        }
+        disk.release();
+        // What is still owed.
+        found.0.is_none().then(|| wait_for("a count", || answered(&asking)));
+        found.1.is_none().then(|| wait_for("a reply", || answered(&looking)));
+        wait_for("a reply", || answered(&reporting));
+        None
+    });
+    assert_eq!(answered(&reporting), None, "its report is not in the journal yet");
+    Parted { goloman, http, reporting, asking, looking }
+}
+
+/// What a server of these tests is told.
+fn parting(sync: &str) -> TempDir {
+    folder_with(&format!(
+        "workers = 2\nsync = \"{sync}\"\nstop_timeout_s = 20\n{GOLOMAN}[servers.Goloman.http]\nlisten = \"127.0.0.1:0\"\n"
+    ))
+}
+
 #[test]
 fn while_the_disk_of_the_journal_stalls_who_only_asks_is_answered() {
     for sync in ["second", "always"] {
-        let folder = folder_with(&format!(
-            "workers = 2\nsync = \"{sync}\"\n{GOLOMAN}[servers.Goloman.http]\nlisten = \"127.0.0.1:0\"\n"
-        ));
-        let disk = Disk::new();
-        let goloman = disk.herd(folder.path(), "Goloman");
-        let http = goloman.http.expect("it serves HTTP");
-        let connect = |address| TcpStream::connect(address).expect("connected");
-        let say = |mut stream: &TcpStream, text: &str| stream.write_all(text.as_bytes()).expect("sent");
-        let healthy = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        let (folder, disk) = (parting(sync), Disk::new());
+        let Parted { goloman, http, reporting, asking: _, looking } = part(&disk, folder.path());
         let body = "{\"lat\":1,\"lon\":1}";
         let put = format!(
             "PUT /v1/clients/pear HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let (asking, looking) = (connect(goloman.address), connect(http));
-        let reporting = connect(goloman.address);
-        disk.set("slow-write");
-        say(&reporting, "IAMAT kiwi +1+1 1\n");
-        wait_for("a reply", || answered(&reporting));
-        wait_for("the disk to be known as slow", || {
-            fs::read_to_string(&goloman.log)
-                .is_ok_and(|log| log.contains("the disk of the journal is slow"))
-                .then_some(())
-        });
-        disk.unset("slow-write");
-
-        // Those that were there before change workers once they have reported nothing for a second.
-        let mut time = 1;
-        wait_for("those who ask to be apart from the one who reports", || {
-            time += 1;
-            disk.set("hold-write");
-            say(&reporting, &format!("IAMAT kiwi +1+1 {time}\n"));
-            wait_for("the write to hang", || disk.is_writing().then_some(()));
-            say(&asking, "COUNT\n");
-            say(&looking, healthy);
-            let found = (answered(&asking), answered(&looking));
-            if let (Some(count), Some(health)) = &found {
-                assert!(count.starts_with("COUNT ") && health.starts_with("HTTP/1.1 200 "), "{found:?}");
-                return Some(());
-            }
-            disk.release();
-            // What is still owed.
-            found.0.is_none().then(|| wait_for("a count", || answered(&asking)));
-            found.1.is_none().then(|| wait_for("a reply", || answered(&looking)));
-            wait_for("a reply", || answered(&reporting));
-            None
-        });
-        assert_eq!(answered(&reporting), None, "its report is not in the journal yet");
-
         // Those that come now and report wait for the disk, too, and nobody else does for them.
         let (late, web) = (connect(goloman.address), connect(http));
         say(&late, "COUNT\nIAMAT plum +1+1 1\nCOUNT\n");
@@ -301,7 +335,7 @@ fn while_the_disk_of_the_journal_stalls_who_only_asks_is_answered() {
             let now = connect(goloman.address);
             say(&now, "COUNT\n");
             assert_eq!(wait_for("a count", || answered(&now)), "COUNT 1\n");
-            say(&looking, healthy);
+            say(&looking, HEALTHY);
             assert!(wait_for("a reply", || answered(&looking)).starts_with("HTTP/1.1 200 "));
         }
         assert_eq!((answered(&late), answered(&web)), (None, None));
@@ -320,4 +354,90 @@ fn while_the_disk_of_the_journal_stalls_who_only_asks_is_answered() {
         }
         assert_eq!(goloman.stop(), Some(0));
     }
+}
+
+#[test]
+fn a_stop_while_the_disk_of_the_journal_stalls_answers_who_only_asks_and_then_who_reports() {
+    // Whoever says nothing for 200 ms at a stop is told the end, so a machine that is too busy for this begins anew.
+    wait_for("the clients to get a word in", || {
+        let (folder, disk) = (parting("second"), Disk::new());
+        stops_while_parted(&disk, folder.path())
+    });
+}
+
+/// None where a client was told the end before it was to be.
+fn stops_while_parted(disk: &Disk, folder: &Path) -> Option<()> {
+    let Parted { goloman, http, reporting, asking, looking } = part(disk, folder);
+    let (late, fresh) = (connect(goloman.address), connect(http));
+    let asks = |one: &TcpStream, what: &str| {
+        say(one, what);
+        Some(wait_for("a reply", || answered(one))).filter(|said| !said.is_empty())
+    };
+    let mut web = vec![&looking, &fresh];
+    let mut all_ask = || {
+        for one in [&asking, &late] {
+            assert_eq!(asks(one, "COUNT\n")?, "COUNT 1\n");
+        }
+        let mut is_cut = false;
+        web.retain(|one| {
+            let said = asks(one, HEALTHY).unwrap_or_default();
+            is_cut |= said.is_empty();
+            !said.contains("Connection: close")
+        });
+        (!is_cut).then_some(web.is_empty())
+    };
+    all_ask()?;
+    goloman.process.signal(Signal::TERM);
+    // Until both of those who ask by HTTP were told, with their answers, that there is a stop.
+    while !all_ask()? {}
+    // Whoever reports at this moment waits for the disk, and nobody does for them.
+    say(&late, "IAMAT plum +1+1 1\nCOUNT\n");
+    say(&reporting, "IAMAT kiwi +1+1 777\n");
+    for _ in 0..2 {
+        assert_eq!(asks(&asking, "COUNT\n")?, "COUNT 1\n");
+    }
+    // They are told the end, though the worker that learns still waits.
+    assert_eq!(wait_for("the end", || answered(&asking)), "");
+    assert_eq!((answered(&late), answered(&reporting)), (None, None));
+    disk.release();
+    let (kiwi, plum) = (rest(reporting), rest(late));
+    assert_eq!(kiwi.lines().count(), 2, "{kiwi}");
+    assert!(kiwi.ends_with(" kiwi +1+1 777\n"), "{kiwi}");
+    assert!(plum.starts_with("AT Goloman ") && plum.contains("\nCOUNT 2"), "{plum}");
+    assert_eq!(goloman.wait(), Some(0));
+    let goloman = disk.herd(folder, "Goloman");
+    assert!(goloman.knows("plum").is_some_and(|line| plum.starts_with(&line)));
+    assert_eq!(goloman.stop(), Some(0));
+    Some(())
+}
+
+#[test]
+fn what_has_come_while_a_stop_waits_for_the_disk_is_answered_though_the_time_to_say_more_is_over() {
+    let folder = folder_with(&format!(
+        "workers = 1\nstop_timeout_s = 20\n{GOLOMAN}[servers.Goloman.http]\nlisten = \"127.0.0.1:0\"\n"
+    ));
+    let disk = Disk::new();
+    let goloman = disk.herd(folder.path(), "Goloman");
+    let http = goloman.http.expect("it serves HTTP");
+    let (reporting, second, web) = (connect(goloman.address), connect(goloman.address), connect(http));
+    say(&second, "COUNT\n");
+    wait_for("a count", || answered(&second));
+    say(&web, HEALTHY);
+    wait_for("a reply", || answered(&web));
+    disk.set("hold-write");
+    say(&reporting, "IAMAT kiwi +1+1 1\n");
+    wait_for("the write to hang", || disk.is_writing().then_some(()));
+    goloman.process.signal(Signal::TERM);
+    goloman.wait_for_log("Goloman stops");
+    say(&second, "IAMAT plum +1+1 1\nCOUNT\n");
+    say(&web, HEALTHY);
+    // Of what comes later than that nothing is read, of a client that can be answered at once.
+    let stopped = Instant::now();
+    wait_for("that time to pass", || (stopped.elapsed() > DRAIN * 3 / 2).then_some(()));
+    disk.release();
+    assert!(rest(reporting).ends_with(" kiwi +1+1 1\n"));
+    let said = rest(second);
+    assert!(said.starts_with("AT Goloman ") && said.ends_with("\nCOUNT 2\n"), "{said}");
+    assert!(rest(web).starts_with("HTTP/1.1 200 "));
+    assert_eq!(goloman.wait(), Some(0));
 }

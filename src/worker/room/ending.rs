@@ -164,12 +164,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// left to be sent; true once nobody is left. What is on its way from a peer meanwhile is still answered.
     pub fn close_idle(&mut self) -> bool {
         let is_drained = self.is_drained();
-        if is_drained && !std::mem::replace(&mut self.has_read_last, true) {
-            self.read_last();
-        }
         for key in self.guests.keys() {
             let Some(guest) = self.guests.get(key) else { continue };
-            if guest.connection.unsent() > 0 || guest.door.is_owed() || guest.connection.lingers().is_some() {
+            let is_owed = guest.door.is_owed() || self.misplaced.contains(&key);
+            if guest.connection.unsent() > 0 || is_owed || guest.connection.lingers().is_some() {
                 continue;
             }
             // A link's neighbour is told by the end of it, and says on the next one what it has said here.
@@ -190,8 +188,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         self.guests.is_empty()
     }
 
-    /// What has come by now is read once more and answered, before anybody is told the end.
-    fn read_last(&mut self) {
+    /// What has come by the end of the drain is read once more, to be answered in this turn, before anybody is told the
+    /// end.
+    pub(super) fn read_last(&mut self) {
         for key in self.guests.keys() {
             let Some(guest) = self.guests.get(key) else { continue };
             let connection = &guest.connection;
@@ -200,6 +199,5 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 self.read(key);
             }
         }
-        self.flush();
     }
 }

@@ -226,7 +226,7 @@ impl Running {
     /// What a worker does until its turn is to be finished.
     pub fn begin_turn(&mut self, net: &Shared, now: Moment) {
         self.is_in_turn = true;
-        self.room.begin(now, 0, false);
+        self.room.begin(now, 0, None);
         for end in std::mem::take(&mut self.backlog) {
             let address = address_of(end);
             let door = Door::open_line(address, None, &self.core, now);
