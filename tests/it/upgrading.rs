@@ -22,17 +22,26 @@ struct Load {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// The reply to one report, over a connection; None if the connection was closed before the report was sent, or before
-/// any of its reply came.
-fn report(connection: &mut BufReader<TcpStream>, is_http: bool, client: &str, number: u64) -> Option<String> {
+/// A report, as a line or a request.
+fn report(is_http: bool, client: &str, number: u64) -> String {
     let position = format!("{{\"lat\":1,\"lon\":1,\"time\":{number}}}");
-    let sent = match is_http {
+    match is_http {
         true => format!(
             "PUT /v1/clients/{client} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{position}",
             position.len()
         ),
         false => format!("IAMAT {client} +1+1 {number}\n"),
-    };
+    }
+}
+
+/// What another thread finds out for a worker.
+fn question(is_http: bool) -> String {
+    let line = if is_http { "GET /v1/clients HTTP/1.1\r\nHost: localhost\r\n\r" } else { "COUNT" };
+    format!("{line}\n")
+}
+
+/// The reply to what is sent over a connection; None if that was closed before, or before any of the reply came.
+fn exchange(connection: &mut BufReader<TcpStream>, is_http: bool, sent: &str) -> Option<String> {
     if let Err(why) = connection.get_mut().write_all(sent.as_bytes()) {
         assert!(matches!(why.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{why}");
         return None;
@@ -62,7 +71,8 @@ impl Load {
         let (is_over, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut threads = Vec::new();
         for (is_http, address) in [(false, line), (true, http)] {
-            for number in 0..3 {
+            for number in 0..4 {
+                let asks = number == 3;
                 let (over, count) = (is_over.clone(), reports.clone());
                 threads.push(std::thread::spawn(move || {
                     let client = format!("fresh-{is_http}-{number}");
@@ -70,21 +80,32 @@ impl Load {
                         if over.load(Ordering::SeqCst) {
                             return;
                         }
-                        let reply = report(&mut connected(address), is_http, &client, i);
-                        assert!(reply.is_some() || !is_orderly, "{client}'s report {i} has no answer");
-                        if let Some(reply) = reply {
-                            check(&reply, &client);
-                            count.fetch_add(1, Ordering::SeqCst);
+                        let sent = if asks { question(is_http) } else { report(is_http, &client, i) };
+                        let reply = exchange(&mut connected(address), is_http, &sent);
+                        assert!(reply.is_some() || !is_orderly, "{sent:?} has no answer");
+                        match reply {
+                            Some(reply) if asks => {
+                                let is_answer =
+                                    reply.starts_with("COUNT ") || reply.starts_with("HTTP/1.1 200 ");
+                                assert!(is_answer, "{reply:?}");
+                            }
+                            Some(reply) => {
+                                check(&reply, &client);
+                                count.fetch_add(1, Ordering::SeqCst);
+                            }
+                            None => {}
                         }
                     }
                 }));
+            }
+            for number in 0..3 {
                 let (over, count) = (is_over.clone(), reports.clone());
                 threads.push(std::thread::spawn(move || {
                     let client = format!("stays-{is_http}-{number}");
                     let mut connection = connected(address);
                     let mut i = 1;
                     while !over.load(Ordering::SeqCst) {
-                        match report(&mut connection, is_http, &client, i) {
+                        match exchange(&mut connection, is_http, &report(is_http, &client, i)) {
                             Some(reply) => {
                                 check(&reply, &client);
                                 count.fetch_add(1, Ordering::SeqCst);
@@ -564,7 +585,7 @@ fn a_stop_in_the_midst_of_an_upgrade_stops() {
     let mut busy = connected(server.address);
     // It goes on, so that the upgrade takes as long as a drain may.
     let client = std::thread::spawn(move || {
-        (1..).take_while(|&i| report(&mut busy, false, "busy", i).is_some()).count()
+        (1..).take_while(|&i| exchange(&mut busy, false, &report(false, "busy", i)).is_some()).count()
     });
     wait_for("it to be served", || server.knows("busy"));
     server.process.signal(Signal::USR2);
