@@ -80,7 +80,7 @@ impl Args {
         let borrowed: Vec<_> = split.iter().map(String::as_str).collect();
         let mut args = Args::from_args(&["herd"], &borrowed).map_err(|early| match early.status {
             Ok(()) => Early::Help(early.output),
-            Err(()) => usage(early.output.trim_end()),
+            Err(()) => usage(told(&early.output, VALUED.iter().chain(&SWITCHES).copied())),
         })?;
         args.objection().map_or(Ok(()), |why| Err(usage(why)))?;
         if args.name.is_none() {
@@ -159,6 +159,17 @@ fn texts(arguments: impl Iterator<Item = OsString>) -> Result<Vec<String>, Early
 
 fn usage(why: impl Display) -> Early {
     Early::Usage(format!("{why}\nrun herd --help for the arguments"))
+}
+
+/// What argh says of an argument that it does not know, with the one of these that was meant, perhaps.
+fn told(output: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let said = output.trim_end();
+    let unknown = said.strip_prefix("Unrecognized argument: ").unwrap_or_default();
+    let near = known.map(|word| (strsim::osa_distance(unknown, word), word));
+    match near.filter(|(changes, word)| *changes <= 2 && changes * 2 < word.len()).min() {
+        Some((_, word)) => format!("{said}; did you mean {word}?"),
+        None => said.to_owned(),
+    }
 }
 
 /// The options with a value, and those without.
@@ -265,6 +276,12 @@ mod tests {
         for line in ["herd --nonsense", "herd --nonsense=1", "herd A B", "herd --config"] {
             assert!(matches!(parse(line), Err(Early::Usage(_))), "{line}");
         }
+        let meant = |line: &str| match parse(line) {
+            Err(Early::Usage(why)) => why.split_once("; did you mean ").map(|(_, rest)| rest.to_owned()),
+            _ => None,
+        };
+        assert_eq!(meant("herd --chekc").as_deref(), Some("--check?\nrun herd --help for the arguments"));
+        assert_eq!(meant("herd --nonsense"), None);
         assert!(parse("herd help").is_ok_and(|args| args.may_want_help()));
         assert!(Args::help().contains("--config"));
     }

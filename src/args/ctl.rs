@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use argh::FromArgs;
+use argh::{FromArgs, SubCommands};
 
-use super::Early;
+use super::{Early, told};
 use crate::limits::DURATION_MAX_S;
 use crate::net::HostPort;
 
@@ -324,7 +324,11 @@ impl CtlArgs {
         let borrowed: Vec<_> = arranged.iter().map(String::as_str).collect();
         CtlArgs::from_args(&["herdctl"], &borrowed).map_err(|early| match early.status {
             Ok(()) => Early::Help(early.output),
-            Err(()) => usage(early.output.trim_end().to_owned()),
+            Err(()) => {
+                let subcommands = Subcommand::COMMANDS.iter().map(|command| command.name);
+                let options = COMMON_VALUED.iter().chain(&VALUED).chain(&SWITCHES).copied();
+                usage(told(&early.output, subcommands.chain(options)))
+            }
         })
     }
 }

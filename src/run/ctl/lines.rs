@@ -224,15 +224,24 @@ fn checked(fields: &[&[u8]]) -> Result<Vec<u8>, String> {
 /// without a comma as it is.
 pub fn location_of(text: &[u8]) -> Result<Vec<u8>, String> {
     let Some(comma) = memchr(b',', text) else { return Ok(text.to_vec()) };
-    let (latitude, longitude) = (text[..comma].trim_ascii(), text[comma + 1..].trim_ascii());
+    let (latitude, longitude) = (with_zero(&text[..comma]), with_zero(&text[comma + 1..]));
     let mut written = Vec::new();
-    let location = Location::of_numbers(latitude, longitude, &mut written);
+    let location = Location::of_numbers(&latitude, &longitude, &mut written);
     location.map(|location| location.text().to_vec()).ok_or_else(|| {
         format!(
             "{} is no LAT,LON: a latitude from -90 to 90 and a longitude from -180 to 180, like 34.07,-118.44",
             text.escape_ascii()
         )
     })
+}
+
+/// A number as a person writes it, with the digit before the point that lines have: `-0.5` for `-.5`.
+fn with_zero(number: &[u8]) -> Vec<u8> {
+    let number = number.trim_ascii();
+    let signs = usize::from(number.first().is_some_and(|first| b"+-".contains(first)));
+    let (sign, digits) = number.split_at(signs);
+    let zero: &[u8] = if digits.first() == Some(&b'.') { b"0" } else { b"" };
+    [sign, zero, digits].concat()
 }
 
 /// Places for a person, a line each.
