@@ -83,15 +83,30 @@ fn reports(address: SocketAddr, speaks: Speaks, client: usize, answered: &Atomic
 
 /// The number of the newest report that is known of a client; 0 for none.
 fn known(address: SocketAddr, speaks: Speaks, client: usize) -> io::Result<u64> {
-    let mut connection = connected(address)?;
     let is_redis = speaks == Speaks::Redis;
-    let asked = if is_redis { format!("GET k{client}\r\n") } else { format!("WHATSAT k{client} 0 0\n") };
-    connection.get_mut().write_all(asked.as_bytes())?;
+    let question = if is_redis { format!("GET k{client}\r\n") } else { format!("WHATSAT k{client} 0 0\n") };
+    let begun = Instant::now();
+    let mut said = ask(address, &question)?;
+    // Redis takes connections before it has read its append-only file, and tells nothing until then.
+    while is_redis && said.starts_with("-LOADING") {
+        if begun.elapsed() >= HANG {
+            return Err(io::Error::other(format!("after a kill -9 it still says {:?}", said.trim_end())));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+        said = ask(address, &question)?;
+    }
+    let line = said.lines().nth(usize::from(is_redis)).unwrap_or_default();
+    Ok(line.split(' ').next_back().and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+}
+
+/// All that is said to a question, on a connection of its own.
+fn ask(address: SocketAddr, question: &str) -> io::Result<String> {
+    let mut connection = connected(address)?;
+    connection.get_mut().write_all(question.as_bytes())?;
     connection.get_mut().shutdown(std::net::Shutdown::Write)?;
     let mut said = String::new();
     connection.read_to_string(&mut said)?;
-    let line = said.lines().nth(usize::from(is_redis)).unwrap_or_default();
-    Ok(line.split(' ').next_back().and_then(|number| number.trim().parse().ok()).unwrap_or(0))
+    Ok(said)
 }
 
 fn connected(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
