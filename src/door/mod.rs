@@ -88,7 +88,8 @@ pub struct Visit<'a> {
     pub unsent: usize,
     /// There is no room for it unless it is of the herd, which it has to say first.
     pub is_on_trial: bool,
-    /// The server stops: who would be kept for its next request is told to come again on another connection.
+    /// The server stops, and nothing more has come so far: who would be kept for its next request is told to come again on
+    /// another connection.
     pub is_stopping: bool,
 }
 
@@ -282,6 +283,14 @@ impl Door {
         match self {
             Door::Line(line) => line.is_owed(),
             Door::Http(http) => http.is_owed(),
+        }
+    }
+
+    /// Whether a part of something has come that is not there as a whole yet.
+    pub fn is_amid(&self) -> bool {
+        match self {
+            Door::Line(line) => !line.input.is_empty(),
+            Door::Http(http) => http.is_amid(),
         }
     }
 

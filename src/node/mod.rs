@@ -234,7 +234,10 @@ impl Node {
     /// The note that a client is to be forgotten, written to `line`: all that was heard of it up to now is void, and
     /// what is known of it, though a clock that was ahead heard that.
     pub fn note<'a>(&self, client: &[u8], now_ns: u64, line: &'a mut Vec<u8>) -> Record<&'a [u8]> {
-        let heard_ns = self.store.read(client, |record| record.received_ns()).unwrap_or(0);
+        // A note that is too far ahead would count for nothing, and one of now voids what is too far ahead.
+        let horizon = self.horizon(now_ns);
+        let heard_ns = self.store.read(client, |record| record.received_ns());
+        let heard_ns = heard_ns.filter(|heard_ns| !horizon.is_heard_ahead(*heard_ns)).unwrap_or(0);
         let until_ns = now_ns.max(u64::try_from(heard_ns).unwrap_or(0));
         let mut time = Vec::new();
         let fields = AtFields {

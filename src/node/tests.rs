@@ -280,6 +280,26 @@ fn a_note_made_here_voids_what_is_known_and_no_report_made_here_afterwards() {
 }
 
 #[test]
+fn a_note_made_here_voids_what_a_clock_heard_that_is_years_ahead() {
+    const NOW_S: u64 = 1_700_000_000;
+    let now_ns = NOW_S * 1_000_000_000;
+    let later = format!("AT Hands +0 a +1+1 {}", NOW_S + 2 * 365 * 86_400);
+    let now = format!("AT Hands +0 a +2+2 {}", NOW_S + 1);
+    let node = node(Bounds::default());
+    let hear = |line: &str| {
+        let Ok(Command::At(fields)) = Command::parse(line.as_bytes()) else { panic!("{line}") };
+        node.hear(&Record::write(&fields, &mut Vec::new()), now_ns);
+        node.find(b"a").map(|found| found.latitude_deg)
+    };
+    assert_eq!(hear(&later), Some(1.0));
+    let mut line = Vec::new();
+    let note = node.note(b"a", now_ns, &mut line);
+    assert_eq!((node.learn_report(&note, now_ns), node.find(b"a")), (Learned::News, None));
+    assert_eq!(hear(&later), None, "nor does it come back");
+    assert_eq!(hear(&now), Some(2.0), "what is heard by a clock that is right does");
+}
+
+#[test]
 fn a_note_from_the_future_voids_nothing() {
     const NOW_S: u64 = 1_700_000_000;
     let now_ns = NOW_S * 1_000_000_000;

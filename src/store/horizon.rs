@@ -30,6 +30,17 @@ impl Horizon {
         !self.is_ahead(note)
     }
 
+    /// Whether a note that counts voids a record of its client. Nobody knows when a record was heard whose receipt is too far
+    /// ahead, so it counts as heard before.
+    pub fn is_void(&self, record: &Record<&[u8]>, note: &Record<&[u8]>) -> bool {
+        record.received_ns() <= note.received_ns() || self.is_heard_ahead(record.received_ns())
+    }
+
+    /// Whether a receipt is too far ahead to be believed.
+    pub fn is_heard_ahead(&self, received_ns: i128) -> bool {
+        self.latest_ns.is_some_and(|latest_ns| received_ns > i128::from(latest_ns))
+    }
+
     fn is_ahead(&self, record: &Record<&[u8]>) -> bool {
         self.latest_ns.is_some_and(|latest_ns| record.is_later_than(latest_ns))
     }

@@ -156,7 +156,7 @@ impl Clients {
     /// Whether a client's record was heard before it was to be forgotten.
     fn is_void(&self, hash: u64, record: &Record<&[u8]>, horizon: &Horizon) -> bool {
         let note = self.note_of(hash, record.client(), horizon);
-        note.is_some_and(|note| record.received_ns() <= note.received_ns())
+        note.is_some_and(|note| horizon.is_void(record, &note))
     }
 
     /// Takes out the client's own record, if the note voids it.
@@ -166,7 +166,7 @@ impl Clients {
         }
         let Some(handle) = self.map.find(hash, note.client(), false) else { return };
         let void = self.map.get(handle).record();
-        if void.received_ns() > note.received_ns() {
+        if !horizon.is_void(&void, note) {
             return;
         }
         self.bytes -= void.line().len() as u64;

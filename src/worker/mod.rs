@@ -190,7 +190,7 @@ impl Worker {
         let desk = &hall.desks[self.index];
         self.acceptor.close(&hall.entrance, &desk.poller);
         let has_ended =
-            self.mail.is_empty() && self.room.close_idle() && !self.awaits_others() && desk.close();
+            self.mail.is_empty() && self.room.close_idle() && !self.stays_for_others() && desk.close();
         if has_ended {
             self.tell_end();
         }

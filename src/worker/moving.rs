@@ -112,7 +112,7 @@ impl Worker {
     }
 
     /// Whether others may still hand on whoever has said something to be learned here.
-    pub(super) fn awaits_others(&self) -> bool {
+    pub(super) fn stays_for_others(&self) -> bool {
         let mut others = self.hall.desks.iter().skip(LEARNS + 1);
         self.index == LEARNS && self.is_parted && others.any(|desk| !desk.is_closed())
     }

@@ -375,6 +375,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
 
     /// Calls a connection's door. What it says is sent at the end of the turn; what it asks is asked now.
     fn visit(&mut self, key: u64, call: impl FnOnce(&mut Door, &mut Visit<'_>, &[u8]) -> Option<Question>) {
+        let (is_stopping, is_drained) = (self.stops_since.is_some(), self.is_drained());
         let Some(guest) = self.guests.get(key) else { return };
         let begin = self.turn.out.len();
         let now = Moment { posix_ns: self.outside.posix_ns(), ..self.now };
@@ -386,7 +387,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             address: guest.address,
             unsent: guest.connection.unsent(),
             is_on_trial: matches!(guest.admission, Admission::OnTrial(_)),
-            is_stopping: self.stops_since.is_some(),
+            is_stopping: is_stopping && (is_drained || !guest.connection.stream.has_input()),
         };
         let question = call(&mut guest.door, &mut visit, &self.buffer);
         self.turn.send(key, begin);

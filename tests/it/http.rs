@@ -160,6 +160,13 @@ fn an_id_is_one_whichever_door_it_comes_by() {
     for path in ["%FFA", "%25FFA"] {
         assert_eq!(get(&server, &format!("/v1/clients/{path}")).json()["id"], "%FFA", "{path}");
     }
+    // Of two of which one is as the other is spelled, each is found, and forgotten, by what JSON says of it.
+    server.ask("IAMAT a/b +3+3 5\nIAMAT x%25 +1+1 5\nIAMAT x% +2+2 5\n");
+    for (path, id) in [("a%2Fb", "a/b"), ("a%252Fb", "a%2Fb"), ("x%25", "x%"), ("x%2525", "x%25")] {
+        assert_eq!(get(&server, &format!("/v1/clients/{path}")).json()["id"], id, "{path}");
+    }
+    assert_eq!(ask(&server, "DELETE /v1/clients/a%2Fb", "", "").status, 204);
+    assert_eq!((server.knows("a/b"), server.knows("a%2Fb").is_some()), (None, true));
     let unknown = get(&server, "/v1/clients/nobody");
     assert_eq!((unknown.status, &unknown.json()["type"]), (404, &"/problems/unknown-client".into()));
 }

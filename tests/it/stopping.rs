@@ -104,6 +104,60 @@ fn what_is_on_its_way_at_a_stop_is_answered_and_whoever_goes_on_is_told_the_end(
 }
 
 #[test]
+fn whatever_has_begun_to_come_at_a_stop_has_time_to_come_whole() {
+    let tables = [("Goloman", "http.listen = \"127.0.0.1:0\"")];
+    let put = "PUT /v1/clients/pear HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"lat\":1,\"lon\":1}";
+    let whole = put.repeat(10);
+    // What was sent before the stop, what comes behind it after more than the silence at which others are closed, and
+    // how many replies there are.
+    let (line, half, body) = ("IAMAT kiwi +1+1 1\n", &put[..20], &put[..put.len() - 4]);
+    let cases = [
+        (false, &line[..9], &line[9..], 1),
+        (false, line, "", 1),
+        (true, half, &put[20..], 1),
+        (true, body, &put[put.len() - 4..], 1),
+        (true, &whole[..whole.len() - 4], &put[put.len() - 4..], 10),
+        (true, &whole, "", 10),
+    ];
+    // A machine on which that takes longer than a stop waits begins anew.
+    wait_for("the rest to come in time", || {
+        let herd = Herd::new(&["Goloman"], &[], "", &tables);
+        let server = herd.start("Goloman");
+        let http = server.http.expect("it serves HTTP");
+        let streams = cases.map(|(is_http, sent, ..)| {
+            let address = if is_http { http } else { server.address };
+            let mut stream = std::net::TcpStream::connect(address).expect("connected");
+            stream.set_read_timeout(Some(HANG)).expect("set");
+            stream.write_all(sent.as_bytes()).expect("sent");
+            stream
+        });
+        let stopped = Instant::now();
+        server.process.signal(Signal::TERM);
+        server.wait_for_log("Goloman stops");
+        wait_for("a silence", || (stopped.elapsed() > Duration::from_millis(400)).then_some(()));
+        let mut sends = cases.iter().zip(&streams);
+        let is_sent = sends.all(|((_, _, rest, _), mut stream)| stream.write_all(rest.as_bytes()).is_ok());
+        let is_late = stopped.elapsed() > Duration::from_millis(800);
+        let said = streams.map(|mut stream| {
+            let mut said = String::new();
+            stream.read_to_string(&mut said).map(|_| said)
+        });
+        assert_eq!(server.wait(), Some(0));
+        if is_late {
+            return None;
+        }
+        assert!(is_sent);
+        for ((is_http, sent, _, count), said) in cases.iter().zip(said) {
+            let said = said.expect("no reset");
+            let replies = said.matches(if *is_http { "HTTP/1.1 200 " } else { "AT Goloman " }).count();
+            assert_eq!(replies, *count, "{sent:?}: {said}");
+            assert!(!is_http || said.matches("Connection: close").count() <= 1, "{said}");
+        }
+        Some(())
+    });
+}
+
+#[test]
 fn a_stuck_neighbour_delays_the_stop_by_no_more_than_its_time() {
     let herd = Herd::new(&["Goloman", "Hands"], &[("Goloman", "Hands")], "stop_timeout_s = 1", &[]);
     let stuck = herd.listen_as("Hands");

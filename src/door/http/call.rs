@@ -37,6 +37,7 @@ pub enum Wanted {
     Places,
     /// A page of clients, unless it is still the one with this tag.
     Clients {
+        if_match: Option<Vec<u8>>,
         if_none_match: Option<Vec<u8>>,
     },
     Herd,
@@ -92,6 +93,9 @@ impl Call<'_, '_> {
         let tag = feature::etag(reply.body);
         let both = [reply.fields, gzip::fields(reply.body)].concat();
         let reply = Reply { etag: Some(&tag), fields: &both, ..reply };
+        if let Some(problem) = mismatch(self.head.fields("if-match"), &tag) {
+            return self.refuse(problem);
+        }
         if feature::lists_tag(self.head.fields("if-none-match"), &tag) {
             return self.say(Reply { status: 304, kind: None, body: b"", ..reply });
         }
@@ -111,6 +115,13 @@ impl Call<'_, '_> {
         let pending = Pending { way: self.way, asked, since, fields: self.fields.clone(), what };
         Done::Asks(question, Box::new(pending))
     }
+}
+
+/// Why what has this tag is not told: `If-Match` is for something else.
+pub fn mismatch<'a>(wanted: impl IntoIterator<Item = &'a [u8]>, tag: &str) -> Option<Problem<'static>> {
+    let mut wanted = wanted.into_iter().peekable();
+    (wanted.peek().is_some() && !feature::lists_strong_tag(wanted, tag))
+        .then(|| Problem::new(Kind::Precondition, "it has changed since, or never had a tag of If-Match"))
 }
 
 /// A problem as it would be said, for what is promised and cannot be kept.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::call::{Call, Wanted};
+use super::call::{Call, Wanted, mismatch};
 use super::listing::Listing;
 use super::name;
 use super::problem::{Kind, Problem};
@@ -18,16 +18,21 @@ use crate::object;
 use crate::places::Lookup;
 use crate::protocol::{Location, Report, Rule, Timestamp};
 
-/// The ID in lines of the client that a path names: the one spelled so that a line can hold it, or else the one that is
-/// known by these very bytes, or by those that JSON writes so as they are no text.
+/// The ID in lines of the client that a path names: the one that is known by these very bytes, as that is what JSON tells;
+/// or else the one spelled so that a line can hold it, or by the bytes that JSON writes so as they are no text. None but
+/// those that the token is for are looked for, so that nobody else's ID gets in the way of a client.
 fn id_of(call: &Call<'_, '_>, named: &[u8]) -> Vec<u8> {
     let id = name::of_client(named);
-    let is_known = |id: &[u8]| call.visit.core.node.see(id, |_| ()).is_some();
-    if id == named || is_known(&id) {
+    if id == named {
         return id;
     }
+    let (node, clients) = (&call.visit.core.node, &call.caller.clients);
+    let is_known = |id: &[u8]| clients.has(id) && node.see(id, |_| ()).is_some();
     if is_known(named) {
         return named.to_vec();
+    }
+    if is_known(&id) {
+        return id;
     }
     let bytes = name::decode(named).filter(|bytes| std::str::from_utf8(bytes).is_err() && is_known(bytes));
     bytes.unwrap_or(id)
@@ -60,6 +65,9 @@ pub fn get(call: &mut Call<'_, '_>, named: &[u8]) -> Done {
     });
     let Some(tag) = tag else { return unknown(call) };
     body.push(b'\n');
+    if let Some(problem) = mismatch(call.head.fields("if-match"), &tag) {
+        return call.refuse(problem);
+    }
     if feature::lists_tag(call.head.fields("if-none-match"), &tag) {
         return call.say(Reply { status: 304, etag: Some(&tag), ..Reply::default() });
     }
@@ -116,16 +124,20 @@ pub fn list(call: &mut Call<'_, '_>) -> Done {
     }
     match read {
         Ok(listing) => {
-            let tags: Vec<_> = call.head.fields("if-none-match").collect();
-            let if_none_match = (!tags.is_empty()).then(|| tags.join(&b','));
+            let joined =
+                |name: &str| call.head.fields(name).map(<[u8]>::to_vec).reduce(|a, b| [a, b].join(&b','));
+            let (if_match, if_none_match) = (joined("if-match"), joined("if-none-match"));
             let listing = if call.way.reads_gzip { listing.packed() } else { listing };
             let is_soon = listing.is_near() && call.visit.turn.may_search();
             if let Some(page) = is_soon.then(|| listing.page_soon(&call.visit.core.node)).flatten() {
                 let etag = etag_of(&page);
+                if let Some(problem) = mismatch(if_match.as_deref(), &etag) {
+                    return call.refuse(problem);
+                }
                 let reply = self::page(&page, if_none_match.as_deref());
                 return call.say(Reply { etag: Some(&etag), ..reply });
             }
-            call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_none_match })
+            call.ask(Question::Clients(Box::new(listing)), Wanted::Clients { if_match, if_none_match })
         }
         Err(bad) => call.refuse_parameter(&bad),
     }

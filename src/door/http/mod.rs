@@ -180,7 +180,10 @@ impl HttpDoor {
             Phase::Asked(pending) => {
                 visit.turn.wire.with(&visit.address);
                 visit.turn.wire.at(visit.now.posix_ns);
-                let is_kept = route::answer(*pending, visit, answer);
+                let mut pending = *pending;
+                // There may have been a stop meanwhile.
+                pending.way.is_kept &= !visit.is_stopping || self.under_way.is_some();
+                let is_kept = route::answer(pending, visit, answer);
                 self.done(is_kept);
             }
             Phase::Streaming(stream) => match answer {
@@ -222,7 +225,7 @@ impl HttpDoor {
             match self.next(visit, &mut under_way, done) {
                 Ok(Some((taken, asks))) => (done, question) = (done + taken, asks),
                 Ok(None) => break,
-                Err(bad) => self.refuse(visit, bad),
+                Err(bad) => self.refuse(visit, bad, under_way.input[done..].starts_with(b"HEAD ")),
             }
         }
         self.is_stalled |= matches!(self.phase, Phase::Open) && !self.may_reply(visit, begin);
@@ -301,7 +304,11 @@ impl HttpDoor {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
+        // Of what has come by a stop the last reply tells that there is one.
+        let is_stopping = visit.is_stopping;
+        visit.is_stopping &= rest.len() == length + taken;
         let done = route::serve(visit, ip, &head, &incoming);
+        visit.is_stopping = is_stopping;
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
@@ -342,12 +349,12 @@ impl HttpDoor {
         }
     }
 
-    /// Answers what is no message, and closes: nobody knows where the next one begins.
-    fn refuse(&mut self, visit: &mut Visit<'_>, bad: Bad) {
+    /// Answers what is no message, or the one under way, and closes: nobody knows where the next one begins.
+    fn refuse(&mut self, visit: &mut Visit<'_>, bad: Bad, is_head: bool) {
         let way = Way {
             is_kept: false,
             is_http_1_0: false,
-            is_head: false,
+            is_head,
             is_overland: false,
             reads_gzip: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
@@ -385,9 +392,10 @@ impl HttpDoor {
     /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end.
     pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
         let Some(under_way) = &mut self.under_way else { return false };
+        let is_head = under_way.input.starts_with(b"HEAD ");
         match under_way.hold.as_ref().map(|hold| hold.lack) {
             Some(Lack::Room) => {
-                self.refuse(visit, TOO_MANY_BODIES);
+                self.refuse(visit, TOO_MANY_BODIES, is_head);
                 return true;
             }
             Some(Lack::Start) => {
@@ -402,7 +410,7 @@ impl HttpDoor {
         if is_late {
             // A phone on a bad line is to keep what it has.
             let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
-            self.refuse(visit, Bad { status, why: "the request did not come to an end in time" });
+            self.refuse(visit, Bad { status, why: "the request did not come to an end in time" }, is_head);
         }
         is_late
     }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::body::{Incoming, Room};
-use super::call::{Call, Pending, Wanted, refuse, say, say_packed};
+use super::call::{Call, Pending, Wanted, mismatch, refuse, say, say_packed};
 use super::head::{Framing, Head, Method};
 use super::paths::{Need, Route, allowed, asked_of, need, route};
 use super::problem::{Kind, Problem};
@@ -326,7 +326,10 @@ const INDEX: &[u8] = b"herd, a server that knows where moving clients are.\n\
 /// What each reply says of the web page that has it asked for: no cache is to give it to another one's.
 fn fields_for_origin(site: &Site, head: &Head<'_>) -> String {
     match site.allowed_origin(head) {
-        Some(origin) => format!("Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\n"),
+        Some(origin) => format!(
+            "Access-Control-Allow-Origin: {origin}\r\n\
+             Access-Control-Expose-Headers: Allow, ETag, Retry-After, X-Herd-Ignored\r\nVary: Origin\r\n"
+        ),
         None if site.allow_origins.is_empty() => String::new(),
         None => "Vary: Origin\r\n".to_owned(),
     }
@@ -371,10 +374,14 @@ pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool 
             let reply = Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() };
             say_packed(visit, way, &fields, reply)
         }
-        (Wanted::Clients { if_none_match }, Answer::Clients(page)) => {
-            let reply = clients::page(page, if_none_match.as_deref());
+        (Wanted::Clients { if_match, if_none_match }, Answer::Clients(page)) => {
             let etag = clients::etag_of(page);
-            say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
+            if let Some(problem) = mismatch(if_match.as_deref(), &etag) {
+                refuse(visit, way, &fields, problem)
+            } else {
+                let reply = clients::page(page, if_none_match.as_deref());
+                say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
+            }
         }
         (Wanted::Friends(heard), Answer::Clients(list)) => {
             phones::answered(visit, way, &fields, heard, Some(list))

@@ -32,6 +32,10 @@ impl HttpDoor {
         matches!(self.phase, Phase::Asked(_))
     }
 
+    pub fn is_amid(&self) -> bool {
+        self.under_way.is_some()
+    }
+
     pub fn is_stalled(&self) -> bool {
         self.is_stalled || matches!(&self.phase, Phase::Streaming(stream) if !stream.is_asked)
     }

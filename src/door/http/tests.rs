@@ -171,6 +171,49 @@ fn who_has_no_place_is_told_so_and_who_is_served_at_the_end_is_told_that() {
 }
 
 #[test]
+fn at_a_stop_the_last_of_what_has_come_is_told_that_and_none_before_it() {
+    let get = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (text, expected) in [
+        (get.repeat(3), [false, false, true].to_vec()),
+        // The rest of one may still come.
+        (get.repeat(2) + &get[..9], vec![false, false]),
+        ("GET /v1/clients/a/places HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned() + get, vec![false, true]),
+    ] {
+        let mut visitor = Visitor { is_stopping: true, ..Visitor::new() };
+        visitor.say(conversation()[..conversation().find("\r\nGET").expect("a GET")].as_bytes());
+        let mut visitor = Visitor { door: HttpDoor::new(NOW.up), said: String::new(), ..visitor };
+        visitor.say(text.as_bytes());
+        let replies = visitor.said.split("HTTP/1.1 ").skip(1);
+        let told: Vec<_> = replies.map(|reply| reply.contains("\r\nConnection: close\r\n")).collect();
+        assert_eq!(told, expected, "{text}: {}", visitor.said);
+        assert_eq!(visitor.door.closes().is_some(), expected.ends_with(&[true]), "{text}");
+    }
+    // One that waited for its answer when the stop came.
+    let mut visitor = Visitor::new();
+    visitor.say(conversation()[..conversation().find("\r\nGET").expect("a GET")].as_bytes());
+    visitor.said.clear();
+    let request = "GET /v1/clients/a/places HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert!(visitor.call(|door, visit| door.read(visit, request.as_bytes())).is_some());
+    visitor.is_stopping = true;
+    visitor.call(|door, visit| door.answer(visit, &Answer::Places(b"{}"[..].into())));
+    assert!(visitor.said.starts_with("HTTP/1.1 200 ") && visitor.door.closes().is_some(), "{}", visitor.said);
+    assert!(visitor.said.contains("\r\nConnection: close\r\n"), "{}", visitor.said);
+}
+
+#[test]
+fn what_is_no_message_is_answered_without_a_body_where_it_begins_as_head() {
+    for (text, status) in [
+        ("HEAD / HTTP/1.9\r\nHost: localhost\r\n\r\n", "505"),
+        ("HEAD / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", "400"),
+    ] {
+        let mut visitor = Visitor::new();
+        visitor.say(text.as_bytes());
+        assert!(visitor.said.starts_with(&format!("HTTP/1.1 {status} ")), "{}", visitor.said);
+        assert!(visitor.said.ends_with("\r\n\r\n"), "{}", visitor.said);
+    }
+}
+
+#[test]
 fn a_request_has_its_time_and_is_told_when_it_is_over() {
     let mut visitor = Visitor::new();
     let left = |visitor: &Visitor| {

@@ -21,6 +21,8 @@ fn if_match_compares_strongly() {
     // The other one compares weakly.
     let tag = get(&server, "/v1/clients/a").field("ETag").expect("a tag").to_owned();
     assert_eq!(ask(&server, "GET /v1/clients/a", &format!("If-None-Match: W/{tag}\r\n"), "").status, 304);
+    assert_eq!(ask(&server, "GET /v1/clients/a", &format!("If-Match: {tag}\r\n"), "").status, 200);
+    assert_eq!(ask(&server, "GET /v1/clients/a", "If-Match: \"x\"\r\n", "").status, 412);
     assert_eq!(ask(&server, "PUT /v1/clients/a", &format!("If-None-Match: W/{tag}\r\n"), later).status, 412);
 }
 
@@ -38,6 +40,12 @@ fn what_stays_the_same_has_a_tag_and_is_sent_once() {
             assert_eq!((same.status, same.field("ETag")), (304, Some(tag.as_str())), "{target}");
             assert_eq!(same.field("Vary"), whole.field("Vary"), "{target}");
             assert_eq!(same.field("Cache-Control"), whole.field("Cache-Control"), "{target}");
+            let matches = |tags: &str| {
+                let fields = format!("{coding}If-Match: {tags}\r\n");
+                ask(&server, &format!("GET {target}"), &fields, "").status
+            };
+            let found = [format!("\"x\", {tag}"), "*".into(), "\"x\"".into(), format!("W/{tag}")];
+            assert_eq!(found.map(|tags| matches(&tags)), [200, 200, 412, 412], "{target}");
         }
     }
 }
@@ -111,6 +119,9 @@ fn with_origins_every_reply_says_that_it_depends_on_them() {
             let varies = reply.head.lines().any(|line| line.starts_with("Vary: ") && line.contains("Origin"));
             assert!(varies, "{target} {fields}: {reply:?}");
             let is_allowed = reply.field("Access-Control-Allow-Origin") == Some(origin);
+            let shows =
+                reply.field("Access-Control-Expose-Headers").is_some_and(|shown| shown.contains("ETag"));
+            assert_eq!(shows, is_allowed, "{reply:?}");
             assert_eq!(is_allowed, fields.contains(origin), "{target}: {reply:?}");
         }
         assert!(!get(&without, target).head.contains("Origin"), "{target}");

@@ -96,7 +96,14 @@ fn every_status_that_can_be_provoked_is_listed() {
                 let here = r#"{"lat":"+1","lon":"+1"}"#;
                 provoke(&method, &target, &length(here), here, 200);
             }
-            if path == "/v1/clients/{id}" && method != "GET" {
+            if path == "/v1/clients/{id}" && method == "GET" {
+                // Of whom nothing is known there is nothing to be as expected.
+                let here = r#"{"lat":"+1","lon":"+1"}"#;
+                let fields = format!("{as_all}Content-Length: {}\r\n", here.len());
+                provoke("PUT", &target, &fields, here, 200);
+            }
+            // Without Accept it is no page, and has no tag.
+            if operation["responses"].get("412").is_some() && path != "/" {
                 provoke(&method, &target, &format!("{as_all}If-Match: \"x\"\r\n"), "", 412);
             }
             for it in &all {
