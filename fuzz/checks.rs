@@ -64,7 +64,7 @@ fn lines(bytes: &[u8]) {
         let mut visit = Visit { address, ..calling(&core, &manners, &mut turn, now) };
         let mut question = door.read(&mut visit, bytes);
         while let Some(asked) = question {
-            door.answer(&mut visit, &answer(&asked, &core, now));
+            door.answer(&mut visit, answer(&asked, &core, now));
             question = door.go_on(&mut visit);
         }
         let last = door.end(&mut visit);
@@ -218,7 +218,7 @@ fn converse<'p>(
             said.append(&mut turn.out);
             let mut visit = calling(core, &manners, &mut turn, now);
             match question {
-                Some(asked) => door.answer(&mut visit, &answer(&asked, core, now)),
+                Some(asked) => door.answer(&mut visit, answer(&asked, core, now)),
                 None if door.is_stalled() => {}
                 None => break,
             }

@@ -27,6 +27,7 @@
 //! | `flooder` | the receiving end of the flood's channel, and the marker | its stop message comes, last in the channel |
 //! | `feed` | the asks of those who watch, what was last told, and who is on the way through the store | its stop message comes |
 //! | `sweeps` | the errands of doors (digests, the status), the sweeps | told to |
+//! | `batches` | what phones say that takes longer to read than a turn may | told to, after what waits |
 //! | `journal` | the journal's files: it syncs, compacts and looks after them | told to, after a last sync |
 //! | `replay-N` | one block of the journal at a time, at a start with a long one | the journal is read |
 //! | `compaction` | the snapshot that a compaction writes | that is written |

@@ -29,7 +29,7 @@ pub use crate::tally::DoorKind;
 use crate::tally::Tallies;
 use crate::turn::{Core, Turn};
 pub use crowd::crowd;
-use http::{Friends, HttpDoor, Listing, Site};
+use http::{Friends, Heard, HttpDoor, Listing, Message, Site};
 use line::LineDoor;
 pub use nearby::Nearby;
 
@@ -94,7 +94,7 @@ pub struct Visit<'a> {
 }
 
 /// What a door has to be told before it goes on. The connection is not read meanwhile.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub enum Question {
     /// What is near a client.
     Places(Lookup),
@@ -106,6 +106,8 @@ pub enum Question {
     Clients(Box<Listing>),
     /// Whom OwnTracks shows beside its own phone.
     Friends(Box<Friends>),
+    /// What of a large request of a phone is to be learned.
+    Phone(Box<Message<'static>>),
     /// The nearest clients, where that takes longer than a turn may.
     Near(Nearby),
     /// How many clients are shown.
@@ -142,6 +144,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// GeoJSON, or what OwnTracks reads.
     Clients(Vec<u8>),
+    /// And the list of its friends, if it is to be told of them.
+    Phone(Box<Heard>, Option<Vec<u8>>),
     /// AT lines, each with its newline.
     Near(Vec<u8>),
     Count(usize),
@@ -191,6 +195,10 @@ impl Question {
             Question::Status(span) => Answer::Status(Box::new(Status::of(core, hall, *span, now))),
             Question::Clients(listing) => Answer::Clients(listing.page(&core.node)),
             Question::Friends(friends) => Answer::Clients(friends.list(&core.node)),
+            Question::Phone(message) => {
+                let (heard, friends) = message.answer(&core.node, now.posix_ns);
+                Answer::Phone(Box::new(heard), friends)
+            }
             Question::Near(nearby) => Answer::Near(nearby.lines(&core.node)),
             Question::Count => Answer::Count(core.node.count()),
             Question::Places(_) | Question::Feed(_) | Question::Order(_) => Answer::None,
@@ -247,9 +255,9 @@ impl Door {
     }
 
     /// Takes the answer to its question. Then it can go on.
-    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
+    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: Answer) {
         match self {
-            Door::Line(line) => line.answer(visit, answer),
+            Door::Line(line) => line.answer(visit, &answer),
             Door::Http(http) => http.answer(visit, answer),
         }
     }

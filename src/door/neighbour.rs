@@ -21,6 +21,7 @@ impl LineDoor {
             Answer::Status(status) => write_status(status, takes_notes, out),
             Answer::Places(_)
             | Answer::Clients(_)
+            | Answer::Phone(..)
             | Answer::Near(_)
             | Answer::Count(_)
             | Answer::Feed { .. }

@@ -219,10 +219,16 @@ pub const PHONE_BODY_READ_MAX: usize = 16 * 1024 * 1024;
 /// How long a request waits for the end of a start, in ms, before it is told to come again: in most starts nobody is.
 pub const HTTP_START_MS: u64 = 10_000;
 
-/// Bytes of all bodies together that are longer than others may be. One more waits, unread, for so many seconds, and then
+/// Bytes of all bodies of phones together that are longer than a turn reads. One more waits, unread, for so many seconds, and then
 /// there is a 503: ten thousand batches of Overland, of 300 KB each, take about as long.
 pub const HTTP_ROOM_S: u64 = 120;
 pub const PHONE_BODIES_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of what a phone says that are read within a turn. What is longer is read by a thread of its own: 500 points of
+/// Overland take 2.4 ms. That each of these takes the room of a body that is longer than others may be bounds how many
+/// wait.
+pub const PHONE_TURN_BYTES: usize = 16 * 1024;
+pub const PHONE_BATCHES_MAX: usize = PHONE_BODIES_BYTES / HTTP_BODY_MAX;
 
 /// Bytes of a body that has another second to come in for each of these: a slow line carries more.
 pub const HTTP_BODY_BYTES_PER_S: usize = 4 * 1024;

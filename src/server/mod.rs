@@ -2,6 +2,7 @@
 //! `run` starts and stops it. It makes every thread and joins it; what they do is theirs. It may touch everything
 //! below it.
 
+mod batches;
 mod capacity;
 mod renewal;
 mod start;
@@ -45,6 +46,7 @@ struct Threads {
     flooder: JoinHandle<()>,
     feeder: JoinHandle<()>,
     sweeps: JoinHandle<()>,
+    batches: JoinHandle<()>,
     tending: Option<Tending>,
     /// End at `Outlet::stop`, after what is queued.
     links: Vec<LinkThread>,
@@ -159,7 +161,7 @@ impl Server {
         let timeout = deadline.saturating_duration_since(now);
         let after = |percent| now + timeout * percent / 100;
         let (early, later) = (after(STOP_WORKERS_PERCENT), after(STOP_OTHERS_PERCENT));
-        let Threads { workers, flooder, feeder, sweeps, tending, links } = self.threads;
+        let Threads { workers, flooder, feeder, sweeps, batches, tending, links } = self.threads;
         links.iter().for_each(|link| link.outlet.leave());
         self.hall.stop();
         if !workers.iter().all(|worker| thread::ends_by(worker, after(STOP_LOOKUPS_PERCENT))) {
@@ -169,9 +171,11 @@ impl Server {
         self.hall.core.flood.stop();
         self.hall.core.flood.feed.stop();
         self.hall.errands.stop();
+        self.hall.batches.stop();
         is_flushed &= thread::ends_by(&flooder, later);
         is_flushed &= thread::ends_by(&feeder, later);
         is_flushed &= thread::ends_by(&sweeps, later);
+        is_flushed &= thread::ends_by(&batches, later);
         // After the workers, as the last of what they learned is to last.
         let kept = tending.map_or(Kept::Whole, |tending| {
             let is_synced = tending.stop(later);

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::batches;
 use super::capacity::capacity;
 use super::sweeps::{self, Sweeps};
 use super::tending::{Tended, Tending};
@@ -19,7 +20,7 @@ use crate::door::{DoorKind, Manners};
 use crate::feed::{Bounds as FeedBounds, Feeder};
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
-use crate::limits::{DRAIN_MS, PROGRESS_LINES, STOP_DRAIN_PERCENT};
+use crate::limits::{DRAIN_MS, ERRANDS_MAX, PHONE_BATCHES_MAX, PROGRESS_LINES, STOP_DRAIN_PERCENT};
 use crate::link::{Identity, KeyRing, Kind, Links, Neighbour, Neighbours, keys};
 use crate::logging::{Sink, Wire, count};
 use crate::net::{HostPort, Listener};
@@ -70,9 +71,11 @@ impl Server {
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
         let Parts { core, flooder, feeder, diallers } = parts(config, index, keys, clock, &sink)?;
-        let (errands, due) = Errands::new();
+        let (errands, due) = Errands::new(ERRANDS_MAX);
         let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
         let sweeps = thread::spawn("sweeps", move || sweeps::run(sweeps, &due, clock))?;
+        let (batches, large) = Errands::new(PHONE_BATCHES_MAX);
+        let batching = thread::spawn("batches", move || batches::run(&large, clock))?;
         let hall = Arc::new(Hall {
             core,
             entrance: Entrance::new(listeners, capacity(config, index)),
@@ -80,6 +83,7 @@ impl Server {
             desks: (0..settings.workers).map(|_| Desk::new()).collect::<io::Result<_>>()?,
             places: Live::new(Pool::start(places, pool_bounds(config))?),
             errands,
+            batches,
             terms: Live::new(terms(config, site)),
             control,
             clock,
@@ -104,7 +108,7 @@ impl Server {
         let feeder = thread::spawn("feed", move || feeder.run(clock))?;
         let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
         hall.open();
-        let threads = Threads { workers, flooder, feeder, sweeps, tending, links };
+        let threads = Threads { workers, flooder, feeder, sweeps, batches: batching, tending, links };
         Ok(Server { hall, addresses, threads })
     }
 }

@@ -16,7 +16,7 @@ use super::room::Outside;
 use super::unsent::Unsent;
 use crate::clock::{self, Clock, Moment};
 use crate::door::{Answer, Kin, Manners, Order, Outcome, Question, crowd};
-use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS};
+use crate::limits::{ERRANDS_MAX, ERRANDS_OF_CLIENTS, PHONE_BATCHES_MAX};
 use crate::logging::Sink;
 use crate::net::{AnyStream, Interest, Lane, Watch};
 use crate::places::pool::{Asker, Pool};
@@ -32,6 +32,8 @@ pub struct Hall {
     pub desks: Vec<Desk>,
     pub places: Live<Pool>,
     pub errands: Errands,
+    /// What takes longer than a turn may of what phones say, for a thread of its own: they may come by the thousand.
+    pub batches: Errands,
     pub terms: Live<Terms>,
     pub control: Control,
     pub clock: Clock,
@@ -105,9 +107,9 @@ impl Hall {
 }
 
 impl Errands {
-    /// The two ends of the queue.
-    pub fn new() -> (Errands, Receiver<Errand>) {
-        let (queue, due) = bounded(ERRANDS_MAX);
+    /// The two ends of a queue of so many at most.
+    pub fn new(most: usize) -> (Errands, Receiver<Errand>) {
+        let (queue, due) = bounded(most);
         (Errands { queue }, due)
     }
 
@@ -140,10 +142,12 @@ impl Seat {
         &self.hall.desks[self.index]
     }
 
-    /// Has what takes long found out by the errands' thread, and the answer posted. No more than `most` may wait.
+    /// Has what takes long found out by the thread that it is for, and the answer posted. No more than `most` may wait.
     fn find_out(&self, key: u64, most: usize, question: Question) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
-        self.hall.errands.send(most, move |now| {
+        let is_large = matches!(question, Question::Phone(_));
+        let errands = if is_large { &self.hall.batches } else { &self.hall.errands };
+        errands.send(most, move |now| {
             if hall.is_stopping() && matches!(question, Question::Digest(_)) {
                 // Its neighbour asks again; clients are owed their answers.
                 return;
@@ -204,6 +208,7 @@ impl Outside<AnyStream> for Seat {
             Question::Clients(_) | Question::Friends(_) | Question::Near(_) | Question::Count => {
                 self.find_out(key, ERRANDS_OF_CLIENTS, question)
             }
+            Question::Phone(_) => self.find_out(key, PHONE_BATCHES_MAX, question),
         }
     }
 

@@ -160,7 +160,7 @@ impl Worker {
         while let Some(letter) = self.mail.pop_front() {
             match letter {
                 Letter::Guest(guest) => self.room.adopt(*guest),
-                Letter::Answer { key, answer } => self.room.answered(key, &answer),
+                Letter::Answer { key, answer } => self.room.answered(key, answer),
             }
             if self.room.flush_much() {
                 return;

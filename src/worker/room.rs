@@ -202,7 +202,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.sweep_at = Some(now.up);
         }
         for key in std::mem::take(&mut self.refused) {
-            self.answered(key, &Answer::None);
+            self.answered(key, Answer::None);
         }
         for key in std::mem::take(&mut self.held) {
             if let Some(guest) = self.guests.get(key) {
@@ -419,7 +419,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     /// The answer to a connection's question has come.
-    pub fn answered(&mut self, key: u64, answer: &Answer) {
+    pub fn answered(&mut self, key: u64, answer: Answer) {
         self.visit(key, |door, visit, _| {
             door.answer(visit, answer);
             None

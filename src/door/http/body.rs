@@ -102,6 +102,11 @@ impl Incoming {
         &self.bytes
     }
 
+    /// Gives away what is there of it, and its room.
+    pub fn give(&mut self) -> (Vec<u8>, Option<Reserved>) {
+        (std::mem::take(&mut self.bytes), self.room.reserved.take())
+    }
+
     /// Whether it was larger than is looked at, so that not all of it is there.
     pub fn is_cut(&self) -> bool {
         self.taken > self.bytes.len()

@@ -43,8 +43,17 @@ pub enum Wanted {
     Herd,
     Metrics,
     Ready,
-    /// To learn what a phone said, and to tell it of others.
+    /// To learn what a phone said, once that is read.
+    Phone,
+    /// The same, which is read, and to tell it of others.
     Friends(Heard),
+}
+
+impl Wanted {
+    /// Whether something is to be learned with the answer.
+    pub fn tells(&self) -> bool {
+        matches!(self, Wanted::Phone | Wanted::Friends(_))
+    }
 }
 
 pub fn say(visit: &mut Visit<'_>, way: Way, fields: &str, reply: Reply<'_>) -> Done {

@@ -5,6 +5,8 @@ use crate::tally::{App, Reason};
 /// What a request came to before it is learned.
 pub struct Heard {
     pub app: App,
+    /// It is answered as Overland needs it.
+    pub is_overland: bool,
     /// The newest of each client, and others of the same time.
     pub reports: Vec<Said>,
     /// How many there were in all.

@@ -36,9 +36,10 @@ mod tokens;
 
 use std::time::Duration;
 
+pub use heard::Heard;
 pub use listing::Listing;
 pub use name::path_segment;
-pub use phones::Friends;
+pub use phones::{Friends, Message};
 pub use problem::Kind as ProblemKind;
 pub use site::{Member, Site, Tiles};
 pub use tokens::{BadLine, Token, Tokens};
@@ -102,6 +103,8 @@ enum Phase {
     Open,
     /// It waits for the answer to a question.
     Asked(Box<Pending>),
+    /// The answer is there, and what is to be learned with it is to be learned elsewhere.
+    Late(Box<(Pending, Answer)>),
     /// It tells what happens, for as long as the connection lasts.
     Streaming(Box<Stream>),
     /// Nothing but that its last replies are sent, and then, for this reason, the end.
@@ -162,6 +165,10 @@ impl HttpDoor {
         if matches!(self.phase, Phase::Streaming(_)) {
             return self.ask_for_more(visit);
         }
+        if let Some((pending, answer)) = self.take_late() {
+            self.phase = Phase::Asked(Box::new(pending));
+            self.answer(visit, answer);
+        }
         if !matches!(self.phase, Phase::Open)
             || (self.under_way.is_none() && !self.has_ended)
             || self.hold().is_some()
@@ -175,8 +182,12 @@ impl HttpDoor {
         self.converse(visit, b"")
     }
 
-    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: &Answer) {
+    pub fn answer(&mut self, visit: &mut Visit<'_>, answer: Answer) {
         match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Asked(pending) if pending.what.tells() && !visit.turn.may_learn() => {
+                self.phase = Phase::Late(Box::new((*pending, answer)));
+                self.is_stalled = true;
+            }
             Phase::Asked(pending) => {
                 visit.turn.wire.with(&visit.address);
                 visit.turn.wire.at(visit.now.posix_ns);
@@ -188,9 +199,8 @@ impl HttpDoor {
             }
             Phase::Streaming(stream) => match answer {
                 Answer::Feed { reader, bytes } if stream.tokens == tokens_of(visit) => {
-                    visit.turn.out.extend_from_slice(bytes);
-                    let stream =
-                        Stream { reader: reader.clone(), is_asked: false, is_fresh: true, ..*stream };
+                    visit.turn.out.extend_from_slice(&bytes);
+                    let stream = Stream { reader, is_asked: false, is_fresh: true, ..*stream };
                     self.phase = Phase::Streaming(Box::new(stream));
                 }
                 Answer::Feed { .. } => self.close("its token is to be shown again"),
@@ -198,6 +208,20 @@ impl HttpDoor {
             },
             // That was never its question.
             phase => self.phase = phase,
+        }
+    }
+
+    /// The answer that came where nothing may be learned.
+    fn take_late(&mut self) -> Option<(Pending, Answer)> {
+        match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Late(late) => {
+                self.is_stalled = false;
+                Some(*late)
+            }
+            phase => {
+                self.phase = phase;
+                None
+            }
         }
     }
 
@@ -307,7 +331,7 @@ impl HttpDoor {
         // Of what has come by a stop the last reply tells that there is one.
         let is_stopping = visit.is_stopping;
         visit.is_stopping &= rest.len() == length + taken;
-        let done = route::serve(visit, ip, &head, &incoming);
+        let done = route::serve(visit, ip, &head, &mut incoming);
         visit.is_stopping = is_stopping;
         drop(head);
         if matches!(done, Done::Later) {

@@ -15,7 +15,9 @@ use super::reply::{JSON, Reply, TEXT, Way};
 use super::site::{Caller, NoCaller, Site};
 use super::{Done, clients, events, gzip, herd, map, metrics, page, phones};
 use crate::door::{Answer, Question, Visit};
-use crate::limits::{GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX};
+use crate::limits::{
+    GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX, PHONE_TURN_BYTES,
+};
 use crate::node::Clients;
 use crate::tally::{Asked, Tallies};
 
@@ -24,7 +26,7 @@ use crate::tally::{Asked, Tallies};
 /// None while too many large ones are coming in.
 pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Option<Room> {
     // Nearly all: nobody has to be asked whose they are.
-    if matches!(head.framing, Framing::Length(length) if length <= HTTP_BODY_MAX) {
+    if matches!(head.framing, Framing::Length(length) if length <= PHONE_TURN_BYTES) {
         return Some(Room::of(HTTP_BODY_MAX));
     }
     let Some(site) = visit.manners.http.as_deref().filter(|_| is_of_phone(head)) else {
@@ -38,7 +40,8 @@ pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Option<Room> {
     if !site.may_write(head) {
         return Some(room(0));
     }
-    let reserved = site.reserve(most.min(PHONE_BODY_MAX))?;
+    // Of what waits to be read elsewhere there is no more than its queue holds.
+    let reserved = site.reserve(most.clamp(HTTP_BODY_MAX, PHONE_BODY_MAX))?;
     Some(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
 }
 
@@ -58,7 +61,7 @@ pub fn is_of_phone(head: &Head<'_>) -> bool {
 }
 
 /// Serves a request, and counts what came of it.
-pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &Incoming) -> Done {
+pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &mut Incoming) -> Done {
     let (begin, found) = (visit.turn.out.len(), route(head));
     if is_put_off(visit, found.as_ref(), head.method) {
         return Done::Later;
@@ -107,7 +110,7 @@ pub fn serve_without_body(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>) 
         Ok((mut call, Route::Client(id))) if head.method == Method::Put => {
             clients::may_put(&mut call, &id).err()?
         }
-        Ok((mut call, route)) => dispatch(&mut call, route, &Incoming::none()),
+        Ok((mut call, route)) => dispatch(&mut call, route, &mut Incoming::none()),
     };
     if matches!(done, Done::Later) {
         return None;
@@ -125,7 +128,7 @@ fn serve_uncounted(
     from: IpAddr,
     head: &Head<'_>,
     found: Option<Route>,
-    body: &Incoming,
+    body: &mut Incoming,
 ) -> Done {
     log_request(visit, head);
     let (way, manners) = (way(visit, head, found.as_ref()), visit.manners);
@@ -258,7 +261,7 @@ fn admit<'c, 'v>(
     Ok((Call { visit, site, head, way, asked, caller, fields }, route))
 }
 
-fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &Incoming) -> Done {
+fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &mut Incoming) -> Done {
     if matches!(route, Route::OpenApi | Route::Herd)
         && let Err(bad) = Query::parse(call.head.query, &[])
     {
@@ -298,7 +301,7 @@ fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &Incoming) -> Done {
         (Route::Herd, _) => call.ask(Question::Status(Some(crate::protocol::Span::ALL)), Wanted::Herd),
         (Route::Events, _) => events::begin(call),
         (Route::Clients, _) => clients::list(call),
-        (Route::Phone(app), _) => phones::report(call, app, body.bytes(), body.is_cut()),
+        (Route::Phone(app), _) => phones::report(call, app, body),
         (Route::Client(id), Method::Put) => clients::put(call, &id, body.bytes()),
         (Route::Client(id), Method::Delete) => clients::delete(call, &id),
         (Route::Client(id), _) => clients::get(call, &id),
@@ -366,42 +369,45 @@ fn log_guesses(tallies: &Tallies, from: IpAddr, now: Duration) {
 }
 
 /// Says what was asked for; returns whether the connection is kept.
-pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: &Answer) -> bool {
+pub fn answer(pending: Pending, visit: &mut Visit<'_>, answer: Answer) -> bool {
     let Pending { way, asked, since, fields, what } = pending;
     let begin = visit.turn.out.len();
     let done = match (what, answer) {
         (Wanted::Places, Answer::Places(json)) => {
-            let reply = Reply { status: 200, kind: Some(JSON), body: json, ..Reply::default() };
+            let reply = Reply { status: 200, kind: Some(JSON), body: &json, ..Reply::default() };
             say_packed(visit, way, &fields, reply)
         }
         (Wanted::Clients { if_match, if_none_match }, Answer::Clients(page)) => {
-            let etag = clients::etag_of(page);
+            let etag = clients::etag_of(&page);
             if let Some(problem) = mismatch(if_match.as_deref(), &etag) {
                 refuse(visit, way, &fields, problem)
             } else {
-                let reply = clients::page(page, if_none_match.as_deref());
+                let reply = clients::page(&page, if_none_match.as_deref());
                 say(visit, way, &fields, Reply { etag: Some(&etag), ..reply })
             }
         }
+        (Wanted::Phone, Answer::Phone(heard, friends)) => {
+            phones::learn(visit, way, &fields, *heard, friends.as_deref())
+        }
         (Wanted::Friends(heard), Answer::Clients(list)) => {
-            phones::answered(visit, way, &fields, heard, Some(list))
+            phones::learn(visit, way, &fields, heard, Some(&list))
         }
         // What it said counts all the same.
-        (Wanted::Friends(heard), _) => phones::answered(visit, way, &fields, heard, None),
+        (Wanted::Friends(heard), _) => phones::learn(visit, way, &fields, heard, None),
         (Wanted::Herd, Answer::Status(status)) => {
             let members = visit.manners.http.as_ref().map_or(&[][..], |site| &site.members);
-            let body = herd::json(status, visit.core.node.name(), members);
+            let body = herd::json(&status, visit.core.node.name(), members);
             say(visit, way, &fields, Reply { status: 200, kind: Some(JSON), body: &body, ..Reply::default() })
         }
         (Wanted::Metrics, Answer::Status(status)) => {
-            let body = metrics::text(status);
+            let body = metrics::text(&status);
             let kind = Some("text/plain; version=0.0.4; charset=utf-8");
             let reply = Reply { status: 200, kind, body: body.as_bytes(), ..Reply::default() };
             say_packed(visit, way, &fields, reply)
         }
         (Wanted::Ready, Answer::Status(status)) => {
             let ready_after = visit.manners.http.as_ref().map_or(Duration::ZERO, |site| site.ready_after);
-            let (status, body) = herd::readiness(status, visit.now.up, ready_after);
+            let (status, body) = herd::readiness(&status, visit.now.up, ready_after);
             say(visit, way, &fields, Reply { status, kind: Some(JSON), body: &body, ..Reply::default() })
         }
         _ => {

@@ -24,12 +24,12 @@ impl HttpDoor {
         match &self.phase {
             Phase::Asked(_) => true,
             Phase::Streaming(stream) => stream.is_asked,
-            Phase::Open | Phase::Closing(_) => false,
+            Phase::Open | Phase::Late(_) | Phase::Closing(_) => false,
         }
     }
 
     pub fn is_owed(&self) -> bool {
-        matches!(self.phase, Phase::Asked(_))
+        matches!(self.phase, Phase::Asked(_) | Phase::Late(_))
     }
 
     pub fn is_amid(&self) -> bool {
@@ -47,7 +47,7 @@ impl HttpDoor {
     pub fn closes(&self) -> Option<&'static str> {
         match self.phase {
             Phase::Closing(why) => Some(why),
-            Phase::Open | Phase::Asked(_) | Phase::Streaming(_) => None,
+            Phase::Open | Phase::Asked(_) | Phase::Late(_) | Phase::Streaming(_) => None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::link::{Identity, KeyRing, Neighbours};
 use crate::logging::Wire;
 use crate::node::{Bounds, Node};
 use crate::status::HallStatus;
-use crate::turn::{Core, Turn};
+use crate::turn::{Core, Told, Turn};
 
 const NOW: Moment = Moment { up: Duration::from_secs(100), posix_ns: 1_520_023_935_182_837_383 };
 
@@ -82,7 +82,7 @@ impl Visitor {
                 Question::Places(_) => Answer::Places(b"{}"[..].into()),
                 asked => asked.answer(&self.core, HallStatus::default(), NOW),
             };
-            self.call(|door, visit| door.answer(visit, &answer));
+            self.call(|door, visit| door.answer(visit, answer));
             question = self.call(|door, visit| door.go_on(visit));
         }
     }
@@ -200,7 +200,7 @@ fn at_a_stop_the_last_of_what_has_come_is_told_that_and_none_before_it() {
     let request = "GET /v1/clients/a/places HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(visitor.call(|door, visit| door.read(visit, request.as_bytes())).is_some());
     visitor.is_stopping = true;
-    visitor.call(|door, visit| door.answer(visit, &Answer::Places(b"{}"[..].into())));
+    visitor.call(|door, visit| door.answer(visit, Answer::Places(b"{}"[..].into())));
     assert!(visitor.said.starts_with("HTTP/1.1 200 ") && visitor.door.closes().is_some(), "{}", visitor.said);
     assert!(visitor.said.contains("\r\nConnection: close\r\n"), "{}", visitor.said);
 }
@@ -283,6 +283,76 @@ fn a_large_body_waits_unread_until_there_is_room_for_it() {
     assert!(!visitor.call(|door, visit| door.find_room(visit).is_some()) && visitor.door.reads());
     visitor.say(format!("{}]", " ".repeat(length - 2)).as_bytes());
     assert!(visitor.said.starts_with("HTTP/1.1 200 "), "{}", visitor.said);
+}
+
+/// A request of Overland with so many points.
+fn batch(count: usize) -> String {
+    let point = |number: usize| {
+        format!(
+            r#"{{"type":"Feature","geometry":{{"type":"Point","coordinates":[2,1]}},"properties":{{"timestamp":"2015-10-01T08:{:02}:{:02}Z","device_id":"van"}}}}"#,
+            number / 60 % 60,
+            number % 60
+        )
+    };
+    let body = format!(r#"{{"locations":[{}]}}"#, (0..count).map(point).collect::<Vec<_>>().join(","));
+    format!("POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn is_known(visitor: &Visitor, client: &[u8]) -> bool {
+    visitor.core.node.see(client, |_| ()).is_some()
+}
+
+#[test]
+fn what_a_phone_says_that_takes_long_is_read_elsewhere_and_learned_in_a_turn() {
+    let mut visitor = Visitor::new();
+    let small = batch(2);
+    assert!(visitor.call(|door, visit| door.read(visit, small.as_bytes())).is_none());
+    assert!(visitor.said.starts_with("HTTP/1.1 200 ") && is_known(&visitor, b"van"));
+    let mut visitor = Visitor::new();
+    let both = [batch(500), "GET /v1/clients/van HTTP/1.1\r\nHost: localhost\r\n\r\n".into()].concat();
+    let asked = visitor.call(|door, visit| door.read(visit, both.as_bytes())).expect("a question");
+    assert!(matches!(asked, Question::Phone(_)) && visitor.door.waits() && visitor.door.is_owed());
+    assert!(visitor.said.is_empty() && !is_known(&visitor, b"van"));
+    let site = visitor.manners.http.clone().expect("a site");
+    let all = crate::limits::PHONE_BODIES_BYTES;
+    assert!(site.reserve(all).is_none(), "it takes room for as long as it waits");
+    let answer = asked.answer(&visitor.core, HallStatus::default(), NOW);
+    drop(asked);
+    assert!(site.reserve(all).is_some());
+    visitor.call(|door, visit| door.answer(visit, answer));
+    assert!(
+        is_known(&visitor, b"van") && visitor.said.ends_with("{\"result\":\"ok\"}\n"),
+        "{}",
+        visitor.said
+    );
+    visitor.call(|door, visit| door.go_on(visit));
+    assert!(visitor.said.contains("1443686899"), "the newest of them: {}", visitor.said);
+    // As there is too much to do.
+    let mut visitor = Visitor::new();
+    visitor.call(|door, visit| door.read(visit, batch(500).as_bytes())).expect("a question");
+    visitor.call(|door, visit| door.answer(visit, Answer::None));
+    assert!(visitor.said.starts_with("HTTP/1.1 503 ") && visitor.said.contains("Retry-After: "));
+}
+
+#[test]
+fn what_was_read_elsewhere_waits_until_it_may_be_learned() {
+    let mut visitor = Visitor::new();
+    let asked = visitor.call(|door, visit| door.read(visit, batch(500).as_bytes())).expect("a question");
+    visitor.turn.take_told();
+    visitor.turn.part(true);
+    let answer = asked.answer(&visitor.core, HallStatus::default(), NOW);
+    visitor.call(|door, visit| door.answer(visit, answer));
+    for _ in 0..2 {
+        assert_eq!(visitor.turn.take_told(), Told::PutOff);
+        assert!(visitor.said.is_empty() && !is_known(&visitor, b"van"));
+        let door = &visitor.door;
+        assert!(door.is_stalled() && door.is_owed() && !door.waits() && !door.reads());
+        visitor.call(|door, visit| door.go_on(visit));
+    }
+    visitor.turn.part(false);
+    visitor.call(|door, visit| door.go_on(visit));
+    assert!(visitor.said.starts_with("HTTP/1.1 200 ") && is_known(&visitor, b"van"));
+    assert!(!visitor.door.is_stalled() && visitor.door.reads());
 }
 
 #[test]

@@ -346,7 +346,7 @@ impl Bare {
             loop {
                 if let Some(asked) = question {
                     let answer = self.answer(&asked);
-                    self.visit(&mut said, |visit| door.answer(visit, &answer));
+                    self.visit(&mut said, |visit| door.answer(visit, answer));
                 } else if !door.is_stalled() {
                     break;
                 }

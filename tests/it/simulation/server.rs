@@ -233,7 +233,7 @@ impl Running {
             self.room.welcome(net.stream(end), address, door, Admission::Guest, now.posix_ns);
         }
         for (key, answer) in std::mem::take(&mut self.answers) {
-            self.room.answered(key, &answer);
+            self.room.answered(key, answer);
         }
         let ready = self.ready(&net.lock());
         for (key, event) in ready {

@@ -8,6 +8,7 @@ mod fix;
 mod friends;
 mod gpslogger;
 mod json;
+mod message;
 mod osmand;
 mod overland;
 mod owntracks;
@@ -17,8 +18,9 @@ mod traccar;
 
 pub use fix::{Outcome, Request};
 pub use friends::Friends;
+pub use message::Message;
 pub use osmand::is_report;
-pub use report::{answered, is_overland, report};
+pub use report::{is_overland, learn, report};
 
 use crate::tally::App;
 use json::{Json, Object};

@@ -2,22 +2,18 @@
 //! app needs.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
-use super::fix::{Fix, Request};
-use super::json::Json;
-use super::{Friends, app_of, read};
+use super::message::Message;
+use crate::door::http::Done;
+use crate::door::http::body::Incoming;
 use crate::door::http::call::{self, Call, Wanted};
 use crate::door::http::heard::{Heard, Said};
 use crate::door::http::problem::{Kind, Problem};
 use crate::door::http::reply::{JSON, Reply, Way};
 use crate::door::http::tokens::is_basic_without_base64;
-use crate::door::http::{Done, name};
 use crate::door::{Question, Visit};
-use crate::limits::PHONE_NAME_LOGGED_BYTES;
+use crate::limits::{PHONE_NAME_LOGGED_BYTES, PHONE_TURN_BYTES};
 use crate::logging::{Escaped, hide};
-use crate::node::Clients;
-use crate::protocol::timestamp::cmp_exact;
 use crate::protocol::{Location, Report, Rule, Timestamp};
 use crate::tally::{App, Reason};
 
@@ -28,135 +24,51 @@ pub fn is_overland(app: App, head: &crate::door::http::head::Head<'_>) -> bool {
 }
 
 /// Serves a request of an app.
-pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &[u8], is_cut: bool) -> Done {
-    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
-    let json = Json::parse(&text);
-    let app = app_of(&json, otherwise);
-    call.way.is_overland |= app == App::Overland;
-    if is_cut {
-        return ignore_all(call, app, Reason::TooLarge);
+pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &mut Incoming) -> Done {
+    let (is_cut, is_large) = (body.is_cut(), body.bytes().len() > PHONE_TURN_BYTES);
+    if is_large {
+        let (bytes, reserved) = body.give();
+        let message = Message { reserved, ..message(call, otherwise, bytes.into(), is_cut) };
+        return call.ask(Question::Phone(Box::new(message.into_owned())), Wanted::Phone);
     }
-    let request = Request {
-        query: call.head.query,
+    let message = message(call, otherwise, body.bytes().into(), is_cut);
+    let heard = message.hear(call.visit.now.posix_ns);
+    let Some(friends) = message.friends(&heard) else {
+        return learn(call.visit, call.way, &call.fields, heard, None);
+    };
+    let soon = call.visit.turn.may_search().then(|| friends.soon(&call.visit.core.node)).flatten();
+    match soon {
+        Some(list) => learn(call.visit, call.way, &call.fields, heard, Some(&list)),
+        None => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(heard)),
+    }
+}
+
+fn message<'m>(call: &Call<'m, '_>, otherwise: App, body: Cow<'m, [u8]>, is_cut: bool) -> Message<'m> {
+    Message {
+        otherwise,
+        query: call.head.query.into(),
         body,
-        json: &json,
-        user: call.head.field("x-limit-u"),
-        device: call.head.field("x-limit-d"),
+        is_cut,
+        user: call.head.field("x-limit-u").map(Cow::from),
+        device: call.head.field("x-limit-d").map(Cow::from),
         is_overland: call.way.is_overland,
-    };
-    let heard = weigh(call, app, &request);
-    let friends = friends(call, &heard);
-    let core = call.visit.core;
-    match friends {
-        Some(friends) if call.visit.turn.may_search() => match friends.soon(&core.node) {
-            Some(list) => learn(call.visit, call.way, &call.fields, heard, Some(&list)),
-            None => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(heard)),
-        },
-        Some(friends) => call.ask(Question::Friends(Box::new(friends)), Wanted::Friends(heard)),
-        None => learn(call.visit, call.way, &call.fields, heard, None),
+        caller: call.caller.clone(),
+        max_line: call.visit.manners.max_line,
+        max_ahead_ns: call.site.max_ahead_ns,
+        reserved: None,
     }
 }
 
-/// The friends were looked for, or there is too much to do, and then none is told of.
-pub fn answered(visit: &mut Visit<'_>, way: Way, fields: &str, heard: Heard, friends: Option<&[u8]>) -> Done {
-    learn(visit, way, fields, heard, friends)
-}
-
-/// Nothing of a request counts.
-fn ignore_all(call: &mut Call<'_, '_>, app: App, reason: Reason) -> Done {
-    let heard = Heard {
-        app,
-        reports: Vec::new(),
-        count: 0,
-        ignored: vec![(reason, client_of(call, None).unwrap_or_default())],
-    };
-    learn(call.visit, call.way, &call.fields, heard, None)
-}
-
-/// Whom OwnTracks is told of: those around it that its token may read; nobody where it may read itself alone.
-fn friends(call: &Call<'_, '_>, heard: &Heard) -> Option<Friends> {
-    let reads = call.caller.scopes.read && !matches!(call.caller.clients, Clients::One(_));
-    if heard.app != App::OwnTracks || call.way.is_overland || !reads {
-        return None;
-    }
-    let own = heard.reports.last()?;
-    let location = Location::parse(&own.location)?;
-    Some(Friends::around(&own.id, &location, &own.time, call.caller.clients.clone()))
-}
-
-/// What of a request is to be learned.
-fn weigh(call: &Call<'_, '_>, app: App, request: &Request<'_>) -> Heard {
-    let mut heard = Heard { app, reports: Vec::new(), count: 0, ignored: Vec::new() };
-    let mut places = HashMap::<Vec<u8>, usize>::new();
-    for outcome in read(app, request) {
-        let said = match outcome {
-            Err(ignored) => {
-                let named = (!ignored.name.is_empty()).then_some(&*ignored.name);
-                Err((ignored.reason, client_of(call, named).unwrap_or_default()))
-            }
-            Ok(fix) => {
-                let id = client_of(call, fix.name.as_deref());
-                said(call, id.clone(), fix).map_err(|reason| (reason, id.unwrap_or_default()))
-            }
-        };
-        let said = match said {
-            Ok(said) => said,
-            Err(ignored) => {
-                heard.ignored.push(ignored);
-                continue;
-            }
-        };
-        heard.count += 1;
-        match places.get(&said.id).map(|&at| (at, cmp_exact(&said.time, &heard.reports[at].time))) {
-            Some((_, std::cmp::Ordering::Less)) => {}
-            Some((at, std::cmp::Ordering::Greater)) => heard.reports[at] = said,
-            // Which of two of one time counts is the same on every server.
-            Some((_, std::cmp::Ordering::Equal)) => heard.reports.push(said),
-            None => {
-                places.insert(said.id.clone(), heard.reports.len());
-                heard.reports.push(said);
-            }
-        }
-    }
-    heard
-}
-
-/// The client that counts for what an app calls itself.
-fn client_of(call: &Call<'_, '_>, named: Option<&[u8]>) -> Option<Vec<u8>> {
-    match (&call.caller.clients, named, &call.caller.name) {
-        (Clients::One(id), ..) => Some(id.clone()),
-        (_, Some(named), _) => Some(name::of_client(named)),
-        (_, None, Some(token)) => Some(name::of_client(token.as_bytes())),
-        (_, None, None) => None,
-    }
-}
-
-fn said(call: &Call<'_, '_>, id: Option<Vec<u8>>, fix: Fix) -> Result<Said, Reason> {
-    let id = id.ok_or(Reason::NoId)?;
-    if !call.caller.clients.has(&id) {
-        return Err(Reason::NotAllowed);
-    }
-    let (mut location, mut time) = (Vec::new(), Vec::new());
-    Location::of_numbers(&fix.latitude, &fix.longitude, &mut location).ok_or(Reason::BadLocation)?;
-    let now_ns = call.visit.now.posix_ns;
-    match fix.time {
-        Some(text) => time = text,
-        None => {
-            Timestamp::of_ns(now_ns, &mut time);
-        }
-    }
-    if b"IAMAT   ".len() + id.len() + location.len() + time.len() > call.visit.manners.max_line {
-        return Err(Reason::TooLong);
-    }
-    let timestamp = Timestamp::parse(&time).ok_or(Reason::BadTime)?;
-    if timestamp.is_ahead(now_ns, call.site.max_ahead_ns) {
-        return Err(Reason::TimeAhead);
-    }
-    Ok(Said { id, location, time })
-}
-
-/// Learns what is to be learned, and acknowledges all of it; or nothing, if it is not in the journal.
-fn learn(visit: &mut Visit<'_>, way: Way, fields: &str, mut heard: Heard, friends: Option<&[u8]>) -> Done {
+/// Learns what is to be learned, and acknowledges all of it; or nothing, if it is not in the journal. There is no list of
+/// friends where none is wanted, or there is too much to do.
+pub fn learn(
+    visit: &mut Visit<'_>,
+    way: Way,
+    fields: &str,
+    mut heard: Heard,
+    friends: Option<&[u8]>,
+) -> Done {
+    let way = Way { is_overland: heard.is_overland, ..way };
     let (core, now_ns, app) = (visit.core, visit.now.posix_ns, heard.app);
     for Said { id, location, time } in &heard.reports {
         let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
