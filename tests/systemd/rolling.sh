@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs inside, as a service of systemd: five servers of one herd, with clients at both doors of each, restarted one after
+# Runs inside, as a service of systemd: five servers of one herd, with clients at both doors of each, HTTP with TLS, restarted one after
 # the other, round after round. What it finds goes to /out.
 set -uo pipefail
 exec >/out/log 2>&1
@@ -9,12 +9,13 @@ check() { # what, command...
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }
 
 systemd-sysusers /etc/sysusers.d/herd.conf
+chgrp herd /etc/herd/key.pem
 names=(Ada Bea Cy Dot Eve)
 for name in "${names[@]}"; do systemctl start --no-block herd@$name; done
 for name in "${names[@]}"; do timeout 60 systemctl start herd@$name; done
 loads=()
 for number in 0 1 2 3 4; do
-    python3 /tests/load.py 770$number 778$number /tmp/end >/out/${names[number]}.json &
+    python3 /tests/load.py 770$number 778$number /tmp/end tls >/out/${names[number]}.json &
     loads+=($!)
 done
 for _ in $(seq "$ROUNDS"); do
