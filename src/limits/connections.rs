@@ -128,6 +128,11 @@ pub const HTTP_BODY_MAX: usize = 64 * 1024;
 pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 pub const HTTP_TRAILER_MAX: usize = 8 * 1024;
 
+/// Seconds that a large body of a phone has to come in while others wait for room, and bytes of it for which it has
+/// another one: nobody who is slow, or says nothing, is to keep them all waiting.
+pub const HTTP_CROWDED_BODY_S: u64 = 10;
+pub const HTTP_CROWDED_BYTES_PER_S: usize = 64 * 1024;
+
 /// Seconds that a request's head may take to come in, and then its body.
 pub const HTTP_HEAD_S: u64 = 10;
 pub const HTTP_BODY_S: u64 = 30;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::harness::{HANG, HERD, Herd, Process, solo, wait_for};
+use crate::harness::{HANG, HERD, Herd, Process, Server, solo, wait_for};
+use crate::http::get;
 
 #[test]
 fn replies_on_their_way_at_a_stop_arrive_whole_though_the_client_goes_on_sending() {
@@ -103,6 +104,12 @@ fn what_is_on_its_way_at_a_stop_is_answered_and_whoever_goes_on_is_told_the_end(
     assert_eq!(server.wait(), Some(0));
 }
 
+/// Waits until a server has accepted all connections that there are: whoever comes last is answered.
+fn take_all_in(server: &Server) {
+    server.ask("COUNT\n");
+    assert_eq!(get(server, "/healthz").status, 200);
+}
+
 #[test]
 fn whatever_has_begun_to_come_at_a_stop_has_time_to_come_whole() {
     let tables = [("Goloman", "http.listen = \"127.0.0.1:0\"")];
@@ -131,6 +138,7 @@ fn whatever_has_begun_to_come_at_a_stop_has_time_to_come_whole() {
             stream.write_all(sent.as_bytes()).expect("sent");
             stream
         });
+        take_all_in(&server);
         let stopped = Instant::now();
         server.process.signal(Signal::TERM);
         server.wait_for_log("Goloman stops");
@@ -155,6 +163,37 @@ fn whatever_has_begun_to_come_at_a_stop_has_time_to_come_whole() {
         }
         Some(())
     });
+}
+
+#[test]
+fn a_request_that_has_not_come_whole_when_a_stop_ends_is_told_to_come_again() {
+    let herd = Herd::new(&["Goloman"], &[], "", &[("Goloman", "http.listen = \"127.0.0.1:0\"")]);
+    let server = herd.start("Goloman");
+    let http = server.http.expect("it serves HTTP");
+    let head = |target: &str, length: usize| {
+        format!("{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{{")
+    };
+    // Those in front of the last take all the room that there is for the large bodies of phones.
+    let large = head("POST /overland", 1024 * 1024);
+    let sent = [vec![head("PUT /v1/clients/pear", 17)], vec![large; 65]].concat();
+    let streams: Vec<_> = sent
+        .iter()
+        .map(|head| {
+            let mut stream = std::net::TcpStream::connect(http).expect("connected");
+            stream.set_read_timeout(Some(HANG)).expect("set");
+            stream.write_all(head.as_bytes()).expect("sent");
+            stream
+        })
+        .collect();
+    take_all_in(&server);
+    server.process.signal(Signal::TERM);
+    for (head, mut stream) in sent.iter().zip(streams) {
+        let mut said = String::new();
+        stream.read_to_string(&mut said).expect("no reset");
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{head}: {said}");
+        assert_eq!(said.contains("{\"error\":"), head.contains("overland"), "{said}");
+    }
+    assert_eq!(server.wait(), Some(0));
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl Incoming {
         &self.bytes
     }
 
+    /// Whether room is kept free for it.
+    pub fn is_large(&self) -> bool {
+        self.room.reserved.is_some()
+    }
+
     /// Gives away what is there of it, and its room.
     pub fn give(&mut self) -> (Vec<u8>, Option<Reserved>) {
         (std::mem::take(&mut self.bytes), self.room.reserved.take())

@@ -54,11 +54,14 @@ use events::Stream;
 use head::{Bad, Head};
 use problem::{Kind, Problem};
 use reply::{CONTINUE, Way};
+use site::Waits;
 
 /// What a request waits for, and until when.
 struct Hold {
     until: Duration,
     lack: Lack,
+    /// For whoever has room, that somebody lacks it.
+    _waits: Option<Waits>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -249,7 +252,7 @@ impl HttpDoor {
             match self.next(visit, &mut under_way, done) {
                 Ok(Some((taken, asks))) => (done, question) = (done + taken, asks),
                 Ok(None) => break,
-                Err(bad) => self.refuse(visit, bad, under_way.input[done..].starts_with(b"HEAD ")),
+                Err(bad) => self.refuse(visit, bad, &under_way.input[done..]),
             }
         }
         self.is_stalled |= matches!(self.phase, Phase::Open) && !self.may_reply(visit, begin);
@@ -293,7 +296,7 @@ impl HttpDoor {
             let head = Head::parse(&rest[..length])?;
             if self.is_patient && route::has_to_wait(visit, &head) {
                 let until = visit.now.up + Duration::from_millis(HTTP_START_MS);
-                (*hold, *looked) = (Some(Hold { until, lack: Lack::Start }), 0);
+                (*hold, *looked) = (Some(Hold { until, lack: Lack::Start, _waits: None }), 0);
                 return Ok(None);
             }
             // Whatever of the body is there already, so that it does not matter how it is cut.
@@ -305,7 +308,8 @@ impl HttpDoor {
             let Some(room) = route::room(visit, &head) else {
                 // Refused, it would be sent again and again by all who were, and the network is the better queue.
                 let until = visit.now.up + Duration::from_secs(HTTP_ROOM_S);
-                (*hold, *looked) = (Some(Hold { until, lack: Lack::Room }), 0);
+                let waits = visit.manners.http.as_deref().map(Site::wait);
+                (*hold, *looked) = (Some(Hold { until, lack: Lack::Room, _waits: waits }), 0);
                 return Ok(None);
             };
             let incoming = Incoming::within(head.framing, room)?;
@@ -328,11 +332,8 @@ impl HttpDoor {
             Some(head) => head,
             None => Head::parse(&rest[..length])?,
         };
-        // Of what has come by a stop the last reply tells that there is one.
-        let is_stopping = visit.is_stopping;
-        visit.is_stopping &= rest.len() == length + taken;
-        let done = route::serve(visit, ip, &head, &mut incoming);
-        visit.is_stopping = is_stopping;
+        let is_last = rest.len() == length + taken;
+        let done = route::serve(visit, ip, &head, &mut incoming, is_last);
         drop(head);
         if matches!(done, Done::Later) {
             input.drain(at + length..at + length + taken);
@@ -373,13 +374,16 @@ impl HttpDoor {
         }
     }
 
-    /// Answers what is no message, or the one under way, and closes: nobody knows where the next one begins.
-    fn refuse(&mut self, visit: &mut Visit<'_>, bad: Bad, is_head: bool) {
+    /// Answers what is no message, or the one under way, which begins `input`, and closes: nobody knows where the next one
+    /// begins.
+    fn refuse(&mut self, visit: &mut Visit<'_>, bad: Bad, input: &[u8]) {
+        let length = head::end(input, &mut 0).ok().flatten();
+        let head = length.and_then(|length| Head::parse(&input[..length]).ok());
         let way = Way {
             is_kept: false,
             is_http_1_0: false,
-            is_head,
-            is_overland: false,
+            is_head: input.starts_with(b"HEAD "),
+            is_overland: head.is_some_and(|head| route::is_of_overland(&head)),
             reads_gzip: false,
             now_s: visit.now.posix_ns / 1_000_000_000,
         };
@@ -416,10 +420,10 @@ impl HttpDoor {
     /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end.
     pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
         let Some(under_way) = &mut self.under_way else { return false };
-        let is_head = under_way.input.starts_with(b"HEAD ");
         match under_way.hold.as_ref().map(|hold| hold.lack) {
             Some(Lack::Room) => {
-                self.refuse(visit, TOO_MANY_BODIES, is_head);
+                let input = std::mem::take(&mut under_way.input);
+                self.refuse(visit, TOO_MANY_BODIES, &input);
                 return true;
             }
             Some(Lack::Start) => {
@@ -432,18 +436,15 @@ impl HttpDoor {
         }
         let is_late = under_way.began.is_some() && matches!(self.phase, Phase::Open);
         if is_late {
+            let input = std::mem::take(&mut under_way.input);
+            let head =
+                under_way.incoming.as_ref().and_then(|(length, _)| Head::parse(&input[..*length]).ok());
             // A phone on a bad line is to keep what it has.
-            let status = if self.is_of_phone() { Kind::Busy.status() } else { 408 };
-            self.refuse(visit, Bad { status, why: "the request did not come to an end in time" }, is_head);
+            let is_busy = visit.is_stopping || head.is_some_and(|head| route::is_of_phone(&head));
+            let status = if is_busy { Kind::Busy.status() } else { 408 };
+            self.refuse(visit, Bad { status, why: "the request did not come to an end in time" }, &input);
         }
         is_late
-    }
-
-    /// Whether the request under way is of a phone, as far as its head is there.
-    fn is_of_phone(&self) -> bool {
-        let under_way = self.under_way.as_deref();
-        let head = under_way.and_then(|it| it.input.get(..it.incoming.as_ref()?.0));
-        head.is_some_and(|head| Head::parse(head).is_ok_and(|head| route::is_of_phone(&head)))
     }
 
     fn may_reply(&self, visit: &Visit<'_>, begin: usize) -> bool {

@@ -60,14 +60,33 @@ pub fn is_of_phone(head: &Head<'_>) -> bool {
     matches!(route(head), Some(Route::Phone(_)))
 }
 
-/// Serves a request, and counts what came of it.
-pub fn serve(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>, body: &mut Incoming) -> Done {
+/// Whether it is of Overland, which reads nothing but an object of its own as an answer.
+pub fn is_of_overland(head: &Head<'_>) -> bool {
+    matches!(route(head), Some(Route::Phone(app)) if phones::is_overland(app, head))
+}
+
+/// Serves a request, which is the last that has come or not, and counts what came of it.
+pub fn serve(
+    visit: &mut Visit<'_>,
+    from: IpAddr,
+    head: &Head<'_>,
+    body: &mut Incoming,
+    is_last: bool,
+) -> Done {
     let (begin, found) = (visit.turn.out.len(), route(head));
     if is_put_off(visit, found.as_ref(), head.method) {
         return Done::Later;
     }
     let asked = asked_of(found.as_ref(), head.method);
-    let done = serve_uncounted(visit, asked, from, head, found, body);
+    let mut way = way(visit, head, found.as_ref());
+    // Of what has come by a stop the last reply tells that there is one.
+    way.is_kept &= !(is_last && visit.is_stopping);
+    log_request(visit, head);
+    let manners = visit.manners;
+    let done = match admit(visit, way, asked, from, head, found, manners.http.as_deref()) {
+        Ok((mut call, route)) => dispatch(&mut call, route, body),
+        Err(done) => done,
+    };
     if let Done::Answered { .. } | Done::Watches(_) = done {
         visit.turn.asked.count(asked, is_done(&visit.turn.out[begin..]));
     }
@@ -122,26 +141,10 @@ pub fn serve_without_body(visit: &mut Visit<'_>, from: IpAddr, head: &Head<'_>) 
     Some(done)
 }
 
-fn serve_uncounted(
-    visit: &mut Visit<'_>,
-    asked: Asked,
-    from: IpAddr,
-    head: &Head<'_>,
-    found: Option<Route>,
-    body: &mut Incoming,
-) -> Done {
-    log_request(visit, head);
-    let (way, manners) = (way(visit, head, found.as_ref()), visit.manners);
-    match admit(visit, way, asked, from, head, found, manners.http.as_deref()) {
-        Ok((mut call, route)) => dispatch(&mut call, route, body),
-        Err(done) => done,
-    }
-}
-
 /// How a request is answered.
 fn way(visit: &Visit<'_>, head: &Head<'_>, found: Option<&Route>) -> Way {
     Way {
-        is_kept: head.is_kept && !visit.is_on_trial && !visit.is_stopping,
+        is_kept: head.is_kept && !visit.is_on_trial,
         is_http_1_0: head.is_http_1_0,
         is_head: head.method == Method::Head,
         is_overland: matches!(found, Some(Route::Phone(app)) if phones::is_overland(*app, head)),

@@ -63,6 +63,8 @@ struct Visitors {
     said: Mutex<Said>,
     /// Bytes of bodies that are longer than others may be.
     bodies: Arc<AtomicUsize>,
+    /// Requests that wait for room for theirs.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// Without what asks and what is secret.
@@ -91,6 +93,18 @@ pub struct Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.bodies.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// One more waits for room, until this is dropped.
+#[derive(Debug)]
+pub struct Waits {
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -128,6 +142,7 @@ impl Site {
             generation: AtomicU64::new(0),
             said: Mutex::default(),
             bodies: Arc::default(),
+            waiting: Arc::default(),
         };
         Site {
             names,
@@ -221,6 +236,17 @@ impl Site {
         let before = bodies.fetch_add(bytes, Ordering::Relaxed);
         let reserved = Reserved { bodies: bodies.clone(), bytes };
         (before + bytes <= PHONE_BODIES_BYTES).then_some(reserved)
+    }
+
+    /// There is none for one more.
+    pub fn wait(&self) -> Waits {
+        self.visitors.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits { waiting: self.visitors.waiting.clone() }
+    }
+
+    /// Whether somebody waits for room.
+    pub fn is_crowded(&self) -> bool {
+        self.visitors.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Whether a request is for this site, and no web page's that had its own name lead here.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::body::Incoming;
-use super::{Hold, HttpDoor, Lack, Phase};
+use super::{Hold, HttpDoor, Lack, Phase, Site};
 use crate::door::Manners;
 use crate::limits::{
-    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S, HTTP_IDLE_S, READ_BYTES,
+    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_CROWDED_BODY_S, HTTP_CROWDED_BYTES_PER_S, HTTP_FIRST_READ_BYTES,
+    HTTP_HEAD_S, HTTP_IDLE_S, READ_BYTES,
 };
 
 impl HttpDoor {
@@ -60,7 +61,7 @@ impl HttpDoor {
         if !matches!(self.phase, Phase::Open) {
             return None;
         }
-        if let Some(Hold { until, lack }) = self.hold() {
+        if let Some(Hold { until, lack, .. }) = self.hold() {
             return Some((
                 *until,
                 match lack {
@@ -72,6 +73,10 @@ impl HttpDoor {
         Some(match (self.under_way.as_ref().and_then(|it| it.began), self.incoming()) {
             (Some(began), None) => {
                 (began + Duration::from_secs(HTTP_HEAD_S), "its head did not come to an end")
+            }
+            (Some(began), Some(incoming)) if incoming.is_large() && is_crowded(manners) => {
+                let seconds = HTTP_CROWDED_BODY_S + (incoming.taken() / HTTP_CROWDED_BYTES_PER_S) as u64;
+                (began + Duration::from_secs(seconds), "its body came slowly, and others wait for room")
             }
             (Some(began), Some(incoming)) => {
                 let seconds = HTTP_BODY_S + (incoming.taken() / HTTP_BODY_BYTES_PER_S) as u64;
@@ -105,4 +110,9 @@ impl HttpDoor {
     fn incoming(&self) -> Option<&Incoming> {
         Some(&self.under_way.as_ref()?.incoming.as_ref()?.1)
     }
+}
+
+/// Whether somebody waits for room for a large body.
+fn is_crowded(manners: &Manners) -> bool {
+    manners.http.as_deref().is_some_and(Site::is_crowded)
 }

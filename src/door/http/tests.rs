@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::Moment;
 use crate::door::Manners;
-use crate::limits::{HTTP_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
+use crate::limits::{HTTP_BODY_S, HTTP_CROWDED_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::link::{Identity, KeyRing, Neighbours};
 use crate::logging::Wire;
 use crate::node::{Bounds, Node};
@@ -254,6 +254,47 @@ fn a_phone_whose_body_does_not_come_in_time_keeps_what_it_has() {
         assert!(visitor.call(|door, visit| door.expire(visit)));
         let said = &visitor.said;
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{path}: {said}");
+        assert_eq!(said.contains("{\"error\":"), path == "/overland", "{said}");
+    }
+}
+
+#[test]
+fn a_large_body_has_less_time_while_others_wait_for_room() {
+    let mut visitor = Visitor::new();
+    let site = visitor.manners.http.clone().expect("a site");
+    let head = "POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: 300000\r\n\r\n";
+    visitor.say(head.as_bytes());
+    let left = |visitor: &Visitor| {
+        let (at, _) = visitor.door.deadline(&visitor.manners, NOW.up, NOW.up).expect("a deadline");
+        (at - visitor.now.up).as_secs()
+    };
+    assert_eq!(left(&visitor), HTTP_BODY_S);
+    let others = site.reserve(crate::limits::PHONE_BODIES_BYTES - 300_000).expect("the rest");
+    let mut late = Visitor::new();
+    late.manners.http = Some(site.clone());
+    late.say(head.as_bytes());
+    assert_eq!((left(&visitor), left(&late)), (HTTP_CROWDED_BODY_S, HTTP_ROOM_S));
+    visitor.say(&[b' '; 200_000]);
+    assert_eq!(left(&visitor), HTTP_CROWDED_BODY_S + 3);
+    // A small one takes nobody's room.
+    let mut small = Visitor::new();
+    small.manners.http = Some(site.clone());
+    small.say(b"PUT /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(left(&small), HTTP_BODY_S);
+    visitor.now.up += Duration::from_secs(HTTP_CROWDED_BODY_S + 3);
+    assert!(visitor.call(|door, visit| door.expire(visit)) && visitor.said.starts_with("HTTP/1.1 503 "));
+    drop((visitor, others));
+    assert!(!late.call(|door, visit| door.find_room(visit).is_some()) && late.door.reads());
+    assert_eq!(left(&late), HTTP_BODY_S, "nobody waits any more");
+}
+
+#[test]
+fn overland_is_told_in_its_own_way_what_is_wrong_with_a_body() {
+    for framing in ["Content-Length: 16777217\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n1000001\r\n"] {
+        let mut visitor = Visitor::new();
+        visitor.say(format!("POST /overland HTTP/1.1\r\nHost: localhost\r\n{framing}").as_bytes());
+        let said = &visitor.said;
+        assert!(said.starts_with("HTTP/1.1 413 ") && said.contains("{\"error\":"), "{said}");
     }
 }
 

@@ -179,6 +179,11 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             if !is_drained && (!is_silent || has_input) {
                 continue;
             }
+            if is_drained && self.expires(key) {
+                // It knows now that it is to send that again.
+                self.flush();
+                continue;
+            }
             // What the peer still sends would turn the close into a reset, and that might overtake replies; so its end is
             // told first, and what comes behind that is read and dropped for a while.
             if is_silent && !has_input {

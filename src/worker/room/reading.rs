@@ -1,7 +1,7 @@
 //! How a room's connections are read: at an event, after the others, or without one.
 
 use super::super::entrance::Admission;
-use super::{Guest, Outside, Room};
+use super::{Guest, Outside, Room, SWEEP_REST};
 use crate::limits::{GREEDY_BYTES_MAX, HANDSHAKES_PER_TURN, METERED_EVENTS_MAX};
 use crate::net::stream::is_retry;
 use crate::net::{Interest, Lane, Stream};
@@ -111,6 +111,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             if self.guests.get(key).is_some_and(waits) {
                 self.visit(key, |door, visit, _| door.find_room(visit));
                 if self.guests.get(key).is_some_and(waits) {
+                    // Those that have it have less time from now on.
+                    let at = self.now.up.max(self.swept_at + SWEEP_REST);
+                    self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
                     break;
                 }
             }

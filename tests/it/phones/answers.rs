@@ -475,3 +475,22 @@ fn large_bodies_wait_in_line_for_room_and_little_is_kept_of_them() {
         is_asked_for(next);
     }
 }
+
+#[test]
+fn whoever_keeps_room_and_says_nothing_makes_way_for_those_who_wait() {
+    let (_conf, server) = alone("", "");
+    let http = server.http.expect("it serves HTTP");
+    let announce = || {
+        let mut connection = Connection::to(http);
+        connection.say(b"POST /overland HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n[");
+        connection
+    };
+    let mut silent: Vec<_> = (0..64).map(|_| announce()).collect();
+    assert_eq!(ask(&server, "GET /healthz", "", "").status, 200);
+    // It waits for one of them to go.
+    let reply = ask(&server, "POST /overland", "", &format!("[{}]", " ".repeat(100_000)));
+    assert_eq!((reply.status, &*reply.body), (200, "{\"result\":\"ok\"}\n"));
+    let mut said = String::new();
+    silent[0].0.read_to_string(&mut said).expect("its end");
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("{\"error\":"), "{said}");
+}

@@ -6,6 +6,7 @@ use crate::door::http::name::write_json;
 use crate::limits::{EVERYWHERE_M, FRIENDS_MAX, OWNTRACKS_TIME_DIGITS};
 use crate::node::Clients;
 use crate::node::{Node, Sought};
+use crate::protocol::timestamp::cmp_exact;
 use crate::protocol::{Location, Record};
 use crate::store::Around;
 
@@ -15,6 +16,8 @@ pub struct Friends {
     around: Around,
     clients: Clients,
     id: Vec<u8>,
+    /// When it was where it has just told that it is.
+    time: Vec<u8>,
     /// Its own card and location, as it has just told them.
     own: Vec<u8>,
 }
@@ -24,7 +27,7 @@ impl Friends {
     pub fn around(id: &[u8], location: &Location<'_>, time: &[u8], clients: Clients) -> Friends {
         let (mut own, around) = (Vec::new(), Around::new(location.coordinates(), EVERYWHERE_M));
         write(id, location.text(), time, &mut own);
-        Friends { around, clients, id: id.to_vec(), own }
+        Friends { around, clients, id: id.to_vec(), time: time.to_vec(), own }
     }
 
     /// The list, if it takes no longer than a turn may.
@@ -34,7 +37,7 @@ impl Friends {
         }
         let wanted = |record: &Record<&[u8]>, _: f64, out: &mut Vec<u8>| self.write(record, out);
         let found = node.nearest_soon(&Sought { around: self.around, most: FRIENDS_MAX, write: &wanted })?;
-        Some(self.list_of(found))
+        Some(self.list_of(node, found))
     }
 
     /// The same, however long it takes.
@@ -45,7 +48,7 @@ impl Friends {
             Clients::All => node.nearest(&sought),
             Clients::One(_) | Clients::Prefix(_) => node.nearest_of_all(&sought),
         };
-        self.list_of(found)
+        self.list_of(node, found)
     }
 
     fn write(&self, record: &Record<&[u8]>, out: &mut Vec<u8>) -> bool {
@@ -53,8 +56,14 @@ impl Friends {
         is_other && write(record.client(), record.location(), record.time(), out)
     }
 
-    fn list_of(&self, found: Vec<Vec<u8>>) -> Vec<u8> {
-        let own = Some(self.own.clone()).filter(|own| !own.is_empty());
+    fn list_of(&self, node: &Node, found: Vec<Vec<u8>>) -> Vec<u8> {
+        // What it told may be of a queue, and something newer known of it.
+        let newer = node.see(&self.id, |record| {
+            let mut newer = Vec::new();
+            let is_newer = cmp_exact(record.time(), &self.time).is_gt();
+            (is_newer && write(&self.id, record.location(), record.time(), &mut newer)).then_some(newer)
+        });
+        let own = newer.flatten().or_else(|| Some(self.own.clone())).filter(|own| !own.is_empty());
         let all: Vec<_> = own.into_iter().chain(found).collect();
         let mut list = b"[".to_vec();
         list.extend_from_slice(&all.join(&b','));
@@ -123,5 +132,11 @@ mod tests {
         let all: serde_json::Value = serde_json::from_str(&shown(Clients::All)).expect("JSON");
         assert_eq!(all.as_array().map(Vec::len), Some(6));
         assert!(shown(Clients::Prefix(b"x".to_vec())).contains("van-1"), "itself");
+        let late = Friends::around(b"van-1", &here, b"1786433531", Clients::All);
+        hear("AT Goloman +1.0 van-1 +35.5-118.0 1786433533");
+        for list in [Some(late.list(&node)), late.soon(&node)].into_iter().flatten() {
+            let list = String::from_utf8(list).expect("text");
+            assert!(list.contains(r#""tid":"van-1","lat":35.5,"lon":-118.0,"tst":1786433533}"#), "{list}");
+        }
     }
 }

@@ -19,7 +19,8 @@ pub fn read(request: &Request<'_>) -> Vec<Outcome> {
             if object.get("locations").filter(is_list).is_none() {
                 return unreadable();
             }
-            outcomes.extend(object.get("current").map(|one| read_one(&mut Walk::of(one))));
+            let current = object.get("current").filter(|one| one.get() != "null");
+            outcomes.extend(current.map(|one| read_one(&mut Walk::of(one))));
             outcomes
         }
         Json::Broken | Json::None => unreadable(),
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(shown(&body), expected);
         assert_eq!(shown(&format!("[{first}]")), expected[..1]);
         assert_eq!(shown(r#"{"locations":[]}"#), [""; 0]);
+        assert_eq!(shown(r#"{"locations":[],"current":null}"#), [""; 0]);
         assert_eq!(shown(r#"{"locations":7}"#), ["unreadable"]);
     }
 }

@@ -29,11 +29,16 @@ fn read_one(object: &Object<'_>, request: &Request<'_>) -> Outcome {
     let time = match object.text("tst") {
         Some(text) if request.is_overland && time::is_before_2001(&text) => time::read_apple(&text),
         Some(text) => time::read(&text),
-        // null, or something that is no time.
-        None if object.has("tst") => None,
+        // Something that is neither a number nor a text.
+        None if object.get("tst").is_some_and(|value| !is_empty(value.get())) => None,
         None => return Fix::of(name(object, request), lat, lon, Ok(None)),
     };
     Fix::of(name(object, request), lat, lon, time.map(Some).ok_or(Reason::BadTime))
+}
+
+/// Whether a value says as little as one that was left out.
+fn is_empty(value: &str) -> bool {
+    value == "null" || value.trim_matches('"').trim().is_empty()
 }
 
 /// What stands for degrees; of what is no text and no number, all of it, so that it is told from what was left out.
@@ -130,7 +135,10 @@ mod tests {
         check(r#"{"_type":"location","lat":"NaN","lon":0,"tst":1786433532}"#, "bad-location");
         check(r#"{"_type":"location","lat":[1],"lon":1,"tst":1786433532}"#, "bad-location");
         check(r#"{"_type":"location","lat":1,"lon":1,"tst":0}"#, "bad-time");
-        check(r#"{"_type":"location","lat":1,"lon":1,"tst":null}"#, "bad-time");
+        check(r#"{"_type":"location","lat":1,"lon":1,"tst":[]}"#, "bad-time");
+        for empty in ["null", r#""""#, r#"" ""#] {
+            check(&format!(r#"{{"_type":"location","lat":1,"lon":1,"tst":{empty}}}"#), "? 1 1 now");
+        }
         check(r#"{"_type":"location","lat":1,"lon":1,"tst":742067199}"#, "bad-time");
         check("", "unreadable");
         check("{", "unreadable");
