@@ -105,9 +105,11 @@ impl Found {
         let owners = || Owners::of(&server.listen, config.data_path(server));
         match port {
             Port::Free if runs(config, server) => {
-                let folder = config.data_path(server).unwrap_or_default();
-                let why = "another process has that journal, though not this port; is it another herd.conf?";
-                self.problems.push(format!("{name}: data_dir: {}: {why}", folder.display()));
+                // A start would say so, where it is another one.
+                self.notes.push(format!(
+                    "{name} has its journal open, but not this port: a server that runs takes up another address when it \
+                     is restarted; if it does not run, it is another process that has its data_dir"
+                ));
             }
             Port::Free => {}
             Port::Elsewhere(_) if !is_named => {

@@ -87,6 +87,12 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
+/// The same for OwnTracks, which takes letters and digits alone for a device on Android, but no Y. It has to be something.
+fn device_of(name: &str) -> String {
+    let device: String = name.chars().filter(|c| c.is_ascii_alphanumeric() && *c != 'Y').collect();
+    if device.is_empty() { "phone".into() } else { device }
+}
+
 /// The address that phones call, without a path.
 fn base_of(server: &Server, http: &Http) -> Result<String, String> {
     let scheme = if http.tls.is_some() || !http.listen.is_loopback() { "https" } else { "http" };
@@ -107,6 +113,8 @@ fn base_of(server: &Server, http: &Http) -> Result<String, String> {
 struct Settings<'a> {
     base: &'a str,
     name: &'a str,
+    /// What OwnTracks calls the phone.
+    device: String,
     secret: &'a str,
     /// Links that an app opens.
     owntracks: String,
@@ -119,7 +127,7 @@ struct Settings<'a> {
 
 impl<'a> Settings<'a> {
     fn of(base: &'a str, name: &'a str, secret: &'a str) -> Settings<'a> {
-        let id = path_segment(name);
+        let (id, device) = (path_segment(name), device_of(name));
         let config = json!({
             "_type": "configuration",
             "mode": 3,
@@ -128,7 +136,7 @@ impl<'a> Settings<'a> {
             "usePassword": true,
             "username": name,
             "password": secret,
-            "deviceId": name,
+            "deviceId": device,
         });
         let inline = path_segment(&BASE64_STANDARD.encode(config.to_string()));
         let url = path_segment(&format!("{base}/overland")).replace(':', "%3A");
@@ -136,6 +144,7 @@ impl<'a> Settings<'a> {
         Settings {
             base,
             name,
+            device,
             secret,
             owntracks: format!("owntracks:///config?inline={inline}"),
             overland: format!("overland://setup?url={url}&token={secret}&device_id={id}"),
@@ -147,7 +156,8 @@ impl<'a> Settings<'a> {
 
     /// For programs.
     fn object(&self, client: &str, made: &Made) -> Value {
-        let Settings { base, name, secret, owntracks, overland, traccar, osmand, gpslogger } = self;
+        let Settings { base, name, device: _, secret, owntracks, overland, traccar, osmand, gpslogger } =
+            self;
         json!({
             "name": name,
             "client": client,
@@ -164,11 +174,11 @@ impl<'a> Settings<'a> {
 
     /// For whoever types them.
     fn text(&self, client: &str, made: &Made) -> String {
-        let Settings { base, name, secret, owntracks, overland, traccar, osmand, gpslogger } = self;
+        let Settings { base, name, device, secret, owntracks, overland, traccar, osmand, gpslogger } = self;
         let whose = match client.strip_suffix('*') {
             Some(prefix) => format!(
                 "It reports as the client that the app names, which has to begin with {prefix}: with these settings \
-                 {name}-{name} from OwnTracks, {name} from the others. Change the name for a further phone"
+                 {name}-{device} from OwnTracks, {name} from the others. Change the name for a further phone"
             ),
             None => format!("It reports as the client {client}, whatever name the app gives"),
         };
@@ -185,7 +195,7 @@ impl<'a> Settings<'a> {
              \n\
              OwnTracks   open this link on the phone, or scan the code below\n\
              {I}{owntracks}\n\
-             {I}or type: mode HTTP, URL {base}/owntracks, user {name}, password {secret}, device {name}\n\
+             {I}or type: mode HTTP, URL {base}/owntracks, user {name}, password {secret}, device {device}\n\
              Traccar Client\n\
              {I}server URL {traccar}\n\
              {I}device identifier {name}\n\
@@ -225,6 +235,9 @@ mod tests {
             (&json["username"], &json["password"]),
             (&"anna.phone".into(), &"s-e_cret0123456789".into())
         );
+        assert_eq!(json["deviceId"], "annaphone");
+        assert!(text.contains(", device annaphone\n"), "{text}");
+        assert_eq!(["Yuri", "n_60-.x", "Y-Y"].map(device_of), ["uri", "n60x", "phone"]);
         let osmand = "https://herd.example:8443/osmand?id=anna.phone&lat={0}&lon={1}&timestamp={2}&token=s-e_cret0123456789";
         assert!(text.contains(osmand), "{text}");
         assert!(

@@ -96,7 +96,13 @@ pub fn make(path: &Path, whose: &str, scopes: &str, client: Option<&str>) -> Res
         Refused::Wrong(why) => {
             Failed(exit::USAGE, format!("{}, with the new line at its end: {why}", path.display()))
         }
-        Refused::Failed(why) => Failed(exit::OS, format!("{}: {why}", path.display())),
+        Refused::Failed(why) => {
+            let path = path.display();
+            let how = "where only root may make that file: sudo install -o USER -g USER -m 0600 /dev/null";
+            let how =
+                if why.contains("ermission denied") { format!("; {how} {path}") } else { String::new() };
+            Failed(exit::OS, format!("{path}: {why}{how}"))
+        }
     })?;
     let added = format!(
         "added to {}; herdctl reload, or SIGHUP, has running servers read it (one that runs in a terminal ends at that \
