@@ -98,6 +98,8 @@ pub struct Guest<S> {
     waits: Option<Arc<()>>,
     /// When it last said something, or came: what a handshake takes is not heard, and one on trial is not either.
     heard: Stamp,
+    /// It has said something since it came.
+    has_spoken: bool,
     /// What it counts for among what is unsent.
     weight: usize,
     /// Its last read filled the buffer: there is more where that came from.
@@ -280,6 +282,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             admission,
             waits: None,
             heard: opened.into(),
+            has_spoken: false,
             weight: 0,
             is_greedy: false,
             is_held: false,

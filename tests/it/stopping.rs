@@ -125,6 +125,9 @@ fn whatever_has_begun_to_come_at_a_stop_has_time_to_come_whole() {
         (true, body, &put[put.len() - 4..], 1),
         (true, &whole[..whole.len() - 4], &put[put.len() - 4..], 10),
         (true, &whole, "", 10),
+        // Who has just come has said nothing yet.
+        (false, "", line, 1),
+        (true, "", put, 1),
     ];
     // A machine on which that takes longer than a stop waits begins anew.
     wait_for("the rest to come in time", || {

@@ -173,7 +173,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             // A link's neighbour is told by the end of it, and says on the next one what it has said here.
             let is_in_handshake = guest.connection.stream.is_in_handshake();
             let is_amid = is_in_handshake || guest.door.is_amid();
-            let is_quiet = self.now.up >= guest.heard.up() + DRAIN_QUIET && (is_drained || !is_amid);
+            // Who has just come is about to say something.
+            let quiet = if guest.has_spoken { DRAIN_QUIET } else { self.outside.manners().drain };
+            let is_quiet = self.now.up >= guest.heard.up() + quiet && (is_drained || !is_amid);
             let is_silent = is_quiet || guest.door.kin().is_some();
             let has_input = !is_in_handshake && guest.connection.stream.has_input();
             if !is_drained && (!is_silent || has_input) {

@@ -20,6 +20,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
                 guest.is_greedy = count == most;
                 if count > 0 && !matches!(guest.admission, Admission::OnTrial(_)) {
                     guest.heard = self.now.up.into();
+                    guest.has_spoken = true;
                 }
                 self.read_bytes += count;
                 self.visit(key, |door, visit, buffer| match count {
