@@ -196,7 +196,7 @@ impl Question {
             Question::Clients(listing) => Answer::Clients(listing.page(&core.node)),
             Question::Friends(friends) => Answer::Clients(friends.list(&core.node)),
             Question::Phone(message) => {
-                let (heard, friends) = message.answer(&core.node, now.posix_ns);
+                let (heard, friends) = message.answer(&core.node);
                 Answer::Phone(Box::new(heard), friends)
             }
             Question::Near(nearby) => Answer::Near(nearby.lines(&core.node)),
@@ -380,6 +380,22 @@ impl Door {
         }
     }
 
+    /// The same until the server has started.
+    pub fn waits_for_start(&self) -> bool {
+        match self {
+            Door::Line(_) => false,
+            Door::Http(http) => http.waits_for_start(),
+        }
+    }
+
+    /// Whether room is kept free for what it is taking in.
+    pub fn keeps_room(&self) -> bool {
+        match self {
+            Door::Line(_) => false,
+            Door::Http(http) => http.keeps_room(),
+        }
+    }
+
     /// Goes on if there is room for what waits for it.
     pub fn find_room(&mut self, visit: &mut Visit<'_>) -> Option<Question> {
         match self {
@@ -389,10 +405,10 @@ impl Door {
     }
 
     /// Its time is up: says so where that is said. True if there was something to say.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+    pub fn expire(&mut self, visit: &mut Visit<'_>, asks: &mut Option<Question>) -> bool {
         match self {
             Door::Line(_) => false,
-            Door::Http(http) => http.expire(visit),
+            Door::Http(http) => http.expire(visit, asks),
         }
     }
 

@@ -52,7 +52,7 @@ pub const EVENTS_MAX: usize = 256;
 /// speaks lines waits for no more of them. With `sync = "always"` a turn of so many shares a sync.
 pub const METERED_EVENTS_MAX: usize = 32;
 
-/// Microseconds of a turn after which no further one of these is begun: a batch of Overland takes about a millisecond.
+/// Microseconds of a turn after which no further one of these is begun: what a phone says takes up to a third of that.
 pub const METERED_TURN_US: u64 = 500;
 
 /// Connections accepted a turn, or one for so many that are read if that is more: an unbounded accept
@@ -128,10 +128,9 @@ pub const HTTP_BODY_MAX: usize = 64 * 1024;
 pub const HTTP_CHUNK_LINE_MAX: usize = 256;
 pub const HTTP_TRAILER_MAX: usize = 8 * 1024;
 
-/// Seconds that a large body of a phone has to come in while others wait for room, and bytes of it for which it has
-/// another one: nobody who is slow, or says nothing, is to keep them all waiting.
-pub const HTTP_CROWDED_BODY_S: u64 = 10;
-pub const HTTP_CROWDED_BYTES_PER_S: usize = 64 * 1024;
+/// Seconds of silence after which a large body of a phone makes way while others wait for room. It goes by silence, not by
+/// what has come: a line that is slow is so for all who share it, and to have them all begin anew helps nobody.
+pub const HTTP_CROWDED_SILENCE_S: u64 = 10;
 
 /// Seconds that a request's head may take to come in, and then its body.
 pub const HTTP_HEAD_S: u64 = 10;

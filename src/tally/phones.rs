@@ -85,8 +85,8 @@ impl Phones {
     }
 
     /// Something an app sent does not.
-    pub fn ignored(&self, app: App, reason: Reason) {
-        add(&self.ignored[app as usize][reason as usize], 1);
+    pub fn ignored(&self, app: App, reason: Reason, count: u64) {
+        add(&self.ignored[app as usize][reason as usize], count);
     }
 
     pub(super) fn add_to(&self, sum: &mut SummedPhones) {

@@ -388,8 +388,8 @@ impl Turn {
     }
 
     /// Something that an app sent does not count.
-    pub fn ignored_of_phones(&self, app: App, reason: Reason) {
-        self.traffic.phones.ignored(app, reason);
+    pub fn ignored_of_phones(&self, app: App, reason: Reason, count: u64) {
+        self.traffic.phones.ignored(app, reason, count);
     }
 
     // --- connections

@@ -142,12 +142,10 @@ impl Seat {
         &self.hall.desks[self.index]
     }
 
-    /// Has what takes long found out by the thread that it is for, and the answer posted. No more than `most` may wait.
+    /// Has what takes long found out by the errands' thread, and the answer posted. No more than `most` may wait.
     fn find_out(&self, key: u64, most: usize, question: Question) -> bool {
         let (hall, index) = (self.hall.clone(), self.index);
-        let is_large = matches!(question, Question::Phone(_));
-        let errands = if is_large { &self.hall.batches } else { &self.hall.errands };
-        errands.send(most, move |now| {
+        self.hall.errands.send(most, move |now| {
             if hall.is_stopping() && matches!(question, Question::Digest(_)) {
                 // Its neighbour asks again; clients are owed their answers.
                 return;
@@ -208,7 +206,19 @@ impl Outside<AnyStream> for Seat {
             Question::Clients(_) | Question::Friends(_) | Question::Near(_) | Question::Count => {
                 self.find_out(key, ERRANDS_OF_CLIENTS, question)
             }
-            Question::Phone(_) => self.find_out(key, PHONE_BATCHES_MAX, question),
+            Question::Phone(message) => {
+                let (hall, index, alive) = (self.hall.clone(), self.index, asker.alive);
+                self.hall.batches.send(PHONE_BATCHES_MAX, move |_| {
+                    // Nobody is told that it counts, so the phone still has it.
+                    if alive.upgrade().is_none() {
+                        return;
+                    }
+                    let (heard, friends) = message.answer(&hall.core.node);
+                    // A worker that has ended has nobody left to answer.
+                    let answer = Answer::Phone(Box::new(heard), friends);
+                    let _ = hall.desks[index].post(Letter::Answer { key, answer });
+                })
+            }
         }
     }
 

@@ -1,5 +1,9 @@
 //! What phones said, from when it was read to when it is learned: meanwhile others may have to be looked for.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::site::Reserved;
 use crate::tally::{App, Reason};
 
 /// What a request came to before it is learned.
@@ -11,11 +15,21 @@ pub struct Heard {
     pub reports: Vec<Said>,
     /// How many there were in all.
     pub count: u64,
-    /// What does not count, and the client of whom it would; empty where nobody says.
-    pub ignored: Vec<(Reason, Vec<u8>)>,
+    /// How much does not count, by the reason and the client of whom it would; empty where nobody says.
+    pub ignored: HashMap<(Reason, Vec<u8>), u64>,
+    /// The room that what was said has taken, and what was read of it takes.
+    pub _reserved: Option<Arc<Reserved>>,
+}
+
+impl Heard {
+    /// One more that does not count.
+    pub fn ignore(&mut self, reason: Reason, client: Vec<u8>) {
+        *self.ignored.entry((reason, client)).or_default() += 1;
+    }
 }
 
 /// A report in the bytes of a line.
+#[derive(PartialEq, Eq)]
 pub struct Said {
     pub id: Vec<u8>,
     pub location: Vec<u8>,

@@ -189,7 +189,6 @@ impl HttpDoor {
         match std::mem::replace(&mut self.phase, Phase::Open) {
             Phase::Asked(pending) if pending.what.tells() && !visit.turn.may_learn() => {
                 self.phase = Phase::Late(Box::new((*pending, answer)));
-                self.is_stalled = true;
             }
             Phase::Asked(pending) => {
                 visit.turn.wire.with(&visit.address);
@@ -217,10 +216,7 @@ impl HttpDoor {
     /// The answer that came where nothing may be learned.
     fn take_late(&mut self) -> Option<(Pending, Answer)> {
         match std::mem::replace(&mut self.phase, Phase::Open) {
-            Phase::Late(late) => {
-                self.is_stalled = false;
-                Some(*late)
-            }
+            Phase::Late(late) => Some(*late),
             phase => {
                 self.phase = phase;
                 None
@@ -417,8 +413,9 @@ impl HttpDoor {
         question
     }
 
-    /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end.
-    pub fn expire(&mut self, visit: &mut Visit<'_>) -> bool {
+    /// Its time is up: says so, if it has begun a request. True if there was something to say, which was its end, unless
+    /// something is asked for it.
+    pub fn expire(&mut self, visit: &mut Visit<'_>, asks: &mut Option<Question>) -> bool {
         let Some(under_way) = &mut self.under_way else { return false };
         match under_way.hold.as_ref().map(|hold| hold.lack) {
             Some(Lack::Room) => {
@@ -428,8 +425,8 @@ impl HttpDoor {
             }
             Some(Lack::Start) => {
                 (under_way.hold, self.is_patient) = (None, false);
-                // Nothing is asked before the start.
-                let _ = self.converse(visit, b"");
+                // The start may have ended, and others have been before it.
+                *asks = self.converse(visit, b"");
                 return true;
             }
             None => {}

@@ -6,8 +6,8 @@ use super::body::Incoming;
 use super::{Hold, HttpDoor, Lack, Phase, Site};
 use crate::door::Manners;
 use crate::limits::{
-    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_CROWDED_BODY_S, HTTP_CROWDED_BYTES_PER_S, HTTP_FIRST_READ_BYTES,
-    HTTP_HEAD_S, HTTP_IDLE_S, READ_BYTES,
+    HTTP_BODY_BYTES_PER_S, HTTP_BODY_S, HTTP_CROWDED_SILENCE_S, HTTP_FIRST_READ_BYTES, HTTP_HEAD_S,
+    HTTP_IDLE_S, READ_BYTES,
 };
 
 impl HttpDoor {
@@ -38,11 +38,26 @@ impl HttpDoor {
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.is_stalled || matches!(&self.phase, Phase::Streaming(stream) if !stream.is_asked)
+        self.is_stalled
+            || match &self.phase {
+                Phase::Streaming(stream) => !stream.is_asked,
+                Phase::Late(_) => true,
+                Phase::Open | Phase::Asked(_) | Phase::Closing(_) => false,
+            }
     }
 
     pub fn waits_for_room(&self) -> bool {
         self.hold().is_some()
+    }
+
+    /// Whether it waits for the end of a start, and not for room.
+    pub fn waits_for_start(&self) -> bool {
+        self.hold().is_some_and(|hold| hold.lack == Lack::Start)
+    }
+
+    /// Whether room is kept free for what is coming in, so that it may have to make way.
+    pub fn keeps_room(&self) -> bool {
+        self.incoming().is_some_and(Incoming::is_large)
     }
 
     pub fn closes(&self) -> Option<&'static str> {
@@ -74,13 +89,14 @@ impl HttpDoor {
             (Some(began), None) => {
                 (began + Duration::from_secs(HTTP_HEAD_S), "its head did not come to an end")
             }
-            (Some(began), Some(incoming)) if incoming.is_large() && is_crowded(manners) => {
-                let seconds = HTTP_CROWDED_BODY_S + (incoming.taken() / HTTP_CROWDED_BYTES_PER_S) as u64;
-                (began + Duration::from_secs(seconds), "its body came slowly, and others wait for room")
-            }
             (Some(began), Some(incoming)) => {
                 let seconds = HTTP_BODY_S + (incoming.taken() / HTTP_BODY_BYTES_PER_S) as u64;
-                (began + Duration::from_secs(seconds), "its body did not come to an end")
+                let end = (began + Duration::from_secs(seconds), "its body did not come to an end");
+                let silent = heard.max(began) + Duration::from_secs(HTTP_CROWDED_SILENCE_S);
+                match incoming.is_large() && is_crowded(manners) {
+                    true => end.min((silent, "its body came no further, and others wait for room")),
+                    false => end,
+                }
             }
             (None, _) => {
                 let idle =

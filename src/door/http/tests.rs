@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::clock::Moment;
 use crate::door::Manners;
-use crate::limits::{HTTP_BODY_S, HTTP_CROWDED_BODY_S, HTTP_HEAD_S, HTTP_IDLE_S};
+use crate::limits::{HTTP_BODY_S, HTTP_CROWDED_SILENCE_S, HTTP_HEAD_S, HTTP_IDLE_S};
 use crate::link::{Identity, KeyRing, Neighbours};
 use crate::logging::Wire;
 use crate::node::{Bounds, Node};
@@ -232,15 +232,18 @@ fn a_request_has_its_time_and_is_told_when_it_is_over() {
     assert_eq!(left(&visitor), Some(HTTP_HEAD_S), "however slowly it comes");
     visitor.say(b"\r\n{");
     assert_eq!(left(&visitor), Some(5 + HTTP_BODY_S));
-    assert!(visitor.call(|door, visit| door.expire(visit)));
+    assert!(visitor.call(|door, visit| door.expire(visit, &mut None)));
     assert!(
         visitor.said.starts_with("HTTP/1.1 408 ") && visitor.said.contains("Connection: close"),
         "{}",
         visitor.said
     );
-    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit)));
+    assert!(visitor.door.closes().is_some() && !visitor.call(|door, visit| door.expire(visit, &mut None)));
     let mut idle = Visitor::new();
-    assert!(!idle.call(|door, visit| door.expire(visit)) && idle.said.is_empty(), "there is nobody to tell");
+    assert!(
+        !idle.call(|door, visit| door.expire(visit, &mut None)) && idle.said.is_empty(),
+        "there is nobody to tell"
+    );
 }
 
 #[test]
@@ -251,7 +254,7 @@ fn a_phone_whose_body_does_not_come_in_time_keeps_what_it_has() {
             format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 26\r\n\r\n{{").as_bytes(),
         );
         visitor.now.up += Duration::from_secs(2 * HTTP_BODY_S);
-        assert!(visitor.call(|door, visit| door.expire(visit)));
+        assert!(visitor.call(|door, visit| door.expire(visit, &mut None)));
         let said = &visitor.said;
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("Retry-After: "), "{path}: {said}");
         assert_eq!(said.contains("{\"error\":"), path == "/overland", "{said}");
@@ -273,16 +276,24 @@ fn a_large_body_has_less_time_while_others_wait_for_room() {
     let mut late = Visitor::new();
     late.manners.http = Some(site.clone());
     late.say(head.as_bytes());
-    assert_eq!((left(&visitor), left(&late)), (HTTP_CROWDED_BODY_S, HTTP_ROOM_S));
-    visitor.say(&[b' '; 200_000]);
-    assert_eq!(left(&visitor), HTTP_CROWDED_BODY_S + 3);
+    assert_eq!((left(&visitor), left(&late)), (HTTP_CROWDED_SILENCE_S, HTTP_ROOM_S));
     // A small one takes nobody's room.
     let mut small = Visitor::new();
     small.manners.http = Some(site.clone());
     small.say(b"PUT /v1/clients/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n");
     assert_eq!(left(&small), HTTP_BODY_S);
-    visitor.now.up += Duration::from_secs(HTTP_CROWDED_BODY_S + 3);
-    assert!(visitor.call(|door, visit| door.expire(visit)) && visitor.said.starts_with("HTTP/1.1 503 "));
+    let heard = NOW.up + Duration::from_secs(15);
+    let (at, _) = visitor.door.deadline(&visitor.manners, heard, NOW.up).expect("a deadline");
+    assert_eq!(
+        at - heard,
+        Duration::from_secs(HTTP_CROWDED_SILENCE_S),
+        "as long as it goes on it has its time"
+    );
+    visitor.now.up += Duration::from_secs(HTTP_CROWDED_SILENCE_S);
+    assert!(
+        visitor.call(|door, visit| door.expire(visit, &mut None))
+            && visitor.said.starts_with("HTTP/1.1 503 ")
+    );
     drop((visitor, others));
     assert!(!late.call(|door, visit| door.find_room(visit).is_some()) && late.door.reads());
     assert_eq!(left(&late), HTTP_BODY_S, "nobody waits any more");
@@ -319,7 +330,7 @@ fn a_large_body_waits_unread_until_there_is_room_for_it() {
     assert!(!late.call(|door, visit| door.find_room(visit).is_some()) && late.door.waits_for_room());
     assert_eq!(left(&late), Some(1), "it waits on from when it began to");
     late.now.up += Duration::from_secs(1);
-    assert!(late.call(|door, visit| door.expire(visit)) && late.said.starts_with("HTTP/1.1 503 "));
+    assert!(late.call(|door, visit| door.expire(visit, &mut None)) && late.said.starts_with("HTTP/1.1 503 "));
     drop(others);
     assert!(!visitor.call(|door, visit| door.find_room(visit).is_some()) && visitor.door.reads());
     visitor.say(format!("{}]", " ".repeat(length - 2)).as_bytes());
@@ -359,8 +370,9 @@ fn what_a_phone_says_that_takes_long_is_read_elsewhere_and_learned_in_a_turn() {
     assert!(site.reserve(all).is_none(), "it takes room for as long as it waits");
     let answer = asked.answer(&visitor.core, HallStatus::default(), NOW);
     drop(asked);
-    assert!(site.reserve(all).is_some());
+    assert!(site.reserve(all).is_none(), "and until it is learned");
     visitor.call(|door, visit| door.answer(visit, answer));
+    assert!(site.reserve(all).is_some());
     assert!(
         is_known(&visitor, b"van") && visitor.said.ends_with("{\"result\":\"ok\"}\n"),
         "{}",

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::{Guest, Outside, Room, SWEEP_REST};
 use crate::door::PEER_CLOSED;
-use crate::limits::{DRAIN_QUIET_MS, LINGER_S};
+use crate::limits::{DRAIN_QUIET_MS, HTTP_CROWDED_SILENCE_S, LINGER_S};
 use crate::net::Stream;
 use crate::tally::Ended;
 
 const LINGER: Duration = Duration::from_secs(LINGER_S);
+
+/// Between two looks at whoever has room that others may wait for, in other rooms, too.
+const CROWDED_LOOK: Duration = Duration::from_secs(HTTP_CROWDED_SILENCE_S);
 
 /// How long a peer is silent of which no line is on its way.
 const DRAIN_QUIET: Duration = Duration::from_millis(DRAIN_QUIET_MS);
@@ -66,7 +69,10 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     }
 
     pub(super) fn note_deadline(&mut self, key: u64) {
+        let keeps_room = self.guests.get(key).is_some_and(|guest| guest.door.keeps_room());
         if let Some((at, _)) = self.deadline_of(key) {
+            // It may have less time by then.
+            let at = if keeps_room { at.min(self.now.up + CROWDED_LOOK) } else { at };
             let at = at.max(self.swept_at + SWEEP_REST);
             self.sweep_at = Some(self.sweep_at.map_or(at, |sweep_at| sweep_at.min(at)));
         }
@@ -110,8 +116,9 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         }
         let mut is_told = false;
         self.visit(key, |door, visit, _| {
-            is_told = door.expire(visit);
-            None
+            let mut asks = None;
+            is_told = door.expire(visit, &mut asks);
+            asks
         });
         is_told
     }
@@ -164,6 +171,8 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// left to be sent; true once nobody is left. What is on its way from a peer meanwhile is still answered.
     pub fn close_idle(&mut self) -> bool {
         let is_drained = self.is_drained();
+        // What was taken back from another room, and answered, is still to be sent.
+        self.flush();
         for key in self.guests.keys() {
             let Some(guest) = self.guests.get(key) else { continue };
             let is_owed = guest.door.is_owed() || self.misplaced.contains(&key);

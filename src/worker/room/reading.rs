@@ -110,7 +110,16 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             let Some(&key) = self.unroomed.front() else { break };
             let waits = |guest: &mut Guest<S>| guest.door.waits_for_room();
             if self.guests.get(key).is_some_and(waits) {
+                let waits_for_start = |guest: &mut Guest<S>| guest.door.waits_for_start();
+                let waited_for_start = self.guests.get(key).is_some_and(waits_for_start);
                 self.visit(key, |door, visit, _| door.find_room(visit));
+                let waits_for_start = self.guests.get(key).is_some_and(waits_for_start);
+                if waited_for_start && !waits_for_start && self.guests.get(key).is_some_and(waits) {
+                    // The server has started, and those behind it may lack no more than that.
+                    self.unroomed.pop_front();
+                    self.unroomed.push_back(key);
+                    continue;
+                }
                 if self.guests.get(key).is_some_and(waits) {
                     // Those that have it have less time from now on.
                     let at = self.now.up.max(self.swept_at + SWEEP_REST);

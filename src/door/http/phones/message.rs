@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::fix::{Fix, Request};
 use super::json::Json;
@@ -34,8 +35,10 @@ pub struct Message<'m> {
     /// Bytes of a report's line.
     pub max_line: usize,
     pub max_ahead_ns: u64,
-    /// The room that a large body takes, for as long as it is there.
-    pub reserved: Option<Reserved>,
+    /// When it came.
+    pub now_ns: u64,
+    /// The room that a large body takes, until what it says is learned.
+    pub reserved: Option<Arc<Reserved>>,
 }
 
 impl Message<'_> {
@@ -51,8 +54,8 @@ impl Message<'_> {
         }
     }
 
-    /// What of it is to be learned, now.
-    pub fn hear(&self, now_ns: u64) -> Heard {
+    /// What of it is to be learned.
+    pub fn hear(&self) -> Heard {
         let text = String::from_utf8_lossy(&self.body);
         let json = Json::parse(&text);
         let app = app_of(&json, self.otherwise);
@@ -61,10 +64,11 @@ impl Message<'_> {
             is_overland: self.is_overland || app == App::Overland,
             reports: Vec::new(),
             count: 0,
-            ignored: Vec::new(),
+            ignored: HashMap::new(),
+            _reserved: self.reserved.clone(),
         };
         if self.is_cut {
-            heard.ignored.push((Reason::TooLarge, self.client_of(None).unwrap_or_default()));
+            heard.ignore(Reason::TooLarge, self.client_of(None).unwrap_or_default());
             return heard;
         }
         let request = Request {
@@ -84,13 +88,13 @@ impl Message<'_> {
                 }
                 Ok(fix) => {
                     let id = self.client_of(fix.name.as_deref());
-                    self.said(id.clone(), fix, now_ns).map_err(|reason| (reason, id.unwrap_or_default()))
+                    self.said(id.clone(), fix).map_err(|reason| (reason, id.unwrap_or_default()))
                 }
             };
             let said = match said {
                 Ok(said) => said,
-                Err(ignored) => {
-                    heard.ignored.push(ignored);
+                Err((reason, id)) => {
+                    heard.ignore(reason, id);
                     continue;
                 }
             };
@@ -98,6 +102,7 @@ impl Message<'_> {
             match places.get(&said.id).map(|&at| (at, cmp_exact(&said.time, &heard.reports[at].time))) {
                 Some((_, Ordering::Less)) => {}
                 Some((at, Ordering::Greater)) => heard.reports[at] = said,
+                Some((at, Ordering::Equal)) if heard.reports[at] == said => {}
                 // Which of two of one time counts is the same on every server.
                 Some((_, Ordering::Equal)) => heard.reports.push(said),
                 None => {
@@ -109,10 +114,10 @@ impl Message<'_> {
         heard
     }
 
-    /// The same with the list of its friends, if it is to be told of them.
-    pub fn answer(&self, node: &Node, now_ns: u64) -> (Heard, Option<Vec<u8>>) {
-        let heard = self.hear(now_ns);
-        let list = self.friends(&heard).map(|friends| friends.list(node));
+    /// The same with the list of its friends, if it is to be told of them and they are soon found: others wait.
+    pub fn answer(&self, node: &Node) -> (Heard, Option<Vec<u8>>) {
+        let heard = self.hear();
+        let list = self.friends(&heard).and_then(|friends| friends.soon(node));
         (heard, list)
     }
 
@@ -137,7 +142,7 @@ impl Message<'_> {
         }
     }
 
-    fn said(&self, id: Option<Vec<u8>>, fix: Fix, now_ns: u64) -> Result<Said, Reason> {
+    fn said(&self, id: Option<Vec<u8>>, fix: Fix) -> Result<Said, Reason> {
         let id = id.ok_or(Reason::NoId)?;
         if !self.caller.clients.has(&id) {
             return Err(Reason::NotAllowed);
@@ -147,14 +152,14 @@ impl Message<'_> {
         match fix.time {
             Some(text) => time = text,
             None => {
-                Timestamp::of_ns(now_ns, &mut time);
+                Timestamp::of_ns(self.now_ns, &mut time);
             }
         }
         if b"IAMAT   ".len() + id.len() + location.len() + time.len() > self.max_line {
             return Err(Reason::TooLong);
         }
         let timestamp = Timestamp::parse(&time).ok_or(Reason::BadTime)?;
-        if timestamp.is_ahead(now_ns, self.max_ahead_ns) {
+        if timestamp.is_ahead(self.now_ns, self.max_ahead_ns) {
             return Err(Reason::TimeAhead);
         }
         Ok(Said { id, location, time })

@@ -2,6 +2,7 @@
 //! app needs.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::message::Message;
 use crate::door::http::Done;
@@ -12,7 +13,7 @@ use crate::door::http::problem::{Kind, Problem};
 use crate::door::http::reply::{JSON, Reply, Way};
 use crate::door::http::tokens::is_basic_without_base64;
 use crate::door::{Question, Visit};
-use crate::limits::{PHONE_NAME_LOGGED_BYTES, PHONE_TURN_BYTES};
+use crate::limits::{PHONE_BODY_MAX, PHONE_NAME_LOGGED_BYTES, PHONE_TURN_BYTES};
 use crate::logging::{Escaped, hide};
 use crate::protocol::{Location, Report, Rule, Timestamp};
 use crate::tally::{App, Reason};
@@ -26,13 +27,19 @@ pub fn is_overland(app: App, head: &crate::door::http::head::Head<'_>) -> bool {
 /// Serves a request of an app.
 pub fn report(call: &mut Call<'_, '_>, otherwise: App, body: &mut Incoming) -> Done {
     let (is_cut, is_large) = (body.is_cut(), body.bytes().len() > PHONE_TURN_BYTES);
+    if is_cut && body.bytes().len() < PHONE_BODY_MAX {
+        // Its token was none when it began to come in.
+        let detail = "the token has become valid while this came in; send it again";
+        return call.refuse(retry(Kind::Busy, detail));
+    }
     if is_large {
         let (bytes, reserved) = body.give();
-        let message = Message { reserved, ..message(call, otherwise, bytes.into(), is_cut) };
+        let message =
+            Message { reserved: reserved.map(Arc::new), ..message(call, otherwise, bytes.into(), is_cut) };
         return call.ask(Question::Phone(Box::new(message.into_owned())), Wanted::Phone);
     }
     let message = message(call, otherwise, body.bytes().into(), is_cut);
-    let heard = message.hear(call.visit.now.posix_ns);
+    let heard = message.hear();
     let Some(friends) = message.friends(&heard) else {
         return learn(call.visit, call.way, &call.fields, heard, None);
     };
@@ -55,6 +62,7 @@ fn message<'m>(call: &Call<'m, '_>, otherwise: App, body: Cow<'m, [u8]>, is_cut:
         caller: call.caller.clone(),
         max_line: call.visit.manners.max_line,
         max_ahead_ns: call.site.max_ahead_ns,
+        now_ns: call.visit.now.posix_ns,
         reserved: None,
     }
 }
@@ -70,6 +78,7 @@ pub fn learn(
 ) -> Done {
     let way = Way { is_overland: heard.is_overland, ..way };
     let (core, now_ns, app) = (visit.core, visit.now.posix_ns, heard.app);
+    let mut late = Vec::new();
     for Said { id, location, time } in &heard.reports {
         let (Some(location), Some(time)) = (Location::parse(location), Timestamp::parse(time)) else {
             continue;
@@ -79,7 +88,7 @@ pub fn learn(
             // Its time is too far ahead for this server.
             Err(Rule::TooFarAhead) => {
                 heard.count = heard.count.saturating_sub(1);
-                heard.ignored.push((Reason::TimeAhead, id.clone()));
+                late.push(id.clone());
             }
             Err(rule) => {
                 core.tallies.refusals.count(rule);
@@ -97,15 +106,17 @@ pub fn learn(
         core.tallies.refusals.count(rule);
         return call::refuse(visit, way, fields, retry(Kind::NotKept, NOT_KEPT));
     }
+    late.into_iter().for_each(|id| heard.ignore(Reason::TimeAhead, id));
     visit.turn.heard_of_phones(app, heard.count);
     let mut reasons = Vec::new();
-    for (reason, id) in &heard.ignored {
-        visit.turn.ignored_of_phones(app, *reason);
+    for ((reason, id), count) in &heard.ignored {
+        visit.turn.ignored_of_phones(app, *reason, *count);
         if !reasons.contains(reason) {
             reasons.push(*reason);
         }
         log_ignored(visit, app, *reason, id);
     }
+    reasons.sort_by_key(|reason| *reason as usize);
     let ignored = match reasons.is_empty() {
         true => String::new(),
         false => {
