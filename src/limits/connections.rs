@@ -229,10 +229,10 @@ pub const HTTP_ROOM_S: u64 = 120;
 pub const PHONE_BODIES_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of what a phone says that are read within a turn. What is longer is read by a thread of its own: 500 points of
-/// Overland take 2.4 ms. That each of these takes the room of a body that is longer than others may be bounds how many
-/// wait.
+/// Overland take 2.4 ms. Each of these takes so many bytes of room at least, which bounds how many wait.
 pub const PHONE_TURN_BYTES: usize = 16 * 1024;
-pub const PHONE_BATCHES_MAX: usize = PHONE_BODIES_BYTES / HTTP_BODY_MAX;
+pub const PHONE_BATCH_BYTES: usize = 256 * 1024;
+pub const PHONE_BATCHES_MAX: usize = PHONE_BODIES_BYTES / PHONE_BATCH_BYTES;
 
 /// Bytes of a body that has another second to come in for each of these: a slow line carries more.
 pub const HTTP_BODY_BYTES_PER_S: usize = 4 * 1024;

@@ -16,7 +16,8 @@ use super::site::{Caller, NoCaller, Site};
 use super::{Done, clients, events, gzip, herd, map, metrics, page, phones};
 use crate::door::{Answer, Question, Visit};
 use crate::limits::{
-    GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BODY_MAX, PHONE_BODY_READ_MAX, PHONE_TURN_BYTES,
+    GUESS_REST_S, GUESSES_MAX, HTTP_BODY_MAX, PHONE_BATCH_BYTES, PHONE_BODY_MAX, PHONE_BODY_READ_MAX,
+    PHONE_TURN_BYTES,
 };
 use crate::node::Clients;
 use crate::tally::{Asked, Tallies};
@@ -41,7 +42,7 @@ pub fn room(visit: &Visit<'_>, head: &Head<'_>) -> Option<Room> {
         return Some(room(0));
     }
     // Of what waits to be read elsewhere there is no more than its queue holds.
-    let reserved = site.reserve(most.clamp(HTTP_BODY_MAX, PHONE_BODY_MAX))?;
+    let reserved = site.reserve(most.clamp(PHONE_BATCH_BYTES, PHONE_BODY_MAX))?;
     Some(Room { reserved: Some(reserved), ..room(PHONE_BODY_MAX) })
 }
 
