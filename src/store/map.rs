@@ -148,34 +148,50 @@ impl Map {
 
     /// The record of the client of a hash.
     pub fn with_hash(&self, hash: u64) -> Option<Record<&[u8]>> {
-        let is_it = |stored: StoredRecord<'_>| !stored.is_note() && self.hashing.of(stored.client()) == hash;
-        let slot = self.bucket(hash).table.find(hash, |slot| is_it(self.get(slot.handle)))?;
+        let slot = self.bucket(hash).table.find(hash, |slot| self.is_with_hash(slot.handle, hash))?;
         Some(self.get(slot.handle).record())
+    }
+
+    fn is_with_hash(&self, handle: Handle, hash: u64) -> bool {
+        let stored = self.get(handle);
+        !stored.is_note() && self.hashing.of(stored.client()) == hash
+    }
+
+    /// Hands the records of the clients of some hashes to `see`: None for one that is not there. Their memory is fetched for
+    /// many of them at once.
+    pub fn see(&self, hashes: &[u64], mut see: impl FnMut(u64, Option<Record<&[u8]>>)) {
+        for hashes in hashes.chunks(FETCHED_AT_ONCE) {
+            for (likely, &hash) in self.fetch(hashes).into_iter().zip(hashes) {
+                let likely = likely.filter(|&handle| self.is_with_hash(handle, hash));
+                see(hash, likely.map(|handle| self.get(handle).record()).or_else(|| self.with_hash(hash)));
+            }
+        }
     }
 
     /// Tells where the clients of some hashes are.
     pub fn locate(&self) -> impl Fn(&[u64]) -> Vec<Option<Coordinates>> {
         |hashes| {
-            self.fetch(hashes);
-            hashes.iter().map(|&hash| Some(self.with_hash(hash)?.coordinates())).collect()
+            let mut places = Vec::with_capacity(hashes.len());
+            self.see(hashes, |_, record| places.push(record.map(|record| record.coordinates())));
+            places
         }
     }
 
-    /// Touches the memory of some records, so that it is fetched for all of them at once and not for one after another:
-    /// first where the map tells where they are, and then the records.
-    pub fn fetch(&self, hashes: &[u64]) {
-        for hashes in hashes.chunks(FETCHED_AT_ONCE) {
-            let mut handles = [None; FETCHED_AT_ONCE];
-            for (handle, &hash) in handles.iter_mut().zip(hashes) {
-                // Nearly always it is the right one, without a look at its ID.
-                *handle = self.bucket(hash).table.find(hash, |_| true).map(|slot| slot.handle);
-            }
-            let touched = handles.into_iter().flatten().map(|handle| self.arena.touch(handle));
-            std::hint::black_box(touched.fold(0, u8::wrapping_add));
+    /// Touches the memory of some records, at most `FETCHED_AT_ONCE`, so that it is fetched for all of them at once and not
+    /// for one after another: first where the map tells where they are, and then the records. Returns where each most
+    /// likely is.
+    pub fn fetch(&self, hashes: &[u64]) -> [Option<Handle>; FETCHED_AT_ONCE] {
+        let mut handles = [None; FETCHED_AT_ONCE];
+        for (handle, &hash) in handles.iter_mut().zip(hashes) {
+            // Nearly always it is the right one, without a look at its ID.
+            *handle = self.bucket(hash).table.find(hash, |_| true).map(|slot| slot.handle);
         }
+        let touched = handles.iter().flatten().map(|&handle| self.arena.touch(handle));
+        std::hint::black_box(touched.fold(0, u8::wrapping_add));
+        handles
     }
 
-    /// Does so for some clients.
+    /// Has the memory of some clients' records fetched.
     pub fn fetch_clients<'c>(&self, clients: impl Iterator<Item = &'c [u8]>) {
         let (mut hashes, mut count) = ([0; FETCHED_AT_ONCE], 0);
         for (hash, client) in hashes.iter_mut().zip(clients) {

@@ -2,7 +2,10 @@
 //! they are.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::index::{Centre, Corners, Haversine, Leaves, distance_m, reach};
 use super::{Area, Store};
@@ -24,8 +27,8 @@ pub struct Look {
     most: usize,
     /// The nearest so far, the farthest of them on top.
     nearest: BinaryHeap<Near>,
-    /// By their hashes: whose records were read.
-    seen: HashSet<u64>,
+    /// The hashes of those whose records were read.
+    seen: HashTable<u64>,
 }
 
 /// What looking by the index came to.
@@ -91,7 +94,7 @@ impl Look {
     /// For the nearest `most`.
     pub fn new(around: Around, most: usize) -> Look {
         let (nearest, seen) =
-            (BinaryHeap::with_capacity(most + 1), HashSet::with_capacity(NEAREST_READS_MAX / 2));
+            (BinaryHeap::with_capacity(most + 1), HashTable::with_capacity(NEAREST_READS_MAX / 2));
         Look { around, most, nearest, seen }
     }
 
@@ -101,6 +104,17 @@ impl Look {
             Some(farthest) if self.nearest.len() >= self.most => farthest.haversine,
             _ if self.most == 0 => 0.0,
             _ => reach(self.around.radius_m),
+        }
+    }
+
+    /// Whether somebody's record was not read yet. It is now.
+    fn is_new(&mut self, hash: u64) -> bool {
+        match self.seen.entry(hash, |&other| other == hash, |&other| other) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(hash);
+                true
+            }
         }
     }
 
@@ -126,16 +140,15 @@ impl Store {
                 return None;
             }
             unseen.clear();
-            unseen.extend(hashes.iter().copied().filter(|&hash| look.seen.insert(hash)));
+            unseen.extend(hashes.iter().copied().filter(|&hash| look.is_new(hash)));
             reads += unseen.len();
-            clients.map.fetch(&unseen);
-            for &hash in &unseen {
-                let Some(record) = clients.map.with_hash(hash) else { continue };
-                let haversine = centre.to(record.coordinates());
-                if haversine < look.reach() && wanted(&record) {
+            clients.map.see(&unseen, |hash, record| {
+                let Some(record) = record else { return };
+                let near = centre.to_within(record.coordinates(), look.reach());
+                if let Some(haversine) = near.filter(|_| wanted(&record)) {
                     look.add(Near { haversine, hash });
                 }
-            }
+            });
             Some(look.reach())
         });
         match leaves {

@@ -165,69 +165,103 @@ fn told(
 #[test]
 #[ignore = "a figure: takes a minute and more than a gigabyte of memory"]
 fn the_nearest_of_a_million_moving_clients() {
-    const CLIENTS: usize = 1_000_000;
+    const SPREADS: [(&str, Spread); 3] =
+        [("one city", Spread::City), ("towns", Spread::Towns), ("the world", Spread::World)];
+    const WHAT: &str = "HERD_TEST_FIGURE";
+    if let Ok(what) = std::env::var(WHAT) {
+        let (figure, name) = what.split_once(' ').expect("two words");
+        let (_, spread) = SPREADS.into_iter().find(|(other, _)| *other == name).expect("a spread");
+        return match figure {
+            "bare" => println!("| {}", memory_of(spread, false)),
+            "indexed" => println!("| {}", memory_of(spread, true)),
+            _ => find_nearest(spread),
+        };
+    }
+    // Each in a process of its own: memory that was freed would be used again, and not counted.
+    let figure = |figure: &str, name: &str| {
+        let output = std::process::Command::new(std::env::current_exe().expect("a path"))
+            .args(["--ignored", "--exact", "--nocapture"])
+            .arg("nearest::the_nearest_of_a_million_moving_clients")
+            .env(WHAT, format!("{figure} {name}"))
+            .output()
+            .expect("a process");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let row = said.lines().find_map(|line| line.strip_prefix("| "));
+        row.unwrap_or_else(|| panic!("{said}{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+    };
     println!(
         "| clients | index | a report without it | with it | the nearest 10 | 99 in 100 | the nearest 100 |"
     );
-    // What was freed would be used again, and not counted.
-    let mut kept = Vec::new();
-    for (name, spread) in [("one city", Spread::City), ("towns", Spread::Towns), ("the world", Spread::World)]
-    {
-        let mut random = fastrand::Rng::with_seed(7);
-        let mut places = places(spread, CLIENTS, &mut random);
-        let stores = [false, true].map(|is_indexed| {
-            let (before, store) = (resident_bytes(), Store::new(is_indexed));
-            learn_all(&store, &places, 0);
-            (store, (resident_bytes() - before) / CLIENTS as f64)
-        });
-        let index_bytes = stores[1].1 - stores[0].1;
-        let (mut learned, mut found) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for round in 1..=2_000 {
-            let (mut text, mut reports) = (String::new(), Vec::new());
-            for _ in 0..500 {
-                let client = random.usize(..CLIENTS);
-                places[client] = moved(places[client], &mut random);
-                reports.push(told(&stores[0].0, client, places[client], round, &mut text));
-            }
-            for (store, took) in stores.iter().zip(&mut learned) {
-                let begun = Instant::now();
-                let ends = reports.iter().skip(1).map(|(begin, _)| *begin).chain([text.len()]);
-                for ((begin, offsets), end) in reports.iter().zip(ends) {
-                    let record = Record::new(&text.as_bytes()[*begin..end], *offsets);
-                    let _ = store.0.learn(&record, &Horizon::default());
-                }
-                took.push(begun.elapsed().as_secs_f64() / 500.0);
-            }
-            for (most, took) in [10, 100].into_iter().zip(&mut found) {
-                let (latitude, longitude) = moved(places[random.usize(..CLIENTS)], &mut random);
-                let at = Coordinates::of_degrees(latitude, longitude);
-                let begun = Instant::now();
-                let mut look = Look::new(Around::new(at, 20_037_000.0), most);
-                // Ten are always found by one look, a hundred nearly always.
-                let looks =
-                    1 + (0..8).take_while(|_| stores[1].0.look(&mut look, |_| true) == Looked::Some).count();
-                assert!(looks == 1 || (most == 100 && looks < 8), "{looks}");
-                let mut lines = Vec::new();
-                stores[1].0.see_nearest(look, |record, _| lines.push(record.line().to_vec()));
-                took.push(begun.elapsed().as_secs_f64());
-                assert_eq!(lines.len(), most);
-            }
-        }
-        let [mut learned, mut found] = [learned, found];
-        let at = |times: &mut Vec<f64>, percent: usize| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() * percent / 100]
-        };
-        println!(
-            "| {name} | {index_bytes:.0} bytes a client | {:.0} ns | {:.0} ns | {:.0} us | {:.0} us | {:.0} us |",
-            at(&mut learned[0], 50) * 1e9,
-            at(&mut learned[1], 50) * 1e9,
-            at(&mut found[0], 50) * 1e6,
-            at(&mut found[0], 99) * 1e6,
-            at(&mut found[1], 50) * 1e6,
-        );
-        kept.push(stores);
+    for (name, _) in SPREADS {
+        let [bare, indexed] =
+            ["bare", "indexed"].map(|kind| figure(kind, name).parse::<f64>().expect("bytes"));
+        println!("| {name} | {:.0} bytes a client | {}", indexed - bare, figure("times", name));
     }
+}
+
+const CLIENTS: usize = 1_000_000;
+
+/// Bytes a client that a store takes.
+fn memory_of(spread: Spread, is_indexed: bool) -> f64 {
+    let places = places(spread, CLIENTS, &mut fastrand::Rng::with_seed(7));
+    let (before, store) = (resident_bytes(), Store::new(is_indexed));
+    learn_all(&store, &places, 0);
+    (resident_bytes() - before) / CLIENTS as f64
+}
+
+fn find_nearest(spread: Spread) {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut places = places(spread, CLIENTS, &mut random);
+    let stores = [false, true].map(|is_indexed| {
+        let store = Store::new(is_indexed);
+        learn_all(&store, &places, 0);
+        store
+    });
+    let (mut learned, mut found) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for round in 1..=2_000 {
+        let (mut text, mut reports) = (String::new(), Vec::new());
+        for _ in 0..500 {
+            let client = random.usize(..CLIENTS);
+            places[client] = moved(places[client], &mut random);
+            reports.push(told(&stores[0], client, places[client], round, &mut text));
+        }
+        for (store, took) in stores.iter().zip(&mut learned) {
+            let begun = Instant::now();
+            let ends = reports.iter().skip(1).map(|(begin, _)| *begin).chain([text.len()]);
+            for ((begin, offsets), end) in reports.iter().zip(ends) {
+                let record = Record::new(&text.as_bytes()[*begin..end], *offsets);
+                let _ = store.learn(&record, &Horizon::default());
+            }
+            took.push(begun.elapsed().as_secs_f64() / 500.0);
+        }
+        for (most, took) in [10, 100].into_iter().zip(&mut found) {
+            let (latitude, longitude) = moved(places[random.usize(..CLIENTS)], &mut random);
+            let at = Coordinates::of_degrees(latitude, longitude);
+            let begun = Instant::now();
+            let mut look = Look::new(Around::new(at, 20_037_000.0), most);
+            // Ten are always found by one look, a hundred nearly always.
+            let looks =
+                1 + (0..8).take_while(|_| stores[1].look(&mut look, |_| true) == Looked::Some).count();
+            assert!(looks == 1 || (most == 100 && looks < 8), "{looks}");
+            let mut lines = Vec::new();
+            stores[1].see_nearest(look, |record, _| lines.push(record.line().to_vec()));
+            took.push(begun.elapsed().as_secs_f64());
+            assert_eq!(lines.len(), most);
+        }
+    }
+    let [mut learned, mut found] = [learned, found];
+    let at = |times: &mut Vec<f64>, percent: usize| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() * percent / 100]
+    };
+    println!(
+        "| {:.0} ns | {:.0} ns | {:.0} us | {:.0} us | {:.0} us |",
+        at(&mut learned[0], 50) * 1e9,
+        at(&mut learned[1], 50) * 1e9,
+        at(&mut found[0], 50) * 1e6,
+        at(&mut found[0], 99) * 1e6,
+        at(&mut found[1], 50) * 1e6,
+    );
 }
 
 fn learn_all(store: &Store, places: &[Place], time: usize) {

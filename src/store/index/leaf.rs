@@ -5,7 +5,7 @@ use super::slab::Slab;
 use crate::limits::{INDEX_LEAF_MAX, INDEX_LEAF_SLOTS};
 
 /// All leaves, by their numbers. How many hashes each has stands apart: that is asked of every leaf that somebody leaves
-/// or comes to, and of a million clients it is 16 KB, which stay in the cache of a core.
+/// or comes to, and of a million clients it is 32 KB, which stay in the cache of a core.
 #[derive(Default)]
 pub struct AllLeaves {
     slots: Slab<Slots>,
