@@ -259,6 +259,21 @@ test("while the server does not answer other questions the page does not say liv
     await page.locator("#herd-servers", { hasText: "up, this server" }).waitFor();
 });
 
+test("what each server heard is counted each second, and not only when the server is asked", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 10, 20);
+    const page = await open(t, server.url, { prepare: (context) => context.clock.install() });
+    await live(page);
+    await page.getByRole("tab", { name: "Herd" }).click();
+    const own = page.locator("#herd-servers tr");
+    await own.getByText("1", { exact: true }).waitFor();
+    await page.clock.pauseAt((await page.evaluate(() => Date.now())) + 100);
+    await server.report("emu", 10, 21);
+    await until(async () => (await count(page)) === 2);
+    await page.clock.runFor(1_000);
+    await own.getByText("2", { exact: true }).waitFor();
+});
+
 test("an outage is told as one, and over as soon as the server answers anything", async (t) => {
     const server = await herd(t);
     await server.report("kiwi", 10, 20);
@@ -525,9 +540,8 @@ test("a token that may not read is told so, and another one may be typed", async
 test("who has signed in by Basic is asked for no token", async (t) => {
     const server = await guarded(t, "sesame-sesame-sesame");
     await server.report("kiwi", 10, 20);
-    const page = await open(t, server.url, { mayFail: /401|404/, hash: "v1/herd", httpCredentials: { username: "wall", password: server.token, origin: server.url } });
-    await page.getByText('"server":"Goloman"').waitFor();
-    await page.goto(server.url);
+    const page = await open(t, server.url, { mayFail: /401|404/, httpCredentials: { username: "wall", password: server.token, origin: server.url } });
+    await page.getByRole("link", { name: "By user and password" }).click();
     await row(page, "kiwi").waitFor();
     await live(page);
     await page.getByRole("dialog").waitFor({ state: "hidden" });

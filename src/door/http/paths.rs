@@ -12,6 +12,8 @@ pub enum Route {
     Index,
     /// A file of the map page.
     Asset(usize),
+    /// Where a browser asks who looks at the page.
+    SignIn,
     /// Names for a map.
     Labels,
     /// What is near a position.
@@ -42,6 +44,7 @@ impl Route {
             | Route::Ready
             | Route::Metrics
             | Route::OpenApi
+            | Route::SignIn
             | Route::Problem(_) => true,
             Route::Labels
             | Route::PlacesNear
@@ -112,6 +115,7 @@ fn route_of(path: &[u8]) -> Option<Route> {
     }
     Some(match path {
         b"/" | b"*" => Route::Index,
+        b"/sign-in" => Route::SignIn,
         b"/healthz" => Route::Health,
         b"/readyz" => Route::Ready,
         b"/metrics" => Route::Metrics,
@@ -199,6 +203,7 @@ mod tests {
         let name_of = |route: &Route| match route {
             Route::Index => "index",
             Route::Asset(_) => "asset",
+            Route::SignIn => "sign-in",
             Route::Labels => "labels",
             Route::PlacesNear => "near",
             Route::Health => "health",
@@ -239,10 +244,10 @@ mod tests {
                 assert_eq!(is_allowed, is_served, "{name} {path}");
             }
         }
-        assert_eq!(document["paths"].as_object().expect("paths").len(), 20);
+        assert_eq!(document["paths"].as_object().expect("paths").len(), 21);
         let all = [
             "clients", "client", "events", "health", "herd", "index", "labels", "metrics", "near", "openapi",
-            "phone", "places", "problem", "ready",
+            "phone", "places", "problem", "ready", "sign-in",
         ];
         assert_eq!(named_routes, all.into());
     }

@@ -274,6 +274,10 @@ fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &mut Incoming) -> Done 
     match (route, call.head.method) {
         (Route::Index, _) if wants_page(call.head) => page::index(call),
         (Route::Asset(number), _) => page::file(call, number),
+        // Whoever comes so far has shown a token, which a browser shows again from here on.
+        (Route::SignIn, _) => {
+            call.say(Reply { status: 303, fields: "Location: /\r\n", ..Reply::default() })
+        }
         (Route::Labels, _) => map::labels(call),
         (Route::PlacesNear, _) => map::places(call),
         (Route::Index, _) => {

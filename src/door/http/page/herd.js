@@ -114,6 +114,11 @@ export class HerdPanel {
         this.#showServers(state);
     }
 
+    /** Counts anew what each server heard, and tells how long ago. */
+    tick() {
+        if (this.#state && servers.checkVisibility()) this.#showServers(this.#state);
+    }
+
     /** @param {LinkState} link */
     #link({ neighbour, up, lag_clients, lag_s }) {
         const isUp = up && !this.#isDown;
@@ -137,7 +142,13 @@ export class HerdPanel {
             const cells = [make("td", { className: kind }, word), make("td", {}, texts.number(count)), make("td", {}, newest ? texts.ago(now - newest) : "–")];
             return make("tr", {}, make("th", { scope: "row" }, server), ...cells);
         });
-        servers.replaceChildren(...rows);
+        // A row that says the same stays, and with it what is selected in it.
+        rows.forEach((row, at) => {
+            const shown = servers.children[at];
+            if (!shown) servers.append(row);
+            else if (!shown.isEqualNode(row)) shown.replaceWith(row);
+        });
+        while (servers.children.length > rows.length) servers.lastElementChild?.remove();
     }
 
     /**

@@ -272,6 +272,7 @@ setInterval(() => {
     state.show();
     table.tick();
     card.show();
+    herd.tick();
     map.tick();
 }, TICK_MS);
 

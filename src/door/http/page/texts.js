@@ -59,6 +59,7 @@ export const texts = {
         signIn: "Sign in",
         signInWhy: "This herd shows its clients to those who have a token. Its operator can tell you yours.",
         token: "Token",
+        signInByBasic: "By user and password",
         signOut: "Forget the token",
         radius: "Radius",
         placesHint: "Click on a client or on the map.",
