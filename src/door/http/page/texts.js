@@ -58,6 +58,7 @@ export const texts = {
         reload: "Reload",
         signIn: "Sign in",
         signInWhy: "This herd shows its clients to those who have a token. Its operator can tell you yours.",
+        notNow: "Not now",
         token: "Token",
         signOut: "Forget the token",
         radius: "Radius",
