@@ -483,6 +483,21 @@ test("a town's name makes way for clients and their names", async (t) => {
     await until(async () => (await named()).some(({ name }) => name === "Paris"));
 });
 
+for (const colorScheme of ["light", "dark"]) {
+    test(`forced colours leave the sign of the state and the marks of the legend: ${colorScheme}`, async (t) => {
+        const server = await herd(t);
+        await server.report("kiwi", 10, 20);
+        const page = await open(t, server.url, { forcedColors: "active", colorScheme });
+        await live(page);
+        await page.getByRole("tab", { name: "Herd" }).click();
+        for (const mark of ["#state .sign", ".fresh .mark", ".crowd .mark", ".pole .mark"]) {
+            const { x, y, width, height } = await page.locator(mark).boundingBox();
+            const [inside, outside] = [await pixel(page, x + width / 2, y + height - 3), await pixel(page, x + width + 4, y + height / 2)];
+            assert.ok(inside.some((part, at) => Math.abs(part - outside[at]) > 60), `${mark}: ${inside} on ${outside}`);
+        }
+    });
+}
+
 test("names and times that a client makes up are shown as text", async (t) => {
     const server = await herd(t);
     const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
