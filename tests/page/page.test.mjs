@@ -327,6 +327,30 @@ test("a phone shows positions in its table, too", async (t) => {
     }
 });
 
+test("no head of the table breaks inside a word, and the hint of the filter is whole, on the smallest phone", async (t) => {
+    const server = await herd(t);
+    for (const id of ["paris", "x".repeat(300)]) await server.report(id, 10, -179.9);
+    const page = await open(t, server.url, { viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true });
+    await row(page, "paris").waitFor();
+    for (const head of ["Client", "Heard", "Position", "Server"]) {
+        const button = page.locator("#table-area thead button", { hasText: head });
+        await button.click();
+        const lines = await button.evaluate((one) => {
+            const range = document.createRange();
+            range.selectNodeContents(one);
+            return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+        });
+        const { x, width } = await button.boundingBox();
+        assert.ok(lines === 1 && x + width <= 320, `${head}: ${lines} lines, to ${x + width}`);
+    }
+    assert.ok(await page.locator("#filter").evaluate((filter) => {
+        const pen = document.createElement("canvas").getContext("2d");
+        const { font, paddingLeft, paddingRight } = getComputedStyle(filter);
+        pen.font = font;
+        return pen.measureText(filter.placeholder).width <= filter.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+    }));
+});
+
 test("the table is sorted by its heads", async (t) => {
     const server = await herd(t);
     for (const [id, lat] of [["b", 3], ["a10", 1], ["a9", 2]]) await server.report(`sort-${id}`, lat, 1);
@@ -503,11 +527,15 @@ test("names and times that a client makes up are shown as text", async (t) => {
     const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
     await server.tell(names.map((id, at) => Buffer.concat([Buffer.from("IAMAT "), Buffer.from(id), Buffer.from(` +${10 + at}+20 ${"9".repeat(30)}`)])));
     const page = await open(t, server.url);
-    const shown = names.map((id) => (typeof id === "string" ? id : "%FFA"));
-    for (const id of shown) await row(page, id).waitFor();
-    for (const id of shown) {
+    const ids = names.map((id) => (typeof id === "string" ? id : "%FFA"));
+    for (const id of ids) await row(page, id).waitFor();
+    for (const id of ids) {
+        // Nothing turns a name round, and a long one ends in the table, which tells the whole one all the same.
+        const whole = id.replace("\u202E", "%E2%80%AE");
+        const button = page.getByRole("button", { name: whole, exact: true });
+        assert.equal(await button.textContent(), whole.length > 48 ? `${whole.slice(0, 47)}…` : whole);
         await row(page, id).click();
-        await until(async () => (await page.locator("#card-name").textContent()) === id);
+        await until(async () => (await page.locator("#card-name").textContent()) === whole);
         await page.locator("#card-heard", { hasText: "9".repeat(30) }).waitFor();
         await page.getByRole("button", { name: "Nearby" }).click();
         await page.locator("#places-note", { hasText: /^$|no place/ }).waitFor({ state: "attached" });

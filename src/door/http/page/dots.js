@@ -4,6 +4,7 @@
 import { Cells } from "./cells.js";
 import { FRESH, OLD, STALE, ageOf, serverNow } from "./clock.js";
 import { Room } from "./room.js";
+import { shorten } from "./names.js";
 
 /**
  * @typedef {import("./fleet.js").Fleet} Fleet
@@ -17,6 +18,8 @@ const SPRITE = 18;
 /** So many markers are written into the picture by hand: asking the canvas for each of them takes several times as long. */
 const BY_HAND = 1_000;
 const NAMES_MAX = 150;
+/** Of a name, on the map. */
+const LETTERS_MAX = 24;
 /** The dot of a marker, and half of a name's height. */
 const DOT = 4;
 const HALF = 7;
@@ -155,13 +158,13 @@ export class Dots {
         const isDrawn = (/** @type {number} */ slot) => cell[slot] >= 0 && slot !== followed && !(clusters && this.cells.isCrowd(cell[slot]));
         if (followed !== undefined) {
             this.room.mark(left[followed], top[followed], 12, FOLLOWED);
-            this.#take(shortName(fleet.ids[followed]), left[followed] + 17, top[followed], FOLLOWED, 8);
+            this.#take(shorten(fleet.names[followed], LETTERS_MAX), left[followed] + 17, top[followed], FOLLOWED, 8);
         }
         if (this.cells.seen <= BY_HAND) for (let slot = 0; slot < fleet.count; slot++) if (isDrawn(slot)) this.room.mark(left[slot], top[slot], DOT, slot);
         let drawn = 0;
         for (let slot = 0; slot < fleet.count && drawn < NAMES_MAX; slot++) {
             if (!isDrawn(slot)) continue;
-            const name = shortName(fleet.ids[slot]);
+            const name = shorten(fleet.names[slot], LETTERS_MAX);
             if (!this.#take(name, left[slot] + 10, top[slot], slot, 7)) continue;
             this.#name(name, left[slot] + 10, top[slot], colours);
             drawn++;
@@ -203,7 +206,7 @@ export class Dots {
      * @param {Followed} followed
      * @param {Colours} colours
      */
-    #follow(fleet, view, slot, { id, trail }, colours) {
+    #follow(fleet, view, slot, { trail }, colours) {
         const [pen, cells, ratio] = [this.#pen, this.cells, this.#ratio];
         const [left, top] = [cells.left[slot], cells.top[slot]];
         this.#trail(view, trail, left, top, colours);
@@ -223,7 +226,7 @@ export class Dots {
         pen.drawImage(this.#sprites[kindOf(fleet, slot, serverNow())], Math.round((left - half) * ratio), Math.round((top - half) * ratio));
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
         pen.font = "bold 13px system-ui, sans-serif";
-        this.#name(shortName(id), left + 17, top, colours);
+        this.#name(shorten(fleet.names[slot], LETTERS_MAX), left + 17, top, colours);
     }
 
     /**
@@ -383,6 +386,3 @@ function arrow(pen, left, top, angle, colours) {
 
 /** @param {number} count */
 const shortNumber = (count) => (count < 1_000 ? String(count) : count < 10_000 ? `${(count / 1_000).toFixed(1)}k` : `${Math.round(count / 1_000)}k`);
-
-/** @param {string} name */
-const shortName = (name) => (name.length <= 24 ? name : `${name.slice(0, 23)}…`);

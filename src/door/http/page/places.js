@@ -5,6 +5,7 @@ import { Refused, get } from "./api.js";
 import { byId, make, say } from "./dom.js";
 import { distanceM } from "./mercator.js";
 import { texts } from "./texts.js";
+import { visible } from "./names.js";
 
 /**
  * @typedef {import("./mercator.js").Place} Place
@@ -29,7 +30,7 @@ radius.addEventListener("change", () => void ask());
  * @param {Place} from where it is drawn; distances are from there
  */
 export function placesNearClient(id, from) {
-    asked = { what: id, from, path: `/v1/clients/${encodeURIComponent(id)}/places` };
+    asked = { what: visible(id), from, path: `/v1/clients/${encodeURIComponent(id)}/places` };
     return ask();
 }
 
