@@ -51,7 +51,7 @@ export async function statesOf(page) {
     return { all, include: (pattern) => until(async () => (await all()).some((words) => pattern.test(words))) };
 }
 
-export const row = (page, id) => page.locator("#rows tr", { has: page.getByText(id, { exact: true }) });
+export const row = (page, id) => page.locator(`#rows tr[data-id=${JSON.stringify(id)}]`);
 
 export const count = (page) => page.evaluate(() => globalThis.herd.fleet.count);
 

@@ -327,6 +327,32 @@ test("a phone shows positions in its table, too", async (t) => {
     }
 });
 
+for (const [width, height] of [[320, 568], [360, 640], [640, 400]]) {
+    test(`no head of the table breaks inside a word, and the hint of the filter is whole, ${width} by ${height}`, async (t) => {
+        const server = await herd(t);
+        for (const id of ["paris", "x".repeat(300)]) await server.report(id, 10, -179.9);
+        const page = await open(t, server.url, { viewport: { width, height }, hasTouch: true, isMobile: true });
+        await row(page, "paris").waitFor();
+        for (const head of ["Client", "Heard", "Position", "Server"]) {
+            const button = page.locator("#table-area thead button", { hasText: head });
+            await button.click();
+            const lines = await button.evaluate((one) => {
+                const range = document.createRange();
+                range.selectNodeContents(one);
+                return new Set([...range.getClientRects()].map(({ top }) => top)).size;
+            });
+            const box = await button.boundingBox();
+            assert.ok(lines === 1 && box.x + box.width <= width, `${head}: ${lines} lines, to ${box.x + box.width}`);
+        }
+        assert.ok(await page.locator("#filter").evaluate((filter) => {
+            const pen = document.createElement("canvas").getContext("2d");
+            const { font, paddingLeft, paddingRight } = getComputedStyle(filter);
+            pen.font = font;
+            return pen.measureText(filter.placeholder).width <= filter.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight);
+        }));
+    });
+}
+
 test("the table is sorted by its heads", async (t) => {
     const server = await herd(t);
     for (const [id, lat] of [["b", 3], ["a10", 1], ["a9", 2]]) await server.report(`sort-${id}`, lat, 1);
@@ -483,16 +509,134 @@ test("a town's name makes way for clients and their names", async (t) => {
     await until(async () => (await named()).some(({ name }) => name === "Paris"));
 });
 
+for (const colorScheme of ["light", "dark"]) {
+    test(`forced colours leave the sign of the state and the marks of the legend: ${colorScheme}`, async (t) => {
+        const server = await herd(t);
+        await server.report("kiwi", 10, 20);
+        const page = await open(t, server.url, { forcedColors: "active", colorScheme });
+        await live(page);
+        await page.getByRole("tab", { name: "Herd" }).click();
+        for (const mark of ["#state .sign", ".fresh .mark", ".crowd .mark", ".pole .mark"]) {
+            const { x, y, width, height } = await page.locator(mark).boundingBox();
+            const [inside, outside] = [await pixel(page, x + width / 2, y + height - 3), await pixel(page, x + width + 4, y + height / 2)];
+            assert.ok(inside.some((part, at) => Math.abs(part - outside[at]) > 60), `${mark}: ${inside} on ${outside}`);
+        }
+    });
+}
+
+/** Has a page note what is written on its two canvases: `written.ground` and `written.dots` are the last picture's texts. */
+const noting = (context) =>
+    context.addInitScript(() => {
+        globalThis.written = { ground: [], dots: [] };
+        const pen = CanvasRenderingContext2D.prototype;
+        const { clearRect, fillRect, fillText } = pen;
+        pen.clearRect = function (...box) {
+            globalThis.written[this.canvas.id] = [];
+            clearRect.apply(this, box);
+        };
+        pen.fillRect = function (...box) {
+            if (this.canvas.id === "ground" && box[0] === 0 && box[2] > 100) globalThis.written.ground = [];
+            fillRect.apply(this, box);
+        };
+        pen.fillText = function (text, left, top) {
+            const width = this.measureText(text).width;
+            const from = left - { left: 0, center: width / 2, right: width }[this.textAlign];
+            globalThis.written[this.canvas.id]?.push({ text, from, to: from + width, top });
+            fillText.call(this, text, left, top);
+        };
+    });
+
+test("towns and degrees make way for each of many clients, at the poles, too", async (t) => {
+    const server = await herd(t);
+    const places = Array.from({ length: 400 }, (_, at) => [((at * 37) % 160) - 80, ((at * 83) % 360) - 180]);
+    for (let at = 0; at < 30; at++) places.push([at % 2 ? 89 : -89, at * 12 - 180]);
+    const sign = (value, digits) => `${value < 0 ? "-" : "+"}${String(Math.abs(value)).padStart(digits, "0")}.0`;
+    await server.tell(places.map(([lat, lon], at) => `IAMAT van-${at} ${sign(lat, 2)}${sign(lon, 3)} ${Date.now() / 1_000}`));
+    const page = await open(t, server.url, { prepare: noting });
+    await until(async () => (await count(page)) === places.length);
+    await page.locator("#clusters").uncheck();
+    await until(() => page.evaluate(() => globalThis.herd.map.named.length > 3));
+    await rest(page);
+    const below = () => page.evaluate(() => {
+        const { fleet, map } = globalThis.herd;
+        const dots = fleet.ids.map((_, slot) => [map.view.left(fleet.x[slot]), map.view.top(fleet.y[slot]) + 11 * fleet.beyond[slot]]);
+        return globalThis.written.ground.filter(({ from, to, top }) => dots.some(([x, y]) => x > from - 2 && x < to + 2 && Math.abs(y - top) < 7)).map(({ text }) => text);
+    });
+    assert.deepEqual(await below(), []);
+    assert.ok(await page.evaluate(() => globalThis.herd.map.named.length > 3));
+});
+
+test("no name of a client is cut off at the edge of the map, and none turns its letters round", async (t) => {
+    const server = await herd(t);
+    await server.report("a-client-by-the-edge", 10, 20);
+    await server.report("x\u202Eevil", 12, 40);
+    const page = await open(t, server.url, { prepare: noting });
+    await row(page, "a-client-by-the-edge").waitFor();
+    await rest(page);
+    const { width } = await page.locator("#dots").boundingBox();
+    const name = (text) => page.evaluate((wanted) => globalThis.written.dots.find((one) => one.text === wanted), text);
+    await until(() => name("x%E2%80%AEevil"));
+    for (const follows of [false, true]) {
+        if (follows) {
+            await clickOn(page, "a-client-by-the-edge");
+            await page.locator("#card").waitFor();
+        }
+        const { x } = await spot(page, "a-client-by-the-edge");
+        await page.evaluate((right) => globalThis.herd.map.view.push(right, 0), width - 20 - x);
+        await rest(page);
+        const { from, to } = await name("a-client-by-the-edge");
+        assert.ok(from >= 0 && to <= width - 20, `${from} to ${to} of ${width}`);
+    }
+});
+
+test("on a phone a tap on the map has the list of places in sight, and whom one follows leaves room for others", async (t) => {
+    const server = await herd(t);
+    await server.report("kiwi", 34.06893, -118.445127);
+    await server.report("emu", 34.1083, -117.2898);
+    const page = await open(t, server.url, { viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true });
+    const isSeen = (locator) => locator.evaluate((one) => {
+        const { left, top, bottom } = one.getBoundingClientRect();
+        return bottom <= innerHeight && one.contains(document.elementFromPoint(left + 20, (top + bottom) / 2));
+    });
+    await row(page, "kiwi").tap();
+    await page.locator("#card").waitFor();
+    await rest(page);
+    assert.ok(await isSeen(row(page, "emu")));
+    await page.locator("#dots").tap({ position: { x: 60, y: 60 } });
+    await page.locator("#places-list li").first().waitFor();
+    await until(() => isSeen(page.locator("#places-head")));
+    await until(() => isSeen(page.locator("#places-list li").first()));
+});
+
+for (const [width, height] of [[320, 568], [360, 640], [640, 400]]) {
+    test(`what lies over the map leaves most of it, ${width} by ${height}`, async (t) => {
+        const server = await herd(t);
+        await server.report("kiwi", 34.06893, -118.445127);
+        const page = await open(t, server.url, { viewport: { width, height } });
+        await page.locator("#attribution", { hasText: "GeoNames" }).waitFor();
+        const [map, wishes, attribution, controls] = await Promise.all(["#map", "#wishes", "#attribution", ".controls"].map((part) => page.locator(part).boundingBox()));
+        assert.ok(wishes.width <= map.width * 0.35, JSON.stringify([wishes, map]));
+        assert.ok(attribution.height < 24, JSON.stringify(attribution));
+        assert.ok(controls.y + controls.height <= wishes.y, JSON.stringify([controls, wishes]));
+        await page.getByText("Options").click();
+        await page.getByLabel("More names").check();
+    });
+}
+
 test("names and times that a client makes up are shown as text", async (t) => {
     const server = await herd(t);
     const names = ["<img/src=x/onerror=alert(1)>", "__proto__", "x".repeat(500), "a/b%2Fc", "\u202Eabc", "🦘", Buffer.from([0xff, 0x41])];
     await server.tell(names.map((id, at) => Buffer.concat([Buffer.from("IAMAT "), Buffer.from(id), Buffer.from(` +${10 + at}+20 ${"9".repeat(30)}`)])));
     const page = await open(t, server.url);
-    const shown = names.map((id) => (typeof id === "string" ? id : "%FFA"));
-    for (const id of shown) await row(page, id).waitFor();
-    for (const id of shown) {
+    const ids = names.map((id) => (typeof id === "string" ? id : "%FFA"));
+    for (const id of ids) await row(page, id).waitFor();
+    for (const id of ids) {
+        // Nothing turns a name round, and a long one ends in the table, which tells the whole one all the same.
+        const whole = id.replace("\u202E", "%E2%80%AE");
+        const button = page.getByRole("button", { name: whole, exact: true });
+        assert.equal(await button.textContent(), whole.length > 48 ? `${whole.slice(0, 47)}…` : whole);
         await row(page, id).click();
-        await until(async () => (await page.locator("#card-name").textContent()) === id);
+        await until(async () => (await page.locator("#card-name").textContent()) === whole);
         await page.locator("#card-heard", { hasText: "9".repeat(30) }).waitFor();
         await page.getByRole("button", { name: "Nearby" }).click();
         await page.locator("#places-note", { hasText: /^$|no place/ }).waitFor({ state: "attached" });

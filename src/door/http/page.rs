@@ -48,11 +48,11 @@ macro_rules! files {
     };
 }
 
-static FILES: [File; 36] = files! {
+static FILES: [File; 38] = files! {
     "text/javascript; charset=utf-8" "":
         "address.js" "api.js" "card.js" "cells.js" "clock.js" "colours.js" "dom.js" "dots.js" "fleet.js" "ground.js" "hands.js"
-        "herd.js" "hub.js" "main.js" "map.js" "mercator.js" "outline.js" "panel.js" "places.js" "room.js" "sign-in.js" "sse.js"
-        "state.js" "stream.js" "table.js" "tabs.js" "texts.js" "tiles.js" "token.js" "towns.js" "view.js" "worker.js";
+        "herd.js" "hub.js" "main.js" "map.js" "mercator.js" "names.js" "outline.js" "panel.js" "places.js" "room.js" "scale-bar.js"
+        "sign-in.js" "sse.js" "state.js" "stream.js" "table.js" "tabs.js" "texts.js" "tiles.js" "token.js" "towns.js" "view.js" "worker.js";
     "text/css; charset=utf-8" "": "style.css";
     "image/svg+xml" "": "icon.svg";
     "application/octet-stream" ".gz": "world-110m.bin" "world-50m.bin";

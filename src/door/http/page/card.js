@@ -5,6 +5,7 @@ import { address } from "./address.js";
 import { ageOf, serverNow } from "./clock.js";
 import { byId, say } from "./dom.js";
 import { texts } from "./texts.js";
+import { visible } from "./names.js";
 
 /** @typedef {import("./fleet.js").Fleet} Fleet */
 
@@ -64,18 +65,18 @@ export class Card {
         card.hidden = !this.followed;
         if (!this.followed) return;
         const slot = this.slot;
-        say(name, this.followed.id);
+        say(name, visible(this.followed.id));
         for (const button of buttons) button.disabled = slot === undefined;
         if (slot === undefined) {
             card.className = "old";
-            say(heard, texts.unknown(this.followed.id));
+            say(heard, texts.unknown(visible(this.followed.id)));
             say(place, "");
             return;
         }
         const { received, servers, times, lat, lon } = this.#fleet;
         const seconds = serverNow() - received[slot];
         card.className = AGES[ageOf(seconds)];
-        say(heard, `${texts.heard(texts.ago(seconds), servers[slot])} ${texts.ownClock(times[slot])}`);
+        say(heard, `${texts.heard(texts.ago(seconds), visible(servers[slot]))} ${texts.ownClock(visible(times[slot]))}`);
         say(place, `${texts.latitude(lat[slot])}, ${texts.longitude(lon[slot])}`);
     }
 

@@ -4,6 +4,8 @@
 import { Cells } from "./cells.js";
 import { FRESH, OLD, STALE, ageOf, serverNow } from "./clock.js";
 import { Room } from "./room.js";
+import { keepCorner, scaleBar } from "./scale-bar.js";
+import { shorten } from "./names.js";
 
 /**
  * @typedef {import("./fleet.js").Fleet} Fleet
@@ -17,9 +19,15 @@ const SPRITE = 18;
 /** So many markers are written into the picture by hand: asking the canvas for each of them takes several times as long. */
 const BY_HAND = 1_000;
 const NAMES_MAX = 150;
+/** Of a name, on the map. */
+const LETTERS_MAX = 24;
+/** No letter is wider, in pixels. */
+const LETTER_MAX = 16;
 /** The dot of a marker, and half of a name's height. */
 const DOT = 4;
 const HALF = 7;
+/** From the middle of a marker to its name. */
+const GAP = 10;
 /** Of the followed one, whose room nobody else's name takes. */
 const FOLLOWED = 1e9;
 /** Kinds of a sprite after the ages. */
@@ -28,9 +36,9 @@ const SOUTH = 4;
 
 export class Dots {
     cells = new Cells();
-    /** What clients and their names take; of many clients only their crowds do. */
+    /** What clients and their names take. */
     room = new Room();
-    /** Whether names are drawn, which is told of few clients only. */
+    /** Whether they are so few that others may make way for each of them whenever it moves. */
     isSparse = true;
     #pen;
     /** @type {HTMLCanvasElement[]} */
@@ -63,8 +71,9 @@ export class Dots {
      * @param {Followed | null} followed
      * @param {Wishes} wishes
      * @param {number} now
+     * @param {boolean} isForGround whether the ground is drawn next, which wants to know the room
      */
-    draw(fleet, view, followed, wishes, now) {
+    draw(fleet, view, followed, wishes, now, isForGround) {
         const [pen, colours, ratio] = [this.#pen, this.#colours, this.#ratio];
         if (!colours) return;
         this.cells.gather(fleet, view, now, wishes.glides);
@@ -76,10 +85,17 @@ export class Dots {
         pen.font = "12px system-ui, sans-serif";
         pen.textBaseline = "middle";
         this.room.clear();
-        this.isSparse = this.cells.seen <= NAMES_MAX;
+        keepCorner(this.room, view);
+        const hasNames = wishes.names || this.cells.seen <= NAMES_MAX;
+        this.isSparse = this.cells.seen <= BY_HAND;
         if (wishes.clusters) this.#crowds(colours);
-        if (wishes.names || this.isSparse) this.#names(fleet, wishes.clusters, slot, colours);
+        if (slot !== undefined) this.#takeFollowed(fleet, view, slot);
+        // Of more clients than that no name makes way for a dot: there would be none.
+        if (hasNames && this.isSparse) this.#takeDots(fleet, wishes.clusters, slot);
+        if (hasNames) this.#names(fleet, view, wishes.clusters, slot, colours);
+        if (isForGround && !(hasNames && this.isSparse)) this.#takeDots(fleet, wishes.clusters, slot);
         if (followed && slot !== undefined) this.#follow(fleet, view, slot, followed, colours);
+        scaleBar(pen, view, colours);
     }
 
     /**
@@ -145,55 +161,101 @@ export class Dots {
     }
 
     /**
+     * Whether a client is a dot of its own, and not of a crowd, the followed one, or out of sight.
+     * @param {number} slot
+     * @param {boolean} clusters
+     * @param {number | undefined} followed
+     */
+    #isDot(slot, clusters, followed) {
+        const cell = this.cells.cell[slot];
+        return cell >= 0 && slot !== followed && !(clusters && this.cells.isCrowd(cell));
+    }
+
+    /**
      * @param {Fleet} fleet
+     * @param {View} view
+     * @param {number} slot
+     */
+    #takeFollowed(fleet, view, slot) {
+        const [left, top] = [this.cells.left[slot], this.cells.top[slot]];
+        this.room.mark(left, top, 12, FOLLOWED);
+        this.#place(shorten(fleet.names[slot], LETTERS_MAX), left, 17, top, FOLLOWED, view, 8);
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {boolean} clusters
+     * @param {number | undefined} followed
+     */
+    #takeDots(fleet, clusters, followed) {
+        const { left, top } = this.cells;
+        for (let slot = 0; slot < fleet.count; slot++) if (this.#isDot(slot, clusters, followed)) this.room.mark(left[slot], top[slot], DOT, slot);
+    }
+
+    /**
+     * @param {Fleet} fleet
+     * @param {View} view
      * @param {boolean} clusters
      * @param {number | undefined} followed its name is drawn with it
      * @param {Colours} colours
      */
-    #names(fleet, clusters, followed, colours) {
-        const { left, top, cell } = this.cells;
-        const isDrawn = (/** @type {number} */ slot) => cell[slot] >= 0 && slot !== followed && !(clusters && this.cells.isCrowd(cell[slot]));
-        if (followed !== undefined) {
-            this.room.mark(left[followed], top[followed], 12, FOLLOWED);
-            this.#take(shortName(fleet.ids[followed]), left[followed] + 17, top[followed], FOLLOWED, 8);
-        }
-        if (this.cells.seen <= BY_HAND) for (let slot = 0; slot < fleet.count; slot++) if (isDrawn(slot)) this.room.mark(left[slot], top[slot], DOT, slot);
+    #names(fleet, view, clusters, followed, colours) {
+        const { left, top } = this.cells;
         let drawn = 0;
         for (let slot = 0; slot < fleet.count && drawn < NAMES_MAX; slot++) {
-            if (!isDrawn(slot)) continue;
-            const name = shortName(fleet.ids[slot]);
-            if (!this.#take(name, left[slot] + 10, top[slot], slot, 7)) continue;
-            this.#name(name, left[slot] + 10, top[slot], colours);
+            if (!this.#isDot(slot, clusters, followed)) continue;
+            const name = shorten(fleet.names[slot], LETTERS_MAX);
+            if (!this.#place(name, left[slot], GAP, top[slot], slot, view, 7)) continue;
+            this.#name(name, left[slot], GAP, top[slot], view, colours);
             drawn++;
         }
     }
 
     /**
+     * Takes the room of a name.
      * @param {string} name
-     * @param {number} left
+     * @param {number} left of its client
+     * @param {number} gap between the middle of its client and the name
      * @param {number} top
      * @param {number} owner
+     * @param {View} view
      * @param {number} letter about how wide it is, in pixels: measuring each takes too long
      */
-    #take(name, left, top, owner, letter) {
-        return this.room.take(left - 2, top - HALF, left + name.length * letter, top + HALF, owner);
+    #place(name, left, gap, top, owner, view, letter) {
+        const width = name.length * letter;
+        const from = this.#isLeft(name, left + gap, view) ? left - gap - width : left + gap - 2;
+        return this.room.take(from, top - HALF, from + width + 2, top + HALF, owner);
+    }
+
+    /**
+     * Whether a name stands to the left of its client, as the edge of the map would cut it off. Only near it names are measured.
+     * @param {string} name
+     * @param {number} left where it would begin
+     * @param {View} view
+     */
+    #isLeft(name, left, view) {
+        return left + name.length * LETTER_MAX > view.width && left + this.#pen.measureText(name).width > view.width;
     }
 
     /**
      * @param {string} name
      * @param {number} left
+     * @param {number} gap
      * @param {number} top
+     * @param {View} view
      * @param {Colours} colours
      */
-    #name(name, left, top, colours) {
+    #name(name, left, gap, top, view, colours) {
         const pen = this.#pen;
-        pen.textAlign = "left";
+        const isLeft = this.#isLeft(name, left + gap, view);
+        pen.textAlign = isLeft ? "right" : "left";
+        const from = left + (isLeft ? -gap : gap);
         pen.lineJoin = "round";
         pen.lineWidth = 3;
         pen.strokeStyle = colours.halo;
-        pen.strokeText(name, left, top);
+        pen.strokeText(name, from, top);
         pen.fillStyle = colours.text;
-        pen.fillText(name, left, top);
+        pen.fillText(name, from, top);
     }
 
     /**
@@ -203,7 +265,7 @@ export class Dots {
      * @param {Followed} followed
      * @param {Colours} colours
      */
-    #follow(fleet, view, slot, { id, trail }, colours) {
+    #follow(fleet, view, slot, { trail }, colours) {
         const [pen, cells, ratio] = [this.#pen, this.cells, this.#ratio];
         const [left, top] = [cells.left[slot], cells.top[slot]];
         this.#trail(view, trail, left, top, colours);
@@ -223,7 +285,7 @@ export class Dots {
         pen.drawImage(this.#sprites[kindOf(fleet, slot, serverNow())], Math.round((left - half) * ratio), Math.round((top - half) * ratio));
         pen.setTransform(ratio, 0, 0, ratio, 0, 0);
         pen.font = "bold 13px system-ui, sans-serif";
-        this.#name(shortName(id), left + 17, top, colours);
+        this.#name(shorten(fleet.names[slot], LETTERS_MAX), left, 17, top, view, colours);
     }
 
     /**
@@ -383,6 +445,3 @@ function arrow(pen, left, top, angle, colours) {
 
 /** @param {number} count */
 const shortNumber = (count) => (count < 1_000 ? String(count) : count < 10_000 ? `${(count / 1_000).toFixed(1)}k` : `${Math.round(count / 1_000)}k`);
-
-/** @param {string} name */
-const shortName = (name) => (name.length <= 24 ? name : `${name.slice(0, 23)}…`);

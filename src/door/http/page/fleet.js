@@ -2,6 +2,7 @@
 // main.js feeds it; the map and the table read it. Slots are dense: 0 up to `count`, in no order, and change when one goes.
 
 import { MAX_LAT, wrap, xOf, yOf } from "./mercator.js";
+import { visible } from "./names.js";
 
 /** @typedef {import("./sse.js").Position} Position */
 
@@ -12,6 +13,8 @@ export class Fleet {
     count = 0;
     /** @type {string[]} */
     ids = [];
+    /** The same as they are shown. @type {string[]} */
+    names = [];
     /** @type {string[]} */
     times = [];
     /** @type {string[]} */
@@ -101,10 +104,10 @@ export class Fleet {
         this.#slots.delete(id);
         if (slot !== last) {
             for (const column of this.#columns()) column[slot] = column[last];
-            for (const column of [this.ids, this.times, this.servers]) column[slot] = column[last];
+            for (const column of [this.ids, this.names, this.times, this.servers]) column[slot] = column[last];
             this.#slots.set(this.ids[slot], slot);
         }
-        for (const column of [this.ids, this.times, this.servers]) column.length = last;
+        for (const column of [this.ids, this.names, this.times, this.servers]) column.length = last;
         this.version++;
     }
 
@@ -113,6 +116,7 @@ export class Fleet {
         const slot = this.count++;
         if (slot === this.x.length) this.#grow();
         this.ids[slot] = id;
+        this.names[slot] = visible(id);
         this.hidden[slot] = 0;
         this.#slots.set(id, slot);
         return slot;

@@ -1,8 +1,8 @@
-// Draws what does not move by itself: sea, land, borders or the user's tiles, the graticule, towns, and the scale bar.
+// Draws what does not move by itself: sea, land, borders or the user's tiles, the graticule, and towns.
 // map.js calls it when the view has changed.
 
 import { loadOutline } from "./outline.js";
-import { lonOf, metresOfPixel, xOf, yOf } from "./mercator.js";
+import { lonOf, xOf, yOf } from "./mercator.js";
 import { texts } from "./texts.js";
 
 /**
@@ -21,8 +21,6 @@ const GRID_PIXELS = 110;
 /** Of the whole world, where the lines are nearer to each other: what a label of whole degrees needs. */
 const COARSE_DEGREES = [30, 60, 90];
 const COARSE_PIXELS = 58;
-const BAR_PIXELS = 120;
-const BAR_HEIGHT = 36;
 
 /** Where the middle of a town's name may be: below its dot, above, to the right, to the left. @type {[number, number, number][]} */
 const SIDES = [[0, 10, 0], [0, -11, 0], [1, 0, 6], [-1, 0, -6]];
@@ -82,14 +80,8 @@ export class Ground {
         pen.font = "12px system-ui, sans-serif";
         pen.lineJoin = "round";
         this.#graticule(view, colours, room);
-        // For the scale bar.
-        room.take(0, view.height - BAR_HEIGHT, BAR_PIXELS + 16, view.height, LABEL);
         this.#drawTowns(view, colours, room);
         pen.restore();
-        pen.font = "12px system-ui, sans-serif";
-        pen.textBaseline = "middle";
-        pen.lineJoin = "round";
-        this.#scaleBar(view, colours);
     }
 
     /** @param {View} view */
@@ -162,9 +154,7 @@ export class Ground {
             const top = view.top(yOf(lat));
             pen.moveTo(0, top);
             pen.lineTo(view.width, top);
-            // The corner is the scale bar's.
-            const isInCorner = top > view.height - BAR_HEIGHT && frame.left < BAR_PIXELS + 16;
-            if (top > frame.top + 24 && !isInCorner) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
+            if (top > frame.top + 24) labels.push([texts.latitude(lat, digits), frame.left + 3, top - 7]);
         }
         pen.strokeStyle = colours.grid;
         pen.lineWidth = 1;
@@ -173,8 +163,7 @@ export class Ground {
         pen.textBaseline = "middle";
         pen.font = "11px system-ui, sans-serif";
         for (const [label, left, top] of labels) {
-            this.#write(label, left, top, colours.town, colours);
-            room.take(left, top - 6, left + 6 * label.length, top + 6, LABEL);
+            if (room.take(left, top - 6, left + 6 * label.length, top + 6, LABEL)) this.#write(label, left, top, colours.town, colours);
         }
     }
 
@@ -205,31 +194,6 @@ export class Ground {
                 break;
             }
         });
-    }
-
-    /**
-     * @param {View} view
-     * @param {Colours} colours
-     */
-    #scaleBar(view, colours) {
-        const pen = this.#pen;
-        const metres = metresOfPixel(view.centre.lat, view.scale);
-        const most = BAR_PIXELS * metres;
-        const ten = 10 ** Math.floor(Math.log10(most));
-        const length = [5, 2, 1].map((factor) => factor * ten).find((round) => round <= most) ?? ten;
-        const [left, bottom, width] = [12, view.height - 12, length / metres];
-        pen.beginPath();
-        pen.moveTo(left, bottom - 6);
-        pen.lineTo(left, bottom);
-        pen.lineTo(left + width, bottom);
-        pen.lineTo(left + width, bottom - 6);
-        for (const [style, line] of /** @type {[string, number][]} */ ([[colours.halo, 5], [colours.text, 2]])) {
-            pen.strokeStyle = style;
-            pen.lineWidth = line;
-            pen.stroke();
-        }
-        pen.textAlign = "left";
-        this.#write(texts.distance(length), left + 5, bottom - 9, colours.text, colours);
     }
 
     /**

@@ -232,9 +232,16 @@ for (const wish of /** @type {const} */ (["clusters", "names"])) {
     box.checked = map.wishes[wish];
     box.addEventListener("change", () => {
         map.wishes[wish] = box.checked;
-        map.touch();
+        // Towns make way for others, too.
+        map.redraw();
     });
 }
+
+/** Where there is little room they are folded up. It is the other side of what style.css asks. */
+const isRoomy = matchMedia("(min-width: 760.1px) and (min-height: 500.1px)");
+const fold = () => (byId("wishes", HTMLDetailsElement).open = isRoomy.matches);
+isRoomy.addEventListener("change", fold);
+fold();
 
 // The lists beside it.
 
@@ -246,7 +253,7 @@ table.onChoose = (id) => {
     if (slot !== undefined) map.view.show(whereIs(slot), Math.min(CLIENT_ZOOM, Math.max(map.view.zoom, 6)));
 };
 table.onZoom = (slots) => fit(slots);
-table.onFilter = () => map.touch();
+table.onFilter = () => map.redraw();
 table.isInView = (slot) => map.view.holds(fleet.x[slot], fleet.y[slot]);
 card.onChange = () => {
     map.followed = card.followed;

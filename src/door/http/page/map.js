@@ -84,7 +84,7 @@ export class WorldMap {
         this.touch();
     }
 
-    /** Called each second: towns make way for clients that have moved, where they are few enough to have names. */
+    /** Called each second: towns make way for clients that have moved, where they are few. */
     tick() {
         const { version } = this.#fleet;
         if (this.#dots.isSparse && version !== this.#drawnVersion) this.#groundIsOld = true;
@@ -147,7 +147,7 @@ export class WorldMap {
      * @param {boolean} glides
      */
     #draw(now, glides) {
-        this.#dots.draw(this.#fleet, this.view, this.followed, { ...this.wishes, glides }, now);
+        this.#dots.draw(this.#fleet, this.view, this.followed, { ...this.wishes, glides }, now, this.#groundIsOld);
         // Behind the clients, so that names of towns are not where theirs are.
         if (this.#groundIsOld) this.#ground.draw(this.view, this.#colours, this.#ratio, this.#dots.room);
         this.#groundIsOld = false;

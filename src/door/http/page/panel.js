@@ -27,4 +27,10 @@ function select(chosen) {
 export function showList(name) {
     const tab = document.getElementById(`tab-${name}`);
     if (tab) select(tab);
+    reveal();
+}
+
+/** Where the card and the lists scroll as one: has the list in sight. */
+export function reveal() {
+    tabs[0].parentElement?.scrollIntoView();
 }

@@ -4,7 +4,9 @@
 import { Refused, get } from "./api.js";
 import { byId, make, say } from "./dom.js";
 import { distanceM } from "./mercator.js";
+import { reveal } from "./panel.js";
 import { texts } from "./texts.js";
+import { visible } from "./names.js";
 
 /**
  * @typedef {import("./mercator.js").Place} Place
@@ -29,7 +31,7 @@ radius.addEventListener("change", () => void ask());
  * @param {Place} from where it is drawn; distances are from there
  */
 export function placesNearClient(id, from) {
-    asked = { what: id, from, path: `/v1/clients/${encodeURIComponent(id)}/places` };
+    asked = { what: visible(id), from, path: `/v1/clients/${encodeURIComponent(id)}/places` };
     return ask();
 }
 
@@ -52,6 +54,8 @@ async function ask() {
         const { path, near } = asked;
         const answer = await get(path, { ...(near && { near }), radius_km: radius.value, bound: BOUND }, signal);
         show(answer.results ?? [], answer.html_attributions ?? [], asked.from);
+        // Before it was there, there may not have been enough to scroll.
+        if (list.checkVisibility()) reveal();
     } catch (error) {
         if (signal.aborted) return;
         say(note, texts.failed(error instanceof Refused && error.status ? error.message : texts.noAnswer));

@@ -31,6 +31,10 @@ export function openSignIn(typed, forgotten) {
         typed(secret);
     });
     dialog.addEventListener("cancel", () => (isClosedByHand = true));
+    byId("not-now", HTMLButtonElement).addEventListener("click", () => {
+        isClosedByHand = true;
+        dialog.close();
+    });
     again.addEventListener("click", open);
     out.addEventListener("click", () => {
         token.forget();

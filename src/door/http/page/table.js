@@ -4,11 +4,14 @@
 import { address } from "./address.js";
 import { ageOf, serverNow } from "./clock.js";
 import { byId, make, say } from "./dom.js";
+import { shorten, visible } from "./names.js";
 import { texts } from "./texts.js";
 
 /** @typedef {import("./fleet.js").Fleet} Fleet */
 
 const ROWS = 50;
+/** Of a name, in a row: more than on the map, as the ends of long names differ. */
+const LETTERS_MAX = 48;
 /** Rows change places at most so often, or nobody could click on one. */
 const SORT_MS = 2_000;
 /** So long they keep their places when somebody is about to click on one. */
@@ -254,7 +257,12 @@ export class Table {
         const [name, age, place, server] = element.cells;
         if (element.dataset.id !== id) {
             element.dataset.id = id;
-            say(/** @type {Element} */ (name.firstElementChild), id);
+            const button = /** @type {HTMLButtonElement} */ (name.firstElementChild);
+            const whole = visible(id);
+            say(button, shorten(whole, LETTERS_MAX));
+            button.title = whole.length > LETTERS_MAX ? whole : "";
+            if (button.title) button.setAttribute("aria-label", whole);
+            else button.removeAttribute("aria-label");
         }
         const isFollowed = String(id === this.followed);
         if (element.getAttribute("aria-current") !== isFollowed) element.setAttribute("aria-current", isFollowed);
@@ -268,7 +276,7 @@ export class Table {
         if (element.className !== kind) element.className = kind;
         say(age, texts.ago(seconds));
         say(place, `${this.#fleet.lat[slot].toFixed(4)}, ${this.#fleet.lon[slot].toFixed(4)}`);
-        say(server, this.#fleet.servers[slot]);
+        say(server, visible(this.#fleet.servers[slot]));
     }
 }
 
