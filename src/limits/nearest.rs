@@ -1,11 +1,11 @@
 //! The bounds of finding who is nearest: of the index of positions, and of what is asked of it. `limits` hands them on.
 
 /// Slots of a leaf of the index, how many clients it may have before it is cut in two, and how many two halves may have
-/// together when they are joined again: as there are many more when one is cut, the same is not done and undone. With
+/// together when they are joined again: half as many, so that a leaf which was joined is not cut at the next move. With
 /// smaller leaves more moves are from one to another; with larger ones more records are read for who is near.
 pub const INDEX_LEAF_SLOTS: usize = 64;
 pub const INDEX_LEAF_MAX: usize = 48;
-pub const INDEX_LEAF_JOINED: usize = 16;
+pub const INDEX_LEAF_JOINED: usize = 24;
 const _: () = assert!(INDEX_LEAF_MAX < INDEX_LEAF_SLOTS, "a slot is free");
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 

@@ -260,6 +260,14 @@ fn who_may_do_what_is_what_the_tokens_say_and_they_are_read_anew() {
     assert_eq!(with("GET /metrics", "metrics-metrics-1", "").status, 200);
     assert_eq!(with("GET /v1/herd", "metrics-metrics-1", "").status, 403);
     assert_eq!(get(&server, "/healthz").status, 200);
+    // A browser is asked who looks at the page, and again where that is not enough.
+    for reply in [get(&server, "/sign-in"), with("GET /sign-in", "metrics-metrics-1", "")] {
+        assert!(reply.status == 401 && reply.head.contains("WWW-Authenticate: Basic"), "{reply:?}");
+    }
+    for line in ["GET /sign-in", "HEAD /sign-in"] {
+        let reply = with(line, token, "");
+        assert!(reply.status == 303 && reply.head.contains("\r\nLocation: /\r\n"), "{reply:?}");
+    }
     server.ask("IAMAT bert +1+1 5\n");
     let seen = with("GET /v1/clients", token, "").json();
     let ids: Vec<_> =

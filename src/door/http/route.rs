@@ -255,8 +255,8 @@ fn admit<'c, 'v>(
         }
         _ => None,
     };
-    if let Some(detail) = missing.filter(|_| phone.is_some()) {
-        // The one word by which an app tells its user.
+    if let Some(detail) = missing.filter(|_| phone.is_some() || route == Route::SignIn) {
+        // The one word by which an app tells its user, and by which a browser asks again.
         return Err(refuse(Problem { fields: CHALLENGES, ..Problem::new(Kind::Unauthorized, detail) }));
     }
     if let Some(detail) = missing {
@@ -266,7 +266,7 @@ fn admit<'c, 'v>(
 }
 
 fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &mut Incoming) -> Done {
-    if matches!(route, Route::OpenApi | Route::Herd)
+    if matches!(route, Route::OpenApi | Route::Herd | Route::SignIn)
         && let Err(bad) = Query::parse(call.head.query, &[])
     {
         return call.refuse_parameter(&bad);
@@ -274,10 +274,8 @@ fn dispatch(call: &mut Call<'_, '_>, route: Route, body: &mut Incoming) -> Done 
     match (route, call.head.method) {
         (Route::Index, _) if wants_page(call.head) => page::index(call),
         (Route::Asset(number), _) => page::file(call, number),
-        // Whoever comes so far has shown a token, which a browser shows again from here on.
-        (Route::SignIn, _) => {
-            call.say(Reply { status: 303, fields: "Location: /\r\n", ..Reply::default() })
-        }
+        // Whoever comes so far may read. A browser that was asked shows its token by Basic from here on.
+        (Route::SignIn, _) => call.say(Reply { status: 303, fields: "Location: /\r\n", ..Reply::default() }),
         (Route::Labels, _) => map::labels(call),
         (Route::PlacesNear, _) => map::places(call),
         (Route::Index, _) => {

@@ -9,7 +9,8 @@ use crate::protocol::Coordinates;
 /// Radians of a ten-millionth of a degree.
 const STEP_RAD: f64 = PI / 1_800_000_000.0;
 
-/// The latitude up to which meridians are nearly parallel across a part of the globe that matters to a search.
+/// The latitude up to which a bound is good enough that takes the least cosine in a part of the globe: nearer to the poles
+/// cosines differ too much within one.
 const PARALLEL_E7: i32 = 800_000_000;
 
 /// By how much a bound is less than it is computed: more than rounding takes away.

@@ -223,18 +223,22 @@ export class Dots {
      */
     #place(name, left, gap, top, owner, view, letter) {
         const width = name.length * letter;
-        const from = this.#isLeft(name, left + gap, view) ? left - gap - width : left + gap - 2;
+        const from = this.#isLeft(name, left, gap, view) ? left - gap - width : left + gap - 2;
         return this.room.take(from, top - HALF, from + width + 2, top + HALF, owner);
     }
 
     /**
-     * Whether a name stands to the left of its client, as the edge of the map would cut it off. Only near it names are measured.
+     * Whether a name stands to the left of its client, as the right edge of the map would cut it off and the left one does not.
+     * Only near the right one names are measured, in the font in which they are drawn.
      * @param {string} name
-     * @param {number} left where it would begin
+     * @param {number} left of its client
+     * @param {number} gap
      * @param {View} view
      */
-    #isLeft(name, left, view) {
-        return left + name.length * LETTER_MAX > view.width && left + this.#pen.measureText(name).width > view.width;
+    #isLeft(name, left, gap, view) {
+        if (left + gap + name.length * LETTER_MAX <= view.width) return false;
+        const { width } = this.#pen.measureText(name);
+        return left + gap + width > view.width && left - gap - width >= 0;
     }
 
     /**
@@ -247,7 +251,7 @@ export class Dots {
      */
     #name(name, left, gap, top, view, colours) {
         const pen = this.#pen;
-        const isLeft = this.#isLeft(name, left + gap, view);
+        const isLeft = this.#isLeft(name, left, gap, view);
         pen.textAlign = isLeft ? "right" : "left";
         const from = left + (isLeft ? -gap : gap);
         pen.lineJoin = "round";

@@ -116,7 +116,7 @@ export class HerdPanel {
 
     /** Counts anew what each server heard, and tells how long ago. */
     tick() {
-        if (this.#state && servers.checkVisibility()) this.#showServers(this.#state);
+        if (this.#state && servers.offsetParent) this.#showServers(this.#state);
     }
 
     /** @param {LinkState} link */

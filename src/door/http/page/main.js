@@ -121,21 +121,25 @@ openSignIn(
         say_({ token: secret });
         herd.poll();
     },
-    () => {
+    (next) => {
         say_({ forget: true });
-        beginAnew();
+        beginAnew(next);
     },
 );
-whenForgotten(beginAnew);
+whenForgotten(() => beginAnew());
 
 let isLeaving = false;
 
-/** Without the token, and without what it has shown; once, though a tab may be told so in several ways. */
-function beginAnew() {
+/**
+ * Without the token, and without what it has shown; once, though a tab may be told so in several ways.
+ * @param {string} [next] where, if not here
+ */
+function beginAnew(next) {
     if (isLeaving) return;
     isLeaving = true;
     token.drop();
-    location.reload();
+    if (next) location.assign(next);
+    else location.reload();
 }
 
 whenUnauthorized(() => askForToken(401));
@@ -237,10 +241,10 @@ for (const wish of /** @type {const} */ (["clusters", "names"])) {
     });
 }
 
-/** Where there is little room they are folded up. It is the other side of what style.css asks. */
-const isRoomy = matchMedia("(min-width: 760.1px) and (min-height: 500.1px)");
-const fold = () => (byId("wishes", HTMLDetailsElement).open = isRoomy.matches);
-isRoomy.addEventListener("change", fold);
+/** Where there is little room, as style.css has it, they are folded up. */
+const isSmall = matchMedia("(max-width: 760px), (max-height: 500px)");
+const fold = () => (byId("wishes", HTMLDetailsElement).open = !isSmall.matches);
+isSmall.addEventListener("change", fold);
 fold();
 
 // The lists beside it.
@@ -259,7 +263,7 @@ card.onChange = () => {
     map.followed = card.followed;
     table.followed = card.followed?.id ?? null;
     table.tick();
-    map.touch();
+    map.redraw();
 };
 
 function followAddress() {

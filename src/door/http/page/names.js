@@ -7,4 +7,4 @@ const UNSEEN = /[\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}]/gu;
 export const visible = (name) => name.replace(UNSEEN, encodeURIComponent);
 
 /** @param {string} name @param {number} lengthMax */
-export const shorten = (name, lengthMax) => (name.length <= lengthMax ? name : `${name.slice(0, lengthMax - 1)}…`);
+export const shorten = (name, lengthMax) => (name.length <= lengthMax ? name : `${name.slice(0, lengthMax - 1).replace(/\p{Surrogate}$/u, "")}…`);

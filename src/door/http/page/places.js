@@ -55,7 +55,7 @@ async function ask() {
         const answer = await get(path, { ...(near && { near }), radius_km: radius.value, bound: BOUND }, signal);
         show(answer.results ?? [], answer.html_attributions ?? [], asked.from);
         // Before it was there, there may not have been enough to scroll.
-        if (list.checkVisibility()) reveal();
+        if (list.offsetParent) reveal();
     } catch (error) {
         if (signal.aborted) return;
         say(note, texts.failed(error instanceof Refused && error.status ? error.message : texts.noAnswer));

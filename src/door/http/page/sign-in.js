@@ -17,7 +17,7 @@ let isClosedByHand = false;
 
 /**
  * @param {(secret: string) => void} typed
- * @param {() => void} forgotten
+ * @param {(next?: string) => void} forgotten told where to go then, if not here again
  */
 export function openSignIn(typed, forgotten) {
     out.hidden = !token.get();
@@ -39,6 +39,13 @@ export function openSignIn(typed, forgotten) {
     out.addEventListener("click", () => {
         token.forget();
         forgotten();
+    });
+    const byBasic = byId("by-basic", HTMLAnchorElement);
+    byBasic.addEventListener("click", (event) => {
+        event.preventDefault();
+        // It would be shown in place of what the browser is told.
+        token.forget();
+        forgotten(byBasic.href);
     });
 }
 
