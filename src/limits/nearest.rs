@@ -9,6 +9,10 @@ pub const INDEX_LEAF_JOINED: usize = 24;
 const _: () = assert!(INDEX_LEAF_MAX < INDEX_LEAF_SLOTS, "a slot is free");
 const _: () = assert!(INDEX_LEAF_JOINED < INDEX_LEAF_MAX, "a leaf that was joined has room");
 
+/// The latitude up to which a bound is good enough that takes the least cosine in a part of the globe, in ten-millionths
+/// of a degree: nearer to the poles cosines differ too much within one.
+pub const INDEX_PARALLEL_E7: i32 = 800_000_000;
+
 /// Bytes a client takes in the index, as measured: see docs/operations.md.
 pub const INDEX_CLIENT_BYTES: usize = 24;
 

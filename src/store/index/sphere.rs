@@ -3,15 +3,11 @@
 
 use std::f64::consts::PI;
 
-use crate::limits::EARTH_RADIUS_M;
+use crate::limits::{EARTH_RADIUS_M, INDEX_PARALLEL_E7};
 use crate::protocol::Coordinates;
 
 /// Radians of a ten-millionth of a degree.
 const STEP_RAD: f64 = PI / 1_800_000_000.0;
-
-/// The latitude up to which a bound is good enough that takes the least cosine in a part of the globe: nearer to the poles
-/// cosines differ too much within one.
-const PARALLEL_E7: i32 = 800_000_000;
 
 /// By how much a bound is less than it is computed: more than rounding takes away.
 const SLACK: f64 = 1.0 - 1e-12;
@@ -111,7 +107,7 @@ impl Centre {
         let apart_e7 = [west, east].map(|edge| apart_e7(self.at.longitude_e7, edge));
         let across = sin_half_squared(apart_e7[0].min(apart_e7[1]));
         let farthest_e7 = south.abs().max(north.abs());
-        if farthest_e7 <= PARALLEL_E7 {
+        if farthest_e7 <= INDEX_PARALLEL_E7 {
             // No position is nearer by its latitude than the gap, nor by its longitude than where the cosine is least.
             return (gap + self.cos_latitude * cos(farthest_e7) * across) * SLACK;
         }
