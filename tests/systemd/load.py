@@ -136,8 +136,8 @@ def run(shape, stays, number):
                 continue
         what = report(stream, shape, client, i)
         count(f"{kind}: {what}")
-        if what == "unanswered" and not stays:
-            count(f"fresh: unanswered: {shape}")
+        if what in ("unanswered", "cut") and not stays:
+            count(f"fresh: {what}: {shape}")
         if what != "ok" or not stays:
             stream.close()
             stream = None
