@@ -9,6 +9,13 @@ check() { # what, command...
 }
 # What the log has a moment later.
 logged() { for _ in $(seq 100); do grep -q "$1" /var/log/herd/Ada.log && return; sleep 0.05; done; return 1; }
+# Who had no whole answer, and what the log has of that connection.
+show_unanswered() { # server
+    while read -r line; do
+        echo "$line"
+        grep -h "127.0.0.1:$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2) " /var/log/herd/$1.log* | tail -8
+    done
+}
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }
 
 systemd-sysusers /etc/sysusers.d/herd.conf
@@ -18,7 +25,7 @@ check "its status" is "$(status StatusText)" "serving 0 clients"
 pid=$(status MainPID)
 for what in restart kill upgrade; do
     rm -f /tmp/end
-    python3 /tests/load.py 7700 7780 /tmp/end >/out/$what.json &
+    python3 /tests/load.py 7700 7780 /tmp/end >/out/$what.json 2>/tmp/unanswered &
     load=$!
     for _ in $(seq "$ROUNDS"); do
         sleep 0.5
@@ -49,6 +56,8 @@ for what in restart kill upgrade; do
     touch /tmp/end
     wait $load
     echo "$what: $(cat /out/$what.json)"
+    # Of those killed that is as it is.
+    [ "$what" = kill ] || show_unanswered Ada </tmp/unanswered
     systemctl reset-failed herd@Ada
     check "active after $what" is "$(systemctl is-active herd@Ada)" active
 done

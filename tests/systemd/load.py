@@ -1,6 +1,6 @@
 """Clients at both doors of a server: reports by lines, by PUT and as a phone sends them, some of them in two halves; those
 who ask, of which some have to wait for what takes long; with a connection for each or with one for all; and those who
-watch, by WATCH and by /v1/events. Prints what became of them.
+watch, by WATCH and by /v1/events. Prints what became of them, and to stderr each fresh one that had no whole answer.
 
 load.py LINE-PORT HTTP-PORT FILE-THAT-ENDS-IT [tls]: prints counts as JSON when the file is there.
 """
@@ -57,7 +57,7 @@ def is_whole(shape, said):
 
 
 def report(stream, shape, client, number):
-    """Whether there was an answer; what else, by the name of what happened."""
+    """Whether there was an answer; what else, by the name of what happened; and what was said."""
     sent, is_http = message(shape, client, number)
     good = b"COUNT " if shape == "count" else b"AT "
     said = b""
@@ -70,21 +70,23 @@ def report(stream, shape, client, number):
         while True:
             piece = stream.recv(65536)
             if not piece:
-                return "unanswered" if not said else "cut"
+                return "unanswered" if not said else "cut", said
             said += piece
             if not is_http and is_whole(shape, said):
-                return "ok" if said.startswith(good) else "refused line"
+                return "ok" if said.startswith(good) else "refused line", said
             if is_http and b"\r\n\r\n" in said:
                 head, body = said.split(b"\r\n\r\n", 1)
                 length = next(int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:"))
                 if len(body) >= length:
                     if not head.startswith(b"HTTP/1.1 20"):
-                        return head.split(b"\r\n")[0].decode()
-                    return "ok, and closed" if b"\r\nconnection: close" in head.lower() else "ok"
+                        return head.split(b"\r\n")[0].decode(), said
+                    return "ok, and closed" if b"\r\nconnection: close" in head.lower() else "ok", said
+    except TimeoutError:
+        return "silent for 30 s", said
     except ConnectionResetError:
-        return "reset"
+        return "reset", said
     except (BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        return "unanswered"
+        return "unanswered", said
 
 
 def connect(is_http):
@@ -134,10 +136,11 @@ def run(shape, stays, number):
             except (ConnectionResetError, ssl.SSLError):
                 count(f"{kind}: reset")
                 continue
-        what = report(stream, shape, client, i)
+        port = stream.getsockname()[1]
+        what, said = report(stream, shape, client, i)
         count(f"{kind}: {what}")
-        if what in ("unanswered", "cut") and not stays:
-            count(f"fresh: {what}: {shape}")
+        if not stays and what not in ("ok", "ok, and closed"):
+            print(f"from port {port}: {shape}: {what}: {said!r}", file=sys.stderr)
         if what != "ok" or not stays:
             stream.close()
             stream = None

@@ -6,6 +6,13 @@ exec >/out/log 2>&1
 check() { # what, command...
     if "${@:2}"; then echo "ok: $1"; else echo "FAILED: $1"; fi
 }
+# Who had no whole answer, and what the log has of that connection.
+show_unanswered() { # server
+    while read -r line; do
+        echo "$line"
+        grep -h "127.0.0.1:$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2) " /var/log/herd/$1.log* | tail -8
+    done
+}
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }
 
 systemd-sysusers /etc/sysusers.d/herd.conf
@@ -15,7 +22,7 @@ for name in "${names[@]}"; do systemctl start --no-block herd@$name; done
 for name in "${names[@]}"; do timeout 60 systemctl start herd@$name; done
 loads=()
 for number in 0 1 2 3 4; do
-    python3 /tests/load.py 770$number 778$number /tmp/end tls >/out/${names[number]}.json &
+    python3 /tests/load.py 770$number 778$number /tmp/end tls >/out/${names[number]}.json 2>/tmp/unanswered.${names[number]} &
     loads+=($!)
 done
 for _ in $(seq "$ROUNDS"); do
@@ -28,6 +35,7 @@ touch /tmp/end
 wait "${loads[@]}"
 for name in "${names[@]}"; do
     echo "$name: $(cat /out/$name.json)"
+    show_unanswered $name </tmp/unanswered.$name
     check "$name is active" is "$(systemctl is-active herd@$name)" active
 done
 herdctl agree --wait 20s
