@@ -49,10 +49,16 @@ def message(shape, client, number):
     return (told + b"WHATSAT %s 1 0\n" % client if shape == "whatsat" else told), False
 
 
+def is_refused(said):
+    """Whether its last line, which is whole, says that it is not done."""
+    return said.endswith(b"\n") and said[:-1].rsplit(b"\n", 1)[-1].startswith(b"? ")
+
+
 def is_whole(shape, said):
     """Whether all lines that answer it are there."""
     if shape in ("near", "whatsat"):
-        return said.endswith(b"\n\n")
+        # As long as nobody is known, nobody is near.
+        return said.endswith(b"\n\n") or is_refused(said) or (shape == "near" and said == b"\n")
     return said.endswith(b"\n")
 
 
@@ -73,7 +79,8 @@ def report(stream, shape, client, number):
                 return "unanswered" if not said else "cut", said
             said += piece
             if not is_http and is_whole(shape, said):
-                return "ok" if said.startswith(good) else "refused line", said
+                is_good = (said.startswith(good) or shape == "near" and said == b"\n") and not is_refused(said)
+                return "ok" if is_good else "refused line", said
             if is_http and b"\r\n\r\n" in said:
                 head, body = said.split(b"\r\n\r\n", 1)
                 length = next(int(l.split(b":")[1]) for l in head.split(b"\r\n") if l.lower().startswith(b"content-length:"))
