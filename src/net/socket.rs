@@ -135,7 +135,9 @@ fn explain(at: &HostPort, why: io::Error) -> io::Error {
     let remedy = match why.kind() {
         io::ErrorKind::AddrInUse => "; is this server running already? `ss -ltnp` shows who listens",
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has that address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege, choose a higher one",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege: choose a higher one, or see \"Ports below 1024\" in docs/operations.md"
+        }
         _ => "",
     };
     // The kind stays, as far as it tells what is wrong.
