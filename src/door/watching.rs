@@ -37,7 +37,7 @@ impl Conversation<'_, '_> {
 impl LineDoor {
     /// Sends on what has changed.
     pub(super) fn tell(&mut self, visit: &mut Visit<'_>, reader: &Reader, bytes: &Arc<[u8]>) {
-        visit.turn.out.extend_from_slice(bytes);
+        visit.turn.share(bytes.clone());
         let watching = Watching { reader: reader.clone(), is_asked: false, is_fresh: true };
         self.phase = Phase::Watching(Box::new(watching));
     }

@@ -16,7 +16,8 @@ use super::whereabouts::Whereabouts;
 use super::{Ask, Bounds, Feed, Message};
 use crate::clock::Clock;
 use crate::limits::{
-    FEED_AREA_KEPT_S, FEED_AREAS_KEPT, FEED_LOOK_AGAIN_MS, FEED_PAUSE_S, FEED_PUT_OFF_MS, FEED_TICK_MS,
+    FEED_AREA_KEPT_S, FEED_AREAS_KEPT, FEED_AWAITED_BY_ONE_IN, FEED_LOOK_AGAIN_MS, FEED_PAUSE_S,
+    FEED_PUT_OFF_MS, FEED_TICK_MS,
 };
 use crate::link::{Links, Outlet};
 use crate::node::Node;
@@ -134,11 +135,11 @@ impl Feeder {
         }
     }
 
-    /// Whether most of those who read have all that was told, and wait for more.
+    /// Whether enough of those who read have all that was told, and wait for more.
     fn is_awaited(&self) -> bool {
         let waiting = self.channels.iter().flat_map(|channel| &channel.waiting);
         let at_end = waiting.filter(|(ask, _)| ask.reader.asked_in == self.ticks).count();
-        2 * at_end >= self.reading
+        FEED_AWAITED_BY_ONE_IN * at_end >= self.reading
     }
 
     // --- what has changed

@@ -177,35 +177,38 @@ impl Watcher {
 }
 
 #[test]
-fn what_is_next_is_put_off_while_most_of_those_who_read_are_under_way_and_not_for_those_who_do_not() {
+fn what_is_next_is_put_off_until_a_quarter_of_those_who_read_are_at_the_end_and_not_for_those_who_do_not() {
     let mut herd = Herd::new();
-    let mut watchers = [herd.watcher(), herd.watcher(), herd.watcher()];
+    let mut watchers: [_; 6] = std::array::from_fn(|_| herd.watcher());
     watchers.iter_mut().for_each(|watcher| watcher.catch_up(&mut herd));
     // They are told in two pieces.
-    let clients: Vec<_> = (0..500).map(|number| format!("{number}-{}", "x".repeat(200))).collect();
+    let clients: Vec<_> = (0..1_500).map(|number| format!("{number}-{}", "x".repeat(200))).collect();
     herd.report(&clients);
     herd.wait_ms(FEED_TICK_MS);
     for watcher in &mut watchers {
         let count = watcher.take();
         assert!(count.is_some_and(|count| count > 0 && count < clients.len()), "{count:?}");
     }
-    // Two go on reading. The third does not, and holds up nobody.
-    let [first, second, third] = &mut watchers;
-    first.ask(&mut herd);
-    second.ask(&mut herd);
-    assert!(first.take().is_some() && second.take().is_some());
+    // Five go on reading. The last does not, and holds up nobody.
+    let [reading @ .., last] = &mut watchers;
+    for watcher in reading.iter_mut() {
+        watcher.ask(&mut herd);
+        assert!(watcher.take().is_some());
+    }
     herd.report(&clients[..1]);
     herd.wait_ms(FEED_TICK_MS);
-    first.ask(&mut herd);
-    assert_eq!(first.take(), None, "it waits, and the half of them is enough");
+    reading[0].ask(&mut herd);
     herd.wait_ms(FEED_LOOK_AGAIN_MS);
-    assert_eq!(first.take(), Some(1));
+    assert_eq!(reading[0].take(), None, "one of five is too few");
+    reading[1].ask(&mut herd);
+    assert_eq!(reading[1].take(), None, "it waits, and two are enough");
+    herd.wait_ms(FEED_LOOK_AGAIN_MS);
+    assert_eq!((reading[0].take(), reading[1].take()), (Some(1), Some(1)));
     // Nobody is at the end: it goes on after all.
-    second.catch_up(&mut herd);
-    first.catch_up(&mut herd);
+    reading.iter_mut().for_each(|watcher| watcher.catch_up(&mut herd));
     herd.report(&clients);
     herd.wait_ms(FEED_TICK_MS);
-    for watcher in [&mut *first, second] {
+    for watcher in reading {
         assert!(watcher.take().is_some());
         watcher.ask(&mut herd);
         assert!(watcher.take().is_some());
@@ -217,7 +220,7 @@ fn what_is_next_is_put_off_while_most_of_those_who_read_are_under_way_and_not_fo
     assert!(herd.feed.has_changes(), "{next}");
     herd.wait_ms(FEED_LOOK_AGAIN_MS);
     assert!(!herd.feed.has_changes());
-    third.catch_up(&mut herd);
+    last.catch_up(&mut herd);
 }
 
 #[test]

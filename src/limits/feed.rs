@@ -6,9 +6,10 @@ pub const FEED_READERS_MAX: usize = 1_000;
 /// Milliseconds between two looks at what has changed: nobody sees that a marker on a map is a tenth of a second late.
 pub const FEED_TICK_MS: u64 = 100;
 
-/// Milliseconds by which such a look is put off while most of those who read have not yet come to the end of what was told
+/// Milliseconds by which such a look is put off until one in so many of those who read has come to the end of what was told
 /// last: what changes meanwhile is told them once, and not again and again. And milliseconds after which it is seen whether
 /// they have.
+pub const FEED_AWAITED_BY_ONE_IN: usize = 4;
 pub const FEED_PUT_OFF_MS: u64 = 900;
 pub const FEED_LOOK_AGAIN_MS: u64 = 10;
 
@@ -18,8 +19,9 @@ pub const FEED_PAUSE_S: u64 = 15;
 /// Bytes of the IDs of who has changed since the last look. With more, readers look in the store.
 pub const FEED_CHANGES_BYTES: usize = 4 * 1024 * 1024;
 
-/// Bytes of a piece of events that is sent at once: as much as a connection of somebody who does not read keeps.
-pub const FEED_PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of a piece of events that is sent at once, and that a connection of somebody who does not read counts for: large
+/// pieces take fewer turns and wake readers less often. All who are sent one share it.
+pub const FEED_PIECE_BYTES: usize = 256 * 1024;
 
 /// Bytes of pieces that all channels keep together for readers that are a little behind; each keeps its last piece
 /// beside that.

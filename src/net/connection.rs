@@ -2,6 +2,8 @@
 //! them: it holds a buffer only while something is unsent. What is said on it is its door's.
 
 use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::poller::Interest;
@@ -25,8 +27,38 @@ pub struct Connection<S> {
 
 /// Replies that the socket did not take; `sent` bytes of them are gone.
 struct Output {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     sent: usize,
+}
+
+enum Bytes {
+    Own(Vec<u8>),
+    /// Others are told the same.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Output {
+    /// Adds further ones.
+    fn push(&mut self, replies: &[u8]) {
+        match &mut self.bytes {
+            Bytes::Own(bytes) => bytes.extend_from_slice(replies),
+            Bytes::Shared(bytes) => {
+                let own = [&bytes[self.sent..], replies].concat();
+                (self.bytes, self.sent) = (Bytes::Own(own), 0);
+            }
+        }
+    }
 }
 
 /// Until when, and why, the peer's last bytes are read and dropped, so that no reset overtakes a reply.
@@ -74,21 +106,40 @@ impl<S: Stream> Connection<S> {
             self.keep(replies);
             return Ok(());
         }
-        let taken = match self.stream.write_apart(replies) {
+        let taken = self.write(replies, now)?;
+        if taken < replies.len() {
+            self.keep(&replies[taken..]);
+        }
+        Ok(())
+    }
+
+    /// The same of what others are sent, too: what is kept of it is not copied.
+    pub fn send_shared(&mut self, bytes: &Arc<[u8]>, now: Duration) -> io::Result<()> {
+        if self.unsent() > 0 {
+            self.keep(bytes);
+            return Ok(());
+        }
+        let sent = self.write(bytes, now)?;
+        if sent < bytes.len() {
+            self.output = Some(Box::new(Output { bytes: Bytes::Shared(bytes.clone()), sent }));
+        }
+        Ok(())
+    }
+
+    /// How many bytes the socket takes at once.
+    fn write(&mut self, bytes: &[u8], now: Duration) -> io::Result<usize> {
+        let taken = match self.stream.write_apart(bytes) {
             Ok(taken) => taken,
             Err(why) if is_retry(&why) => 0,
             Err(why) => return Err(why),
         };
-        if taken < replies.len() {
-            self.keep(&replies[taken..]);
-        }
         self.taken = now.into();
-        Ok(())
+        Ok(taken)
     }
 
     fn keep(&mut self, replies: &[u8]) {
-        let output = self.output.get_or_insert_with(|| Box::new(Output { bytes: Vec::new(), sent: 0 }));
-        output.bytes.extend_from_slice(replies);
+        let none = || Box::new(Output { bytes: Bytes::Own(Vec::new()), sent: 0 });
+        self.output.get_or_insert_with(none).push(replies);
     }
 
     /// Sends more of what is unsent, now that there may be room: piece by piece, so that what the peer takes shows as
@@ -197,5 +248,24 @@ mod tests {
         connection.stream.0.store(6, Ordering::Relaxed);
         connection.send_rest(Duration::ZERO).expect("sent");
         assert!(connection.unsent() == 0 && connection.output.is_none());
+    }
+
+    #[test]
+    fn what_is_shared_is_not_copied_until_something_comes_behind_it() {
+        let mut connection = Connection::new(Room(AtomicUsize::new(4)), Duration::ZERO);
+        let shared: Arc<[u8]> = b"0123456789".as_slice().into();
+        connection.send_shared(&shared, Duration::ZERO).expect("sent");
+        assert_eq!((connection.unsent(), Arc::strong_count(&shared)), (6, 2));
+        connection.stream.0.store(2, Ordering::Relaxed);
+        connection.send_rest(Duration::ZERO).expect("sent");
+        assert_eq!(connection.unsent(), 4);
+        connection.send(b"ab", Duration::ZERO).expect("kept");
+        connection.send_shared(&shared, Duration::ZERO).expect("kept");
+        let rest = connection.output.as_ref().map(|output| output.bytes[output.sent..].to_vec());
+        assert_eq!(rest.as_deref(), Some(b"6789ab0123456789".as_slice()));
+        assert_eq!(Arc::strong_count(&shared), 1);
+        connection.stream.0.store(16, Ordering::Relaxed);
+        connection.send_rest(Duration::ZERO).expect("sent");
+        assert!(connection.output.is_none());
     }
 }

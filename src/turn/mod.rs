@@ -64,6 +64,8 @@ pub struct Turn {
     pub out: Vec<u8>,
     /// Which part of it is for whom.
     sends: Vec<(u64, Range<usize>)>,
+    /// What is said to many, behind what `out` has for each of them.
+    shared: Shared,
     /// The record of the last report, without a newline.
     pub record: Vec<u8>,
     news: News,
@@ -108,12 +110,28 @@ struct Seen {
 pub struct Said {
     out: Vec<u8>,
     sends: Vec<(u64, Range<usize>)>,
+    shared: Shared,
+}
+
+/// What many are told is copied for none of them.
+#[derive(Default)]
+struct Shared {
+    sends: Vec<(u64, Arc<[u8]>)>,
+    /// The same for whoever is visited.
+    next: Option<Arc<[u8]>>,
+    /// Bytes of all.
+    bytes: usize,
 }
 
 impl Said {
     /// Whom each part is for, in the order in which it was said.
     pub fn parts(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.sends.iter().map(|(to, range)| (*to, &self.out[range.clone()]))
+    }
+
+    /// What is shared, and whom it is for: behind their parts.
+    pub fn shared(&self) -> impl Iterator<Item = (u64, &Arc<[u8]>)> {
+        self.shared.sends.iter().map(|(to, bytes)| (*to, bytes))
     }
 }
 
@@ -208,6 +226,7 @@ impl Turn {
         Turn {
             out: Vec::new(),
             sends: Vec::new(),
+            shared: Shared::default(),
             record: Vec::new(),
             news: News::default(),
             seen: Vec::new(),
@@ -348,14 +367,30 @@ impl Turn {
 
     // --- say
 
-    /// What was said from `begin` on is for `to`.
+    /// Says what others are told, too. It is the last that whoever is visited is told in this turn.
+    pub fn share(&mut self, bytes: Arc<[u8]>) {
+        self.shared.bytes += bytes.len();
+        self.shared.next = Some(bytes);
+    }
+
+    /// What was said from `begin` on, and what was shared since this was last called, is for `to`.
     pub fn send(&mut self, to: u64, begin: usize) {
         self.sends.push((to, begin..self.out.len()));
+        self.shared.sends.extend(self.shared.next.take().map(|bytes| (to, bytes)));
+    }
+
+    /// How many bytes are to be sent.
+    pub fn said_bytes(&self) -> usize {
+        self.out.len() + self.shared.bytes
     }
 
     /// Takes out what was said. Give it back to be used again.
     pub fn take_said(&mut self) -> Said {
-        Said { out: std::mem::take(&mut self.out), sends: std::mem::take(&mut self.sends) }
+        Said {
+            out: std::mem::take(&mut self.out),
+            sends: std::mem::take(&mut self.sends),
+            shared: std::mem::take(&mut self.shared),
+        }
     }
 
     pub fn give_back(&mut self, mut said: Said) {

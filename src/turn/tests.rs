@@ -210,3 +210,22 @@ fn a_turn_of_any_thread_is_waited_for_by_the_next_mark() {
     assert!(kept.knows("plum"));
     assert_eq!(kept.core.flood.turns.under_way().len(), 1);
 }
+
+#[test]
+fn what_many_are_told_is_copied_for_none_of_them_and_counts_as_said() {
+    let kept = Kept::new(SyncMode::Always, Bounds::default());
+    let mut turn = kept.turn();
+    let shared: Arc<[u8]> = b"news".as_slice().into();
+    turn.out.extend_from_slice(b"head\n");
+    turn.share(shared.clone());
+    turn.send(1, 0);
+    turn.send(2, 5);
+    turn.share(shared.clone());
+    turn.send(3, 5);
+    assert_eq!(turn.said_bytes(), 13);
+    let said = turn.take_said();
+    let parts: Vec<_> = said.parts().map(|(to, bytes)| (to, bytes.len())).collect();
+    assert_eq!(parts, [(1, 5), (2, 0), (3, 0)]);
+    let told: Vec<_> = said.shared().map(|(to, bytes)| (to, Arc::ptr_eq(bytes, &shared))).collect();
+    assert_eq!((told, turn.said_bytes()), (vec![(1, true), (3, true)], 0));
+}

@@ -447,6 +447,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
             self.turn.commit(self.outside.core(), self.now);
             let said = self.turn.take_said();
             said.parts().for_each(|(key, replies)| self.send(key, replies));
+            said.shared().for_each(|(key, bytes)| self.send_shared(key, bytes));
             // Only then, as a connection that is to be closed may have said something twice.
             said.parts().for_each(|(key, _)| self.resume(key));
             self.turn.give_back(said);
@@ -460,7 +461,7 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
     /// The same when much has been said, and then has those make way who do not take what they are sent. Says whether
     /// that was so.
     pub fn flush_much(&mut self) -> bool {
-        let is_much = self.turn.out.len() >= TURN_BYTES_MAX;
+        let is_much = self.turn.said_bytes() >= TURN_BYTES_MAX;
         if is_much {
             self.flush();
             self.shed();
@@ -472,6 +473,13 @@ impl<S: Stream, O: Outside<S>> Room<S, O> {
         let Some(guest) = self.guests.get(key) else { return };
         let sent = if replies.is_empty() { Ok(()) } else { guest.connection.send(replies, self.now.up) };
         if let Err(why) = sent {
+            self.broken(key, &why);
+        }
+    }
+
+    fn send_shared(&mut self, key: u64, bytes: &Arc<[u8]>) {
+        let Some(guest) = self.guests.get(key) else { return };
+        if let Err(why) = guest.connection.send_shared(bytes, self.now.up) {
             self.broken(key, &why);
         }
     }

@@ -201,7 +201,7 @@ impl HttpDoor {
             }
             Phase::Streaming(stream) => match answer {
                 Answer::Feed { reader, bytes } if stream.tokens == tokens_of(visit) => {
-                    visit.turn.out.extend_from_slice(&bytes);
+                    visit.turn.share(bytes);
                     let stream = Stream { reader, is_asked: false, is_fresh: true, ..*stream };
                     self.phase = Phase::Streaming(Box::new(stream));
                 }
