@@ -64,6 +64,8 @@ pub mod feed;
 pub mod flood;
 pub mod turn;
 
+pub mod backbone;
+
 pub mod places;
 pub mod status;
 

@@ -3,6 +3,7 @@
 
 mod agree;
 mod architecture;
+mod backbone;
 mod bad_lines;
 mod browser;
 mod checks;

@@ -3,6 +3,7 @@
 
 mod client;
 mod disk;
+mod engine;
 mod held;
 mod link;
 mod manager;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 
 pub use client::Client;
 pub use disk::Disk;
+pub use engine::Engine;
 pub use held::Held;
 pub use link::LinkEnd;
 pub use manager::Manager;
