@@ -487,3 +487,6 @@ pub const STACK_BYTES: usize = 256 * 1024;
 
 /// How often it is looked whether a thread has ended that is waited for until a deadline.
 pub const THREAD_LOOK: Duration = Duration::from_millis(1);
+
+/// Records that the script of the backbone merges in one call. Lua takes no more than some thousand values at once.
+pub const MERGED_AT_ONCE_MAX: usize = 1_024;

@@ -1,8 +1,10 @@
 -- Takes AT lines into one part of the herd, in the order of records: of each client the newest line stays, whoever comes
--- first. Runs in the engine, all of it or nothing.
+-- first. Runs in the engine, between whose commands nothing else does. What can fail is done before anything is written: the
+-- engine takes nothing back.
 --
 -- KEYS  the part's hash, from client to AT line; its log, a stream; its count, which rises with each entry of the log
 -- ARGV  for how many milliseconds entries of the log are kept, 0 for no log; then a client, its line, a client, its line...
+--       merge.rs says how many at most
 -- Gives the count, and then each line of the hash that is newer than the one that came.
 --
 -- Where the engine runs in a locale, Lua compares text by that locale, with < and >. Here text is compared by its bytes.
@@ -30,8 +32,15 @@ local function by_number(a, b)
   return by_bytes(a, b)
 end
 
+-- Origin, difference, location, time, and of that the seconds and the decimals.
 local function fields(line)
-  return line:match('^AT ([^ ]+) ([^ ]+) [^ ]+ ([^ ]+) ((%d+)%.?(%d*))$')
+  local origin, difference, location, time =
+    line:match('^AT ([^ ]+) ([+-][%d.]+) [^ ]+ ([+-][%d.]+[+-][%d.]+) ([%d.]+)$')
+  if not origin then return nil end
+  local seconds, decimals = time:match('^(%d+)%.(%d+)$')
+  if not seconds then seconds, decimals = time:match('^(%d+)$'), '' end
+  if not seconds then return nil end
+  return origin, difference, location, time, seconds, decimals
 end
 
 -- Whether the line `a` is newer than `b`: by its time as a number, its location, its origin, its difference, and its time's
@@ -50,6 +59,13 @@ local function is_newer(a, b)
   if order == 0 then order = by_bytes(difference_a, difference_b) end
   if order == 0 then order = by_bytes(time_a, time_b) end
   return order > 0
+end
+
+local kept_ms, total, now = tonumber(ARGV[1]), tonumber(redis.call('GET', count) or 0), redis.call('TIME')
+if not kept_ms or kept_ms < 0 then return redis.error_reply('ERR the log is kept for a number of milliseconds') end
+if not total then return redis.error_reply('ERR ' .. count .. ' is no count') end
+if kept_ms > 0 and not ({ stream = 1, none = 1 })[redis.call('TYPE', log).ok] then
+  return redis.error_reply('ERR ' .. log .. ' is no log')
 end
 
 local clients = {}
@@ -74,15 +90,13 @@ for client, line in pairs(newest) do
 end
 
 if #lines == 0 then
-  reply[1] = tonumber(redis.call('GET', count) or 0)
+  reply[1] = total
   return reply
 end
 redis.call('HSET', hash, unpack(changes))
 reply[1] = redis.call('INCR', count)
-local kept_ms = tonumber(ARGV[1])
 if kept_ms > 0 then
-  local now = redis.call('TIME')
-  local first = string.format('%.0f', now[1] * 1000 - kept_ms)
+  local first = string.format('%.0f', math.max(now[1] * 1000 - kept_ms, 0))
   redis.call('XADD', log, 'MINID', '~', first, '*', 'n', reply[1], 'at', table.concat(lines, '\n'))
 end
 return reply

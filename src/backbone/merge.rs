@@ -1,7 +1,8 @@
 //! How records get into a part of the engine: by a script that runs there, so that of two servers that write at once the
 //! newer record stays, and by the same order as in the store: `Record::cmp_age`.
 
-/// The text of the script. `merge.lua` says what it is given and what it gives.
+/// The text of the script. `merge.lua` says what it is given and what it gives. It takes no more records in one call than
+/// [`crate::limits::MERGED_AT_ONCE_MAX`].
 pub const SCRIPT: &str = include_str!("merge.lua");
 
 /// The keys of a part.
@@ -16,7 +17,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Those of the part of a number. The number in braces has a cluster keep all three on one node.
+    /// Those of the part of a number, in a herd without braces in its name: the number in braces has a cluster keep all
+    /// three on one node.
     pub fn new(herd: &str, part: u16) -> Keys {
         let key = |what: &str| format!("{herd}:{{{part}}}:{what}");
         Keys { hash: key("at"), log: key("log"), count: key("n") }

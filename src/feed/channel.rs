@@ -62,6 +62,11 @@ impl Channel {
         self.view.scope.place.is_some()
     }
 
+    /// Whether it may have several readers: each is in its connection and, while it asks, on its way or here.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.tag) > 1 + 2
+    }
+
     /// For a reader that was told all up to an epoch, and goes on with the piece of a number.
     pub fn bookmark(&self, epoch: u32, number: u64) -> Bookmark {
         let piece = self.has_area().then(|| PieceId { channel: self.tag.0, number });

@@ -159,7 +159,9 @@ impl Feeder {
         let share = self.bounds.rings_bytes / self.channels.len().max(1);
         let origin = Origin { server: self.node.name(), incarnation: self.incarnation };
         for channel in &mut self.channels {
-            channel.write(&origin, &happened, self.bounds.piece_bytes);
+            let Bounds { piece_bytes, own_piece_bytes, .. } = self.bounds;
+            let most = if channel.is_shared() { piece_bytes } else { own_piece_bytes };
+            channel.write(&origin, &happened, most);
             channel.ring.keep(share);
         }
         for index in 0..self.channels.len() {

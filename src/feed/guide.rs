@@ -70,7 +70,7 @@ impl Guide<'_> {
             let (scope, looks) = (&channel.view.scope, self.bounds.looks);
             tour.step(self.node, scope, *after, self.last_told, looks, |event| {
                 self.write(channel, event, &mut out);
-                out.len() >= self.bounds.piece_bytes
+                out.len() >= self.bounds.own_piece_bytes
             });
             if tour.is_done() {
                 let (next, mark) = (*next, *mark);

@@ -26,7 +26,10 @@ pub use feeder::Feeder;
 pub use reader::Reader;
 pub use scope::{Place, Scope, View};
 
-use crate::limits::{FEED_CHANGES_BYTES, FEED_LOOKS, FEED_PIECE_BYTES, FEED_READERS_MAX, FEED_RINGS_BYTES};
+use crate::limits::{
+    FEED_CHANGES_BYTES, FEED_LOOKS, FEED_OWN_PIECE_BYTES, FEED_PIECE_BYTES, FEED_READERS_MAX,
+    FEED_RINGS_BYTES,
+};
 use crate::link::Links;
 use reader::Seat;
 
@@ -49,15 +52,21 @@ pub struct Feed {
 pub struct Bounds {
     /// Parts of the store that one reader is led through before it is another one's turn.
     pub looks: usize,
-    /// Bytes that are sent at once.
+    /// Bytes that are sent at once: of what readers share, and of what one has for itself.
     pub piece_bytes: usize,
+    pub own_piece_bytes: usize,
     /// Bytes of pieces that all channels keep together.
     pub rings_bytes: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { looks: FEED_LOOKS, piece_bytes: FEED_PIECE_BYTES, rings_bytes: FEED_RINGS_BYTES }
+        Bounds {
+            looks: FEED_LOOKS,
+            piece_bytes: FEED_PIECE_BYTES,
+            own_piece_bytes: FEED_OWN_PIECE_BYTES,
+            rings_bytes: FEED_RINGS_BYTES,
+        }
     }
 }
 

@@ -182,7 +182,7 @@ fn what_is_next_is_put_off_until_a_quarter_of_those_who_read_are_at_the_end_and_
     let mut watchers: [_; 6] = std::array::from_fn(|_| herd.watcher());
     watchers.iter_mut().for_each(|watcher| watcher.catch_up(&mut herd));
     // They are told in two pieces.
-    let clients: Vec<_> = (0..1_500).map(|number| format!("{number}-{}", "x".repeat(200))).collect();
+    let clients: Vec<_> = (0..1_000).map(|number| format!("{number}-{}", "x".repeat(200))).collect();
     herd.report(&clients);
     herd.wait_ms(FEED_TICK_MS);
     for watcher in &mut watchers {

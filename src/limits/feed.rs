@@ -1,5 +1,7 @@
 //! The bounds of the feed: of those who watch, and what is kept for them. `limits` hands them on.
 
+use super::{KERNEL_UNSENT_BYTES, MAX_UNSENT_TOTAL};
+
 /// Readers of a server, by both doors. A dashboard is one, and a browser is one however many tabs it has.
 pub const FEED_READERS_MAX: usize = 1_000;
 
@@ -20,8 +22,15 @@ pub const FEED_PAUSE_S: u64 = 15;
 pub const FEED_CHANGES_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of a piece of events that is sent at once, and that a connection of somebody who does not read counts for: large
-/// pieces take fewer turns and wake readers less often. All who are sent one share it.
-pub const FEED_PIECE_BYTES: usize = 256 * 1024;
+/// pieces take fewer turns and wake readers less often. All who are sent one share it. If nobody reads at all, what waits for
+/// them is not yet what `max_unsent_total` has go.
+pub const FEED_PIECE_BYTES: usize = 160 * 1024;
+const _: () = assert!(
+    FEED_READERS_MAX * (FEED_PIECE_BYTES + KERNEL_UNSENT_BYTES) < 4 * MAX_UNSENT_TOTAL.default as usize / 5
+);
+
+/// Bytes of a piece that a reader shares with nobody: of what it is told of the store, and where nobody else watches the same.
+pub const FEED_OWN_PIECE_BYTES: usize = 64 * 1024;
 
 /// Bytes of pieces that all channels keep together for readers that are a little behind; each keeps its last piece
 /// beside that.

@@ -49,6 +49,16 @@ impl Deref for Bytes {
 }
 
 impl Output {
+    /// Keeps no more of what is shared than twice what is left: the others may be done with it.
+    fn let_go(&mut self) {
+        if let Bytes::Shared(bytes) = &self.bytes
+            && 2 * self.sent >= bytes.len()
+        {
+            let own = bytes[self.sent..].to_vec();
+            (self.bytes, self.sent) = (Bytes::Own(own), 0);
+        }
+    }
+
     /// Adds further ones.
     fn push(&mut self, replies: &[u8]) {
         match &mut self.bytes {
@@ -121,7 +131,9 @@ impl<S: Stream> Connection<S> {
         }
         let sent = self.write(bytes, now)?;
         if sent < bytes.len() {
-            self.output = Some(Box::new(Output { bytes: Bytes::Shared(bytes.clone()), sent }));
+            let mut output = Box::new(Output { bytes: Bytes::Shared(bytes.clone()), sent });
+            output.let_go();
+            self.output = Some(output);
         }
         Ok(())
     }
@@ -156,7 +168,10 @@ impl<S: Stream> Connection<S> {
             };
             match written {
                 Ok(()) => self.taken = now.into(),
-                Err(why) if is_retry(&why) => return Ok(()),
+                Err(why) if is_retry(&why) => {
+                    self.output.iter_mut().for_each(|output| output.let_go());
+                    return Ok(());
+                }
                 Err(why) => return Err(why),
             }
         }
@@ -251,14 +266,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shared_is_not_copied_until_something_comes_behind_it() {
+    fn what_is_shared_is_not_copied_until_half_of_it_is_sent_or_something_comes_behind_it() {
         let mut connection = Connection::new(Room(AtomicUsize::new(4)), Duration::ZERO);
         let shared: Arc<[u8]> = b"0123456789".as_slice().into();
         connection.send_shared(&shared, Duration::ZERO).expect("sent");
         assert_eq!((connection.unsent(), Arc::strong_count(&shared)), (6, 2));
         connection.stream.0.store(2, Ordering::Relaxed);
         connection.send_rest(Duration::ZERO).expect("sent");
-        assert_eq!(connection.unsent(), 4);
+        assert_eq!((connection.unsent(), Arc::strong_count(&shared)), (4, 1));
+        connection.send_rest(Duration::ZERO).expect("nothing is sent");
         connection.send(b"ab", Duration::ZERO).expect("kept");
         connection.send_shared(&shared, Duration::ZERO).expect("kept");
         let rest = connection.output.as_ref().map(|output| output.bytes[output.sent..].to_vec());
@@ -267,5 +283,9 @@ mod tests {
         connection.stream.0.store(16, Ordering::Relaxed);
         connection.send_rest(Duration::ZERO).expect("sent");
         assert!(connection.output.is_none());
+        connection.send_shared(&shared, Duration::ZERO).expect("kept");
+        assert_eq!(Arc::strong_count(&shared), 2);
+        connection.send(b"ab", Duration::ZERO).expect("kept");
+        assert_eq!((connection.unsent(), Arc::strong_count(&shared)), (12, 1));
     }
 }

@@ -64,7 +64,7 @@ const STANDS_ON: [(&str, &[&str]); 25] = [
         "turn",
         &["clock", "flood", "journal", "limits", "link", "logging", "node", "protocol", "store", "tally"],
     ),
-    ("backbone", &[]),
+    ("backbone", &["limits"]),
     ("status", &["clock", "link", "logging", "protocol", "store", "tally", "turn"]),
     (
         "door",

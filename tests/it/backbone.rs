@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use herd::backbone::merge::{Keys, SCRIPT};
+use herd::limits::MERGED_AT_ONCE_MAX;
 use herd::protocol::Command as Line;
 use herd::protocol::Record;
 use redis::{Connection, FromRedisValue, Value};
@@ -63,11 +64,32 @@ fn one_of<'a>(random: &mut fastrand::Rng, all: &[&'a [u8]]) -> &'a [u8] {
 /// A valid AT line of a client. Texts that a locale sorts otherwise than their bytes are among its fields, and times of all
 /// sizes, alike as numbers and not as text.
 fn line(random: &mut fastrand::Rng, client: &[u8]) -> Vec<u8> {
-    let origins: [&[u8]; 9] =
-        [b"a", b"B", b"b", b"Z", b"a-b", b"ab", "\u{e4}".as_bytes(), "z\u{fc}".as_bytes(), b"*"];
+    let origins: [&[u8]; 11] = [
+        b"a",
+        b"a\xff",
+        b"a\0b",
+        b"B",
+        b"b",
+        b"Z",
+        b"a-b",
+        b"ab",
+        "\u{e4}".as_bytes(),
+        "z\u{fc}".as_bytes(),
+        b"*",
+    ];
     let locations: [&[u8]; 7] = [b"+1+1", b"+1-1", b"-1+1", b"+1+1.0", b"+01+1", b"+1.5+1", b"+10+1"];
     let differences: [&[u8]; 6] = [b"+0.1", b"-0.1", b"+0.10", b"+0.2", b"+10", b"+9"];
-    let wholes: [&[u8]; 12] = [
+    let zeros = [b'0'; 300];
+    let one_at_last = [&zeros[..], b"1"].concat();
+    let wholes: [&[u8]; 20] = [
+        &zeros,
+        &one_at_last,
+        b"9007199254740992",
+        b"9007199254740993",
+        b"9999999999999999",
+        b"10000000000000000",
+        b"123456789012345678901234567891",
+        b"0223456789012345678901234567890",
         b"0",
         b"00",
         b"1",
@@ -113,7 +135,9 @@ fn check_order(engine: &Engine, pairs: usize) {
     let mut random = fastrand::Rng::with_seed(seed);
     for round in 0..pairs.div_ceil(AT_ONCE) {
         let keys = Keys::new("herd", u16::try_from(round).expect("a part"));
-        let clients: Vec<_> = (0..AT_ONCE).map(|number| format!("client-{number}").into_bytes()).collect();
+        let odd = [b'\0', 0xff, b'%'];
+        let client = |number: usize| [format!("client-{number}").as_bytes(), &odd[..number % 4]].concat();
+        let clients: Vec<_> = (0..AT_ONCE).map(client).collect();
         let first: Vec<_> = clients.iter().map(|client| line(&mut random, client)).collect();
         let second: Vec<_> = clients.iter().map(|client| line(&mut random, client)).collect();
         for lines in [&first, &second] {
@@ -195,13 +219,66 @@ fn what_is_no_at_line_is_older_than_any() {
     let Some(engine) = Engine::start() else { return };
     let mut merging = Merging::new(&engine);
     let keys = Keys::new("herd", 0);
-    for damaged in
-        ["", "nonsense", "AT Goloman +1 a +1+1", "AT Goloman +1 a +1+1 1e5", "AT Goloman +1 a +1+1 .5"]
-    {
+    let damaged = [
+        "",
+        "nonsense",
+        "AT Goloman +1 a +1+1",
+        "AT Goloman +1 a +1+1 1e5",
+        "AT Goloman +1 a +1+1 .5",
+        "AT Goloman +1 a +1+1 9.",
+        "AT Goloman +1 a +1+1 9.9.9",
+        "AT Goloman 1 a +1+1 9",
+        "AT Goloman +1 a 1+1 9",
+        "AT Goloman +1 a +1 9",
+        "AT Goloman +1 a +1+1 9 ",
+    ];
+    for damaged in damaged {
         let _: i64 = merging.ask(&["HSET", &keys.hash, "a", damaged]);
         let line = b"AT Goloman -9 a -1-1 0";
         assert_eq!(merging.merge(&keys, 0, &[(b"a", line)]).held, Vec::<Vec<u8>>::new(), "{damaged}");
         assert_eq!(merging.known(&keys, &[b"a"]), [Some(line.to_vec())], "{damaged}");
         let _: i64 = merging.ask(&["DEL", &keys.hash]);
     }
+}
+
+#[test]
+fn what_fails_writes_nothing() {
+    let Some(engine) = Engine::start() else { return };
+    let mut merging = Merging::new(&engine);
+    let keys = Keys::new("herd", 0);
+    let line = "AT Goloman +1 a +1+1 1";
+    let tries = |merging: &mut Merging, log_ms: &str| {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&merging.script).arg(3).arg(&keys.all()).arg(log_ms).arg("a").arg(line);
+        command.query::<Value>(&mut merging.connection).map_err(|why| why.to_string())
+    };
+    let nothing = |merging: &mut Merging| assert_eq!(merging.known(&keys, &[b"a"]), [None]);
+    for log_ms in ["nonsense", "-1", ""] {
+        tries(&mut merging, log_ms).expect_err("no milliseconds");
+        nothing(&mut merging);
+    }
+    for (key, why) in [(&keys.log, "is no log"), (&keys.count, "is no count")] {
+        let _: String = merging.ask(&["SET", key, "nonsense"]);
+        let said = tries(&mut merging, "1000").expect_err("another's");
+        assert!(said.contains(&format!("{key} {why}")), "{said}");
+        nothing(&mut merging);
+        let _: i64 = merging.ask(&["DEL", key]);
+    }
+    // A log that is kept for longer than there has been time.
+    tries(&mut merging, "9000000000000000").expect("kept");
+    assert_eq!(merging.ask::<i64>(&["XLEN", &keys.log]), 1);
+}
+
+#[test]
+fn as_many_records_as_are_allowed_are_merged_at_once() {
+    let Some(engine) = Engine::start() else { return };
+    let mut merging = Merging::new(&engine);
+    let of = |number: usize| {
+        (format!("c{number}").into_bytes(), format!("AT Goloman +1 c{number} +1+1 1").into_bytes())
+    };
+    let all: Vec<_> = (0..MERGED_AT_ONCE_MAX).map(of).collect();
+    let all: Vec<_> = all.iter().map(|(client, line)| (&**client, &**line)).collect();
+    let keys = Keys::new("herd", 0);
+    assert_eq!(merging.merge(&keys, 1_000, &all).count, 1);
+    assert_eq!(merging.ask::<i64>(&["HLEN", &keys.hash]), MERGED_AT_ONCE_MAX as i64);
 }

@@ -272,7 +272,7 @@ fn a_check_tells_what_memory_the_limits_allow() {
                 "index            24 MB",
                 " 50 MB",
                 " 17 MB",
-                "feed             91 MB",
+                "feed            157 MB",
                 links,
                 "in all",
             ],

@@ -8,9 +8,10 @@ check() { # what, command...
 }
 # Who had no whole answer, and what the log has of that connection.
 show_unanswered() { # server
-    while read -r line; do
+    head -40 | while read -r line; do
         echo "$line"
-        grep -h "127.0.0.1:$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2) " /var/log/herd/$1.log* | tail -8
+        port=$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2)
+        [ -z "$port" ] || grep -h "127.0.0.1:$port " /var/log/herd/$1.log* | tail -8
     done
 }
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }

@@ -7,18 +7,22 @@ use nix::sys::ptrace;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::wait_for;
+
 /// A thread of a process that is stopped, as by a fault of the system, until this is dropped.
 pub struct Held(Pid);
 
 impl Held {
     /// Stops the only thread of a process whose name begins so, wherever it is.
     pub fn thread_of(process: u32, name: &str) -> Held {
-        let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("threads");
         let is_meant =
             |task: &Path| fs::read_to_string(task.join("comm")).is_ok_and(|found| found.starts_with(name));
-        let meant: Vec<_> =
-            tasks.map(|task| task.expect("listed").path()).filter(|task| is_meant(task)).collect();
-        let [thread] = &meant[..] else { panic!("one {name}, and not {meant:?}") };
+        // One that has just begun has the name of the process until it gives itself its own.
+        let thread = wait_for(&format!("one thread {name}"), || {
+            let tasks = fs::read_dir(format!("/proc/{process}/task")).expect("threads");
+            let mut meant = tasks.map(|task| task.expect("listed").path()).filter(|task| is_meant(task));
+            meant.next().filter(|_| meant.next().is_none())
+        });
         let id = thread.file_name().and_then(|id| id.to_str()).and_then(|id| id.parse().ok());
         let held = Held(Pid::from_raw(id.expect("a number")));
         ptrace::seize(held.0, ptrace::Options::empty()).expect("a process may trace its children");

@@ -163,6 +163,7 @@ fn random_settings(random: &mut Rng) -> Settings {
             false => FeedBounds {
                 looks: random.usize(1..8),
                 piece_bytes: random.usize(1..2_000),
+                own_piece_bytes: random.usize(1..2_000),
                 rings_bytes: random.usize(1_000..20_000),
             },
         },
