@@ -3,20 +3,13 @@
 # load. What it finds goes to /out.
 set -uo pipefail
 exec >/out/log 2>&1
+. /tests/shown.sh
 status() { systemctl show -P "$1" herd@Ada; }
 check() { # what, command...
     if "${@:2}"; then echo "ok: $1"; else echo "FAILED: $1"; fi
 }
 # What the log has a moment later.
 logged() { for _ in $(seq 100); do grep -q "$1" /var/log/herd/Ada.log && return; sleep 0.05; done; return 1; }
-# Who had no whole answer, and what the log has of that connection.
-show_unanswered() { # server
-    head -40 | while read -r line; do
-        echo "$line"
-        port=$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2)
-        [ -z "$port" ] || grep -h "127.0.0.1:$port " /var/log/herd/$1.log* | tail -8
-    done
-}
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }
 
 systemd-sysusers /etc/sysusers.d/herd.conf

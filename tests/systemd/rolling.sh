@@ -3,16 +3,9 @@
 # the other, round after round. What it finds goes to /out.
 set -uo pipefail
 exec >/out/log 2>&1
+. /tests/shown.sh
 check() { # what, command...
     if "${@:2}"; then echo "ok: $1"; else echo "FAILED: $1"; fi
-}
-# Who had no whole answer, and what the log has of that connection.
-show_unanswered() { # server
-    head -40 | while read -r line; do
-        echo "$line"
-        port=$(grep -o 'port [0-9]*' <<<"$line" | cut -d' ' -f2)
-        [ -z "$port" ] || grep -h "127.0.0.1:$port " /var/log/herd/$1.log* | tail -8
-    done
 }
 is() { [ "$1" = "$2" ] || { echo "  it is ${1@Q}, and should be ${2@Q}"; false; }; }
 
