@@ -1,7 +1,8 @@
 //! Every bound of the program with the reason for its value. Those with a range can be set in
-//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of logs, of places and of
-//! commands have a file each.
+//! herd.conf, where `config` checks the range. Everybody reads them; those of connections, of logs, of places, of the
+//! backbone and of commands have a file each.
 
+mod backbone;
 mod balance;
 mod connections;
 mod feed;
@@ -13,6 +14,7 @@ mod run;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub use backbone::*;
 pub use balance::*;
 pub use connections::*;
 pub use feed::*;

@@ -95,6 +95,11 @@ impl Change {
                 }
                 continue;
             };
+            // By it a server knows whose records it has to give to the engine.
+            let (had, has) = (old.servers[known].has_backbone, server.has_backbone);
+            if had != has && old.backbone.is_some() && new.backbone.is_some() {
+                self.restart.push(format!("server {name}: backbone: {had} -> {has}"));
+            }
             if !(near_before.contains(&name) && near.contains(&name)) {
                 let mut other = Change::default();
                 other.compare(&format!("server {name}: "), &of_link(old, known), &of_link(new, index));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Config, Http, SecretFile, Server, Settings, Tiles};
+use super::{Backbone, Config, Http, SecretFile, Server, Settings, Tiles};
 use crate::limits::{SyncMode, Timing};
 use crate::places::{self, Provider};
 
@@ -49,7 +49,7 @@ impl Facts {
         self.live(key, text.map_or(NONE.into(), quoted));
     }
 
-    /// The keys above all tables, and those of `[places]` and `[timing]`.
+    /// The keys above all tables, and those of `[places]`, `[backbone]` and `[timing]`.
     fn of_all(&mut self, config: &Config) {
         let Config {
             path: _,
@@ -59,6 +59,7 @@ impl Facts {
             settings,
             places,
             places_line: _,
+            backbone,
             // What a server makes of it is in its own list.
             secret_file: _,
             data_dir,
@@ -73,6 +74,10 @@ impl Facts {
         self.restart("log_keep", log_bounds.keep);
         self.settings(settings);
         self.places(places);
+        match backbone {
+            None => self.restart(BACKBONE_URLS, NONE),
+            Some(backbone) => self.backbone(backbone),
+        }
     }
 
     fn settings(&mut self, settings: &Settings) {
@@ -191,6 +196,19 @@ impl Facts {
         self.live("places.daily_budget", or(*daily_budget, NONE));
     }
 
+    fn backbone(&mut self, backbone: &Backbone) {
+        let Backbone { urls, herd, parts, linger, retain, timeout, user, password_file } = backbone;
+        self.restart(BACKBONE_URLS, list(urls.iter().map(ToString::to_string)));
+        self.restart("backbone.herd", quoted(herd));
+        self.restart("backbone.parts", parts);
+        self.restart("backbone.linger", in_ms(*linger));
+        self.restart("backbone.retain", in_ms(*retain));
+        self.restart("backbone.timeout_s", timeout.as_secs());
+        self.restart("backbone.user", user.as_deref().map_or(NONE.into(), quoted));
+        let file = password_file.as_ref().map(|file| path(&file.path));
+        self.restart("backbone.password_file", file.unwrap_or_else(|| NONE.into()));
+    }
+
     /// A server's own table, with what it has of the tables of all servers.
     fn of_server(&mut self, config: &Config, index: usize) {
         let server = &config.servers[index];
@@ -205,6 +223,7 @@ impl Facts {
             secret_files: _,
             http,
             tiles,
+            has_backbone,
             // By name, where lists of them are compared.
             neighbours,
         } = server;
@@ -236,6 +255,10 @@ impl Facts {
                 self.text("map.attribution", Some(attribution));
             }
         }
+        // Where there is no engine it says nothing.
+        if config.backbone.is_some() {
+            self.restart("backbone", has_backbone);
+        }
         match http {
             None => self.restart(HTTP_LISTEN, NONE),
             Some(http) => self.http(http),
@@ -264,6 +287,9 @@ impl Facts {
 /// Without a door for HTTP there is nothing else to say of it.
 pub const HTTP_LISTEN: &str = "http.listen";
 
+/// And nothing else of a backbone without an engine.
+const BACKBONE_URLS: &str = "backbone.urls";
+
 impl Config {
     /// What it says of all servers alike.
     pub fn facts(&self) -> Vec<Fact> {
@@ -291,7 +317,9 @@ impl Config {
         let config = self.as_written();
         let mut said = String::new();
         let mut say = |facts: Vec<Fact>| {
-            for Fact { key, value, .. } in facts {
+            // Versions that know of no backbone have the same number for a herd without one.
+            let is_silent = |fact: &Fact| fact.key == BACKBONE_URLS && fact.value == NONE;
+            for Fact { key, value, .. } in facts.into_iter().filter(|fact| !is_silent(fact)) {
                 // With its length, as there may be anything in it.
                 let _ = writeln!(said, "{key} {} {value}", value.len());
             }
@@ -350,6 +378,12 @@ fn quoted(text: &str) -> String {
 
 fn list(texts: impl Iterator<Item = String>) -> String {
     format!("[{}]", texts.map(|text| quoted(&text)).collect::<Vec<_>>().join(", "))
+}
+
+/// As `[backbone]` has it, where a time may have a part of a second.
+fn in_ms(time: Duration) -> String {
+    let is_whole = time.subsec_nanos() == 0 && !time.is_zero();
+    if is_whole { duration(time.as_secs()) } else { format!("{}ms", time.as_millis()) }
 }
 
 fn in_ns(ns: u64) -> String {

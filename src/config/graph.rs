@@ -125,10 +125,12 @@ pub fn guarded(config: &Config, mut places: Vec<(usize, std::ops::Range<usize>)>
     Ok(())
 }
 
-/// The indices of servers that reach each other, ascending; a part for each group of them, in the order of the file.
+/// The indices of servers that reach each other, by neighbours or by the engine, ascending; a part for each group of them,
+/// in the order of the file.
 pub fn parts(servers: &[Server]) -> Vec<Vec<usize>> {
     let mut is_found = vec![false; servers.len()];
     let mut parts = Vec::new();
+    let joined: Vec<_> = (0..servers.len()).filter(|&index| servers[index].has_backbone).collect();
     for first in 0..servers.len() {
         if std::mem::replace(&mut is_found[first], true) {
             continue;
@@ -137,7 +139,8 @@ pub fn parts(servers: &[Server]) -> Vec<Vec<usize>> {
         let mut next = 0;
         while let Some(&index) = part.get(next) {
             next += 1;
-            for &other in &servers[index].neighbours {
+            let by_engine = if servers[index].has_backbone { &joined[..] } else { &[] };
+            for &other in servers[index].neighbours.iter().chain(by_engine) {
                 if !std::mem::replace(&mut is_found[other], true) {
                     part.push(other);
                 }

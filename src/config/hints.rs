@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::de::DeserializeOwned;
 
-use super::raw::{Raw, RawHttp, RawMap, RawPlaces, RawServer, RawTiming};
+use super::raw::{Raw, RawBackbone, RawHttp, RawMap, RawPlaces, RawServer, RawTiming};
 
 /// What the TOML reader says, with the key it is about and what to write instead.
 pub fn explain(said: &str, span: &Range<usize>, text: &str) -> String {
@@ -45,7 +45,12 @@ fn invalid_type(said: &str, at: &Place<'_>) -> String {
         ("expected a sequence", "expected a list, like [\"Hands\", \"Wilkes\"]"),
         ("expected a map", "expected tables, like [servers.Goloman] with listen = \"127.0.0.1:16675\""),
     ];
-    let said = wanted.iter().fold(said.to_owned(), |said, (toml, ours)| said.replace(toml, ours));
+    // A URL that stands where none belongs may have a password in it.
+    let said = match said.rsplit_once("\", ") {
+        Some((value, expected)) if value.contains("://") => format!("invalid type: a URL, {expected}"),
+        _ => said.to_owned(),
+    };
+    let said = wanted.iter().fold(said, |said, (toml, ours)| said.replace(toml, ours));
     // In a table whose keys are names, anything is taken for one.
     let home = home_of(at.key).filter(|_| {
         at.table.as_ref().is_some_and(|table| table == "servers" || table.ends_with("secret_files"))
@@ -95,7 +100,10 @@ fn meant_by(header: &str, is_list: bool, key: &str) -> String {
             }
         };
     }
-    let meant = match nearest(first, &["servers", "places", "timing", "http", "map"].map(str::to_owned)) {
+    let meant = match nearest(
+        first,
+        &["servers", "places", "timing", "http", "map", "backbone"].map(str::to_owned),
+    ) {
         Some("servers") => server_table(rest),
         Some(near) => format!("[{near}]"),
         None => server_table(header),
@@ -115,6 +123,7 @@ pub fn home_of(key: &str) -> Option<&'static str> {
         "timing" => return Some("in a table of its own: [timing]"),
         "http" => return Some("in a table of its own: [http], or [servers.NAME.http]"),
         "map" => return Some("in a table of its own: [map], or [servers.NAME.map]"),
+        "backbone" => return Some("in a table of its own: [backbone], or true or false in [servers.NAME]"),
         _ => {}
     }
     let tables = tables();
@@ -122,7 +131,7 @@ pub fn home_of(key: &str) -> Option<&'static str> {
 }
 
 /// The keys of each table, and where it is.
-fn tables() -> [(Vec<String>, &'static str); 6] {
+fn tables() -> [(Vec<String>, &'static str); 7] {
     [
         (keys_of::<Raw>(), "above the first [table] of the file, as all below one is in it"),
         (keys_of::<RawPlaces>(), "in [places]"),
@@ -130,6 +139,7 @@ fn tables() -> [(Vec<String>, &'static str); 6] {
         (keys_of::<RawServer>(), "in the table of a server, [servers.NAME]"),
         (keys_of::<RawHttp>(), "in [http]"),
         (keys_of::<RawMap>(), "in [map]"),
+        (keys_of::<RawBackbone>(), "in [backbone]"),
     ]
 }
 
@@ -252,7 +262,7 @@ mod tests {
 
     #[test]
     fn every_table_tells_its_keys() {
-        let some = ["workers", "provider", "compare_ms", "listen", "tokens_file", "attribution"];
+        let some = ["workers", "provider", "compare_ms", "listen", "tokens_file", "attribution", "retain"];
         for ((keys, _), some) in tables().iter().zip(some) {
             assert!(keys.len() > 1 && keys.iter().any(|key| key == some), "{keys:?}");
         }

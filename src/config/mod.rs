@@ -5,6 +5,7 @@
 //! Called by: `run`, which loads it at the start and at a reload; every other part gets values of it.
 //! May touch: herd.conf and no other file. It resolves no name, and opens neither keys, places nor journals.
 
+mod backbone;
 mod change;
 mod facts;
 mod graph;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use log::LevelFilter;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use backbone::{Backbone, EngineUrl};
 pub use change::Change;
 pub use http::Http;
 pub use map::Tiles;
@@ -52,6 +54,8 @@ pub struct Config {
     pub servers: Vec<Server>,
     pub settings: Settings,
     pub places: places::Settings,
+    /// None when servers hear of each other by their neighbours alone.
+    pub backbone: Option<Backbone>,
     /// The line that names the provider of places, from 1. None when no line does.
     pub places_line: Option<usize>,
     /// What the servers share that have none of their own.
@@ -83,6 +87,8 @@ pub struct Server {
     pub http: Option<Http>,
     /// What its map page draws clients on, beside what every page has.
     pub tiles: Option<Tiles>,
+    /// It reads and writes the engine of `Config::backbone`.
+    pub has_backbone: bool,
     /// Indices into `Config::servers`, ascending; mutual.
     pub neighbours: Vec<usize>,
 }
@@ -231,7 +237,8 @@ impl Config {
         all
     }
 
-    /// The names of servers that reach each other by neighbours and theirs: one part, if the herd is connected.
+    /// The names of servers that reach each other by neighbours and theirs, or by the engine: one part, if the herd is
+    /// connected.
     pub fn parts(&self) -> Vec<Vec<&str>> {
         let parts = graph::parts(&self.servers).into_iter();
         parts.map(|part| part.into_iter().map(|index| self.servers[index].name.as_str()).collect()).collect()
@@ -282,6 +289,17 @@ impl fmt::Display for Config {
             let is_all = with.len() == self.servers.len();
             let whose = if is_all { String::new() } else { format!(" of {}", with.join(", ")) };
             writeln!(f, "map{whose}: tiles of {origin}, {attribution}")?;
+        }
+        if let Some(backbone) = &self.backbone {
+            let with = self.servers.iter().filter(|server| server.has_backbone);
+            let with = join(with.map(|server| server.name.as_str()));
+            let is_all = self.servers.iter().all(|server| server.has_backbone || server.plain);
+            let whose = match &with[..] {
+                "" => " of nobody".to_owned(),
+                _ if is_all => String::new(),
+                some => format!(" of {some}"),
+            };
+            writeln!(f, "backbone{whose}: {backbone}")?;
         }
         Ok(())
     }

@@ -50,6 +50,8 @@ pub struct Raw {
     #[serde(default)]
     pub map: RawMap,
     #[serde(default)]
+    pub backbone: RawBackbone,
+    #[serde(default)]
     pub timing: RawTiming,
     #[serde(default)]
     pub servers: BTreeMap<Spanned<String>, RawServer>,
@@ -97,6 +99,20 @@ pub struct RawMap {
 }
 
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table: [backbone] with urls = [\"redis://HOST:PORT\"]")]
+pub struct RawBackbone {
+    pub urls: Option<Spanned<Vec<Spanned<String>>>>,
+    pub herd: Option<Spanned<String>>,
+    pub parts: Option<Spanned<i64>>,
+    pub linger: Option<Spanned<String>>,
+    pub retain: Option<Spanned<String>>,
+    pub timeout_s: Option<Spanned<i64>>,
+    pub user: Option<Spanned<String>>,
+    pub password_file: Option<Spanned<String>>,
+    pub insecure_backbone: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table: [timing] with keys like compare_ms = 10000")]
 pub struct RawTiming {
     pub greeting_ms: Option<Spanned<i64>>,
@@ -126,6 +142,7 @@ pub struct RawServer {
     pub secret_files: BTreeMap<Spanned<String>, Spanned<String>>,
     pub http: Option<RawHttp>,
     pub map: Option<RawMap>,
+    pub backbone: Option<Spanned<bool>>,
 }
 
 impl Problem {

@@ -12,11 +12,13 @@ use super::settings::host_port;
 use super::{Server, graph, hints};
 use crate::limits;
 
-/// All servers, in the order of the file; `web` and `map` are what the tables of all of them say.
+/// What the tables of all servers say: `[http]` and `[map]`, and whether there is an engine by `[backbone]`.
+type OfAll<'a> = (&'a RawHttp, &'a RawMap, bool);
+
+/// All servers, in the order of the file.
 pub fn servers(
     raw: BTreeMap<Spanned<String>, RawServer>,
-    web: &RawHttp,
-    map: &RawMap,
+    all: OfAll<'_>,
     paths: &Paths<'_>,
 ) -> Result<Vec<Server>, Problem> {
     if raw.is_empty() {
@@ -27,7 +29,7 @@ pub fn servers(
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut servers = Vec::with_capacity(tables.len());
     for (name, table) in &tables {
-        servers.push(server(name, table, (web, map), paths)?);
+        servers.push(server(name, table, all, paths)?);
     }
     connect(&tables, &mut servers)?;
     pair_up(&tables, &mut servers, paths)?;
@@ -41,7 +43,7 @@ pub fn servers(
 fn server(
     name: &Spanned<String>,
     table: &RawServer,
-    (web, map): (&RawHttp, &RawMap),
+    (web, map, has_engine): OfAll<'_>,
     paths: &Paths<'_>,
 ) -> Result<Server, Problem> {
     let text = name.get_ref();
@@ -73,8 +75,19 @@ fn server(
         secret_files: Vec::new(),
         http: if table.plain { None } else { http(web, table.http.as_ref(), paths)? },
         tiles: tiles(map, table.map.as_ref())?,
+        has_backbone: has_backbone(table, has_engine)?,
         neighbours: Vec::new(),
     })
+}
+
+/// Whether it reads and writes the engine, if there is one. Every server of this make does, unless its table says otherwise.
+fn has_backbone(table: &RawServer, has_engine: bool) -> Result<bool, Problem> {
+    match &table.backbone {
+        Some(said) if table.plain && *said.get_ref() => {
+            Err(Problem::at(said, "a plain server knows of no backbone; take backbone = true out"))
+        }
+        said => Ok(has_engine && !table.plain && said.as_ref().is_none_or(|said| *said.get_ref())),
+    }
 }
 
 /// The word behind `herd` that stands for no server.

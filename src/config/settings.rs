@@ -77,7 +77,7 @@ fn timing(raw: &RawTiming) -> Result<Timing, Problem> {
 }
 
 /// The value of a key, or its default; out of its range is an error that names the range.
-fn number(value: &Option<Spanned<i64>>, limit: &Limit, key: &str) -> Result<u64, Problem> {
+pub fn number(value: &Option<Spanned<i64>>, limit: &Limit, key: &str) -> Result<u64, Problem> {
     let Some(place) = value else { return Ok(limit.default) };
     let number = u64::try_from(*place.get_ref()).ok().filter(|number| limit.range.contains(number));
     number.ok_or_else(|| {

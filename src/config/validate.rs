@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::backbone::backbone;
 use super::paths::Paths;
 use super::raw::{Problem, Raw, line_of};
 use super::settings::{log_bounds, log_level, places, settings};
@@ -19,6 +20,7 @@ pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
         Some(place) if place.get_ref().is_empty() => None,
         place => Some(paths.find("data_dir", place.as_ref())?.unwrap_or_else(|| folder.join("data"))),
     };
+    let backbone = backbone(&raw.backbone, &paths)?;
     let config = Config {
         path: path.to_owned(),
         text: text.into(),
@@ -30,7 +32,8 @@ pub fn validate(path: &Path, raw: Raw, text: &str) -> Result<Config, Problem> {
         places: places(raw.places, &paths, data_dir.as_ref().map(|folder| folder.join(PLACES_CACHE)))?,
         data_dir,
         secret_file: paths.find_secret("secret_file", raw.secret_file.as_ref())?,
-        servers: servers::servers(raw.servers, &raw.http, &raw.map, &paths)?,
+        servers: servers::servers(raw.servers, (&raw.http, &raw.map, backbone.is_some()), &paths)?,
+        backbone,
     };
     if !insecure {
         graph::guarded(&config, places_of)?;

@@ -23,6 +23,9 @@ pub fn run(config: &Config, index: Option<usize>, inherited: Inherited, is_json:
     let here = index.map_or(0..config.servers.len(), |index| index..index + 1);
     let opened = here.into_iter().try_for_each(|index| {
         secrets::of_server(config, index)?;
+        if config.servers[index].has_backbone {
+            secrets::of_engine(config)?;
+        }
         NextWeb::of_server(config, &config.servers[index], None).map(|_| ())
     });
     let places = match opened.and_then(|()| open_places(config, false)) {

@@ -1,12 +1,12 @@
-//! The secrets of a herd, read from the files that herd.conf names. A server calls it at its start and at SIGHUP,
-//! `--check` and `--agree` call it once.
+//! The secrets of a herd, and the password of its engine, read from the files that herd.conf names. A server calls it at
+//! its start and at SIGHUP, `--check` and `--agree` call it once.
 
 use std::io;
 use std::path::Path;
 
 use crate::config::{Config, ConfigError, SecretFile, Server};
 use crate::files;
-use crate::limits::{SECRET_FILE_MAX, SECRET_MIN};
+use crate::limits::{ENGINE_PASSWORD_FILE_MAX, SECRET_FILE_MAX, SECRET_MIN};
 use crate::link::{Key, KeyRing, Keys};
 
 /// Reads the secrets of a server: what it shares with each of its neighbours.
@@ -36,6 +36,30 @@ pub fn for_asking(config: &Config) -> Result<Vec<Keys>, ConfigError> {
 /// The same.
 pub fn for_asking_one(config: &Config, server: &Server) -> Result<Keys, ConfigError> {
     keys(config, config.own_secret(server))
+}
+
+/// Reads the password of the engine. None when herd.conf names no file with one.
+///
+/// # Errors
+/// The file is missing, can be read by others than its owner, or holds no line, or several.
+pub fn of_engine(config: &Config) -> Result<Option<String>, ConfigError> {
+    let file = config.backbone.as_ref().and_then(|backbone| backbone.password_file.as_ref());
+    let Some(SecretFile { path, line }) = file else { return Ok(None) };
+    password(path)
+        .map(Some)
+        .map_err(|why| config.error(Some(*line), format!("password_file {}: {why}", path.display())))
+}
+
+fn password(path: &Path) -> Result<String, String> {
+    let bytes = files::read_secret(path, ENGINE_PASSWORD_FILE_MAX).map_err(|why| why.to_string())?;
+    let text = str::from_utf8(&bytes).map_err(|_| "it is no UTF-8".to_owned())?;
+    // Spaces may be a part of it, and what an editor puts behind the last line is none.
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() || line.contains(char::is_control) {
+        return Err("it must hold the password of the engine's user, in one line".to_owned());
+    }
+    Ok(line.to_owned())
 }
 
 /// The keys in a file. There are none when no file is named.
@@ -80,6 +104,29 @@ mod tests {
         fs::write(&path, text).expect("written");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
         (folder, path)
+    }
+
+    #[test]
+    fn a_file_holds_the_password_of_an_engine_in_one_line_and_is_for_its_owner_only() {
+        let check = |text: &str, mode: u32, expected: Result<&str, &str>| {
+            let (_folder, path) = file(text, mode);
+            match (password(&path), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text:?}"),
+                (Err(why), Err(hint)) => {
+                    assert!(why.contains(hint) && !why.contains("hush"), "{why}");
+                }
+                (found, expected) => panic!("{text:?} {mode:o}: {found:?}, not {expected:?}"),
+            }
+        };
+        for text in ["hush", "hush\n", "hush\r\n"] {
+            check(text, 0o600, Ok("hush"));
+        }
+        check(" hü sh \n", 0o400, Ok(" hü sh "));
+        check("hush\n", 0o604, Err("mode 0604"));
+        for text in ["", "\n", "hush\n\n", "hush\nhush\n", "hu\0sh"] {
+            check(text, 0o600, Err("in one line"));
+        }
+        check(&"hush".repeat(1_025), 0o600, Err("4096"));
     }
 
     #[test]

@@ -255,6 +255,39 @@ fn a_check_names_the_parts_of_a_herd_that_nobody_connects() {
 }
 
 #[test]
+fn a_check_shows_the_engine_and_reads_its_password() {
+    let engine = "[backbone]\nurls = [\"redis://127.0.0.1:1\"]\npassword_file = \"engine.password\"\n";
+    let hands = "[servers.Hands]\nlisten = \"127.0.0.1:0\"\nbackbone = false\n";
+    let folder = folder_with(&format!("{engine}{GOLOMAN}{hands}"));
+    let file = folder.path().join("engine.password");
+    for who in [&[][..], &["Goloman"]] {
+        check(folder.path(), who, 78, &["herd.conf:3: password_file ", "engine.password: No such file"]);
+    }
+    // Whoever does not speak with the engine needs no password.
+    check(
+        folder.path(),
+        &["Hands"],
+        0,
+        &["backbone of Goloman: engine redis://127.0.0.1:1, keys of herd, 16 parts"],
+    );
+    write_secret(&file, "hush\n");
+    check(folder.path(), &[], 0, &["backbone of Goloman: ", "falls into 2 parts"]);
+    let (_, stdout, stderr) = run(folder.path(), &["--check"]);
+    assert!(!format!("{stdout}{stderr}").contains("hush"), "{stdout}{stderr}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("set");
+    check(folder.path(), &[], 78, &["herd.conf:3: password_file ", "mode 0644"]);
+    // Both speak with it: nobody is left out.
+    let joined = folder_with(&format!(
+        "backbone.urls = [\"redis://localhost\"]\n{GOLOMAN}{}",
+        hands.replace("false", "true")
+    ));
+    let (status, stdout, _) = run(joined.path(), &["--check"]);
+    assert_eq!(status, Some(0), "{stdout}");
+    assert!(stdout.contains("\nbackbone: engine redis://localhost:6379, keys of herd, 16 parts"), "{stdout}");
+    assert!(!stdout.contains("falls into"), "{stdout}");
+}
+
+#[test]
 fn a_check_tells_what_memory_the_limits_allow() {
     let settings = "max_clients = 1000000\nmax_unsent_total = 50000000\nmax_connections = 1000\n";
     let herd = Herd::new(&["A", "B", "C"], &[("A", "B"), ("A", "C")], settings, &[]);

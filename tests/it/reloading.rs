@@ -59,7 +59,7 @@ enum Fate {
 use Fate::{Again, Live, Restart};
 
 /// Every key, with a value that is not the one below.
-const KEYS: [(&str, &str, Fate); 60] = [
+const KEYS: [(&str, &str, Fate); 71] = [
     ("workers", "3", Restart),
     ("max_connections", "77", Live),
     ("max_per_address", "7", Live),
@@ -106,6 +106,15 @@ const KEYS: [(&str, &str, Fate); 60] = [
     ("http.insecure_http", "true", Again),
     ("map.tiles", "\"https://tiles.example/{z}/{x}/{y}.png\"", Live),
     ("map.attribution", "\"somebody\"", Live),
+    ("backbone.urls", "[\"redis://127.0.0.1:7\"]", Restart),
+    ("backbone.herd", "\"zoo\"", Restart),
+    ("backbone.parts", "8", Restart),
+    ("backbone.linger", "\"7ms\"", Restart),
+    ("backbone.retain", "\"77s\"", Restart),
+    ("backbone.timeout_s", "7", Restart),
+    ("backbone.user", "\"ada\"", Restart),
+    ("backbone.password_file", "\"engine.password\"", Restart),
+    ("backbone.insecure_backbone", "true", Again),
     ("timing.greeting_ms", "7000", Restart),
     ("timing.heartbeat_ms", "7000", Restart),
     ("timing.compare_ms", "7000", Restart),
@@ -120,6 +129,8 @@ const KEYS: [(&str, &str, Fate); 60] = [
     ("servers.Goloman.neighbours", "[]", Live),
     ("servers.Hands.plain", "true", Restart),
     ("servers.Goloman.secret_file", "\"other.key\"", Live),
+    ("servers.Goloman.backbone", "false", Restart),
+    ("servers.Hands.backbone", "false", Restart),
 ];
 
 /// Keys that no line of a file says alone: `refill` is of a plain server, `tls_key` of a certificate, `secret_files` of
@@ -130,6 +141,8 @@ const TRIED_ELSEWHERE: [&str; 3] = ["refill", "tls_key", "secret_files"];
 fn with_key(key: &str, value: &str, address: &str, http: &str) -> String {
     let mut lines = vec![
         ("secret_file", "\"herd.key\"".to_owned()),
+        // Where nobody listens.
+        ("backbone.urls", "[\"redis://127.0.0.1:1\"]".to_owned()),
         ("servers.Goloman.listen", format!("{address:?}")),
         ("servers.Goloman.neighbours", "[\"Hands\"]".to_owned()),
         ("http.tokens_file", "\"herd.tokens\"".to_owned()),
@@ -142,6 +155,7 @@ fn with_key(key: &str, value: &str, address: &str, http: &str) -> String {
         "http.tls_cert" => &[("http.tls_key", "\"tls.key\"")],
         "map.tiles" => &[("map.attribution", "\"somebody\"")],
         "map.attribution" => &[("map.tiles", "\"https://tiles.example/{z}/{x}/{y}.png\"")],
+        "backbone.user" => &[("backbone.password_file", "\"engine.password\"")],
         "servers.Hands.plain" => &[("insecure_neighbours", "true")],
         _ => &[],
     };
@@ -175,6 +189,7 @@ fn every_key_is_taken_up_as_the_server_goes_on_or_refused_by_its_name() {
         ("herd.tokens", ""),
         ("other.tokens", ""),
         ("places.key", "a key"),
+        ("engine.password", "a password"),
     ] {
         write_secret(&folder.path().join(file), &format!("{text}\n"));
     }

@@ -202,17 +202,20 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
             .collect()
     });
     let mut next = || -> Vec<&str> { homes.next().expect("a table") };
-    let (top, places, _http, map, timing, servers) = (next(), next(), next(), next(), next(), next());
+    let (top, places, _http, map) = (next(), next(), next(), next());
+    let (backbone, timing, servers) = (next(), next(), next());
     assert!(
         top.contains(&"workers")
             && places.contains(&"url")
             && timing.len() > 5
             && servers.contains(&"plain")
             && map.contains(&"tiles")
+            && backbone.contains(&"retain")
     );
     let tables = [
         ("[servers.A]\nlisten = \"127.0.0.1:1\"", &servers, "[servers.A]"),
         ("[places]", &places, "[places]"),
+        ("[backbone]", &backbone, "[backbone]"),
         ("[timing]", &timing, "[timing]"),
     ];
     for (table, own, name) in tables {
@@ -222,6 +225,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
             (&places, "in [places]"),
             (&timing, "in [timing]"),
             (&map, "in [map]"),
+            (&backbone, "in [backbone]"),
             (&servers, "[servers.NAME]"),
         ] {
             // One that may stand in two tables belongs above first of all.
@@ -234,6 +238,7 @@ fn every_key_in_the_table_of_others_is_told_where_it_belongs() {
                     "timing" => "[timing]",
                     "http" => "[http]",
                     "map" => "[map]",
+                    "backbone" => "[backbone]",
                     _ => home,
                 };
                 check(&format!("{table}\n{key} = 1\n"), line, &[key, &format!("no key of {name}"), home]);
@@ -297,4 +302,13 @@ fn the_word_for_herdctl_is_no_name() {
     let why = why.expect_err("refused");
     assert!(why.starts_with("etc/herd.conf:3: ") && why.contains("`herd ctl` is herdctl"), "{why}");
     assert!(parse("[servers.help]\nlisten = \"127.0.0.1:1\"\n").is_ok(), "`herd help` runs it");
+}
+
+#[cfg(not(feature = "backbone"))]
+#[test]
+fn a_build_without_the_feature_refuses_an_engine() {
+    let server = "[servers.A]\nlisten = \"127.0.0.1:1\"\n";
+    let why = &["this herd was built without the feature backbone", "--features backbone"];
+    check(&format!("{server}[backbone]\nurls = [\"redis://127.0.0.1\"]\n"), 4, why);
+    assert!(parse(&format!("backbone.parts = 4\n{server}backbone = true\n")).is_ok());
 }

@@ -9,7 +9,9 @@ use herd::limits::WORKERS_MIN;
 use super::page::{Page, quoted};
 
 /// The tables of keys, by what they stand under.
-const TABLES: [&str; 5] = ["top-level-keys", "places", "http", "map", "timing"];
+const TABLES: [&str; 6] = ["top-level-keys", "places", "http", "map", "backbone", "timing"];
+
+const ENGINE: &str = "backbone.urls = [\"redis://127.0.0.1\"]";
 
 /// What a key needs beside it.
 fn beside(key: &str) -> &'static str {
@@ -19,6 +21,9 @@ fn beside(key: &str) -> &'static str {
         _ if key.starts_with("http.") => "http.listen = \"127.0.0.1:8\"",
         "map.tiles" => "map.attribution = \"somebody\"",
         "map.attribution" => "map.tiles = \"https://tiles.example/{z}/{x}/{y}.png\"",
+        "backbone.urls" => "",
+        "backbone.user" => "backbone.urls = [\"redis://127.0.0.1\"]\nbackbone.password_file = \"a.file\"",
+        _ if key.starts_with("backbone.") => ENGINE,
         "places.provider" => "places.path = \"mine.csv\"\nplaces.url = \"http://127.0.0.1:7\"",
         _ => "",
     }
@@ -65,7 +70,11 @@ fn documented() -> Vec<[String; 4]> {
 fn sample(key: &str) -> &'static str {
     match key {
         "forget_after" => "\"7d\"",
-        "secret_file" | "places.key_file" | "http.tls_cert" | "http.tokens_file" => "\"a.file\"",
+        "secret_file"
+        | "places.key_file"
+        | "http.tls_cert"
+        | "http.tokens_file"
+        | "backbone.password_file" => "\"a.file\"",
         "places.path" => "\"mine.csv\"",
         "places.url" => "\"http://127.0.0.1:7\"",
         "places.field_mask" => "\"places.name\"",
@@ -74,6 +83,8 @@ fn sample(key: &str) -> &'static str {
         "http.listen" => "\"127.0.0.1:8\"",
         "map.tiles" => "\"https://tiles.example/{z}/{x}/{y}.png\"",
         "map.attribution" => "\"somebody\"",
+        "backbone.urls" => "[\"redis://127.0.0.1\"]",
+        "backbone.user" => "\"ada\"",
         _ => panic!("{key}: give it a value here"),
     }
 }
@@ -133,9 +144,12 @@ fn every_documented_default_is_that_of_the_code() {
         let web =
             format!("http = {{ listen = \"0.0.0.0:8\", tokens_file = \"t\", insecure_http = {value} }}");
         assert_eq!(parse(&web).is_ok(), is_taken);
+        let engine = format!("backbone = {{ urls = [\"redis://192.0.2.1\"], insecure_backbone = {value} }}");
+        assert_eq!(parse(&engine).is_ok(), is_taken);
     }
     assert!(parse_at("").is_err());
     assert!(parse("http = { listen = \"0.0.0.0:8\", tokens_file = \"t\" }").is_err());
+    assert!(parse("backbone.urls = [\"redis://192.0.2.1\"]").is_err());
 }
 
 #[test]
@@ -165,7 +179,29 @@ fn every_documented_range_is_that_of_the_code() {
                 (number(most), true),
                 (number(most) + 1, false),
             ] {
-                check(&format!("\"{}\"", "é".repeat(length as usize)), is_in);
+                // A name of keys in the engine has plain letters only.
+                let letter = if key == "backbone.herd" { "e" } else { "é" };
+                check(&format!("\"{}\"", letter.repeat(length as usize)), is_in);
+            }
+        } else if let Some(most) = main.strip_suffix(" URLs") {
+            let (least, most) = most.split_once('–').expect("a range");
+            let (least, most) = (number(least), number(most));
+            for (count, is_in) in [(least - 1, false), (least, true), (most, true), (most + 1, false)] {
+                check(&format!("{:?}", vec!["redis://127.0.0.1"; count as usize]), is_in);
+            }
+        } else if main.ends_with("\"`") && main.contains('–') {
+            let in_ms = |text: &str| -> u64 {
+                let text = text.trim_matches(['`', '"']);
+                let units = [("ms", 1), ("s", 1_000), ("h", 3_600_000)];
+                let found = units.iter().find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, ms)));
+                found.map(|(text, ms)| number(text) * ms).expect("a time")
+            };
+            let (least, most) = main.split_once('–').expect("a range");
+            [least, most].iter().for_each(|time| check(time.trim_matches('`'), true));
+            check(&format!("\"{}ms\"", in_ms(most) + 1), false);
+            check("\"-1ms\"", false);
+            if in_ms(least) > 0 {
+                check(&format!("\"{}ms\"", in_ms(least) - 1), false);
             }
         } else if let Some((least, most)) = main.split_once('–') {
             let (least, most) = (number(least), number(most));
@@ -234,6 +270,7 @@ fn a_servers_table_without_a_key_is_as_its_page_says() {
         ("secret_files", "{}"),
         ("http", "{}"),
         ("map", "{}"),
+        ("backbone", "true"),
     ];
     assert_eq!(keys, [&["listen"][..], &defaults.map(|(key, _)| key)].concat());
     let herd = |line: &str| {

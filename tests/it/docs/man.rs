@@ -116,6 +116,7 @@ fn every_key_of_herd_conf_stands_in_its_man_page_with_its_default_and_range() {
         ("places", "PLACES"),
         ("http", "HTTP"),
         ("map", "MAP"),
+        ("backbone", "BACKBONE"),
         ("timing", "TIMING"),
     ] {
         let section = page.split(&format!("\n.Sh {title}\n")).nth(1).unwrap_or_else(|| panic!("no {title}"));

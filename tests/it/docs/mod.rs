@@ -69,12 +69,13 @@ fn keys() -> Vec<String> {
 fn every_key_of_herd_conf_is_explained_and_every_explained_one_is_a_key() {
     let (page, keys) = (Page::read("docs/configuration.md"), keys());
     assert!(keys.len() > 20, "{keys:?}");
-    let tables = ["a-servers-table", "top-level-keys", "places", "http", "map", "timing"]
+    let tables = ["a-servers-table", "top-level-keys", "places", "http", "map", "backbone", "timing"]
         .map(|anchor| page.section(anchor));
     let rows = rows(&tables.concat());
     let explained: Vec<_> = rows.iter().map(|cells| cells[0].trim_matches('`')).collect();
     for key in &keys {
-        let names = ["", "places.", "http.", "map.", "timing."].map(|table| format!("{table}{key}"));
+        let names =
+            ["", "places.", "http.", "map.", "backbone.", "timing."].map(|table| format!("{table}{key}"));
         assert!(names.iter().any(|name| explained.contains(&name.as_str())), "{key} is not explained");
     }
     for key in explained {
