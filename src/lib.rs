@@ -32,6 +32,8 @@
 //! | `replay-N` | one block of the journal at a time, at a start with a long one | the journal is read |
 //! | `compaction` | the snapshot that a compaction writes | that is written |
 //! | `link-NAME` | the connection to a neighbour, and what its socket did not take at once | told to, when all is sent |
+//! | `lane` | the connection by which news goes into the engine of the backbone | told to, when all is published |
+//! | `tail` | the connection by which news of others comes out of it | told to, once it has learned what it is at |
 //! | `asker` | `--agree`'s connection to one server, and what asks them all for `herdctl top` | it has answered, or is too late |
 //! | `sender` | stdin, in `herdctl send` and `at -` | stdin has ended, or the process does |
 //! | `probe` | `--check`'s connection to one port at a time | all ports are tried |

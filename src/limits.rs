@@ -6,6 +6,7 @@ mod backbone;
 mod balance;
 mod connections;
 mod feed;
+mod lanes;
 mod logs;
 mod nearest;
 mod places;
@@ -18,6 +19,7 @@ pub use backbone::*;
 pub use balance::*;
 pub use connections::*;
 pub use feed::*;
+pub use lanes::*;
 pub use logs::*;
 pub use nearest::*;
 pub use places::*;
@@ -489,6 +491,3 @@ pub const STACK_BYTES: usize = 256 * 1024;
 
 /// How often it is looked whether a thread has ended that is waited for until a deadline.
 pub const THREAD_LOOK: Duration = Duration::from_millis(1);
-
-/// Records that the script of the backbone merges in one call. Lua takes no more than some thousand values at once.
-pub const MERGED_AT_ONCE_MAX: usize = 1_024;

@@ -2,14 +2,15 @@
 -- first. Runs in the engine, between whose commands nothing else does. What can fail is done before anything is written: the
 -- engine takes nothing back.
 --
--- KEYS  the part's hash, from client to AT line; its log, a stream; its count, which rises with each entry of the log
+-- KEYS  the part's hash, from client to AT line; its log, a stream; its height: the number of its life, given when the hash
+--       is begun anew, and how many entries the log has had since
 -- ARGV  for how many milliseconds entries of the log are kept, 0 for no log; then a client, its line, a client, its line...
 --       merge.rs says how many at most
--- Gives the count, and then each line of the hash that is newer than the one that came.
+-- Gives the height, and then each line of the hash that is newer than the one that came.
 --
 -- Where the engine runs in a locale, Lua compares text by that locale, with < and >. Here text is compared by its bytes.
 
-local hash, log, count = KEYS[1], KEYS[2], KEYS[3]
+local hash, log, height = KEYS[1], KEYS[2], KEYS[3]
 
 local function by_bytes(a, b)
   if a == b then return 0 end
@@ -61,19 +62,15 @@ local function is_newer(a, b)
   return order > 0
 end
 
-local kept_ms, total, now = tonumber(ARGV[1]), tonumber(redis.call('GET', count) or 0), redis.call('TIME')
-if not kept_ms or kept_ms < 0 then return redis.error_reply('ERR the log is kept for a number of milliseconds') end
-if not total then return redis.error_reply('ERR ' .. count .. ' is no count') end
-if kept_ms > 0 and not ({ stream = 1, none = 1 })[redis.call('TYPE', log).ok] then
-  return redis.error_reply('ERR ' .. log .. ' is no log')
-end
+local appending = can_append(log, height, ARGV[1])
+if appending.err then return appending end
 
 local clients = {}
 for at = 2, #ARGV, 2 do clients[#clients + 1] = ARGV[at] end
 local held = redis.call('HMGET', hash, unpack(clients))
 
 -- A client may come more than once.
-local newest, changes, reply = {}, {}, { 0 }
+local newest, changes, reply = {}, {}, { appending.before or '0 0' }
 for at, client in ipairs(clients) do
   local line, known = ARGV[1 + 2 * at], newest[client] or held[at]
   if not known or line ~= known and is_newer(line, known) then
@@ -89,14 +86,7 @@ for client, line in pairs(newest) do
   lines[#lines + 1] = line
 end
 
-if #lines == 0 then
-  reply[1] = total
-  return reply
-end
+if #lines == 0 then return reply end
 redis.call('HSET', hash, unpack(changes))
-reply[1] = redis.call('INCR', count)
-if kept_ms > 0 then
-  local first = string.format('%.0f', math.max(now[1] * 1000 - kept_ms, 0))
-  redis.call('XADD', log, 'MINID', '~', first, '*', 'n', reply[1], 'at', table.concat(lines, '\n'))
-end
+reply[1] = append(appending, lines)
 return reply

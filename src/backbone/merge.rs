@@ -3,17 +3,20 @@
 
 /// The text of the script. `merge.lua` says what it is given and what it gives. It takes no more records in one call than
 /// [`crate::limits::MERGED_AT_ONCE_MAX`].
-pub const SCRIPT: &str = include_str!("merge.lua");
+pub const SCRIPT: &str = concat!(include_str!("append.lua"), include_str!("merge.lua"));
+
+/// The text of the script by which a line takes the place of one that is newer and counts nowhere.
+pub const REPLACING: &str = concat!(include_str!("append.lua"), include_str!("replace.lua"));
 
 /// The keys of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     /// A hash from client to AT line.
     pub hash: String,
-    /// A stream of what was news: each entry has the count in `n`, and AT lines in `at`.
+    /// A stream of what was news: each entry has the height in `n`, and AT lines in `at`.
     pub log: String,
-    /// How many entries were ever in the log, those included for which there was no log.
-    pub count: String,
+    /// Which life of the part it is, and how many entries were ever in its log, those included for which there was no log.
+    pub height: String,
 }
 
 impl Keys {
@@ -21,12 +24,12 @@ impl Keys {
     /// three on one node.
     pub fn new(herd: &str, part: u16) -> Keys {
         let key = |what: &str| format!("{herd}:{{{part}}}:{what}");
-        Keys { hash: key("at"), log: key("log"), count: key("n") }
+        Keys { hash: key("at"), log: key("log"), height: key("n") }
     }
 
     /// In the order in which the script takes them.
     pub fn all(&self) -> [&str; 3] {
-        [&self.hash, &self.log, &self.count]
+        [&self.hash, &self.log, &self.height]
     }
 }
 

@@ -65,7 +65,7 @@ fn origin(url: &str) -> Result<String, &'static str> {
     let (host, path) = rest.split_at(rest.find('/').ok_or("which has no path")?);
     let bare = ["{z}", "{x}", "{y}"].iter().try_fold(path.to_owned(), |path, part| {
         let (before, after) = path.split_once(part).ok_or("which lacks {z}, {x} or {y} in its path")?;
-        Ok(format!("{before}{after}"))
+        Ok::<_, &str>(format!("{before}{after}"))
     })?;
     if bare.contains(['{', '}', '#']) {
         return Err("of which only {z}, {x} and {y} are filled in, each once");

@@ -3,7 +3,11 @@
 //! clock; what is said and when is the link's, when it is dialled the course's. Nothing that a neighbour does or
 //! fails to do reaches beyond its own thread.
 
+mod backbone;
 mod course;
+#[cfg(feature = "backbone")]
+mod engine;
+mod engine_settings;
 mod health;
 mod plain;
 mod route;
@@ -19,7 +23,9 @@ use crate::link::{Kind, Link, Neighbours, Outbox, Outlet};
 use crate::logging::{Sink, Wire};
 use crate::net::{Events, HostPort, Interest, Poller, WAKE, socket};
 use crate::node::{NeighbourId, Node};
+pub use backbone::{Backbone, Ending};
 pub use course::{Course, Next};
+pub use engine_settings::EngineSettings;
 pub use route::{Ends, Route};
 
 /// What a dialler needs to know.

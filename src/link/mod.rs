@@ -28,7 +28,7 @@ pub use clock::{Clocks, Meter, Offset, Steps};
 pub use greeting::{Denied, Identity, Listener, Opening, Standing, Welcome};
 pub use keys::{Key, KeyRing, Keys};
 pub use lag::{Lag, Position};
-pub use neighbours::{ASKER, Neighbour, Neighbours, Peer, PeerKind};
+pub use neighbours::{ASKER, ENGINE, Neighbour, Neighbours, Peer, PeerKind};
 pub use oddities::Oddities;
 pub use outbox::{Due, Mark, Offered, Outbox};
 pub use outlet::Outlet;
@@ -73,6 +73,8 @@ impl Link {
 pub enum Kind {
     /// A server of the herd: it is greeted, told marks, and compared with.
     Herd,
+    /// An engine, which keeps what it is sent for servers that are no neighbours.
+    Engine,
     /// Another implementation, which knows only AT lines: each goes out on a connection of its own.
     Plain {
         /// It gets the whole store whenever it is back, not only what came since it was last there.

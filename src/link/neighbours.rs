@@ -70,6 +70,9 @@ struct State {
 /// The name by which `herd --agree` introduces itself; no server can have it.
 pub const ASKER: &str = "-";
 
+/// The name of the engine that joins servers which do not reach one another; no server can have it.
+pub const ENGINE: &str = "backbone:0";
+
 impl Neighbours {
     /// A clock that was behind is reckoned with for `hold`; a neighbour that lives says something every
     /// `heartbeat`.
@@ -305,7 +308,7 @@ impl Neighbours {
         if name == ASKER.as_bytes() {
             return Ok(None);
         }
-        let found = self.find(|it| it.name.as_bytes() == name && !it.kind.is_plain());
+        let found = self.find(|it| it.name.as_bytes() == name && it.kind == Kind::Herd);
         found.map(Some).ok_or(Denied::Unknown)
     }
 

@@ -293,6 +293,11 @@ impl Outbox {
 
     // --- what is under way
 
+    /// Whether something waits that was offered.
+    pub fn has_lines(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     /// Whether what is offered is sent at once.
     pub fn is_live(&self) -> bool {
         self.mode == Mode::Live

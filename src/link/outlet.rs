@@ -331,6 +331,11 @@ impl Outlet {
         self.state().outbox.wants_probe()
     }
 
+    /// Whether something waits that was offered.
+    pub fn has_lines(&self) -> bool {
+        self.state().outbox.has_lines()
+    }
+
     /// Whether what is offered is sent at once.
     pub fn is_live(&self) -> bool {
         self.state().outbox.is_live()

@@ -9,6 +9,7 @@ pub mod agree;
 pub mod check;
 pub mod conf;
 pub mod ctl;
+mod engine;
 pub mod exit;
 pub mod explain;
 pub mod family;

@@ -15,7 +15,7 @@ use super::say::fail;
 use super::service::{Served, Service};
 use super::site::NextWeb;
 use super::upgrade::Successor;
-use super::{exit, parent, secrets, site};
+use super::{engine, exit, parent, secrets, site};
 use crate::config::Config;
 use crate::door::{self, DoorKind};
 use crate::limits::{LAST_FLUSH, PROGRESS_REST};
@@ -69,6 +69,10 @@ pub fn run(config: &Config, index: usize, inherited: Inherited) -> ExitCode {
         Ok(keys) => keys,
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
     };
+    let engine = match engine::of_server(config, own) {
+        Ok(engine) => engine,
+        Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
+    };
     let web = match NextWeb::of_server(config, own, Some(places.clone())) {
         Ok(web) => web.map(NextWeb::begin),
         Err(why) => return fail_logged(exit::CONFIG, why, &sink, config),
@@ -79,6 +83,7 @@ pub fn run(config: &Config, index: usize, inherited: Inherited) -> ExitCode {
     let opened = Opened {
         places: places.clone(),
         keys,
+        engine,
         site: web.as_ref().map(|web| web.site.clone()),
         control: control(orders.giving()),
         progress: progress(manager.clone()),

@@ -2,6 +2,7 @@
 //! `run` starts and stops it. It makes every thread and joins it; what they do is theirs. It may touch everything
 //! below it.
 
+mod backbone;
 mod batches;
 mod capacity;
 mod renewal;
@@ -50,6 +51,7 @@ struct Threads {
     tending: Option<Tending>,
     /// End at `Outlet::stop`, after what is queued.
     links: Vec<LinkThread>,
+    backbone: Option<backbone::Running>,
 }
 
 /// The thread of a link.
@@ -161,8 +163,9 @@ impl Server {
         let timeout = deadline.saturating_duration_since(now);
         let after = |percent| now + timeout * percent / 100;
         let (early, later) = (after(STOP_WORKERS_PERCENT), after(STOP_OTHERS_PERCENT));
-        let Threads { workers, flooder, feeder, sweeps, batches, tending, links } = self.threads;
+        let Threads { workers, flooder, feeder, sweeps, batches, tending, links, backbone } = self.threads;
         links.iter().for_each(|link| link.outlet.leave());
+        backbone.iter().for_each(|backbone| backbone.leave());
         self.hall.stop();
         if !workers.iter().all(|worker| thread::ends_by(worker, after(STOP_LOOKUPS_PERCENT))) {
             self.hall.places.get().cancel();
@@ -186,6 +189,7 @@ impl Server {
         // A link that is down has nothing to flush, and may be waiting for a dead host.
         is_flushed &=
             links.iter().all(|link| !link.outlet.is_up() || thread::ends_by(&link.handle, deadline));
+        is_flushed &= backbone.is_none_or(|backbone| backbone.stop(deadline));
         // With all the others gone this is the last owner of the pool.
         let pool = Arc::into_inner(self.hall).and_then(|hall| Arc::into_inner(hall.places.get_last()));
         Ending { is_flushed: is_flushed && pool.is_none_or(|pool| pool.stop(deadline)), kept }

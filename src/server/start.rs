@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::backbone::Running;
 use super::batches;
 use super::capacity::capacity;
 use super::sweeps::{self, Sweeps};
@@ -14,14 +15,14 @@ use super::tending::{Tended, Tending};
 use super::{LinkThread, Server, Threads};
 use crate::clock::Clock;
 use crate::config::{self, Config, Settings};
-use crate::dialler::{Dialler, DiallerSettings, Ends};
+use crate::dialler::{Backbone, Dialler, DiallerSettings, Ends, EngineSettings};
 use crate::door::http::Site;
 use crate::door::{DoorKind, Manners};
 use crate::feed::{Bounds as FeedBounds, Feeder};
 use crate::flood::{self, Flood, Flooder};
 use crate::journal::{Disk, Journal, RealDisk, SyncMode};
 use crate::limits::{DRAIN_MS, ERRANDS_MAX, PHONE_BATCHES_MAX, PROGRESS_LINES, STOP_DRAIN_PERCENT};
-use crate::link::{Identity, KeyRing, Kind, Links, Neighbour, Neighbours, keys};
+use crate::link::{ENGINE, Identity, KeyRing, Kind, Links, Neighbour, Neighbours, keys};
 use crate::logging::{Sink, Wire, count};
 use crate::net::{HostPort, Listener};
 use crate::node::{Bounds, NeighbourId, Node};
@@ -40,12 +41,15 @@ struct Parts {
     flooder: Flooder,
     feeder: Feeder,
     diallers: Vec<Dialler>,
+    backbone: Option<Backbone>,
 }
 
 /// What herd.conf names, opened by whoever starts the server.
 pub struct Opened {
     pub places: Arc<dyn Places>,
     pub keys: KeyRing,
+    /// The engine that joins it with servers that it does not reach.
+    pub engine: Option<EngineSettings>,
     /// What it serves by HTTP.
     pub site: Option<Arc<Site>>,
     /// Who carries out what is ordered by lines.
@@ -66,11 +70,12 @@ impl Server {
         opened: Opened,
         sink: Arc<Sink>,
     ) -> io::Result<Server> {
-        let Opened { places, keys, site, control, mut progress } = opened;
+        let Opened { places, keys, engine, site, control, mut progress } = opened;
         let (clock, settings) = (Clock::start(), &config.settings);
         let address = |(kind, listener): &(DoorKind, Listener)| Ok((*kind, listener.local_addr()?));
         let addresses = listeners.iter().map(address).collect::<io::Result<_>>()?;
-        let Parts { core, flooder, feeder, diallers } = parts(config, index, keys, clock, &sink)?;
+        let Parts { core, flooder, feeder, diallers, backbone } =
+            parts(config, index, keys, engine, clock, &sink)?;
         let (errands, due) = Errands::new(ERRANDS_MAX);
         let sweeps = Sweeps::new(core.clone(), config.settings.timing.settle, clock.now());
         let sweeps = thread::spawn("sweeps", move || sweeps::run(sweeps, &due, clock))?;
@@ -107,8 +112,11 @@ impl Server {
         let flooder = thread::spawn("flooder", move || flooder.run(clock))?;
         let feeder = thread::spawn("feed", move || feeder.run(clock))?;
         let links = diallers.into_iter().map(start_dialler).collect::<io::Result<_>>()?;
+        let backbone =
+            backbone.map(|backbone| Running::start(backbone, core, clock, &hall.sink)).transpose()?;
         hall.open();
-        let threads = Threads { workers, flooder, feeder, sweeps, batches: batching, tending, links };
+        let threads =
+            Threads { workers, flooder, feeder, sweeps, batches: batching, tending, links, backbone };
         Ok(Server { hall, addresses, threads })
     }
 }
@@ -121,12 +129,21 @@ pub fn start_dialler(dialler: Dialler) -> io::Result<LinkThread> {
 }
 
 /// Makes what turns work on, and what they send to. Its journal is still to be read.
-fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<Sink>) -> io::Result<Parts> {
+fn parts(
+    config: &Config,
+    index: usize,
+    keys: KeyRing,
+    engine: Option<EngineSettings>,
+    clock: Clock,
+    sink: &Arc<Sink>,
+) -> io::Result<Parts> {
     let (own, settings) = (&config.servers[index], &config.settings);
     let node = Arc::new(Node::new(&own.name, node_bounds(settings)));
     let neighbours = Arc::new(neighbours(config, index, keys)?);
     let diallers = diallers(config, index, &node, &neighbours, clock, sink)?;
-    let outlets: Links = diallers.iter().map(Dialler::outlet).collect();
+    let backbone = engine.map(|engine| backbone(engine, &neighbours)).transpose()?;
+    let lane = backbone.as_ref().map(Backbone::outlet);
+    let outlets: Links = diallers.iter().map(Dialler::outlet).chain(lane).collect();
     let incarnation = neighbours.own.incarnation;
     let (feed, feeder) =
         Feeder::new(node.clone(), incarnation, outlets.clone(), FeedBounds::default(), clock.up());
@@ -139,7 +156,14 @@ fn parts(config: &Config, index: usize, keys: KeyRing, clock: Clock, sink: &Arc<
         settings.timing,
         clock.up(),
     );
-    Ok(Parts { core: Arc::new(Core::new(node, flood, neighbours)), flooder, feeder, diallers })
+    Ok(Parts { core: Arc::new(Core::new(node, flood, neighbours)), flooder, feeder, diallers, backbone })
+}
+
+/// An engine counts as a neighbour, under a name that no server can have.
+fn backbone(engine: EngineSettings, neighbours: &Neighbours) -> io::Result<Backbone> {
+    neighbours.add(Neighbour { name: ENGINE.into(), kind: Kind::Engine });
+    let id = neighbours.id(ENGINE).ok_or_else(|| io::Error::other("too many neighbours"))?;
+    Backbone::new(id, ENGINE, engine)
 }
 
 /// Reads the journal of a server; None where it has none.

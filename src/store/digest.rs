@@ -65,7 +65,8 @@ impl Default for Digest {
     }
 }
 
-fn part_of(client: &[u8]) -> usize {
+/// The part in which a client is.
+pub fn part_of(client: &[u8]) -> usize {
     xxh3_64(client) as usize % PARTS
 }
 

@@ -64,7 +64,7 @@ const STANDS_ON: [(&str, &[&str]); 25] = [
         "turn",
         &["clock", "flood", "journal", "limits", "link", "logging", "node", "protocol", "store", "tally"],
     ),
-    ("backbone", &["limits"]),
+    ("backbone", &["clock", "limits", "link", "logging", "node", "protocol", "store", "turn"]),
     ("status", &["clock", "link", "logging", "protocol", "store", "tally", "turn"]),
     (
         "door",
@@ -74,7 +74,7 @@ const STANDS_ON: [(&str, &[&str]); 25] = [
         ],
     ),
     ("worker", &["clock", "door", "limits", "link", "logging", "net", "places", "status", "tally", "turn"]),
-    ("dialler", &["clock", "limits", "link", "logging", "net", "node"]),
+    ("dialler", &["backbone", "clock", "limits", "link", "logging", "net", "node", "turn"]),
     ("config", &["files", "limits", "net", "places"]),
     ("client", &["clock", "config", "limits", "link", "logging", "net", "protocol", "store", "thread"]),
     (

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use herd::backbone::merge::{Keys, SCRIPT};
+use herd::backbone::engine::Height;
+use herd::backbone::merge::{Keys, REPLACING, SCRIPT};
 use herd::limits::MERGED_AT_ONCE_MAX;
 use herd::protocol::Command as Line;
 use herd::protocol::Record;
@@ -20,6 +21,7 @@ struct Merging {
 
 /// What the script gave.
 struct Given {
+    /// How many entries the log ever had.
     count: u64,
     held: Vec<Vec<u8>>,
 }
@@ -44,8 +46,8 @@ impl Merging {
         records.iter().for_each(|(client, line)| _ = command.arg(client).arg(line));
         let given: Vec<Value> = command.query(&mut self.connection).expect("merged");
         let mut given = given.into_iter();
-        let count =
-            given.next().map(|count| u64::from_redis_value(count).expect("a number")).expect("a count");
+        let height = given.next().map(|height| String::from_redis_value(height).expect("text"));
+        let count = height.as_deref().and_then(Height::parse).expect("a height").entries;
         let held = given.map(|line| Vec::from_redis_value(line).expect("a line")).collect();
         Given { count, held }
     }
@@ -206,12 +208,20 @@ fn what_is_news_is_counted_and_logged_once() {
         .map(|(_, fields)| {
             let mut lines: Vec<_> = fields["at"].split('\n').collect();
             lines.sort_unstable();
-            (fields["n"].as_str(), lines)
+            (Height::parse(&fields["n"]).expect("a height"), lines)
         })
         .collect();
     let text = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
     let (a3, b1, a4) = (text(&a3), text(&b1), text(&at("a", 4)));
-    assert_eq!(told, [("1", vec![&*a3, &*b1]), ("2", vec![&*a4])]);
+    let life = told[0].0.life;
+    let height = |entries| Height { life, entries };
+    assert_eq!(told, [(height(1), vec![&*a3, &*b1]), (height(2), vec![&*a4])]);
+    // What is begun anew is another life, with however many entries.
+    let _: String = merging.ask(&["FLUSHALL"]);
+    merging.merge(&keys, 60_000, &[(b"a", &a1)]);
+    let height: String = merging.ask(&["GET", &keys.height]);
+    let other = Height::parse(&height).expect("a height");
+    assert!(other.life > life && other.entries == 1, "{other:?}");
 }
 
 #[test]
@@ -257,7 +267,7 @@ fn what_fails_writes_nothing() {
         tries(&mut merging, log_ms).expect_err("no milliseconds");
         nothing(&mut merging);
     }
-    for (key, why) in [(&keys.log, "is no log"), (&keys.count, "is no count")] {
+    for (key, why) in [(&keys.log, "is no log"), (&keys.height, "is no height")] {
         let _: String = merging.ask(&["SET", key, "nonsense"]);
         let said = tries(&mut merging, "1000").expect_err("another's");
         assert!(said.contains(&format!("{key} {why}")), "{said}");
@@ -281,4 +291,24 @@ fn as_many_records_as_are_allowed_are_merged_at_once() {
     let keys = Keys::new("herd", 0);
     assert_eq!(merging.merge(&keys, 1_000, &all).count, 1);
     assert_eq!(merging.ask::<i64>(&["HLEN", &keys.hash]), MERGED_AT_ONCE_MAX as i64);
+}
+
+#[test]
+fn what_counts_nowhere_is_replaced_if_it_is_still_there() {
+    let Some(engine) = Engine::start() else { return };
+    let mut merging = Merging::new(&engine);
+    let keys = Keys::new("herd", 0);
+    let [wrong, right, other] = ["9999", "7", "8"].map(|time| format!("AT Goloman +1 a +1+1 {time}"));
+    merging.merge(&keys, 60_000, &[(b"a", wrong.as_bytes())]);
+    let mut replace = |there: &str| -> i64 {
+        let [hash, log, height] = keys.all();
+        merging.ask(&["EVAL", REPLACING, "3", hash, log, height, "60000", "a", there, &right])
+    };
+    assert_eq!(replace(&other), 0, "somebody was first");
+    assert_eq!(replace(&wrong), 1);
+    assert_eq!(replace(&wrong), 0, "it is done");
+    assert_eq!(merging.known(&keys, &[b"a"]), [Some(right.clone().into_bytes())]);
+    let entries: Vec<(String, BTreeMap<String, String>)> = merging.ask(&["XRANGE", &keys.log, "-", "+"]);
+    let told: Vec<_> = entries.iter().map(|(_, fields)| &*fields["at"]).collect();
+    assert_eq!(told, [&*wrong, &*right], "others hear of it");
 }

@@ -26,6 +26,7 @@ mod harness;
 mod held;
 mod hostile;
 mod http;
+mod islands;
 mod journal;
 mod liars;
 mod lines;

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{Process, free_address};
 
 pub struct Engine {
     address: SocketAddr,
-    _process: Process,
-    _folder: TempDir,
+    process: Process,
+    folder: TempDir,
 }
 
 impl Engine {
@@ -28,13 +29,57 @@ impl Engine {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let address = free_address();
+        let process = Engine::run(address, &folder, set);
+        Some(Engine { address, process, folder })
+    }
+
+    fn run(address: SocketAddr, folder: &TempDir, set: impl FnOnce(&mut Command)) -> Process {
         let mut command = Command::new("redis-server");
         command.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
         command.args(["--save", "", "--appendonly", "no"]);
         set(&mut command);
         let mut process = Process::start(&mut command, folder.path());
         process.lines_until("Ready to accept connections");
-        Some(Engine { address, _process: process, _folder: folder })
+        process
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends at once, with all that it has.
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.process.wait();
+    }
+
+    /// Starts it again, empty.
+    pub fn restart(&mut self) {
+        self.process = Engine::run(self.address, &self.folder, |_| {});
+    }
+
+    /// Takes connections, and never answers.
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    pub fn go_on(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    pub fn ask(&self, words: &[&str]) -> redis::Value {
+        let mut command = redis::cmd(words[0]);
+        words[1..].iter().for_each(|word| _ = command.arg(word));
+        command.query(&mut self.connection()).unwrap_or_else(|why| panic!("{words:?}: {why}"))
+    }
+
+    /// What a command counts.
+    pub fn count(&self, words: &[&str]) -> u64 {
+        redis::from_redis_value(self.ask(words)).expect("a number")
+    }
+
+    pub fn info(&self, section: &str) -> String {
+        redis::from_redis_value(self.ask(&["INFO", section])).expect("text")
     }
 
     pub fn connection(&self) -> redis::Connection {

@@ -4,6 +4,7 @@
 
 mod clocks;
 mod disk;
+mod engine;
 mod glue;
 mod lies;
 mod network;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use herd::feed::Bounds as FeedBounds;
-use herd::limits::Timing;
+use herd::limits::{SCRUB_S, Timing};
 use herd::protocol::{Command, Record};
 use network::Line;
 use world::World;
@@ -74,6 +75,8 @@ pub struct Settings {
     pub errands: usize,
     /// Whether servers become neighbours, and are none any more, while they run.
     pub rewires: bool,
+    /// In how many parts an engine has the herd, and who uses it; without one the graph is connected.
+    pub engine: Option<(u16, Vec<bool>)>,
 }
 
 impl Settings {
@@ -170,6 +173,7 @@ fn random_settings(random: &mut Rng) -> Settings {
         // One that answers no question of others is never compared with.
         errands: random.usize(usize::from(forget_after_s.is_some() || notes)..4),
         rewires: random.bool(),
+        engine: None,
     }
 }
 
@@ -242,6 +246,7 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
                     world.rewire_soon(pair);
                 }
             }
+            82..85 if settings.engine.is_some() => world.trouble_engine(),
             82..88 => world.cut(server, random.usize(0..servers), random.u64(0..30 * SECOND)),
             88..92 => world.stick(server, random.u64(0..25 * SECOND)),
             _ => {
@@ -252,12 +257,17 @@ fn run(seed: u64, change: impl Fn(&mut Settings)) -> Result<(), String> {
         }
     }
     world.heal();
-    let until = world.now + AGREE;
-    while world.now < until && !(world.links_up() && world.agrees()) {
+    // What an engine has lost, with the origin, and comes back from somewhere later, is found by who looks now and then.
+    let is_late = settings.engine.is_some() && settings.duplicates;
+    let until = world.now + if is_late { (SCRUB_S + 60) * SECOND } else { AGREE };
+    while world.now < until && !(world.links_up() && world.agrees() && world.engine_has_all()) {
         world.run_until(world.now + SECOND);
     }
     if !world.agrees() {
-        return fail(&settings, "no agreement".into());
+        return fail(&settings, format!("no agreement: {}", world.difference()));
+    }
+    if !world.engine_has_all() {
+        return fail(&settings, format!("the engine has other records: {}", world.difference()));
     }
     for (client, reports) in acknowledged.iter().filter(|_| !lost_memory) {
         // A report is hidden by any with a later time, also by one that is forgotten by now.
@@ -329,6 +339,42 @@ fn with_long_turns(settings: &mut Settings) {
 #[test]
 fn any_herd_agrees_in_the_end_whatever_goes_wrong() {
     check(RUNS, |_| ());
+}
+
+/// Islands that only an engine joins.
+fn with_engine(settings: &mut Settings) {
+    let mut random = Rng::with_seed(settings.buckets as u64 ^ settings.room as u64 ^ settings.jitter);
+    settings.rewires = false;
+    settings.edges.retain(|_| random.u8(0..3) > 0);
+    let mut is_member: Vec<_> = (0..settings.servers).map(|_| random.u8(0..3) > 0).collect();
+    // Each island has a member.
+    for server in 0..settings.servers {
+        let island = island_of(server, settings);
+        if !island.iter().any(|&other| is_member[other]) {
+            is_member[server] = true;
+        }
+    }
+    settings.engine = Some((1 << random.u32(0..4), is_member));
+}
+
+/// All servers that one reaches by links.
+fn island_of(server: usize, settings: &Settings) -> Vec<usize> {
+    let mut island = vec![server];
+    for _ in 0..settings.servers {
+        for &(a, b) in &settings.edges {
+            match (island.contains(&a), island.contains(&b)) {
+                (true, false) => island.push(b),
+                (false, true) => island.push(a),
+                _ => {}
+            }
+        }
+    }
+    island
+}
+
+#[test]
+fn any_herd_joined_by_an_engine_agrees_in_the_end_whatever_goes_wrong() {
+    check(RUNS, with_engine);
 }
 
 /// The whole figure of it: `cargo test --release --test it -- --ignored ten_thousand`.
@@ -414,6 +460,7 @@ fn flood_of(name: &str, servers: usize, updates: u64) -> (f64, f64) {
         feed: FeedBounds::default(),
         errands: 64,
         rewires: false,
+        engine: None,
     };
     let mut world = World::new(settings, Rng::with_seed(1));
     while !world.links_up() {

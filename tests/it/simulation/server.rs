@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use herd::backbone::{Lane as EngineLane, Tail as EngineTail};
 use herd::clock::Moment;
 use herd::dialler::Course;
 use herd::door::{Answer, Door, Kin, Manners, Question};
@@ -14,7 +15,7 @@ use herd::feed::{Bounds as FeedBounds, Feeder};
 use herd::flood::{Bounds as FloodBounds, Flood, Flooder};
 use herd::journal::SyncMode;
 use herd::limits::Timing;
-use herd::link::{Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet};
+use herd::link::{ENGINE, Identity, Key, KeyRing, Kind, Link, Neighbour, Neighbours, Outbox, Outlet};
 use herd::logging::Wire;
 use herd::net::{Event, Interest, Lane, Watch};
 use herd::node::{Bounds, NeighbourId, Node};
@@ -27,7 +28,11 @@ use herd::worker::{Admission, Outside, Room, Unsent};
 use crate::harness::wait_for;
 
 use super::disk::SimDisk;
+use super::engine::Connection;
 use super::network::{End, Net, Shared, SimStream, Watched};
+
+/// As which link the lane of the backbone is woken.
+pub const LANE: usize = usize::MAX;
 
 /// What a server of one start is made with.
 pub struct Plan<'a> {
@@ -49,6 +54,8 @@ pub struct Plan<'a> {
     pub feed: FeedBounds,
     /// Questions that wait at once at most.
     pub errands: usize,
+    /// In how many parts the engine has the herd; None without one.
+    pub engine_parts: Option<u16>,
     /// Where its journal is, and the disk it is on.
     pub journal: Option<(PathBuf, SimDisk)>,
 }
@@ -56,6 +63,7 @@ pub struct Plan<'a> {
 /// A running server.
 pub struct Running {
     pub core: Arc<Core>,
+    pub backbone: Option<SimBackbone>,
     pub room: Room<SimStream, Seat>,
     pub flooder: Flooder,
     pub feeder: Feeder,
@@ -73,6 +81,14 @@ pub struct Running {
     timing: Timing,
     /// Bytes that may wait for a link.
     room_bytes: usize,
+}
+
+/// The two ways to an engine, and their connections.
+pub struct SimBackbone {
+    pub lane: EngineLane,
+    pub to: Option<Connection>,
+    pub tail: EngineTail,
+    pub from: Option<Connection>,
 }
 
 /// The dialling end of a link.
@@ -144,13 +160,26 @@ impl Running {
             SimLink { course: Course::new(Arc::new(link), now.up), end: None, is_gone: false }
         };
         let links: Vec<_> = plan.neighbours.iter().enumerate().map(link).collect();
-        let outlets: Arc<[_]> = links.iter().map(|it| it.course.link().outlet.clone()).collect();
+        let engine = plan.engine_parts.map(|parts| {
+            neighbours.add(Neighbour { name: ENGINE.into(), kind: Kind::Engine });
+            let id = neighbours.id(ENGINE).expect("it was added");
+            let woken = woken.clone();
+            let (outbox, wake) = (Outbox::with_room(plan.room), Box::new(move || woken(LANE)));
+            (Arc::new(Outlet::new(id, ENGINE, Kind::Engine, outbox, wake)), parts)
+        });
+        let outlets = links.iter().map(|it| it.course.link().outlet.clone());
+        let outlets: Arc<[_]> = outlets.chain(engine.iter().map(|(outlet, _)| outlet.clone())).collect();
         let (feed, feeder) = Feeder::new(node.clone(), plan.incarnation, outlets.clone(), plan.feed, now.up);
         let (flood, flooder) =
             Flood::new(plan.flood, outlets, feed, node.clone(), Wire::mute(), plan.timing, now.up);
         let tended = Tended { node: node.clone(), neighbours: neighbours.clone() };
         let core = Arc::new(Core::new(node, flood, neighbours));
         core.open(journal, now.up);
+        let backbone = engine.map(|(outlet, parts)| {
+            let lane = EngineLane::new(core.clone(), outlet, parts, Wire::mute());
+            let tail = EngineTail::new(core.clone(), &lane, parts, Wire::mute());
+            SimBackbone { lane, to: None, tail, from: None }
+        });
         let manners = Manners {
             max_line: plan.max_line,
             max_unsent: 4_096,
@@ -172,6 +201,7 @@ impl Running {
             unsent: Unsent::new(usize::MAX),
         };
         Running {
+            backbone,
             room: Room::new(seat, Wire::mute(), now),
             flooder,
             feeder,

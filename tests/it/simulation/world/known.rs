@@ -5,11 +5,12 @@ use std::sync::Arc;
 use herd::link::Talk;
 use herd::node::Scope;
 use herd::protocol::Span;
+use herd::store::Walk;
 use herd::store::digest::Digest;
 use herd::turn::Core;
 
 use super::super::server::Running;
-use super::World;
+use super::{World, name};
 
 impl World {
     /// Whether a server knows where a client is.
@@ -50,6 +51,33 @@ impl World {
     /// How many clients a server has in its store.
     pub fn count(&self, server: usize) -> usize {
         self.servers[server].running.as_ref().map_or(0, |running| running.node().store.count())
+    }
+
+    /// The AT lines that a server knows.
+    pub fn at_lines_of(&self, server: usize) -> Vec<Vec<u8>> {
+        let (mut walk, mut lines) = (Walk::all(), Vec::new());
+        let Some(running) = &self.servers[server].running else { return Vec::new() };
+        while walk.step(&running.node().store, &mut lines) {}
+        lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
+    }
+
+    /// What each has of a client of which not all have the same.
+    pub fn difference(&self) -> String {
+        let mut all: Vec<_> =
+            (0..self.servers.len()).map(|server| (name(server), self.at_lines_of(server))).collect();
+        all.extend(self.engine.iter().map(|engine| ("the engine".to_owned(), engine.lines())));
+        let mut lines: Vec<_> = all.iter().flat_map(|(_, lines)| lines.clone()).collect();
+        lines.sort();
+        lines.dedup();
+        let odd = lines.iter().find(|line| !all.iter().all(|(_, lines)| lines.contains(line)));
+        let Some(odd) = odd else { return "none".to_owned() };
+        let client = odd.split(|&byte| byte == b' ').nth(3);
+        let of_it = |lines: &[Vec<u8>]| {
+            let of_it = lines.iter().filter(|line| line.split(|&byte| byte == b' ').nth(3) == client);
+            of_it.map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join(" and ")
+        };
+        let who = all.iter().map(|(who, lines)| format!("{who} has {:?}", of_it(lines)));
+        who.collect::<Vec<_>>().join(", ")
     }
 
     /// Bytes of the AT lines that a server knows, with their newlines.

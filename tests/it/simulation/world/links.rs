@@ -7,6 +7,7 @@ use herd::dialler::Next;
 use herd::link::Ended;
 use herd::net::{Interest, Stream};
 
+use super::super::engine::SimEngine;
 use super::super::network::{Due, End};
 use super::super::server::{Running, SimLink};
 use super::super::{SECOND, Time};
@@ -130,6 +131,7 @@ impl World {
         self.cut_until.clear();
         self.stuck_until.fill(0);
         self.net.lock().no_memory_one_in = 0;
+        self.engine.iter().for_each(SimEngine::heal);
         (0..self.servers.len()).for_each(|server| self.look_at_everything(server));
     }
 

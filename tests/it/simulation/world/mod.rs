@@ -13,11 +13,13 @@ use herd::link::Key;
 use herd::store::Area;
 
 use super::disk::SimDisk;
+use super::engine::SimEngine;
 use super::network::{Due, End, Net, Shared};
-use super::server::Running;
+use super::server::{LANE, Running};
 use super::watching::Watcher;
 use super::{SECOND, Settings, Time};
 
+mod backbone;
 mod clients;
 mod known;
 mod links;
@@ -30,6 +32,9 @@ enum Event {
         link: usize,
     },
     Flood,
+    /// The lane of the backbone, and its tail.
+    Lane,
+    Tail,
     Turn,
     /// The turn that was begun is finished.
     Finish,
@@ -84,6 +89,7 @@ pub struct World {
     /// Until when a server does nothing.
     stuck_until: Vec<Time>,
     keys: Vec<Key>,
+    engine: Option<SimEngine>,
     /// Each server has one of everywhere and one of an area.
     watchers: Vec<[Watcher; 2]>,
     /// What was heard before this second was not shown by some server at some time, and so hid nothing there.
@@ -124,6 +130,8 @@ impl World {
             (Place::Within(Area { west: -2.0, south: 0.5, east: 0.0, north: 1.5 }), 0..settings.servers);
         let watchers =
             watchers.map(|_| [None, Some(area)].map(|place| Watcher::new(place, &mut random))).collect();
+        let parts = settings.engine.as_ref().map(|(parts, _)| *parts);
+        let engine = parts.map(|parts| SimEngine::new(parts, random.fork()));
         let mut world = World {
             now: 0,
             servers,
@@ -137,6 +145,7 @@ impl World {
             cut_until: HashMap::new(),
             stuck_until: vec![0; settings.servers],
             keys,
+            engine,
             watchers,
             shown_s: None,
             folder: folder.expect("a folder"),
@@ -188,6 +197,8 @@ impl World {
         let event = match what {
             link if link < links => Event::Talk { link },
             flood if flood == links => Event::Flood,
+            lane if lane == links + 2 => Event::Lane,
+            tail if tail == links + 3 => Event::Tail,
             _ => Event::Turn,
         };
         self.at(at, server, event);
@@ -235,6 +246,8 @@ impl World {
             Event::Talk { link } => Some(link),
             Event::Flood => Some(links),
             Event::Turn => Some(links + 1),
+            Event::Lane => Some(links + 2),
+            Event::Tail => Some(links + 3),
             _ => None,
         };
         if what.is_some_and(|what| !self.is_due(server, what)) {
@@ -250,6 +263,8 @@ impl World {
         match event {
             Event::Talk { link } => self.talk(server, link),
             Event::Flood => self.flood(server),
+            Event::Lane => self.lane(server),
+            Event::Tail => self.tail(server),
             Event::Turn => self.turn(server),
             Event::Finish => self.finish(server),
             Event::Tick => self.tick(server),
@@ -315,7 +330,8 @@ impl World {
         for (server, start, link) in woken {
             if self.runs(server, start) {
                 let at = self.soon();
-                self.look(server, link, at);
+                let what = if link == LANE { self.servers[server].neighbours.len() + 2 } else { link };
+                self.look(server, what, at);
             }
         }
     }

@@ -22,7 +22,7 @@ impl World {
         let ends = ends.filter_map(|&(a, b)| if a == server { Some(b) } else { (b == server).then_some(a) });
         it.neighbours = ends.map(Some).collect();
         it.neighbours.sort_unstable();
-        it.next = vec![None; it.neighbours.len() + 2];
+        it.next = vec![None; it.neighbours.len() + 4];
         let folder = folder_of(self.folder.path(), server);
         let plan = Plan {
             name: name(server),
@@ -39,6 +39,7 @@ impl World {
             flood: FloodBounds { batches: settings.channel, small_bytes: settings.small_bytes },
             feed: settings.feed,
             errands: settings.errands,
+            engine_parts: settings.engine.as_ref().and_then(|(parts, who)| who[server].then_some(*parts)),
             journal: settings.journals.then(|| (folder, it.disk.clone())),
         };
         let (woken, start) = (self.woken.clone(), it.start);
@@ -51,6 +52,7 @@ impl World {
         let at = self.now + self.random.u64(0..SECOND);
         self.at(at, server, Event::Tick);
         self.look_at_flood(server, self.now);
+        self.look_at_backbone(server);
     }
 
     /// Ends a server at once. With `power` some of its journal is lost, too; true if that was something.
