@@ -374,7 +374,7 @@ fn island_of(server: usize, settings: &Settings) -> Vec<usize> {
 
 #[test]
 fn any_herd_joined_by_an_engine_agrees_in_the_end_whatever_goes_wrong() {
-    check(RUNS, with_engine);
+    check(RUNS / 2, with_engine);
 }
 
 /// The whole figure of it: `cargo test --release --test it -- --ignored ten_thousand`.
