@@ -35,8 +35,17 @@ pub trait Engine {
     /// Entries of parts that came behind these; waits for some until so much time has passed.
     fn read(&mut self, after: &[(u16, EntryId)], wait: Duration) -> Result<Vec<(u16, Entry)>, Fault>;
 
-    /// Notes that a server of this name is a member. Returns the names of all that are.
-    fn join(&mut self, name: &str, life: u64) -> Result<Vec<String>, Fault>;
+    /// Notes that a server of this name is a member.
+    fn join(&mut self, name: &str, life: u64) -> Result<Members, Fault>;
+}
+
+/// Who uses an engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// Those that were there lately.
+    pub names: Vec<Vec<u8>>,
+    /// What the engine's clock reads, in s since 1970.
+    pub clock_s: u64,
 }
 
 /// A record for a part.

@@ -6,17 +6,17 @@
 //! written once, however many servers hear of it.
 //! When again (rule A): all of that is published again when the engine is not the one it was, or has not what it had.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::engine::{Engine, Fault, Height, Merged, Offer};
+use super::engine::{Engine, Fault, Height, Members, Merged, Offer};
+use super::findings::Findings;
 use super::learning::{Learning, offer, part};
 use crate::clock::Moment;
 use crate::limits::{
-    AGAIN_CLIENT_US, AGAIN_MAX_S, BATCH_BYTES, BATCH_RECORDS, BATCHES_UNDER_WAY, LANE_BYTES, MEMBER_S,
-    STRANGERS_MAX,
+    AGAIN_CLIENT_US, AGAIN_MAX_S, BATCH_BYTES, BATCH_RECORDS, BATCHES_UNDER_WAY, CLOCK_BEHIND_S, LANE_BYTES,
+    MEMBER_S, STRANGERS_MAX,
 };
 use crate::link::Outlet;
 use crate::link::reader::{Next, Reader};
@@ -32,8 +32,7 @@ pub struct Lane {
     /// Which engine it was, and how high its parts were.
     identity: Option<String>,
     heights: Vec<Option<Height>>,
-    /// How often everything was to be published. The tail looks at it, too.
-    beginnings: Arc<AtomicU64>,
+    findings: Arc<Findings>,
     /// What is in the store is published from then on, so that not all servers do that at once.
     walk_at: Duration,
     /// The other members, and who was found to be none.
@@ -47,6 +46,8 @@ pub struct Lane {
 pub enum Due {
     /// There is more.
     Now,
+    /// The same, from then on: much is to be published, and is put off.
+    Rest(Duration),
     /// Nothing until then, unless the outlet wakes.
     At(Duration),
 }
@@ -61,14 +62,15 @@ struct Batch<'a> {
 impl Lane {
     /// What is offered to the outlet is for an engine with so many parts.
     pub fn new(core: Arc<Core>, outlet: Arc<Outlet>, parts: u16, wire: Wire) -> Lane {
-        let learning = Learning::new(core, outlet.id(), wire);
+        let findings = Arc::<Findings>::default();
+        let learning = Learning::new(core, outlet.id(), findings.clone(), wire);
         Lane {
             learning,
             outlet,
             reader: Reader::default(),
             identity: None,
             heights: vec![None; usize::from(parts)],
-            beginnings: Arc::default(),
+            findings,
             walk_at: Duration::ZERO,
             members: HashSet::new(),
             strangers: HashSet::new(),
@@ -76,9 +78,9 @@ impl Lane {
         }
     }
 
-    /// Rises whenever the engine is found not to be the one it was, or not to have what it had.
-    pub fn beginnings(&self) -> Arc<AtomicU64> {
-        self.beginnings.clone()
+    /// What the tail is to know.
+    pub(super) fn findings(&self) -> Arc<Findings> {
+        self.findings.clone()
     }
 
     pub fn outlet(&self) -> &Arc<Outlet> {
@@ -92,18 +94,19 @@ impl Lane {
     pub fn begin(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<(), Fault> {
         let identity = engine.identity()?;
         let heights = engine.heights()?;
+        // Before anything is noted: nothing that is still to be done may be forgotten.
+        self.look_for_members(engine, now)?;
         let is_same = self.identity.as_ref() == Some(&identity) && self.rise(&heights).is_ok();
         if !is_same {
             if self.identity.is_some() {
                 self.walk_at = now.up + self.pause();
             }
-            self.beginnings.fetch_add(1, Ordering::SeqCst);
+            self.findings.begin();
             (self.identity, self.heights) = (Some(identity), heights);
         }
-        self.renew(engine, now)?;
         self.reader = Reader::default();
         let seen = if is_same { self.outlet.seen_epoch() } else { 0 };
-        self.outlet.open(None, self.beginnings.load(Ordering::SeqCst), seen, false);
+        self.outlet.open(None, self.findings.beginnings(), seen, false);
         Ok(())
     }
 
@@ -127,11 +130,14 @@ impl Lane {
         if now.up >= self.renew_at {
             self.renew(engine, now)?;
         }
-        if now.up < self.walk_at && !self.outlet.has_lines() {
-            return Ok(Due::At(self.walk_at.min(self.renew_at)));
-        }
+        let is_paused = now.up < self.walk_at && !self.outlet.is_stopping();
         let (mut lines, mut due) = (Vec::new(), Due::Now);
         while lines.len() < LANE_BYTES && due == Due::Now {
+            // What is new goes on meanwhile.
+            if is_paused && !self.outlet.has_lines() {
+                due = Due::Rest(self.walk_at.min(self.renew_at));
+                break;
+            }
             match self.reader.next(&self.outlet, &self.learning.core.node.store) {
                 Next::Chunk(chunk) => lines.extend(chunk.bytes),
                 Next::Full | Next::Nothing => due = Due::At(self.renew_at),
@@ -147,19 +153,24 @@ impl Lane {
     }
 
     fn renew(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<(), Fault> {
-        self.strangers.clear();
-        self.look_for_members(engine)?;
+        self.look_for_members(engine, now)?;
         let heights = engine.heights()?;
         self.rise(&heights)?;
-        self.renew_at = now.up + Duration::from_secs(MEMBER_S);
         Ok(())
     }
 
-    fn look_for_members(&mut self, engine: &mut dyn Engine) -> Result<(), Fault> {
+    fn look_for_members(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<(), Fault> {
         let own = &self.learning.core.neighbours.own;
-        let members = engine.join(&own.name, own.incarnation)?;
-        let others = members.into_iter().filter(|name| **name != *own.name);
-        self.members = others.map(String::into_bytes).collect();
+        let Members { names, clock_s } = engine.join(&own.name, own.incarnation)?;
+        let others: HashSet<_> = names.into_iter().filter(|name| **name != *own.name.as_bytes()).collect();
+        if self.members.iter().any(|name| !others.contains(name)) {
+            self.findings.depart();
+        }
+        let own_s = now.posix_ns / 1_000_000_000;
+        self.findings.set_clock_behind(clock_s > own_s.saturating_add(CLOCK_BEHIND_S));
+        self.members = others;
+        self.strangers.clear();
+        self.renew_at = now.up + Duration::from_secs(MEMBER_S);
         Ok(())
     }
 
@@ -190,7 +201,7 @@ impl Lane {
         for line in lines.split(|&byte| byte == b'\n') {
             match offer(line) {
                 Some((offer, origin)) => {
-                    if self.publishes(engine, origin)? {
+                    if self.publishes(engine, origin, now)? {
                         self.gather(offer, &mut open, &mut full);
                     }
                 }
@@ -201,21 +212,20 @@ impl Lane {
                 }
             }
         }
-        let (mut sent, mut newer) = (Vec::new(), Vec::new());
+        let (mut under_way, mut newer) = (VecDeque::new(), Vec::new());
         let batches: Vec<Batch<'_>> = full.into_iter().chain(open.into_iter().flatten()).collect();
         for batch in &batches {
-            let Batch { part, records, .. } = batch;
-            engine.send(*part, records)?;
-            sent.push(*part);
-            if sent.len() >= BATCHES_UNDER_WAY {
-                self.take(engine, sent.remove(0), &mut newer)?;
+            engine.send(batch.part, &batch.records)?;
+            under_way.push_back(batch);
+            if under_way.len() >= BATCHES_UNDER_WAY {
+                self.take(engine, under_way.pop_front(), &mut newer, now)?;
             }
         }
-        sent.into_iter().try_for_each(|part| self.take(engine, part, &mut newer))?;
-        for record in batches.iter().flat_map(|batch| &batch.records) {
-            self.learning.sent(&[record.line, b"\n"].concat(), now);
+        while !under_way.is_empty() {
+            self.take(engine, under_way.pop_front(), &mut newer, now)?;
         }
-        if !newer.is_empty() {
+        // A server that stops keeps nothing any more.
+        if !newer.is_empty() && !self.outlet.is_leaving() {
             self.learning.learn(newer.iter().map(Vec::as_slice), now);
             self.learning.correct(engine, self.heights.len() as u16)?;
         }
@@ -226,12 +236,12 @@ impl Lane {
     }
 
     /// Whether what is of this origin is published here. One that is not known is asked for: it may have joined just now.
-    fn publishes(&mut self, engine: &mut dyn Engine, origin: &[u8]) -> Result<bool, Fault> {
+    fn publishes(&mut self, engine: &mut dyn Engine, origin: &[u8], now: Moment) -> Result<bool, Fault> {
         if *origin == *self.learning.core.neighbours.own.name.as_bytes() || self.strangers.contains(origin) {
             return Ok(true);
         }
         if !self.members.contains(origin) {
-            self.look_for_members(engine)?;
+            self.look_for_members(engine, now)?;
         }
         let is_member = self.members.contains(origin);
         if !is_member && self.strangers.len() < STRANGERS_MAX {
@@ -251,9 +261,20 @@ impl Lane {
         }
     }
 
-    fn take(&mut self, engine: &mut dyn Engine, part: u16, newer: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+    /// What became of the batch that was sent first.
+    fn take(
+        &mut self,
+        engine: &mut dyn Engine,
+        batch: Option<&Batch<'_>>,
+        newer: &mut Vec<Vec<u8>>,
+        now: Moment,
+    ) -> Result<(), Fault> {
+        let Some(Batch { part, records, .. }) = batch else { return Ok(()) };
         let Merged { height, newer: lines } = engine.receive()?;
         newer.extend(lines);
-        self.rise_in(part, height)
+        let taken: Vec<u8> =
+            records.iter().flat_map(|record| [record.line, b"\n"]).flatten().copied().collect();
+        self.learning.sent(&taken, now);
+        self.rise_in(*part, height)
     }
 }

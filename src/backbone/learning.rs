@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::engine::{Engine, Fault, Offer};
+use super::findings::Findings;
 use crate::clock::Moment;
 use crate::limits::{BACKBONE_TURN_BYTES, WRONG_MAX};
 use crate::link::is_note;
@@ -21,19 +22,22 @@ pub struct Learning {
     engine: NeighbourId,
     name: String,
     turn: Turn,
+    findings: Arc<Findings>,
     /// Lines that the engine has, and takes for newer than what counts here.
     wrong: Vec<Vec<u8>>,
 }
 
 impl Learning {
-    pub fn new(core: Arc<Core>, engine: NeighbourId, wire: Wire) -> Learning {
+    pub fn new(core: Arc<Core>, engine: NeighbourId, findings: Arc<Findings>, wire: Wire) -> Learning {
         let (turn, name) = (Turn::new(&core, wire), core.neighbours.name(engine));
-        Learning { core, engine, name, turn, wrong: Vec::new() }
+        Learning { core, engine, name, turn, findings, wrong: Vec::new() }
     }
 
     /// Learns lines, each without its newline; what is news goes to the journal and to the neighbours.
     pub fn learn<'l>(&mut self, lines: impl Iterator<Item = &'l [u8]>, now: Moment) {
         let Learning { core, turn, wrong, .. } = self;
+        // By a clock that is behind, what is right may seem to be too far ahead.
+        let may_correct = !self.findings.is_clock_behind();
         let from = Some(Source { neighbour: self.engine, incarnation: 0 });
         let mut bytes = 0;
         turn.begin();
@@ -53,7 +57,10 @@ impl Learning {
             match turn.hear(core, &fields, from, now.posix_ns) {
                 Heard::News => _ = turn.wire.received(line),
                 Heard::Stale
-                    if !is_note(line) && wrong.len() < WRONG_MAX && older_than(core, &fields).is_some() =>
+                    if may_correct
+                        && !is_note(line)
+                        && wrong.len() < WRONG_MAX
+                        && older_than(core, &fields).is_some() =>
                 {
                     wrong.push(line.to_vec());
                 }
@@ -90,7 +97,7 @@ impl Learning {
         Ok(())
     }
 
-    /// Has the log say what is sent to the engine.
+    /// Has the log say what the engine has taken: lines, each with its newline.
     pub fn sent(&mut self, lines: &[u8], now: Moment) {
         let wire = &mut self.turn.wire;
         wire.at(now.posix_ns);

@@ -5,6 +5,7 @@
 //! Here is what is said and when, without threads, sockets or a clock: diallers have these.
 
 pub mod engine;
+mod findings;
 pub mod lane;
 mod learning;
 pub mod merge;

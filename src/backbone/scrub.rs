@@ -10,64 +10,73 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::engine::{Engine, Fault, Offer};
 use super::learning::{offer, part};
 use crate::limits::{BATCH_BYTES, BATCH_RECORDS, SCRUB_SHARES};
+use crate::store::digest::{PARTS, part_of};
 use crate::store::{Store, Walk};
+
+/// Parts of a digest in a share.
+const SHARE: usize = PARTS / SCRUB_SHARES;
 
 /// One way through all parts.
 pub struct Scrub {
-    /// The share that is looked at.
-    share: Range<u16>,
-    /// Where in it the engine is read.
+    /// The share that is looked at: of the parts of a digest.
+    share: Range<usize>,
+    /// Where in it the engine is read: its own parts are of one or more of these, or have several shares.
     part: u16,
     cursor: u64,
     /// What the engine has of the share: hashes of clients and of lines.
     held: HashMap<u64, u64>,
     /// What of the share is to be published; None while the engine is read.
     missing: Option<Vec<Vec<u8>>>,
+    /// In how many parts the engine has the herd.
+    parts: u16,
 }
 
 impl Scrub {
     pub fn new(parts: u16) -> Scrub {
-        let share = 0..(parts / SCRUB_SHARES).max(1);
-        Scrub { part: 0, share, cursor: 0, held: HashMap::new(), missing: None }
+        Scrub { part: 0, share: 0..SHARE, cursor: 0, held: HashMap::new(), missing: None, parts }
     }
 
     /// Takes the next step; None when all parts were looked at. Gives lines that the engine has.
     ///
     /// # Errors
     /// The engine fails.
-    pub fn go_on(
-        &mut self,
-        engine: &mut dyn Engine,
-        parts: u16,
-        store: &Store,
-    ) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+    pub fn go_on(&mut self, engine: &mut dyn Engine, store: &Store) -> Result<Option<Vec<Vec<u8>>>, Fault> {
         if let Some(missing) = &mut self.missing {
-            let newer = publish(engine, missing, parts)?;
+            let newer = publish(engine, missing, self.parts)?;
             if missing.is_empty() {
-                let size = self.share.end - self.share.start;
-                self.share = self.share.end..self.share.end + size;
-                (self.part, self.cursor, self.missing) = (self.share.start, 0, None);
+                self.share = self.share.end..self.share.end + SHARE;
+                (self.part, self.cursor, self.missing) = (self.part_of(self.share.start), 0, None);
                 self.held.clear();
             }
-            return Ok(Some(newer).filter(|_| self.share.start < parts));
+            return Ok(Some(newer));
+        }
+        if self.share.start >= PARTS {
+            return Ok(None);
         }
         let (cursor, lines) = engine.scan(self.part, self.cursor)?;
-        self.held.extend(lines.iter().filter_map(|line| Some((field(&offer(line)?.0), xxh3_64(line)))));
+        let offers = lines.iter().filter_map(|line| Some(offer(line)?.0));
+        let here = offers.filter(|offer| self.share.contains(&part_of(offer.client)));
+        self.held.extend(here.map(|offer| (field(&offer), xxh3_64(offer.line))));
         self.cursor = cursor;
         if cursor == 0 {
             self.part += 1;
-            if self.part >= self.share.end {
-                self.missing = Some(self.missing_in(store, parts));
+            if self.part > self.part_of(self.share.end - 1) {
+                self.missing = Some(self.missing_in(store));
             }
         }
         Ok(Some(lines))
     }
 
-    fn missing_in(&self, store: &Store, parts: u16) -> Vec<Vec<u8>> {
+    /// The part of the engine in which one of a digest is.
+    fn part_of(&self, part: usize) -> u16 {
+        (part * usize::from(self.parts) / PARTS) as u16
+    }
+
+    fn missing_in(&self, store: &Store) -> Vec<Vec<u8>> {
         let (mut missing, mut walk, mut lines) = (Vec::new(), Walk::all(), Vec::new());
         while walk.step(store, &mut lines) {
             for (offer, _) in lines.split(|&byte| byte == b'\n').filter_map(offer) {
-                let is_here = self.share.contains(&part(offer.client, parts));
+                let is_here = self.share.contains(&part_of(offer.client));
                 if is_here && self.held.get(&field(&offer)) != Some(&xxh3_64(offer.line)) {
                     missing.push(offer.line.to_vec());
                 }

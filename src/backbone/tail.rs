@@ -7,10 +7,10 @@
 //! the part is begun again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::engine::{Engine, Entry, EntryId, Fault, Height};
+use super::findings::Findings;
 use super::lane::Lane;
 use super::learning::Learning;
 use super::scrub::Scrub;
@@ -24,15 +24,15 @@ pub struct Tail {
     learning: Learning,
     engine: NeighbourId,
     identity: Option<String>,
-    /// The lane's, and how many of them were seen.
-    beginnings: Arc<AtomicU64>,
-    seen: u64,
+    /// The lane's, and how many beginnings and departures were seen.
+    findings: Arc<Findings>,
+    seen: (u64, u64),
     parts: Vec<Progress>,
     /// How many parts were begun again.
     again: u64,
     scrub: Option<Scrub>,
-    /// The last step was one of it.
-    has_scrubbed: bool,
+    /// The last step was no look at the logs, whose turn it is then.
+    has_stepped: bool,
     /// When the next one begins, since the start of the process's clock; None before the first connection.
     scrub_at: Option<Duration>,
 }
@@ -41,13 +41,11 @@ pub struct Tail {
 #[derive(Clone, Debug)]
 enum Progress {
     Unread,
-    /// All that is there is being read.
-    All {
-        cursor: u64,
-        from: Place,
+    /// The log is read, and beside it all that is there, from the cursor on; None when that is done.
+    Read {
+        place: Place,
+        cursor: Option<u64>,
     },
-    /// The log is read.
-    Log(Place),
 }
 
 /// A place in a log.
@@ -62,19 +60,19 @@ struct Place {
 impl Tail {
     /// What comes from the engine to which a lane leads that has so many parts.
     pub fn new(core: Arc<Core>, lane: &Lane, parts: u16, wire: Wire) -> Tail {
-        let (engine, beginnings) = (lane.outlet().id(), lane.beginnings());
-        let learning = Learning::new(core, engine, wire);
+        let (engine, findings) = (lane.outlet().id(), lane.findings());
+        let learning = Learning::new(core, engine, findings.clone(), wire);
         let parts = vec![Progress::Unread; usize::from(parts)];
         Tail {
             learning,
             engine,
             identity: None,
-            beginnings,
-            seen: 0,
+            findings,
+            seen: (0, 0),
             parts,
             again: 0,
             scrub: None,
-            has_scrubbed: false,
+            has_stepped: false,
             scrub_at: None,
         }
     }
@@ -93,7 +91,7 @@ impl Tail {
         let is_same = self.identity.as_ref() == Some(&identity);
         for part in &mut self.parts {
             // Where to go on among all lines is another place in another engine.
-            if !is_same || matches!(part, Progress::All { .. }) {
+            if !is_same || matches!(part, Progress::Read { cursor: Some(_), .. }) {
                 *part = Progress::Unread;
             }
         }
@@ -112,48 +110,63 @@ impl Tail {
     pub fn go_on(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<Step, Fault> {
         self.learning.correct(engine, self.parts.len() as u16)?;
         self.look_for_losses(now);
-        let unread = self.parts.iter().position(|part| !matches!(part, Progress::Log(_)));
+        if !std::mem::replace(&mut self.has_stepped, false)
+            && let Some(lines) = self.step(engine, now)?
+        {
+            self.has_stepped = true;
+            return Ok(Step::Lines(lines));
+        }
+        let places = (0..).zip(&self.parts).filter_map(|(part, progress)| match progress {
+            Progress::Read { place, .. } => Some((part, place.id.clone())),
+            Progress::Unread => None,
+        });
+        let places: Vec<_> = places.collect();
+        if places.is_empty() {
+            return Ok(Step::Entries(Vec::new()));
+        }
+        let has_steps = self.scrub.is_some() || !self.is_all_read();
+        let wait = if has_steps { Duration::ZERO } else { READ_WAIT };
+        engine.read(&places, wait).map(Step::Entries)
+    }
+
+    fn is_all_read(&self) -> bool {
+        self.parts.iter().all(|part| matches!(part, Progress::Read { cursor: None, .. }))
+    }
+
+    /// A step beside the logs: through all of a part, or to see whether the engine has all that is known here. None where there
+    /// is none to take.
+    fn step(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<Option<Vec<Vec<u8>>>, Fault> {
+        let unread = self.parts.iter().position(|part| !matches!(part, Progress::Read { cursor: None, .. }));
         match unread {
-            Some(part) => self.read_all(engine, part),
-            None => {
-                if let Some(lines) = self.scrub(engine, now)? {
-                    return Ok(Step::Lines(lines));
-                }
-                let places = (0..).zip(&self.parts).filter_map(|(part, progress)| match progress {
-                    Progress::Log(place) => Some((part, place.id.clone())),
-                    Progress::Unread | Progress::All { .. } => None,
-                });
-                let wait = if self.scrub.is_some() { Duration::ZERO } else { READ_WAIT };
-                engine.read(&places.collect::<Vec<_>>(), wait).map(Step::Entries)
-            }
+            Some(part) => self.read_all(engine, part).map(Some),
+            None => self.scrub(engine, now),
         }
     }
 
-    /// A step on the way through all parts, by turns with what is news. None where there is none now.
     fn scrub(&mut self, engine: &mut dyn Engine, now: Moment) -> Result<Option<Vec<Vec<u8>>>, Fault> {
-        let parts = self.parts.len() as u16;
         if self.scrub_at.is_some_and(|at| now.up >= at) {
             self.scrub_at = Some(now.up + Duration::from_secs(SCRUB_S));
-            self.scrub = Some(Scrub::new(parts));
-        }
-        if std::mem::replace(&mut self.has_scrubbed, false) {
-            return Ok(None);
+            self.scrub = Some(Scrub::new(self.parts.len() as u16));
         }
         let Some(scrub) = &mut self.scrub else { return Ok(None) };
-        let lines = scrub.go_on(engine, parts, &self.learning.core.node.store)?;
+        let lines = scrub.go_on(engine, &self.learning.core.node.store)?;
         if lines.is_none() {
             self.scrub = None;
         }
-        self.has_scrubbed = lines.is_some();
         Ok(lines)
     }
 
     /// The lane may have found that the engine has lost something, of which the logs say nothing yet.
     fn look_for_losses(&mut self, now: Moment) {
-        let before = std::mem::replace(&mut self.seen, self.beginnings.load(Ordering::SeqCst));
+        let (beginnings, departures) = (self.findings.beginnings(), self.findings.departures());
+        let before = std::mem::replace(&mut self.seen, (beginnings, departures));
         // The first one is the lane's start.
-        if self.seen > before.max(1) {
+        if beginnings > before.0.max(1) {
             self.parts.fill(Progress::Unread);
+            self.scrub_soon(now);
+        }
+        // Who is no member any more may have had something that it had not published.
+        if departures > before.1 {
             self.scrub_soon(now);
         }
     }
@@ -166,26 +179,26 @@ impl Tail {
     }
 
     /// A step on the way through all of a part.
-    fn read_all(&mut self, engine: &mut dyn Engine, index: usize) -> Result<Step, Fault> {
+    fn read_all(&mut self, engine: &mut dyn Engine, index: usize) -> Result<Vec<Vec<u8>>, Fault> {
         let part = index as u16;
-        let (cursor, from) = match &self.parts[index] {
-            Progress::All { cursor, from } => (*cursor, from.clone()),
-            Progress::Unread | Progress::Log(_) => {
+        let cursor = match &self.parts[index] {
+            Progress::Read { cursor, .. } => cursor.unwrap_or(0),
+            Progress::Unread => {
                 // Before the log: what comes in between is higher than this, and never missed.
                 let height = engine.heights()?.get(index).copied().flatten();
-                let from = match engine.last(part)? {
+                let place = match engine.last(part)? {
                     Some(Entry { id, height, .. }) => Place { id, height },
                     None => Place { id: EntryId::first(), height },
                 };
-                (0, from)
+                self.parts[index] = Progress::Read { place, cursor: Some(0) };
+                0
             }
         };
-        let (cursor, lines) = engine.scan(part, cursor)?;
-        self.parts[index] = match cursor {
-            0 => Progress::Log(from),
-            cursor => Progress::All { cursor, from },
-        };
-        Ok(Step::Lines(lines))
+        let (next, lines) = engine.scan(part, cursor)?;
+        if let Progress::Read { cursor, .. } = &mut self.parts[index] {
+            *cursor = Some(next).filter(|next| *next > 0);
+        }
+        Ok(lines)
     }
 
     /// Learns what a step brought.
@@ -198,7 +211,7 @@ impl Tail {
                 entries.into_iter().for_each(|(part, entry)| self.pass(part, entry, now));
             }
         }
-        if self.parts.iter().all(|part| matches!(part, Progress::Log(_))) {
+        if self.is_all_read() {
             self.learning.core.neighbours.seen.hear_mark(self.engine);
         }
     }
@@ -206,7 +219,7 @@ impl Tail {
     /// An entry was read.
     fn pass(&mut self, part: u16, entry: Entry, now: Moment) {
         let Some(progress) = self.parts.get_mut(usize::from(part)) else { return };
-        let Progress::Log(place) = progress else { return };
+        let Progress::Read { place, .. } = progress else { return };
         let place_height = place.height;
         let is_next = match (place.height, entry.height) {
             (Some(before), Some(height)) => height == before.next(),

@@ -105,14 +105,14 @@ impl Backbone {
 }
 
 impl LaneDriver {
-    /// Runs until `Outlet::stop`.
-    pub fn run(mut self) {
+    /// Runs until `Outlet::stop`; says whether all was published then.
+    pub fn run(mut self) -> bool {
         while !self.lane.outlet().is_stopping() {
             let served = dial(&self.settings).and_then(|mut engine| self.serve(&mut *engine));
             self.lane.end();
             let outlet = self.lane.outlet();
             match served {
-                Ok(()) => return,
+                Ok(()) => return true,
                 // Where a whole herd stops, its engine may, too.
                 Err(_) if outlet.is_leaving() => {}
                 Err(why) => self.tries.failed(why, outlet.write_timeout(), self.clock.up()),
@@ -122,6 +122,7 @@ impl LaneDriver {
                 self.wait(until);
             }
         }
+        false
     }
 
     /// Publishes until the server stops and all is published.
@@ -137,6 +138,7 @@ impl LaneDriver {
                     self.wait(now + now.saturating_sub(began));
                 }
                 Due::Now => {}
+                Due::Rest(until) => self.wait(until),
                 Due::At(_) if self.lane.outlet().is_stopping() => return Ok(()),
                 Due::At(until) => {
                     self.tries.health.caught_up(self.clock.up());
@@ -168,6 +170,7 @@ impl TailDriver {
             let served = dial(&self.settings).and_then(|mut engine| self.serve(&mut *engine));
             match served {
                 Ok(()) => return,
+                Err(_) if self.ending.is_asked() => return,
                 Err(why) => self.tries.failed(why, self.settings.timeout, self.clock.up()),
             }
             let until = self.clock.up() + self.tries.pause(self.clock.up());

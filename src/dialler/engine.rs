@@ -7,9 +7,9 @@ use std::time::Duration;
 use redis::{Client, Cmd, Connection, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Value, cmd};
 
 use super::engine_settings::EngineSettings;
-use crate::backbone::engine::{Engine, Entry, EntryId, Fault, Height, Merged, Offer};
+use crate::backbone::engine::{Engine, Entry, EntryId, Fault, Height, Members, Merged, Offer};
 use crate::backbone::merge::{Keys, REPLACING, SCRIPT};
-use crate::limits::{ENTRIES_AT_ONCE, SCAN_COUNT};
+use crate::limits::{ENTRIES_AT_ONCE, MEMBER_AWAY_S, SCAN_COUNT};
 use crate::net::HostPort;
 
 /// A connection.
@@ -86,8 +86,14 @@ impl Redis {
     /// The first server says how many parts there are.
     fn agree_on_parts(&mut self, parts: u16) -> Result<(), Fault> {
         let key = format!("{}:parts", self.herd);
-        let () = self.ask(cmd("SET").arg(&key).arg(parts).arg("NX"))?;
-        let theirs: String = self.ask(cmd("GET").arg(&key))?;
+        let said = |redis: &mut Redis| redis.ask::<Option<String>>(cmd("GET").arg(&key));
+        // Who only reads is to need no room in it.
+        let mut theirs = said(self)?;
+        if theirs.is_none() {
+            let _: Value = self.ask(cmd("SET").arg(&key).arg(parts).arg("NX"))?;
+            theirs = said(self)?;
+        }
+        let theirs = theirs.unwrap_or_default();
         if theirs == parts.to_string() {
             return Ok(());
         }
@@ -159,9 +165,18 @@ impl Engine for Redis {
         let mut heights = Vec::new();
         for _ in &keys {
             let found: Option<Vec<u8>> = self.hear()?;
-            heights.push(found.as_deref().and_then(height));
+            heights.push(found);
         }
-        Ok(heights)
+        let read = |(key, found): (&String, Option<Vec<u8>>)| match found {
+            Some(text) => match height(&text) {
+                Some(height) => Ok(Some(height)),
+                None => Err(Fault::Refused(format!(
+                    "{key} is no height: somebody else has written it; delete it"
+                ))),
+            },
+            None => Ok(None),
+        };
+        keys.iter().zip(heights).map(read).collect()
     }
 
     fn last(&mut self, part: u16) -> Result<Option<Entry>, Fault> {
@@ -182,7 +197,12 @@ impl Engine for Redis {
         let mut command = cmd("XREAD");
         // It waits no longer than the answer may take.
         let wait_ms = wait.min(self.timeout / 2).as_millis().max(1);
-        command.arg("COUNT").arg(ENTRIES_AT_ONCE).arg("BLOCK").arg(wait_ms as u64).arg("STREAMS");
+        command
+            .arg("COUNT")
+            .arg((ENTRIES_AT_ONCE / after.len().max(1)).max(1))
+            .arg("BLOCK")
+            .arg(wait_ms as u64)
+            .arg("STREAMS");
         after.iter().for_each(|(part, _)| _ = command.arg(&self.keys(*part).log));
         after.iter().for_each(|(_, id)| _ = command.arg(&id.0));
         let found: Option<Vec<(Vec<u8>, Vec<RawEntry>)>> = self.ask(&command)?;
@@ -194,12 +214,19 @@ impl Engine for Redis {
         Ok(entries.flat_map(|(part, entries)| entries.into_iter().map(move |it| (part, entry(it)))).collect())
     }
 
-    fn join(&mut self, name: &str, life: u64) -> Result<Vec<String>, Fault> {
+    fn join(&mut self, name: &str, life: u64) -> Result<Members, Fault> {
         let key = format!("{}:members", self.herd);
-        let (seconds, _): (u64, u64) = self.ask(&cmd("TIME"))?;
-        let () = self.ask(cmd("HSET").arg(&key).arg(name).arg(format!("{life:016x} {seconds}")))?;
-        let members: Vec<(String, String)> = self.ask(cmd("HGETALL").arg(&key))?;
-        Ok(members.into_iter().map(|(name, _)| name).collect())
+        let (clock_s, _): (u64, u64) = self.ask(&cmd("TIME"))?;
+        let _: Value = self.ask(cmd("HSET").arg(&key).arg(name).arg(format!("{life:016x} {clock_s}")))?;
+        let members: Vec<Pair> = self.ask(cmd("HGETALL").arg(&key))?;
+        let was_there = |said: &[u8]| -> Option<u64> {
+            let (_, at_s) = std::str::from_utf8(said).ok()?.split_once(' ')?;
+            at_s.parse().ok()
+        };
+        let is_there =
+            |said: &[u8]| was_there(said).is_some_and(|at_s| at_s.saturating_add(MEMBER_AWAY_S) > clock_s);
+        let names = members.into_iter().filter(|(_, said)| is_there(said)).map(|(name, _)| name).collect();
+        Ok(Members { names, clock_s })
     }
 }
 

@@ -30,8 +30,8 @@ pub const BACKBONE_TURN_BYTES: usize = 64 * 1024;
 /// Lines that are asked for at once of all that a part has, about. An engine does nothing else meanwhile.
 pub const SCAN_COUNT: usize = 250;
 
-/// Entries of each part that are asked for at once.
-pub const ENTRIES_AT_ONCE: usize = 64;
+/// Entries that are asked for at once: as many of each part as makes that, and one at least. Each has up to 32 KB.
+pub const ENTRIES_AT_ONCE: usize = 256;
 
 /// How long an engine waits for entries before it says that there are none. A server that stops waits no longer for that.
 pub const READ_WAIT: Duration = Duration::from_millis(500);
@@ -46,7 +46,12 @@ pub const SCRUB_S: u64 = 3_600;
 pub const SCRUB_SOON_S: (u64, u64) = (20, 50);
 
 /// Into how many shares the herd is divided for that: of a share all clients are kept in mind at once, some 20 bytes each.
-pub const SCRUB_SHARES: u16 = 16;
+pub const SCRUB_SHARES: usize = 16;
 
 /// Lines at once that an engine has and that are to be put right; further ones are when they are read the next time.
 pub const WRONG_MAX: usize = 1_024;
+
+/// Who was not there for so long is no member any more. And so far behind the engine's clock ours may be before it is not
+/// believed about what is too far ahead.
+pub const MEMBER_AWAY_S: u64 = 30;
+pub const CLOCK_BEHIND_S: u64 = 60;

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::clock::Clock;
 use crate::dialler::{Backbone, Ending};
+use crate::limits::THREAD_LOOK;
 use crate::link::Outlet;
 use crate::logging::Sink;
 use crate::thread;
@@ -15,7 +16,7 @@ use crate::turn::Core;
 /// What runs of it.
 pub struct Running {
     outlet: Arc<Outlet>,
-    lane: JoinHandle<()>,
+    lane: JoinHandle<bool>,
     tail: JoinHandle<()>,
     ending: Arc<Ending>,
 }
@@ -45,14 +46,21 @@ impl Running {
         self.ending.end();
     }
 
-    /// Has the lane publish what is due, and end; says whether both were done by the deadline. A tail that only waits for the
+    /// Waits until the tail learns nothing any more; says whether that was so by the deadline. One that only waits for the
     /// engine is not waited for.
-    pub fn stop(self, deadline: Instant) -> bool {
-        self.outlet.stop();
-        let is_done = !self.outlet.is_up() || thread::ends_by(&self.lane, deadline);
-        while !self.ending.is_over() && !self.tail.is_finished() && Instant::now() < deadline {
-            std::thread::sleep(crate::limits::THREAD_LOOK);
+    pub fn settle(&self, deadline: Instant) -> bool {
+        let is_over = || self.ending.is_over() || self.tail.is_finished();
+        while !is_over() && Instant::now() < deadline {
+            std::thread::sleep(THREAD_LOOK);
         }
-        is_done && (self.ending.is_over() || self.tail.is_finished())
+        is_over()
+    }
+
+    /// Has the lane publish what is due, and end; says whether that was done by the deadline.
+    pub fn stop(self, deadline: Instant) -> bool {
+        let is_up = self.outlet.is_up();
+        self.outlet.stop();
+        // One that is down has nothing to flush, and may be waiting for a dead host.
+        !is_up || (thread::ends_by(&self.lane, deadline) && self.lane.join().unwrap_or(false))
     }
 }

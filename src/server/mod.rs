@@ -179,6 +179,7 @@ impl Server {
         is_flushed &= thread::ends_by(&feeder, later);
         is_flushed &= thread::ends_by(&sweeps, later);
         is_flushed &= thread::ends_by(&batches, later);
+        is_flushed &= backbone.iter().all(|backbone| backbone.settle(later));
         // After the workers, as the last of what they learned is to last.
         let kept = tending.map_or(Kept::Whole, |tending| {
             let is_synced = tending.stop(later);

@@ -1,6 +1,6 @@
 //! Servers without a link between them, joined by a real engine.
 
-use crate::harness::{Engine, Herd, Server, run, wait_for};
+use crate::harness::{Engine, Herd, Server, run, wait_for, write_secret};
 
 const NAMES: [&str; 6] = ["East1", "East2", "East3", "West1", "West2", "West3"];
 const EDGES: [(&str, &str); 4] =
@@ -153,4 +153,86 @@ fn a_tail_that_was_away_too_long_reads_anew() {
         lines.iter().all(|(client, line)| west.knows(client).as_ref() == Some(line)).then_some(())
     });
     wait_to_agree(&herd);
+}
+
+#[test]
+fn who_is_no_member_is_published_by_its_neighbours() {
+    let Some(engine) = Engine::start() else { return };
+    let tables = [("East2", "backbone = false")];
+    let settings = backbone(&engine);
+    let herd = Herd::new(&["East1", "East2", "West1"], &[("East1", "East2")], &settings, &tables);
+    let servers = herd.start_all();
+    wait_for_members(&engine, 2);
+    let line = servers[1].tell("kiwi");
+    servers.iter().for_each(|server| server.wait_to_know("kiwi", &line));
+    let line = servers[2].tell("plum");
+    servers.iter().for_each(|server| server.wait_to_know("plum", &line));
+}
+
+#[test]
+fn an_engine_without_room_is_told_and_healed() {
+    let Some(engine) = Engine::start() else { return };
+    let herd = two(&engine, "");
+    let servers = herd.start_all();
+    wait_for_members(&engine, 2);
+    let before = servers[0].tell("before");
+    servers[1].wait_to_know("before", &before);
+    engine.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    let line = servers[0].tell("kiwi");
+    servers[0].wait_for_log("OOM");
+    assert_eq!(servers[1].knows("kiwi"), None);
+    engine.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+    servers[1].wait_to_know("kiwi", &line);
+}
+
+#[test]
+fn a_server_stops_though_the_engine_never_answers() {
+    let Some(engine) = Engine::start() else { return };
+    let herd = two(&engine, "stop_timeout_s = 10");
+    let server = herd.start("East");
+    wait_for_members(&engine, 1);
+    server.wait_for_log("link to backbone:0 is up");
+    engine.pause();
+    server.tell("kiwi");
+    server.process.signal(rustix::process::Signal::TERM);
+    // It says whether all that it had to say was said.
+    assert!(server.wait().is_some(), "it ended by itself");
+}
+
+/// The rights that docs/backbone.md gives, with this password.
+fn rights(password: &str) -> Vec<String> {
+    let page = include_str!("../../docs/backbone.md");
+    let (_, told) = page.split_once("ACL SETUSER ").expect("the rights");
+    let (told, _) = told.split_once("```").expect("their end");
+    let words = told.split_whitespace().map(|word| word.replace(">PASSWORD", &format!(">{password}")));
+    ["ACL", "SETUSER"].map(str::to_owned).into_iter().chain(words).collect()
+}
+
+#[test]
+fn the_engine_is_used_with_no_more_rights_than_told() {
+    let Some(engine) = Engine::start() else { return };
+    let rights = rights("secret");
+    engine.ask(&rights.iter().map(String::as_str).collect::<Vec<_>>());
+    let settings = format!("{}user = \"herd\"\npassword_file = \"engine.key\"\n", backbone(&engine));
+    let herd = Herd::new(&["East", "West"], &[], &settings, &[]);
+    let key = herd.folder.path().join("engine.key");
+    write_secret(&key, "wrong\n");
+    let east = herd.start("East");
+    east.wait_for_log("WRONGPASS");
+    assert_eq!(east.stop(), Some(0));
+    write_secret(&key, "secret\n");
+    let servers = herd.start_all();
+    wait_for_members(&engine, 2);
+    // A time that is too far ahead, and the right one after it, take every script there is.
+    let far = servers[0].ask("IAMAT kiwi +1+1 99999999999\n");
+    servers[1].wait_to_know("kiwi", far.trim_end());
+    let right = servers[0].tell("kiwi");
+    servers[1].wait_to_know("kiwi", &right);
+    wait_for("the right one in the engine", || {
+        let held = (0..16).map(|part| engine.ask(&["HGET", &format!("herd:{{{part}}}:at"), "kiwi"]));
+        held.into_iter()
+            .any(|held| held == redis::Value::BulkString(right.clone().into_bytes()))
+            .then_some(())
+    });
+    assert!(!servers[0].log_text().contains("NOPERM"), "{}", servers[0].log_text());
 }

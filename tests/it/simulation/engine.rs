@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fastrand::Rng;
-use herd::backbone::engine::{Engine, Entry, EntryId, Fault, Height, Merged, Offer};
+use herd::backbone::engine::{Engine, Entry, EntryId, Fault, Height, Members, Merged, Offer};
 use herd::protocol::{Command, Record};
 
 /// Lines and entries that it gives at once.
@@ -251,14 +251,18 @@ impl Engine for Connection {
         })
     }
 
-    fn join(&mut self, name: &str, _: u64) -> Result<Vec<String>, Fault> {
+    fn join(&mut self, name: &str, _: u64) -> Result<Members, Fault> {
         self.ask(|state| {
+            if state.is_full {
+                return Err(Fault::Refused("OOM".into()));
+            }
             let members = &mut state.held.members;
             if !members.iter().any(|member| member == name) {
                 members.push(name.to_owned());
             }
-            members.clone()
-        })
+            let names = members.iter().map(|name| name.clone().into_bytes()).collect();
+            Ok(Members { names, clock_s: 0 })
+        })?
     }
 }
 

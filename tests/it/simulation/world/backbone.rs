@@ -34,7 +34,7 @@ impl World {
         };
         let until = match done {
             Ok(Due::Now) => now.up,
-            Ok(Due::At(until)) => until,
+            Ok(Due::Rest(until) | Due::At(until)) => until,
             Err(_) => {
                 *to = None;
                 lane.end();
