@@ -96,7 +96,7 @@ impl Backbone {
             settings: settings.clone(),
             poller: Arc::new(Poller::new()?),
             clock,
-            tries: Tries::new(&format!("{name}, to read from it,"), clock.up()),
+            tries: Tries::new(&format!("{name} (reading)"), clock.up()),
             ending: Arc::default(),
         };
         let tries = Tries::new(&name, clock.up());

@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use redis::{Client, Cmd, Connection, ConnectionInfo, FromRedisValue, IntoConnectionInfo, Value, cmd};
+use redis::{
+    Client, Cmd, Connection, ConnectionInfo, ErrorKind, FromRedisValue, IntoConnectionInfo, Value, cmd,
+};
 
 use super::engine_settings::EngineSettings;
 use crate::backbone::engine::{Engine, Entry, EntryId, Fault, Height, Members, Merged, Offer};
@@ -274,6 +276,8 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 fn fault(why: redis::RedisError) -> Fault {
     if why.is_timeout() {
         Fault::Gone("it does not answer".into())
+    } else if why.kind() == ErrorKind::AuthenticationFailed {
+        Fault::Refused("it does not take backbone.user with the password of backbone.password_file".into())
     } else if why.is_io_error() {
         Fault::Gone(why.to_string())
     } else {

@@ -218,7 +218,7 @@ fn the_engine_is_used_with_no_more_rights_than_told() {
     let key = herd.folder.path().join("engine.key");
     write_secret(&key, "wrong\n");
     let east = herd.start("East");
-    east.wait_for_log("WRONGPASS");
+    east.wait_for_log("it does not take backbone.user");
     assert_eq!(east.stop(), Some(0));
     write_secret(&key, "secret\n");
     let servers = herd.start_all();
