@@ -28,8 +28,6 @@ pub struct Tail {
     findings: Arc<Findings>,
     seen: (u64, u64),
     parts: Vec<Progress>,
-    /// How many parts were begun again.
-    again: u64,
     scrub: Option<Scrub>,
     /// The last step was no look at the logs, whose turn it is then.
     has_stepped: bool,
@@ -70,16 +68,10 @@ impl Tail {
             findings,
             seen: (0, 0),
             parts,
-            again: 0,
             scrub: None,
             has_stepped: false,
             scrub_at: None,
         }
-    }
-
-    /// How many parts had to be begun again.
-    pub fn again(&self) -> u64 {
-        self.again
     }
 
     /// There is a connection.
@@ -233,7 +225,6 @@ impl Tail {
                 "part {part} of the backbone is read anew: its log has not what came behind what was read"
             );
             *progress = Progress::Unread;
-            self.again += 1;
             let has_lost = match (place_height, entry.height) {
                 (Some(before), Some(height)) => height.life != before.life || height.entries < before.entries,
                 _ => false,

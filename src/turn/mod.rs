@@ -1,5 +1,5 @@
-//! A turn: learn, keep, flood, promise. Today only workers commit turns; a turn belongs to no thread, so that later
-//! readers of other sources can, too.
+//! A turn: learn, keep, flood, promise. A turn belongs to no thread: workers commit turns, and so do the lane and
+//! the tail of a backbone.
 //! Doors put into it what they learn and what they say; its owner commits it, and only then sends what was said.
 //! It may touch the node, the journal, the flood and the neighbours. It is the only place that knows what
 //! `sync = "always"` asks for.
