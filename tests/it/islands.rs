@@ -28,6 +28,14 @@ fn wait_for_members(engine: &Engine, count: usize) {
     });
 }
 
+/// Waits until the engine has so many records.
+fn wait_for_held(engine: &Engine, count: u64) {
+    wait_for("records in the engine", || {
+        let held: u64 = (0..16).map(|part| engine.count(&["HLEN", &format!("herd:{{{part}}}:at")])).sum();
+        (held == count).then_some(())
+    });
+}
+
 /// Waits until all servers know the same.
 fn wait_to_agree(herd: &Herd) {
     let (status, stdout, stderr) = run(herd.folder.path(), &["--agree", "--wait", "30s"]);
@@ -80,10 +88,7 @@ fn an_engine_that_dies_is_served_through_and_refilled() {
     for (client, line) in before.iter().chain(&meanwhile) {
         servers.iter().for_each(|server| server.wait_to_know(client, line));
     }
-    wait_for("all in the engine", || {
-        let held: u64 = (0..16).map(|part| engine.count(&["HLEN", &format!("herd:{{{part}}}:at")])).sum();
-        (held == 100).then_some(())
-    });
+    wait_for_held(&engine, 100);
     servers[0].wait_for_log("link to backbone:0 is up");
     wait_to_agree(&herd);
 }
@@ -98,10 +103,7 @@ fn an_engine_that_forgets_everything_is_told_again() {
     servers[1].wait_to_know("kiwi", &line);
     // It has nothing to say, and nobody says anything to it.
     engine.ask(&["FLUSHALL"]);
-    wait_for("all in the engine again", || {
-        let held: u64 = (0..16).map(|part| engine.count(&["HLEN", &format!("herd:{{{part}}}:at")])).sum();
-        (held == 1).then_some(())
-    });
+    wait_for_held(&engine, 1);
     let line = servers[1].tell("plum");
     servers[0].wait_to_know("plum", &line);
 }
@@ -136,10 +138,7 @@ fn a_tail_that_was_away_too_long_reads_anew() {
     west.process.signal(rustix::process::Signal::STOP);
     let lines: Vec<_> =
         (0..200).map(|number| (format!("kiwi{number}"), east.tell(&format!("kiwi{number}")))).collect();
-    wait_for("all in the engine", || {
-        let held: u64 = (0..16).map(|part| engine.count(&["HLEN", &format!("herd:{{{part}}}:at")])).sum();
-        (held == 201).then_some(())
-    });
+    wait_for_held(&engine, 201);
     (0..16).for_each(|part| _ = engine.ask(&["XTRIM", &format!("herd:{{{part}}}:log"), "MAXLEN", "0"]));
     west.process.signal(rustix::process::Signal::CONT);
     let one_more = east.tell("after");
@@ -152,6 +151,7 @@ fn a_tail_that_was_away_too_long_reads_anew() {
         west.wait_to_know(&client, &east.tell(&client));
         lines.iter().all(|(client, line)| west.knows(client).as_ref() == Some(line)).then_some(())
     });
+    west.wait_for_log("of the backbone is read anew");
     wait_to_agree(&herd);
 }
 
